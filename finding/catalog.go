@@ -1,0 +1,79 @@
+package finding
+
+import "sort"
+
+// An Entry is the story behind a finding's id, as `hostrun explain` tells it.
+type Entry struct {
+	ID         string `json:"id"`
+	Title      string `json:"title"`
+	ExitStatus int    `json:"exit_status"` // of a start that an error with this id stops
+	Story      string `json:"story"`       // what happens without the check, why, and the ways out; paragraphs, wrapped by the printer
+}
+
+// The ids. Never reuse a number; a retired one keeps its entry.
+const (
+	ProfileInvalid = "HR001" // unknown key, wrong type, duplicate key, missing variable, conflict between keys
+	ProfileNotYet  = "HR002" // a compose key that hostrun knows and does not implement yet
+	PrivilegedUsed = "HR003" // privileged: true
+
+	PythonMissingHost   = "HR010" // no interpreter on the host, or the named one is gone
+	PythonBrokenVenv    = "HR011" // pyvenv.cfg's home or the interpreter's link leads nowhere
+	PythonVersion       = "HR012" // major.minor differ
+	PythonFlags         = "HR013" // free-threaded, debug or trace-refs builds do not match
+	PythonLibc          = "HR014" // glibc against musl
+	PythonArch          = "HR015" // machine or word size differ
+	PythonImpl          = "HR016" // CPython against PyPy
+	PythonPrerelease    = "HR017" // a pre-release on one side
+	PythonMissingImage  = "HR018" // the image has no interpreter, or its link is dangling
+	PythonAmbiguous     = "HR019" // several interpreters in the image, and the command does not say which
+	PythonContradiction = "HR020" // two sources of one Python say different things
+	PythonSOABI         = "HR021" // the rest fits and the extension suffixes still differ
+	PythonFlagIgnores   = "HR022" // -S, -I or -E in the command keep the host's packages out
+	LibcFloor           = "HR023" // host packages need a newer glibc or libstdc++ than the image has
+	PythonPatch         = "HR024" // patch levels differ (information)
+
+	SiteUnreadable  = "HR030" // a site directory can't be read
+	SiteIncomplete  = "HR031" // files of a distribution are gone
+	SitePathIgnored = "HR032" // a .pth entry, editable install or link leads out of what is mounted
+	PackageMissing  = "HR033" // python.packages names a package that no site directory has
+	ShadowedPackage = "HR034" // image and host both have a distribution
+
+	ImagePlatform    = "HR040" // image of another architecture or operating system
+	ImageUser        = "HR041" // user or group unknown in the image
+	ImageHasPackages = "HR042" // python.target covers a directory of the image that is not empty
+	ImageCommand     = "HR043" // neither profile nor image says what to run
+
+	PathMissing      = "HR050" // source of a bind mount is missing
+	PathWrongType    = "HR051" // a directory is asked for and a file is there, or the reverse
+	PathNotTraversed = "HR052" // the container's user can't reach a mount's destination
+	MountConflict    = "HR053" // two mounts with one destination
+
+	CUDAMissing = "HR060" // no CUDA toolkit where the profile says
+	CUDABroken  = "HR061" // the toolkit's links lead nowhere, or it has no version
+	CUDARuntime = "HR062" // the toolkit has libraries and no compiler (information)
+
+	DeviceMissing = "HR070" // a device node is absent
+	DeviceNotNode = "HR071" // the path is no device node
+
+	LimitUnsupported = "HR080" // a limit that this kernel, cgroup version or OCI runtime can't hold
+	RuntimeTooOld    = "HR081" // the OCI runtime does not know recursive read-only mounts
+)
+
+// Explain returns the entry of id; an unknown id gives an Entry with the id alone and exit status 1.
+func Explain(id string) Entry {
+	if e, ok := catalog[id]; ok {
+		e.ID = id
+		return e
+	}
+	return Entry{ID: id, ExitStatus: StatusFailed}
+}
+
+// Known returns every entry, sorted by id.
+func Known() []Entry {
+	all := make([]Entry, 0, len(catalog))
+	for id := range catalog {
+		all = append(all, Explain(id))
+	}
+	sort.Slice(all, func(i, j int) bool { return all[i].ID < all[j].ID })
+	return all
+}

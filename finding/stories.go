@@ -1,0 +1,115 @@
+package finding
+
+// catalog maps an id to its story. The text is for a person who has just been refused: what would have happened,
+// why, and the ways out.
+var catalog = map[string]Entry{
+	ProfileInvalid: {Title: "the profile is invalid", ExitStatus: StatusProfile, Story: "" +
+		"hostrun reads profiles strictly: a key it does not know, a key written twice, a value of the wrong type or a variable that is not set stops it, with the file and the line. Other tools drop what they do not understand, and the difference shows up as a job that behaves strangely a week later.\n\n" +
+		"Correct the line. Keys that begin with x- are yours: they pass unread."},
+	ProfileNotYet: {Title: "a compose key that hostrun does not implement yet", ExitStatus: StatusProfile, Story: "" +
+		"The key is a real one of the compose specification and hostrun knows it, but this version does not act on it. Starting without it would give you a different service than the one you described.\n\n" +
+		"Remove the key, or rename it with an x- prefix to keep it in the file."},
+	PrivilegedUsed: {Title: "the container is privileged", ExitStatus: StatusMisfit, Story: "" +
+		"privileged: true gives the container every capability, every device of the host and no seccomp filter: root in it is root on the machine. hostrun does it because you asked, and says so each time.\n\n" +
+		"Accelerators do not need it. Name the device nodes under devices: and the capability under cap_add: instead."},
+	PythonMissingHost: {Title: "no usable Python on the host", ExitStatus: StatusNoPath, Story: "" +
+		"The profile borrows the host's packages, and the interpreter that owns them was not found, so hostrun can't say which packages those are. python: auto takes the python3 of the caller's PATH, as the shell would.\n\n" +
+		"Activate the environment first, or name it: python: /path/to/venv/bin/python3. Under sudo and systemd the PATH is another one: name it there."},
+	PythonBrokenVenv: {Title: "the virtual environment is broken", ExitStatus: StatusMisfit, Story: "" +
+		"A virtual environment holds no interpreter: pyvenv.cfg and bin/python3 point to the one it was made from. That one is gone, usually because the distribution, pyenv or uv replaced it.\n\n" +
+		"Make the environment again with the interpreter that is there now, and install the packages into it."},
+	PythonVersion: {Title: "host packages and image Python are of different versions", ExitStatus: StatusMisfit, Story: "" +
+		"Native modules carry the version in their file name (cpython-312-x86_64-linux-gnu). Python 3.11 does not even look at them: import ends in ModuleNotFoundError, or, for a bare .so, in an undefined symbol.\n\n" +
+		"Use an image with the host's version of Python, or name a host environment with the image's version under python:."},
+	PythonFlags: {Title: "the two Pythons are different builds", ExitStatus: StatusMisfit, Story: "" +
+		"A free-threaded (t) interpreter lays out objects differently. It still accepts .abi3.so files by name and then dies with \"SystemError: init function of ... returned uninitialized object\". Debug (d) modules are invisible to a release interpreter; trace-refs builds before 3.13 differ in the object header.\n\n" +
+		"Use the same build on both sides."},
+	PythonLibc: {Title: "the image uses another C library", ExitStatus: StatusMisfit, Story: "" +
+		"Packages built for glibc do not load under musl (Alpine): \"Error loading shared library ld-linux-x86-64.so.2\" or \"Error relocating ...: symbol not found\".\n\n" +
+		"Use an image of Debian, Ubuntu, or another distribution with glibc."},
+	PythonArch: {Title: "host and image are of different architectures", ExitStatus: StatusMisfit, Story: "" +
+		"The loader skips libraries of another machine without a word and then reports the file as not found: \"cannot open shared object file: No such file or directory\".\n\n" +
+		"Pull the image for this machine's architecture: hostrun pull --platform linux/<arch> IMAGE."},
+	PythonImpl: {Title: "CPython and PyPy do not share native modules", ExitStatus: StatusMisfit, Story: "" +
+		"Each implementation has its own binary interface and its own file names. None of the host's native modules would be found.\n\n" +
+		"Use the same implementation on both sides."},
+	PythonPrerelease: {Title: "one Python is a pre-release", ExitStatus: StatusMisfit, Story: "" +
+		"CPython freezes its binary interface with the first release candidate. Modules built for an alpha or beta may crash another one although the names agree.\n\n" +
+		"Use final releases, or the very same pre-release on both sides."},
+	PythonMissingImage: {Title: "the image has no Python", ExitStatus: StatusMisfit, Story: "" +
+		"The profile mounts the host's Python packages, and no interpreter was found in the image: not on the PATH of its configuration, not in the usual places, or only as a link that leads nowhere.\n\n" +
+		"Use an image with Python, name the interpreter's path in command:, or set python: none."},
+	PythonAmbiguous: {Title: "the image has several Pythons", ExitStatus: StatusMisfit, Story: "" +
+		"They differ, and neither the command nor the PATH of the image says which one the container will run, so no proof can be given.\n\n" +
+		"Name the interpreter by its path in command: or entrypoint:."},
+	PythonContradiction: {Title: "a Python contradicts itself", ExitStatus: StatusMisfit, Story: "" +
+		"Two places that describe the same interpreter disagree: its binary, its library, its sysconfig data, its headers. It usually means that two installations were mixed in one prefix.\n\n" +
+		"Reinstall that Python. hostrun refuses to guess which half would run."},
+	PythonSOABI: {Title: "the extension suffixes differ", ExitStatus: StatusMisfit, Story: "" +
+		"Python looks for native modules by suffix (EXTENSION_SUFFIXES). The host's modules carry one that the image's interpreter never tries, so each import of them ends in ModuleNotFoundError.\n\n" +
+		"Use an interpreter with the same SOABI on both sides."},
+	PythonFlagIgnores: {Title: "the command keeps the host's packages out", ExitStatus: StatusMisfit, Story: "" +
+		"python -S does not run site, so no .pth file is read; -I and -E ignore the environment. The host's packages arrive through a .pth file in the image's site directory (or through the environment, with precedence: host).\n\n" +
+		"Drop the flag, or mount over a directory of the image with python.target."},
+	LibcFloor: {Title: "the image's C library is older than the host's packages need", ExitStatus: StatusMisfit, Story: "" +
+		"Native modules name the oldest glibc and libstdc++ they can live with. In an older image the loader stops with \"version `GLIBC_2.38' not found\". Wheels from PyPI are built for old ones; a distribution's own packages only fit the same release.\n\n" +
+		"Use a newer base image, or install the packages from wheels."},
+	PythonPatch: {Title: "the patch levels differ", ExitStatus: StatusMisfit, Story: "" +
+		"Within one minor version CPython keeps its binary interface, so 3.11.2 and 3.11.9 share packages. It is shown because, twice in its history (3.9.3 and 3.9.8), it did not hold.\n\n" +
+		"Nothing has to be done."},
+	SiteUnreadable: {Title: "a directory of host packages can't be read", ExitStatus: StatusMisfit, Story: "" +
+		"A directory on the host interpreter's path can't be opened, so neither hostrun nor the container could read the packages in it.\n\n" +
+		"Correct its permissions, or name another environment under python:."},
+	SiteIncomplete: {Title: "files of an installed package are gone", ExitStatus: StatusMisfit, Story: "" +
+		"The distribution's RECORD lists files that are not there: an interrupted pip, a full disk, or a directory removed by hand. The import would fail half-way.\n\n" +
+		"Reinstall it: pip install --force-reinstall --no-deps NAME."},
+	SitePathIgnored: {Title: "part of the host's packages lies outside of what is mounted", ExitStatus: StatusMisfit, Story: "" +
+		"A .pth line, an editable install or a link in a site directory leads to a place that is not mounted into the container; Python skips it silently and the import fails later.\n\n" +
+		"Mount that place at the same path under volumes:, or install the package into the environment."},
+	PackageMissing: {Title: "a package that the profile names is not installed", ExitStatus: StatusMisfit, Story: "" +
+		"python.packages names what the job needs, and no directory of the host's or the image's Python has it.\n\n" +
+		"Install it into the host's environment, or correct the name."},
+	ShadowedPackage: {Title: "host and image both have a package", ExitStatus: StatusMisfit, Story: "" +
+		"Only one of the two is imported: the image's, unless python.precedence is host. Where the versions differ, another package may have been installed for the other one.\n\n" +
+		"Remove it from one side, or choose with python.precedence."},
+	ImagePlatform: {Title: "the image is for another platform", ExitStatus: StatusMisfit, Story: "" +
+		"Its programs can't run on this machine's processor: \"exec format error\".\n\n" +
+		"Pull the right one: hostrun pull --platform linux/<arch> IMAGE."},
+	ImageUser: {Title: "the image does not know the user", ExitStatus: StatusMisfit, Story: "" +
+		"user: or the image's own USER names a user or group that its /etc/passwd or /etc/group does not have.\n\n" +
+		"Use a number (user: \"1000:1000\"), or add the user to the image."},
+	ImageHasPackages: {Title: "a mount covers packages of the image", ExitStatus: StatusMisfit, Story: "" +
+		"python.target mounts the host's packages over a directory of the image that has packages of its own. They can't be imported any more.\n\n" +
+		"Leave python.target out: the host's packages are then added after the image's own."},
+	ImageCommand: {Title: "nothing to run", ExitStatus: StatusProfile, Story: "" +
+		"Neither the profile (command:, entrypoint:) nor the image says what to start.\n\n" +
+		"Set command: in the profile, or give one after --: hostrun run NAME -- python3 script.py."},
+	PathMissing: {Title: "a host path is missing", ExitStatus: StatusNoPath, Story: "" +
+		"The source of a mount does not exist. Docker would make an empty directory owned by root there, and the job would run without its data.\n\n" +
+		"Correct the path, or ask for the directory: bind: {create_host_path: true} in the long form."},
+	PathWrongType: {Title: "a host path is of the wrong kind", ExitStatus: StatusNoPath, Story: "" +
+		"A directory can only be mounted on a directory, and a file on a file.\n\nCorrect the source or the target of the mount."},
+	PathNotTraversed: {Title: "the container's user can't reach a mount", ExitStatus: StatusMisfit, Story: "" +
+		"A directory above the mount's target is closed to the container's user (in most images /root is 0700). Python does not report that as a permission problem: it says ModuleNotFoundError.\n\n" +
+		"Mount it elsewhere, for example below /opt, or run as the owner of that directory."},
+	MountConflict: {Title: "two mounts have one target", ExitStatus: StatusProfile, Story: "" +
+		"The later mount would hide the earlier one.\n\nRemove one of the two, or change its target."},
+	CUDAMissing: {Title: "no CUDA toolkit on the host", ExitStatus: StatusNoPath, Story: "" +
+		"The profile asks for the host's CUDA toolkit and it is not where the profile says.\n\n" +
+		"Install it, correct cuda:, or set cuda: none if the packages bring their own CUDA libraries (wheels from PyPI do)."},
+	CUDABroken: {Title: "the CUDA toolkit is incomplete", ExitStatus: StatusNoPath, Story: "" +
+		"The toolkit's links lead nowhere, or it has neither version.json nor version.txt: an upgrade that was interrupted, or a link left by a removed version.\n\n" +
+		"Reinstall the toolkit, or name another one: cuda: /usr/local/cuda-12.4."},
+	CUDARuntime: {Title: "the CUDA toolkit has no compiler", ExitStatus: StatusMisfit, Story: "" +
+		"Libraries are there, nvcc and the headers are not: code that builds CUDA extensions at run time will fail.\n\nInstall the toolkit's development packages if you need that."},
+	DeviceMissing: {Title: "a device is absent", ExitStatus: StatusNoDevice, Story: "" +
+		"The profile names a device node that does not exist. The driver is not loaded, or the device is gone.\n\n" +
+		"Load the driver, or correct devices:."},
+	DeviceNotNode: {Title: "no device node", ExitStatus: StatusNoDevice, Story: "" +
+		"The path is neither a character nor a block device, nor a directory of such.\n\nUse volumes: for files and directories."},
+	LimitUnsupported: {Title: "a limit can't be held here", ExitStatus: StatusMisfit, Story: "" +
+		"This kernel, its cgroup version, the OCI runtime or the rights of containerd's own process do not allow the limit.\n\nLower or remove it."},
+	RuntimeTooOld: {Title: "the OCI runtime is too old for recursive read-only mounts", ExitStatus: StatusMisfit, Story: "" +
+		"A read-only bind mount keeps the file systems mounted below it writable unless the runtime sets the flag recursively (rro; runc 1.1 and Linux 5.12). hostrun falls back to plain read-only, which is not enough where something is mounted below.\n\n" +
+		"Upgrade runc."},
+}

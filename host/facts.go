@@ -1,0 +1,109 @@
+// Package host reports what this machine has, as data: its Python environment and packages, its CUDA toolkit, its
+// kernel and cgroups. It decides nothing and executes nothing; everything is read below a given root.
+package host
+
+import (
+	"context"
+
+	"hostrun.dev/hostrun/abi"
+	"hostrun.dev/hostrun/finding"
+)
+
+// Facts is this machine. Its JSON form is documented in docs/facts.md; a recording replays in `hostrun spec --facts`.
+type Facts struct {
+	Schema        int               `json:"schema"` // 1
+	Hostname      string            `json:"hostname"`
+	Arch          string            `json:"arch"`   // as image platforms say it: amd64, arm64
+	Kernel        string            `json:"kernel"` // uname -r
+	OS            OS                `json:"os"`
+	CPUs          int               `json:"cpus"`           // online
+	MemoryBytes   int64             `json:"memory_bytes"`   // MemTotal
+	CgroupVersion int               `json:"cgroup_version"` // 1 (hybrid too) or 2
+	AppArmor      bool              `json:"apparmor"`
+	Hosts         string            `json:"hosts"`              // content of /etc/hosts
+	ResolvConf    string            `json:"resolv_conf"`        // content of /etc/resolv.conf
+	Python        *Python           `json:"python,omitempty"`   // nil unless the profile borrows packages
+	CUDA          *CUDA             `json:"cuda,omitempty"`     // nil unless the profile asks for it and it is there
+	Findings      []finding.Finding `json:"findings,omitempty"` // what was wrong while reading
+}
+
+// OS is /etc/os-release.
+type OS struct {
+	ID        string `json:"id"`
+	VersionID string `json:"version_id"`
+	Pretty    string `json:"pretty"`
+}
+
+// A Python is the host's environment whose packages containers borrow.
+type Python struct {
+	abi.Python
+	Kind     string    `json:"kind"`     // "venv", "conda", "pyenv", "uv", "standalone", "debian", "system"
+	Sites    []Site    `json:"sites"`    // in sys.path's order: site directories, those that .pth files add, the user's
+	Packages []Package `json:"packages"` // every distribution, sorted by normalised name then site
+}
+
+// A Site is one directory of packages on the host interpreter's path.
+type Site struct {
+	Path    string    `json:"path"`              // as on sys.path
+	Real    string    `json:"real"`              // after links
+	Kind    string    `json:"kind"`              // "site-packages", "dist-packages", "user", "pth" (added by a .pth line)
+	Pth     []PthFile `json:"pth,omitempty"`     // its .pth files, in the order in which site reads them (sorted by name)
+	Files   int       `json:"files"`             // regular files below
+	Bytes   int64     `json:"bytes"`             // their size; a file with several names counts once
+	Modules []string  `json:"modules,omitempty"` // top-level modules and packages, sorted
+	UID     uint32    `json:"uid"`               // owner
+	Mode    uint32    `json:"mode"`              // permission bits
+}
+
+// A PthFile is what one .pth file adds (Lib/site.py, addpackage).
+type PthFile struct {
+	Name    string   `json:"name"`
+	Paths   []string `json:"paths,omitempty"`   // directories that exist and join sys.path, absolute
+	Missing []string `json:"missing,omitempty"` // lines that name what does not exist
+	Imports int      `json:"imports,omitempty"` // lines of code that site executes
+}
+
+// A Package is an installed distribution.
+type Package struct {
+	Name          string            `json:"name"` // as METADATA writes it
+	Version       string            `json:"version"`
+	Site          string            `json:"site"`                // the Site.Path that it is in
+	TopLevel      []string          `json:"top_level,omitempty"` // module names it installs at the top
+	Editable      string            `json:"editable,omitempty"`  // source directory of an editable install
+	Missing       []string          `json:"missing,omitempty"`   // files of RECORD that are gone, at most 10
+	MissingCount  int               `json:"missing_count,omitempty"`
+	MissingModule bool              `json:"missing_module,omitempty"` // among them a top-level package's __init__.py or a native module: the import fails
+	Facts         map[string]string `json:"facts,omitempty"`          // of packages that matter: torch -> {"cuda": "12.4", "git_version": ...}
+}
+
+// A CUDA is the host's toolkit.
+type CUDA struct {
+	Path    string   `json:"path"`            // as asked for: /usr/local/cuda
+	Real    string   `json:"real"`            // after links: /usr/local/cuda-12.4
+	Links   []string `json:"links,omitempty"` // the chain between the two, "path -> target"
+	Version string   `json:"version"`         // of version.json's "cuda", else version.txt, else cuda.h
+	NVCC    bool     `json:"nvcc"`            // bin/nvcc and the headers are there
+	Stubs   []string `json:"stubs,omitempty"` // directories of stub libraries (libcuda.so without code) below Real
+	LibDirs []string `json:"lib_dirs,omitempty"`
+}
+
+// Needs says which facts a profile asks for: reading the rest would cost the start.
+type Needs struct {
+	Python   string   // "" none, "auto", or a path to an interpreter or an environment's directory
+	Packages []string // distributions whose completeness stops a start; empty: those that matter (torch, ...)
+	CUDA     string   // "" none, "auto", or a path
+}
+
+// Options say where this machine is.
+type Options struct {
+	Root     string            // "/"; a directory with a machine's files in tests
+	Env      map[string]string // the caller's: PATH, VIRTUAL_ENV, CONDA_PREFIX, HOME, PYENV_ROOT, PYENV_VERSION, PYTHONUSERBASE, PYTHONNOUSERSITE
+	Dir      string            // the caller's directory (pyenv's .python-version)
+	CacheDir string            // "" for none; /var/cache/hostrun
+}
+
+// Probe reads the machine. What is wrong with something asked for is a finding in the facts; the error is for a
+// machine that can't be read at all, or ctx's.
+func Probe(ctx context.Context, opt Options, needs Needs) (Facts, error) {
+	panic("host: being written")
+}

@@ -1,0 +1,154 @@
+// Package plan turns facts into one OCI runtime spec, or into findings that say why not. It is pure: no file, clock,
+// environment or network. The same facts give the same plan, on any machine.
+package plan
+
+import (
+	"github.com/moby/profiles/seccomp"
+	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"hostrun.dev/hostrun/abi"
+	"hostrun.dev/hostrun/devices"
+	"hostrun.dev/hostrun/finding"
+	"hostrun.dev/hostrun/host"
+	"hostrun.dev/hostrun/profiles"
+)
+
+// Facts is everything that a plan depends on. It prints as JSON, and a recording of it replays.
+type Facts struct {
+	Schema  int               `json:"schema"` // 1
+	Profile profiles.Profile  `json:"profile"`
+	Host    host.Facts        `json:"host"`
+	Nodes   []devices.Node    `json:"nodes,omitempty"`   // of the profile's devices
+	Sources map[string]Source `json:"sources,omitempty"` // of bind mounts: host path -> what is there
+	Image   Image             `json:"image"`
+	Engine  Engine            `json:"engine"`
+	// Findings of the stages before, of devices and of the image among them; Host's are in Host.
+	Findings []finding.Finding `json:"findings,omitempty"`
+}
+
+// A Source is what a host path of a bind mount is.
+type Source struct {
+	Exists bool   `json:"exists"`
+	Dir    bool   `json:"dir,omitempty"`
+	Error  string `json:"error,omitempty"` // why it could not be looked at, unless it is missing
+}
+
+// An Image is what was read of an image without running it.
+type Image struct {
+	Reference string `json:"reference"` // full: docker.io/library/dinov2:latest
+	Digest    string `json:"digest"`    // of the manifest or index that the reference names
+	ChainID   string `json:"chain_id"`  // of its layers (image-spec, "Layer ChainID"): key of the snapshot and of caches
+	OS        string `json:"os"`
+	Arch      string `json:"architecture"`
+	Variant   string `json:"variant,omitempty"`
+
+	Env        []string          `json:"env,omitempty"` // NAME=VALUE
+	Entrypoint []string          `json:"entrypoint,omitempty"`
+	Cmd        []string          `json:"cmd,omitempty"`
+	WorkingDir string            `json:"working_dir,omitempty"`
+	User       string            `json:"user,omitempty"`
+	StopSignal string            `json:"stop_signal,omitempty"`
+	Labels     map[string]string `json:"labels,omitempty"`
+	Volumes    []string          `json:"volumes,omitempty"` // anonymous volumes that the image declares
+
+	Pythons  []abi.Python      `json:"pythons,omitempty"`  // nil unless Needs.Python
+	Users    []User            `json:"users,omitempty"`    // /etc/passwd
+	Groups   []Group           `json:"groups,omitempty"`   // /etc/group
+	Paths    map[string]Path   `json:"paths,omitempty"`    // those that Needs asked for, and each directory above them
+	Findings []finding.Finding `json:"findings,omitempty"` // of reading it
+}
+
+// A User is a line of /etc/passwd.
+type User struct {
+	Name string `json:"name"`
+	UID  uint32 `json:"uid"`
+	GID  uint32 `json:"gid"`
+	Home string `json:"home"`
+}
+
+// A Group is a line of /etc/group.
+type Group struct {
+	Name    string   `json:"name"`
+	GID     uint32   `json:"gid"`
+	Members []string `json:"members,omitempty"`
+}
+
+// A Path is what the image has at a path, links followed. A path that it lacks is absent from Image.Paths.
+type Path struct {
+	Real    string `json:"real"` // inside the image
+	Dir     bool   `json:"dir,omitempty"`
+	Mode    uint32 `json:"mode"` // permission bits
+	UID     uint32 `json:"uid"`
+	GID     uint32 `json:"gid"`
+	Entries int    `json:"entries,omitempty"` // of a directory
+}
+
+// ImageNeeds says which facts of an image a profile asks for. Its JSON form is part of the image cache's key.
+type ImageNeeds struct {
+	Python  bool     `json:"python,omitempty"`
+	Command []string `json:"command,omitempty"` // the profile's entrypoint and command, to find argv[0]'s interpreter; nil: the image's own
+	Path    string   `json:"path,omitempty"`    // the profile's PATH, "" for the image's
+	Paths   []string `json:"paths,omitempty"`   // sorted
+}
+
+// Engine is what containerd and the OCI runtime of this machine can do, as far as the spec depends on it.
+type Engine struct {
+	Namespace    string           `json:"namespace"`
+	RuntimeName  string           `json:"runtime_name"`            // "io.containerd.runc.v2"
+	OCIRuntime   string           `json:"oci_runtime"`             // "runc", with its version: "runc 1.1.5"
+	MountOptions []string         `json:"mount_options,omitempty"` // that it knows beyond the classic ones ("rro"), by `runc features`; sorted
+	NoFileMax    uint64           `json:"nofile_max,omitempty"`    // hard RLIMIT_NOFILE of the daemon; 0: may be raised at will
+	MemlockMax   uint64           `json:"memlock_max,omitempty"`   // likewise, RLIMIT_MEMLOCK in bytes
+	DataDir      string           `json:"data_dir"`                // /var/lib/hostrun: named volumes, generated files, logs
+	InitBinary   string           `json:"init_binary,omitempty"`   // host path of hostrun-init
+	Seccomp      *seccomp.Seccomp `json:"seccomp,omitempty"`       // the default profile, conditions not yet evaluated
+}
+
+// A Plan is what will be started, and all that must be known about it.
+type Plan struct {
+	Schema    int               `json:"schema"` // 1
+	ID        string            `json:"id"`     // of the container: the profile's name
+	Profile   string            `json:"profile"`
+	Namespace string            `json:"namespace"`
+	Image     string            `json:"image"` // full reference
+	Digest    string            `json:"digest"`
+	ChainID   string            `json:"chain_id"`
+	Runtime   string            `json:"runtime"` // containerd's runtime name
+	Spec      *specs.Spec       `json:"spec"`
+	Labels    map[string]string `json:"labels,omitempty"` // of the container: the profile's own and hostrun.dev/*
+
+	Files       []File            `json:"files,omitempty"`       // to write before the start
+	Directories []Directory       `json:"directories,omitempty"` // to make before the start
+	Findings    []finding.Finding `json:"findings,omitempty"`
+	Borrowed    []Borrowed        `json:"borrowed,omitempty"`
+	Origins     map[string]string `json:"origins,omitempty"` // JSON pointer into the spec -> where it comes from ("profile dinov2.yaml:7", "image", "host python")
+
+	TTY         bool    `json:"tty,omitempty"`
+	StdinOpen   bool    `json:"stdin_open,omitempty"`
+	StopSignal  string  `json:"stop_signal"`
+	StopSeconds float64 `json:"stop_seconds"`
+	Hash        string  `json:"hash"` // sha256 over spec, files' content, image digest: what `up` compares
+}
+
+// A File is generated for the container and bound into it. It lies in the container's own directory.
+type File struct {
+	Path    string `json:"path"` // on the host
+	Content string `json:"content"`
+	Mode    uint32 `json:"mode"`
+}
+
+// A Directory is made on the host unless it exists: a named volume, or a bind source with create_host_path.
+type Directory struct {
+	Path string `json:"path"`
+	Mode uint32 `json:"mode"`
+	UID  uint32 `json:"uid"`
+	GID  uint32 `json:"gid"`
+}
+
+// Borrowed is something of the host that the container reads.
+type Borrowed struct {
+	Source      string `json:"source"`
+	Destination string `json:"destination"`
+	Bytes       int64  `json:"bytes"` // 0 when not measured
+	For         string `json:"for"`   // "python", "cuda", ...
+}

@@ -1,0 +1,134 @@
+// Package profiles reads profiles: YAML files that say what to run. It is strict, so that nothing a person wrote is
+// dropped in silence, and every value keeps the line that it came from. Keys are those of the compose specification
+// wherever it has a word for the thing; docs/profile.md lists them.
+package profiles
+
+import "time"
+
+// A Profile is one container to run, as its file says: variables substituted, extends and env_file merged, relative
+// paths made absolute. Nothing in it depends on the machine.
+type Profile struct {
+	Name string `json:"name"`
+	File string `json:"file"` // "builtin:dinov2.yaml" for a built-in one
+	Dir  string `json:"dir"`  // of the file; relative paths were taken from it. The caller's for a built-in one
+
+	Image      string `json:"image"`
+	Platform   string `json:"platform,omitempty"`    // os/arch[/variant]; "" is this machine's
+	PullPolicy string `json:"pull_policy,omitempty"` // "always", "missing" (default), "never"
+
+	Entrypoint *Command `json:"entrypoint,omitempty"` // nil: the image's. Empty: none
+	Command    *Command `json:"command,omitempty"`    // nil: the image's
+	WorkingDir string   `json:"working_dir,omitempty"`
+	User       string   `json:"user,omitempty"` // name|uid[:group|gid]
+	GroupAdd   []string `json:"group_add,omitempty"`
+	Hostname   string   `json:"hostname,omitempty"`
+
+	// Environment in the order of the file; env_file's entries first. A variable without value is not in it: it was
+	// taken from the caller, or left out because the caller has none.
+	Environment []EnvVar `json:"environment,omitempty"`
+
+	Volumes []Volume `json:"volumes,omitempty"` // volumes and tmpfs of the profile, in order
+	Devices []Device `json:"devices,omitempty"`
+
+	ShmSize int64             `json:"shm_size,omitempty"` // bytes; 0: not said
+	IPC     string            `json:"ipc,omitempty"`      // "", "private", "host", "shareable"
+	Ulimits map[string]Ulimit `json:"ulimits,omitempty"`
+
+	CapAdd          []string `json:"cap_add,omitempty"`           // "CAP_SYS_ADMIN" form, or "ALL"
+	CapDrop         []string `json:"cap_drop,omitempty"`          // likewise
+	NoNewPrivileges *bool    `json:"no_new_privileges,omitempty"` // security_opt; nil: the default (on)
+	Seccomp         string   `json:"seccomp,omitempty"`           // "" the default, "unconfined", or the absolute path of a profile
+	SeccompProfile  []byte   `json:"seccomp_profile,omitempty"`   // the content of that file
+	Privileged      bool     `json:"privileged,omitempty"`
+	ReadOnly        bool     `json:"read_only,omitempty"`
+	Init            bool     `json:"init,omitempty"`
+	TTY             bool     `json:"tty,omitempty"`
+	StdinOpen       bool     `json:"stdin_open,omitempty"`
+
+	Labels      map[string]string `json:"labels,omitempty"`
+	Annotations map[string]string `json:"annotations,omitempty"`
+
+	StopSignal      string         `json:"stop_signal,omitempty"`       // "" the image's, else SIGTERM
+	StopGracePeriod *time.Duration `json:"stop_grace_period,omitempty"` // nil: 10 s
+
+	CPUs      float64 `json:"cpus,omitempty"`       // 0: no limit
+	CPUSet    string  `json:"cpuset,omitempty"`     // "0-3,8"
+	MemLimit  int64   `json:"mem_limit,omitempty"`  // bytes
+	PidsLimit int64   `json:"pids_limit,omitempty"` // -1: none
+
+	Sysctls     map[string]string `json:"sysctls,omitempty"`
+	ExtraHosts  []Host            `json:"extra_hosts,omitempty"`
+	DNS         []string          `json:"dns,omitempty"`
+	NetworkMode string            `json:"network_mode,omitempty"` // "" is "host"; "none"
+
+	Python Python `json:"python"`
+	CUDA   string `json:"cuda,omitempty"` // "" or "none": none; "auto", or an absolute path
+
+	Extensions map[string]any `json:"extensions,omitempty"` // x-*
+
+	// Lines tells where a key stands: "image", "volumes[2]", "environment.A", "python.target". A key that came with extends
+	// stands in another file.
+	Lines map[string]Position `json:"lines,omitempty"`
+}
+
+// A Position is a place in a profile's file. Line and Column count from 1.
+type Position struct {
+	File   string `json:"file"`
+	Line   int    `json:"line"`
+	Column int    `json:"column,omitempty"`
+}
+
+// A Command is compose's command or entrypoint. The string form is split by shell's rules of quoting, as compose
+// does; no shell runs.
+type Command []string
+
+// An EnvVar is one variable of the container's environment.
+type EnvVar struct {
+	Name  string `json:"name"`
+	Value string `json:"value"`
+}
+
+// A Volume is one mount that the profile asks for.
+type Volume struct {
+	Type     string `json:"type"`             // "bind", "volume", "tmpfs"
+	Source   string `json:"source,omitempty"` // absolute host path; a volume's name (docs/profile.md: [a-zA-Z0-9][a-zA-Z0-9_.-]*)
+	Target   string `json:"target"`           // absolute path in the container
+	ReadOnly bool   `json:"read_only,omitempty"`
+
+	Propagation    string `json:"propagation,omitempty"`      // bind: "" is rprivate; [r]private|[r]shared|[r]slave
+	CreateHostPath bool   `json:"create_host_path,omitempty"` // bind: make the missing source, a directory
+	Recursive      string `json:"recursive,omitempty"`        // bind: "" or "enabled": submounts too; "disabled"
+
+	TmpfsSize int64  `json:"tmpfs_size,omitempty"` // bytes; 0: the kernel's default, half of the memory
+	TmpfsMode uint32 `json:"tmpfs_mode,omitempty"` // permission bits; 0: 01777
+
+	Key string `json:"key"` // in Lines: "volumes[0]", "tmpfs[1]"
+}
+
+// A Device is one entry of devices: a node, or a directory of nodes.
+type Device struct {
+	Source      string `json:"source"`
+	Target      string `json:"target"`
+	Permissions string `json:"permissions,omitempty"` // "" is "rw"
+	Key         string `json:"key"`
+}
+
+// A Ulimit is a soft and a hard limit; -1 is unlimited.
+type Ulimit struct {
+	Soft int64 `json:"soft"`
+	Hard int64 `json:"hard"`
+}
+
+// A Host is an entry of extra_hosts; IP may be "host-gateway".
+type Host struct {
+	Name string `json:"name"`
+	IP   string `json:"ip"`
+}
+
+// Python says which packages of the host the container borrows.
+type Python struct {
+	Interpreter string   `json:"interpreter,omitempty"` // "" or "none": none; "auto", or an absolute path of an interpreter or environment
+	Target      string   `json:"target,omitempty"`      // mount over exactly this directory of the container
+	Packages    []string `json:"packages,omitempty"`    // roots of the scan; must be installed
+	Precedence  string   `json:"precedence,omitempty"`  // "" or "image": the image's packages first; "host"
+}

@@ -1,0 +1,294 @@
+// Package rootfs reads a file tree as the root of a machine or of a container: one directory, or the layers of an
+// image. Symbolic links are resolved inside the tree, so an absolute link of an image
+// never leads to the host. Nothing is mounted, written or executed.
+package rootfs
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"sort"
+	"strings"
+	"syscall"
+)
+
+// MaxLinks is the number of symbolic links that one path may take, as in the kernel (MAXSYMLINKS, fs/namei.c).
+const MaxLinks = 40
+
+// ErrTooManyLinks is wrapped by errors about paths with more than MaxLinks links.
+var ErrTooManyLinks = errors.New("too many levels of symbolic links")
+
+// ErrNotRegular is wrapped by errors about opening what is no regular file.
+var ErrNotRegular = errors.New("not a regular file")
+
+// A View is a read-only file tree. Paths are absolute slash paths inside the tree; relative ones are taken from its
+// root. A View is safe for concurrent use.
+type View struct {
+	layers []string // host directories, top first
+}
+
+// Dir returns the tree below root on this machine; "/" is the machine itself.
+func Dir(root string) *View { return &View{layers: []string{root}} }
+
+// Layers returns the union of overlayfs layer directories, the topmost first: the order of lowerdir=
+// (Documentation/filesystems/overlayfs.rst). Whiteouts and opaque directories hide what lies below.
+func Layers(dirs ...string) *View { return &View{layers: dirs} }
+
+// A Resolved is where a path leads.
+type Resolved struct {
+	Path string   // inside the view, without links
+	Real string   // on this machine: the file to open
+	Hops []string // the links that were followed, as "path -> target"
+}
+
+func clean(p string) string { return path.Clean("/" + filepath.ToSlash(p)) }
+
+// Resolve follows every link of p inside the view. The error of a dangling link names the hop that leads nowhere and
+// is fs.ErrNotExist.
+func (v *View) Resolve(p string) (Resolved, error) { return v.walk(p, true) }
+
+// Lresolve is Resolve, except that a link as the last element is not followed.
+func (v *View) Lresolve(p string) (Resolved, error) { return v.walk(p, false) }
+
+func (v *View) walk(p string, followLast bool) (Resolved, error) {
+	var r Resolved
+	rest := strings.Split(strings.TrimPrefix(clean(p), "/"), "/")
+	cur := "/"
+	real, err := v.locate("/")
+	if err != nil {
+		return r, pathErr("resolve", p, r, err)
+	}
+	for len(rest) > 0 {
+		name := rest[0]
+		rest = rest[1:]
+		switch name {
+		case "", ".":
+			continue
+		case "..":
+			cur = path.Dir(cur)
+			if real, err = v.locate(cur); err != nil {
+				return r, pathErr("resolve", p, r, err)
+			}
+			continue
+		}
+		next := path.Join(cur, name)
+		real, err = v.locate(next)
+		if err != nil {
+			return r, pathErr("resolve", p, r, err)
+		}
+		if len(rest) == 0 && !followLast {
+			cur = next
+			break
+		}
+		target, err := os.Readlink(real)
+		if err != nil { // not a link
+			cur = next
+			continue
+		}
+		r.Hops = append(r.Hops, next+" -> "+target)
+		if len(r.Hops) > MaxLinks {
+			return r, pathErr("resolve", p, r, ErrTooManyLinks)
+		}
+		rest = append(strings.Split(target, "/"), rest...)
+		if strings.HasPrefix(target, "/") {
+			cur = "/"
+		}
+		if real, err = v.locate(cur); err != nil {
+			return r, pathErr("resolve", p, r, err)
+		}
+	}
+	r.Path, r.Real = cur, real
+	return r, nil
+}
+
+func pathErr(op, p string, r Resolved, err error) error {
+	if len(r.Hops) > 0 {
+		p = fmt.Sprintf("%s (through %s)", p, r.Hops[len(r.Hops)-1])
+	}
+	return &fs.PathError{Op: op, Path: p, Err: err}
+}
+
+// locate returns the host path of p, whose parents hold no links, in the topmost layer that has it.
+func (v *View) locate(p string) (string, error) {
+	for _, layer := range v.layers {
+		real := filepath.Join(layer, p)
+		fi, err := os.Lstat(real)
+		switch {
+		case err == nil && isWhiteout(fi):
+			return "", fs.ErrNotExist
+		case err == nil:
+			return real, nil
+		case !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR):
+			return "", cause(err)
+		}
+		if len(v.layers) > 1 && hidesBelow(layer, p) {
+			return "", fs.ErrNotExist
+		}
+	}
+	return "", fs.ErrNotExist
+}
+
+// hidesBelow reports whether a parent of p in layer is a whiteout, a file, or an opaque directory.
+func hidesBelow(layer, p string) bool {
+	for dir := path.Dir(p); dir != "/"; dir = path.Dir(dir) {
+		fi, err := os.Lstat(filepath.Join(layer, dir))
+		if err != nil {
+			continue
+		}
+		if isWhiteout(fi) || !fi.IsDir() || isOpaque(filepath.Join(layer, dir)) {
+			return true
+		}
+	}
+	return isOpaque(layer)
+}
+
+func isWhiteout(fi fs.FileInfo) bool {
+	if fi.Mode()&fs.ModeCharDevice == 0 {
+		return false
+	}
+	st, ok := fi.Sys().(*syscall.Stat_t)
+	return ok && uint64(st.Rdev) == 0
+}
+
+func cause(err error) error {
+	var pe *fs.PathError
+	if errors.As(err, &pe) {
+		return pe.Err
+	}
+	return err
+}
+
+// Lstat describes p itself, links in its parents followed.
+func (v *View) Lstat(p string) (fs.FileInfo, error) {
+	r, err := v.Lresolve(p)
+	if err != nil {
+		return nil, err
+	}
+	return os.Lstat(r.Real)
+}
+
+// Stat describes what p leads to.
+func (v *View) Stat(p string) (fs.FileInfo, error) {
+	r, err := v.Resolve(p)
+	if err != nil {
+		return nil, err
+	}
+	return os.Lstat(r.Real)
+}
+
+// Readlink returns the target of the link p, as it is written.
+func (v *View) Readlink(p string) (string, error) {
+	r, err := v.Lresolve(p)
+	if err != nil {
+		return "", err
+	}
+	return os.Readlink(r.Real)
+}
+
+// Open opens the regular file that p leads to. It never blocks on a FIFO and never opens a device.
+func (v *View) Open(p string) (*os.File, error) {
+	r, err := v.Resolve(p)
+	if err != nil {
+		return nil, err
+	}
+	fi, err := os.Lstat(r.Real)
+	if err != nil {
+		return nil, err
+	}
+	if !fi.Mode().IsRegular() {
+		return nil, &fs.PathError{Op: "open", Path: p, Err: ErrNotRegular}
+	}
+	f, err := os.OpenFile(r.Real, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOFOLLOW|syscall.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	if fi, err = f.Stat(); err != nil || !fi.Mode().IsRegular() {
+		_ = f.Close()
+		return nil, &fs.PathError{Op: "open", Path: p, Err: ErrNotRegular}
+	}
+	return f, nil
+}
+
+// ErrTooLarge is wrapped by ReadFile's error about a file over its limit.
+var ErrTooLarge = errors.New("file too large")
+
+// ReadFile returns the content of the regular file p, of at most limit bytes.
+func (v *View) ReadFile(p string, limit int64) ([]byte, error) {
+	f, err := v.Open(p)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err != nil {
+		return nil, err
+	}
+	if int64(len(b)) > limit {
+		return nil, &fs.PathError{Op: "read", Path: p, Err: ErrTooLarge}
+	}
+	return b, nil
+}
+
+// ReadDir returns the entries of the directory p leads to, sorted by name, merged over all layers.
+func (v *View) ReadDir(p string) ([]fs.DirEntry, error) {
+	r, err := v.Resolve(p)
+	if err != nil {
+		return nil, err
+	}
+	return v.readLayers(r.Path)
+}
+
+func (v *View) readLayers(p string) ([]fs.DirEntry, error) {
+	if len(v.layers) == 1 {
+		return os.ReadDir(filepath.Join(v.layers[0], p))
+	}
+	seen := map[string]bool{}
+	var all []fs.DirEntry
+	found := false
+	for _, layer := range v.layers {
+		dir := filepath.Join(layer, p)
+		entries, err := os.ReadDir(dir)
+		if err == nil {
+			found = true
+			for _, e := range entries {
+				if seen[e.Name()] {
+					continue
+				}
+				seen[e.Name()] = true
+				if fi, err := e.Info(); err == nil && isWhiteout(fi) {
+					continue
+				}
+				all = append(all, e)
+			}
+			if isOpaque(dir) {
+				break
+			}
+		} else if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR) {
+			return nil, err
+		}
+		if fi, err := os.Lstat(dir); (err == nil && !fi.IsDir()) || hidesBelow(layer, p) {
+			break
+		}
+	}
+	if !found {
+		return nil, &fs.PathError{Op: "readdir", Path: p, Err: fs.ErrNotExist}
+	}
+	sort.Slice(all, func(i, j int) bool { return all[i].Name() < all[j].Name() })
+	return all, nil
+}
+
+// Exists reports whether p leads to anything.
+func (v *View) Exists(p string) bool {
+	_, err := v.Resolve(p)
+	return err == nil
+}
+
+// IsDir reports whether p leads to a directory.
+func (v *View) IsDir(p string) bool {
+	fi, err := v.Stat(p)
+	return err == nil && fi.IsDir()
+}
