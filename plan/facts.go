@@ -15,7 +15,9 @@ import (
 
 // Facts is everything that a plan depends on. It prints as JSON, and a recording of it replays.
 type Facts struct {
-	Schema  int               `json:"schema"` // 1
+	Schema int `json:"schema"` // 1
+	// ID of the container; "" is the profile's name. A one-off container of `run` has one of its own.
+	ID      string            `json:"id,omitempty"`
 	Profile profiles.Profile  `json:"profile"`
 	Host    host.Facts        `json:"host"`
 	Nodes   []devices.Node    `json:"nodes,omitempty"`   // of the profile's devices
