@@ -96,6 +96,7 @@ func (c *code) tell(v Version, from string) {
 // builtinNames adds those without a symbol; python-build-standalone's own test modules are no part of
 // sys.builtin_module_names elsewhere and stay out.
 func builtinNames(modules map[string]bool) []string {
+	delete(modules, "imp") // PyInit_imp is _imp's, before 3.7
 	for _, m := range alwaysBuiltin {
 		modules[m] = true
 	}

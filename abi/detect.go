@@ -8,7 +8,6 @@ import (
 	"regexp"
 	"strings"
 
-	"hostrun.dev/hostrun/finding"
 	"hostrun.dev/hostrun/rootfs"
 )
 
@@ -129,6 +128,9 @@ func (d *detector) readMachine() {
 	d.prove("bits", "ELF header of "+d.Real)
 	if d.exe.interp != "" {
 		d.prove("libc", "program interpreter "+d.exe.interp+" of "+d.Real)
+	} else {
+		d.Static = true
+		d.prove("static", "no program interpreter in "+d.Real)
 	}
 }
 
@@ -172,10 +174,4 @@ func (d *detector) prove(field, source string) { d.Evidence[field] = source }
 // conflict records that sources disagree about a field.
 func (d *detector) conflict(field string, said ...string) {
 	d.Conflicts = append(d.Conflicts, Conflict{Field: field, Said: said})
-}
-
-// Compatible says whether native modules installed for host can be imported by image. No findings of severity error
-// means yes. The rules are those of docs/abi.md; each finding names the evidence of both sides.
-func Compatible(host, image Python) []finding.Finding {
-	panic("abi: being written")
 }
