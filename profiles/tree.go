@@ -101,15 +101,15 @@ func scalarValue(n *node) any {
 
 // A grower makes nodes of one file's YAML.
 type grower struct {
-	file   string // as shown
-	dir    string
-	find   lookup // nil: variables stay as they are
+	file string // as shown
+	dir  string
+	find lookup // nil: variables stay as they are
 	// verbatim reports whether the variables of a key of the file's root stay as they are.
 	verbatim func(key string) bool
-	report *report
-	nodes  int
-	open   map[*yaml.Node]bool // anchors being expanded
-	full   bool
+	report   *report
+	nodes    int
+	open     map[*yaml.Node]bool // anchors being expanded
+	full     bool
 }
 
 func (g *grower) at(y *yaml.Node) Position { return Position{g.file, y.Line, y.Column} }
