@@ -145,6 +145,10 @@ func (d *decoder) borrowed(n *node, key, path string) (string, bool) {
 		d.bad(n, key, "write "+word, "expected auto, none or a path, got %s", n.describe())
 		return "", false
 	}
+	if n.kind != scalar || n.tag != "str" {
+		d.bad(n, key, remedy, "expected auto, none or a path, got %s", n.describe())
+		return "", false
+	}
 	s, ok := d.text(n, key)
 	switch {
 	case !ok:

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path/filepath"
 	"strings"
 
 	"hostrun.dev/hostrun/finding"
@@ -55,11 +56,19 @@ func readEnvFile(d *decoder, _ *Profile, n *node, path string) {
 			f.Path = s
 		}
 		if f.Path != "" {
-			f.shown = f.Path
+			f.shown = shownBeside(item.pos.File, f.Path)
 			f.Path = d.hostPath(item, at, f.Path)
 			d.addEnvFile(f, path)
 		}
 	}
+}
+
+// shownBeside names a file that a profile names, as seen from where the profile is.
+func shownBeside(profile, file string) string {
+	if filepath.IsAbs(file) || strings.HasPrefix(file, "~") || strings.HasPrefix(profile, builtinPrefix) {
+		return file
+	}
+	return filepath.Join(filepath.Dir(profile), file)
 }
 
 func (d *decoder) addEnvFile(f envFile, path string) {

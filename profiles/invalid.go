@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"sort"
+	"strconv"
 	"strings"
 
 	"hostrun.dev/hostrun/finding"
@@ -55,21 +56,31 @@ func (e *InvalidError) status() int {
 	return status
 }
 
+// hint is a line for each remedy, with the lines of the file that it is for where there are several problems.
 func (e *InvalidError) hint() string {
-	var hints []string
-	seen := map[string]bool{}
+	var remedies []string
+	lines := map[string][]string{}
 	for _, p := range e.Problems {
-		hint := p.Remedy
-		if hint == "" || seen[hint] {
+		if p.Remedy == "" {
 			continue
 		}
-		seen[hint] = true
-		if len(e.Problems) > 1 {
-			hint = fmt.Sprintf("line %d: %s", p.Line, hint)
+		if lines[p.Remedy] == nil {
+			remedies = append(remedies, p.Remedy)
 		}
-		hints = append(hints, hint)
+		if line := strconv.Itoa(p.Line); !contains(lines[p.Remedy], line) {
+			lines[p.Remedy] = append(lines[p.Remedy], line)
+		}
 	}
-	return strings.Join(hints, "\n")
+	for i, remedy := range remedies {
+		switch at := lines[remedy]; {
+		case len(e.Problems) == 1:
+		case len(at) == 1:
+			remedies[i] = "line " + at[0] + ": " + remedy
+		default:
+			remedies[i] = "lines " + strings.Join(at, ", ") + ": " + remedy
+		}
+	}
+	return strings.Join(remedies, "\n")
 }
 
 // Findings returns the problems as findings (HR001, HR002).

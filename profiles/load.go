@@ -164,10 +164,23 @@ func (l *loader) decode(src source, layers []layer) *Profile {
 	}
 	d.finishEnvironment()
 	d.finishConflicts()
-	if layers[0].root.pair("extends") == nil { // else what is missing may stand in the file that could not be read
+	if !hidesImage(layers) {
 		d.finishRequired(src.shown)
 	}
 	return p
+}
+
+// hidesImage reports whether image: may stand where it could not be read; that is a problem of its own.
+func hidesImage(layers []layer) bool {
+	if layers[0].root.pair("extends") != nil { // of a file that could not be read
+		return true
+	}
+	for _, l := range layers {
+		if contains(l.root.lost, "image") || contains(l.root.lost, "extends") || contains(l.root.lost, "services") || l.root.pair("services") != nil || l.root.full {
+			return true
+		}
+	}
+	return false
 }
 
 // readBounded returns the content of the regular file at path, of at most limit bytes. It never blocks on a FIFO.
