@@ -17,6 +17,7 @@ type decoder struct {
 	level   int // of the file being read: 0 for the deepest base
 	name    string
 
+	counts   map[string]int // key -> entries so far, of volumes and tmpfs
 	levels   map[string]int // key path of an entry -> level of the file that it came from
 	vars     []variableEntry
 	envFiles []envFile
@@ -87,6 +88,9 @@ func readFields[T any](d *decoder, to *T, n *node, path string, fields []field[T
 }
 
 func (d *decoder) unknownField(p pair, path string, names []string) {
+	if d.report.full() {
+		return
+	}
 	remedy := "known here: " + strings.Join(names, ", ")
 	if near := nearest(p.key, names, 1); len(near) > 0 {
 		remedy = fmt.Sprintf("did you mean %s? Keys that begin with x- pass unread", near[0])

@@ -17,7 +17,7 @@ func (l *loader) base(src source, p *pair) (source, bool) {
 	d := &decoder{profile: &Profile{Lines: map[string]Position{}}, report: l.report, env: l.env, levels: map[string]int{}}
 	var e extension
 	if p.value.kind == mapping {
-		if before := len(l.report.problems); !readFields(d, &e, p.value, "extends", extendsFields) || len(l.report.problems) > before {
+		if before := l.report.added; !readFields(d, &e, p.value, "extends", extendsFields) || l.report.added > before {
 			return source{}, false
 		}
 	} else if s, ok := d.text(p.value, "extends"); ok {

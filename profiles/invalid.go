@@ -111,15 +111,19 @@ const maxProblems = 100
 // A report collects the problems of one load.
 type report struct {
 	problems []Problem
+	added    int             // problems, those passed over included
 	seen     map[string]bool // an anchor's content is read wherever it is used, and reported once
 }
+
+func (r *report) full() bool { return len(r.problems) >= maxProblems }
 
 func (r *report) add(p Problem) {
 	if p.ID == "" {
 		p.ID = finding.ProfileInvalid
 	}
+	r.added++
 	key := fmt.Sprintf("%s:%d:%d:%s", p.File, p.Line, p.Column, p.Message)
-	if r.seen[key] || len(r.problems) >= maxProblems {
+	if r.seen[key] || r.full() {
 		return
 	}
 	if r.seen == nil {

@@ -153,7 +153,7 @@ func (l *loader) decode(src source, layers []layer) *Profile {
 		l.report.add(Problem{Position: Position{src.shown, 1, 1}, Key: "name", Message: fmt.Sprintf("%q can't be a container's name", abridged(src.name)),
 			Remedy: fmt.Sprintf("rename the file: letters and digits, joined by single . _ or -, at most %d", maxName)})
 	}
-	d := &decoder{profile: p, report: l.report, env: l.env, levels: map[string]int{}}
+	d := &decoder{profile: p, report: l.report, env: l.env, levels: map[string]int{}, counts: map[string]int{}}
 	complete := len(layers) > 0 && layers[len(layers)-1].src == src
 	for i, layer := range layers {
 		d.level, d.name = i, layer.src.name

@@ -230,3 +230,53 @@ func TestHugeFile(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// Files of the size that the bounds allow are read, or refused, without quadratic work that a person would notice.
+func TestLargeFiles(t *testing.T) {
+	var env, volumes, unknown, merged strings.Builder
+	env.WriteString("image: a\nenvironment:\n")
+	volumes.WriteString("image: a\nvolumes:\n")
+	unknown.WriteString("image: a\n")
+	merged.WriteString("image: a\nx-a: &a\n")
+	for i := 0; i < 9000; i++ {
+		fmt.Fprintf(&env, "  V%d: ${TAG}\n", i)
+		fmt.Fprintf(&volumes, "  - /s:/t%d\n", i)
+		fmt.Fprintf(&unknown, "unknown_key_%d: 1\n", i)
+		fmt.Fprintf(&merged, "  k%d: 1\n", i)
+	}
+	merged.WriteString("labels:\n  <<: [" + strings.Repeat("*a,", 1000) + "*a]\n")
+	if p, err := loadText(t, env.String()); err != nil || len(p.Environment) != 9000 {
+		t.Errorf("environment: %v", err)
+	}
+	if p, err := loadText(t, volumes.String()); err != nil || len(p.Volumes) != 9000 || p.Volumes[8999].Key != "volumes[8999]" {
+		t.Errorf("volumes: %v", err)
+	}
+	var invalid *InvalidError
+	if _, err := loadText(t, unknown.String()); !errors.As(err, &invalid) || len(invalid.Problems) != maxProblems {
+		t.Errorf("unknown keys: %v", err)
+	}
+	if _, err := loadText(t, merged.String()); !errors.As(err, &invalid) || len(invalid.Problems) != 1 {
+		t.Errorf("merge keys: %v", err)
+	}
+}
+
+// An entry of the derived profile takes the place of the base's with the same target, whatever key it came by.
+func TestExtendsReplacesByTarget(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, map[string]string{
+		"base.yaml": "image: a\nvolumes: [/s:/one, /s:/two]\ntmpfs: [/three]\n",
+		"p.yaml":    "extends: base\ntmpfs: [/one]\nvolumes: [/new:/three, /new:/two]\n",
+	})
+	p, err := Load(Options{Cwd: dir}, "./p.yaml")
+	must(t, err)
+	var got []string
+	for _, v := range p.Volumes {
+		got = append(got, v.Type+" "+v.Source+" "+v.Target)
+		if p.Lines[v.Key].File == "" || strings.HasSuffix(p.Lines[v.Key].File, "base.yaml") {
+			t.Errorf("%+v stands in %+v", v, p.Lines[v.Key])
+		}
+	}
+	if diff := cmp.Diff([]string{"tmpfs  /one", "bind /new /two", "bind /new /three"}, got); diff != "" {
+		t.Error(diff)
+	}
+}

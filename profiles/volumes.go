@@ -167,9 +167,9 @@ func readVolumes(d *decoder, _ *Profile, n *node, key string) {
 // longVolume reads {type, source, target, ...}.
 func (d *decoder) longVolume(n *node, key string) (Volume, bool) {
 	var v longVolume
-	before := len(d.report.problems)
+	before := d.report.added
 	readFields(d, &v, n, key, volumeFields)
-	if len(d.report.problems) > before {
+	if d.report.added > before {
 		return v.Volume, false
 	}
 	for name, options := range map[string]*node{"bind": v.bind, "volume": v.volume, "tmpfs": v.tmpfs} {
@@ -194,7 +194,7 @@ func (d *decoder) longVolume(n *node, key string) (Volume, bool) {
 	default:
 		d.checkVolumeName(n, key, v.Source)
 	}
-	return v.Volume, len(d.report.problems) == before
+	return v.Volume, d.report.added == before
 }
 
 var volumeName = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]*$`)
@@ -210,7 +210,7 @@ func (d *decoder) checkVolumeName(n *node, key, name string) {
 
 // shortVolume reads SOURCE:TARGET[:OPTIONS].
 func (d *decoder) shortVolume(n *node, key, s string) (Volume, bool) {
-	before := len(d.report.problems)
+	before := d.report.added
 	parts := strings.Split(s, ":")
 	if len(parts) > 3 {
 		d.bad(n, key, "use the long form for paths with a colon: {type: bind, source: ..., target: ...}", "%q has too many colons", abridged(s))
@@ -239,7 +239,7 @@ func (d *decoder) shortVolume(n *node, key, s string) (Volume, bool) {
 			d.volumeOption(n, key, &v, option)
 		}
 	}
-	return v, len(d.report.problems) == before
+	return v, d.report.added == before
 }
 
 func (d *decoder) volumeOption(n *node, key string, v *Volume, option string) {
@@ -278,25 +278,30 @@ func (d *decoder) addVolume(v Volume, n *node, key string) {
 				d.bad(n, key, "remove one of the two", "two mounts have the target %s: the first in line %d", v.Target, d.profile.Lines[have.Key].Line)
 				return
 			}
-			delete(d.profile.Lines, have.Key)
-			v.Key = d.freeKey(key)
+			v.Key = d.replaceKey(key, have.Key)
 			d.mark(v.Key, n.pos)
 			d.profile.Volumes[i] = v
 			return
 		}
 	}
-	v.Key = d.freeKey(key)
+	v.Key = d.nextKey(key)
 	d.mark(v.Key, n.pos)
 	d.profile.Volumes = append(d.profile.Volumes, v)
 }
 
-// freeKey returns key[i] with the first i that no entry has.
-func (d *decoder) freeKey(key string) string {
-	for i := 0; ; i++ {
-		if _, taken := d.profile.Lines[index(key, i)]; !taken {
-			return index(key, i)
-		}
+// replaceKey returns the key of an entry that takes the place of the one at old.
+func (d *decoder) replaceKey(key, old string) string {
+	if strings.HasPrefix(old, key+"[") {
+		return old
 	}
+	delete(d.profile.Lines, old)
+	return d.nextKey(key)
+}
+
+// nextKey returns key[i] for the next entry of key.
+func (d *decoder) nextKey(key string) string {
+	d.counts[key]++
+	return index(key, d.counts[key]-1)
 }
 
 // hostPath makes a path of the profile absolute: ~ is the caller's home, other paths start at the file's directory.
