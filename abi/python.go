@@ -60,6 +60,7 @@ type Python struct {
 	Venv             *Venv             `json:"venv,omitempty"`              //
 	Layout           string            `json:"layout"`                      // who laid it out: "upstream", "debian", "conda", "standalone" (python-build-standalone), "pypy"
 	SiteDirs         []string          `json:"site_dirs"`                   // purelib, platlib and the distribution's own, in sys.path's order, those that exist; no user site
+	SiteDirsDeclared []string          `json:"site_dirs_declared"`          // all that site.py would add if they existed, in its order: SiteDirs is a part of it
 	Evidence         map[string]string `json:"evidence,omitempty"`          // field (by its JSON name) -> the file and what in it told
 	Conflicts        []Conflict        `json:"conflicts,omitempty"`         // sources that contradict each other
 }
