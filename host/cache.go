@@ -214,7 +214,7 @@ func (m machine) watchList(env *environment, trees map[string]*tree, built *sysP
 	py := env.Python
 	files := []string{py.Executable, py.Libpython, py.Stdlib, py.Dynload, "/etc/ld.so.cache", py.Prefix + "/conda-meta",
 		path.Join(path.Dir(path.Dir(py.Executable)), "pyvenv.cfg"), path.Join(path.Dir(py.Executable), "pyvenv.cfg"), m.userSite(py.Python)}
-	files = append(files, siteCandidates(py)...)
+	files = append(files, py.SiteDirsDeclared...)
 	for _, line := range built.lines {
 		files = append(files, line.Path)
 	}
@@ -243,17 +243,4 @@ func holdsNative(names []string) bool {
 		}
 	}
 	return false
-}
-
-// siteCandidates are directories that site looks for; one that is absent joins sys.path when it is made.
-func siteCandidates(py Python) []string {
-	version := fmt.Sprintf("python%d.%d", py.Version.Major, py.Version.Minor)
-	var all []string
-	for _, prefix := range []string{py.Prefix, py.BasePrefix} {
-		for _, dir := range []string{"lib/" + version + "/site-packages", "lib64/" + version + "/site-packages",
-			"local/lib/" + version + "/dist-packages", "lib/python3/dist-packages", "lib/" + version + "/dist-packages"} {
-			all = append(all, path.Join(prefix, dir))
-		}
-	}
-	return all
 }

@@ -2,6 +2,7 @@ package host
 
 import (
 	"fmt"
+	"path"
 	"slices"
 	"sort"
 	"strings"
@@ -143,7 +144,11 @@ func (env *environment) incomplete(d distribution, stops bool) finding.Finding {
 
 func (env *environment) reinstall(d distribution) string {
 	if site := d.Site; strings.HasPrefix(site, "/usr/lib/") && strings.HasSuffix(site, "/"+kindDist) {
-		return "dpkg -S " + site + "/" + d.Missing[0] + " names the Debian package; apt-get install --reinstall it"
+		first := d.Missing[0]
+		if !path.IsAbs(first) {
+			first = path.Join(site, first)
+		}
+		return "dpkg -S " + first + " names the Debian package; apt-get install --reinstall it"
 	}
 	if d.Editable != "" {
 		return env.Python.Executable + " -m pip install --no-deps -e " + d.Editable

@@ -3,6 +3,7 @@ package host
 import (
 	"context"
 	"path"
+	"regexp"
 	"runtime"
 	"sort"
 	"strings"
@@ -125,7 +126,13 @@ func (d *distribution) checkRecord(t *tree, entry string, py abi.Python) map[str
 	return tops
 }
 
+// movedScripts are lines of RECORD that dh-python leaves wrong when it moves a wheel's scripts to /usr/bin.
+var movedScripts = regexp.MustCompile(`^(\.\./)?scripts(-\d+\.\d+)?/`)
+
 func (d *distribution) checkFile(t *tree, p string) {
+	if path.Base(t.path) == kindDist && movedScripts.MatchString(p) {
+		return
+	}
 	if path.IsAbs(p) || p == ".." || strings.HasPrefix(p, "../") {
 		if !path.IsAbs(p) {
 			p = path.Join(t.path, p)
