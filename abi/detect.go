@@ -8,7 +8,6 @@ import (
 	"regexp"
 	"strings"
 
-	"hostrun.dev/hostrun/finding"
 	"hostrun.dev/hostrun/rootfs"
 )
 
@@ -48,6 +47,9 @@ type detector struct {
 	vars   map[string]string // of the sysconfig data, nil without
 	detail *buildDetails     // nil without
 	home   string            // directory from which the prefix is looked for
+
+	suffixTable []string // of the code object, once tableRead
+	tableRead   bool
 }
 
 // maxShims bounds how many pyenv shims may lead to one another.
@@ -129,6 +131,9 @@ func (d *detector) readMachine() {
 	d.prove("bits", "ELF header of "+d.Real)
 	if d.exe.interp != "" {
 		d.prove("libc", "program interpreter "+d.exe.interp+" of "+d.Real)
+	} else {
+		d.Static = true
+		d.prove("static", "no program interpreter in "+d.Real)
 	}
 }
 
@@ -144,8 +149,8 @@ func (d *detector) readCode() (func(), error) {
 		}
 		p := findLibrary(d.view, d.exe, d.Real, name, d.env)
 		if p == "" {
-			return nothing, &NotPythonError{Path: d.Executable, Reason: "can't start: error while loading shared libraries: " + name +
-				": cannot open shared object file: No such file or directory"}
+			return nothing, &NotPythonError{Path: d.Executable, Reason: "can't start: error while loading shared libraries: " +
+				originPath(name, d.Real) + ": cannot open shared object file: No such file or directory"}
 		}
 		o, done, err := openObject(d.view, p)
 		if err != nil {
@@ -172,10 +177,4 @@ func (d *detector) prove(field, source string) { d.Evidence[field] = source }
 // conflict records that sources disagree about a field.
 func (d *detector) conflict(field string, said ...string) {
 	d.Conflicts = append(d.Conflicts, Conflict{Field: field, Said: said})
-}
-
-// Compatible says whether native modules installed for host can be imported by image. No findings of severity error
-// means yes. The rules are those of docs/abi.md; each finding names the evidence of both sides.
-func Compatible(host, image Python) []finding.Finding {
-	panic("abi: being written")
 }

@@ -60,6 +60,8 @@ type object struct {
 	rpath    string
 	runpath  string
 	strings  []byte
+
+	relocations []byte // of DT_RELA, read when first asked for
 }
 
 // A segment is one PT_LOAD program header.

@@ -49,6 +49,7 @@ type Python struct {
 	LibcVersion      string            `json:"libc_version"`                // highest GLIBC_x.y that libc.so.6 defines: the symbols' version, not the package's
 	LibstdcxxVersion string            `json:"libstdcxx_version,omitempty"` // highest GLIBCXX_x.y.z that libstdc++.so.6 defines, "" without the library
 	Libpython        string            `json:"libpython,omitempty"`         // the shared library with the interpreter's code, "" when it is in the executable
+	Static           bool              `json:"static,omitempty"`            // linked statically: it can load no native module at all
 	Prefix           string            `json:"prefix"`                      // sys.prefix (a venv's own directory)
 	BasePrefix       string            `json:"base_prefix"`                 // sys.base_prefix
 	Stdlib           string            `json:"stdlib"`                      // directory of os.py
