@@ -28,6 +28,14 @@ func bind(source, destination string, options ...string) specs.Mount {
 	}
 }
 
+// bindFile is how one file is bound: nothing can be mounted below it, so plain read-only is all that there is.
+func bindFile(source, destination string) specs.Mount {
+	return specs.Mount{
+		Destination: destination, Type: "bind", Source: source,
+		Options: []string{"bind", "rprivate", "ro", "nosuid", "nodev"},
+	}
+}
+
 // borrowed is how the host's packages and toolkits are bound: the container can neither change them nor gain rights
 // by them.
 func (b *builder) borrowed(source, destination string) specs.Mount {

@@ -243,7 +243,7 @@ func (b *builder) mountTarget(image *abi.Python) {
 	b.plan.Borrowed = append(b.plan.Borrowed, Borrowed{Source: source, Destination: target, Bytes: sites[0].Bytes, For: "python"})
 	b.checkTargetDir(target)
 	b.checkTargetPath(image, target)
-	b.tellLeftOut(sites[1:])
+	b.tellLeftOut(source, sites[1:])
 }
 
 func (b *builder) checkTargetDir(target string) {
@@ -285,10 +285,10 @@ func (b *builder) checkTargetPath(image *abi.Python, target string) {
 }
 
 // tellLeftOut warns of site directories that python.target has no room for.
-func (b *builder) tellLeftOut(sites []host.Site) {
+func (b *builder) tellLeftOut(mounted string, sites []host.Site) {
 	var left []string
 	for _, s := range sites {
-		if s.Files > 0 {
+		if s.Files > 0 && !within(s.Real, mounted) && !within(s.Path, mounted) {
 			left = append(left, s.Path)
 		}
 	}
