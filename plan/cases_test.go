@@ -109,6 +109,12 @@ var cases = map[string]func() plan.Facts{
 		f.Profile.Lines["volumes[0]"], f.Profile.Lines["python.target"] = at(9), at(4)
 		return f
 	},
+	"packages-closed-to-the-user-refused": func() plan.Facts {
+		f := borrowing(venvHost(11))
+		f.Profile.User = "app"
+		f.Host.Python.Sites[0].Mode, f.Host.Python.Sites[0].UID = 0o700, 4711
+		return f
+	},
 	"cuda-with-stubs": func() plan.Facts {
 		f := simple()
 		f.Profile.CUDA = "auto"

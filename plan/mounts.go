@@ -170,7 +170,7 @@ func (b *builder) checkConflicts() {
 
 // closed returns the first directory above p that the container's user can't traverse: its path and mode.
 func (b *builder) closed(p string) (string, Path, bool) {
-	if b.user.uid == 0 && !b.drops("CAP_DAC_OVERRIDE") {
+	if b.readsAll() {
 		return "", Path{}, false
 	}
 	var above []string
@@ -187,6 +187,11 @@ func (b *builder) closed(p string) (string, Path, bool) {
 		}
 	}
 	return "", Path{}, false
+}
+
+// readsAll: root is held by no permission bits, as long as it has one of these (capabilities(7)).
+func (b *builder) readsAll() bool {
+	return b.user.uid == 0 && (!b.drops("CAP_DAC_OVERRIDE") || !b.drops("CAP_DAC_READ_SEARCH"))
 }
 
 // coveredByBind reports whether the container will not see the image's directory dir, but a mount.
