@@ -12,6 +12,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"hostrun.dev/hostrun/finding"
+	"hostrun.dev/hostrun/runtime"
 )
 
 // run does what one command line says and returns the exit status of docs/exit-status.md. args are without the
@@ -31,6 +32,9 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 
 // dispatch sorts the words, answers what needs no verb, and lets urfave/cli parse the flags' types and call the verb.
 func (s *session) dispatch(ctx context.Context, args []string) error {
+	if len(args) > 0 && args[0] == runtime.ReapVerb {
+		return runReap(ctx, args[1:])
+	}
 	app := newApp(s)
 	line, err := arrange(app, args)
 	s.line, s.app = line, app

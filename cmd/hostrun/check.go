@@ -7,6 +7,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"hostrun.dev/hostrun/abi"
 	"hostrun.dev/hostrun/finding"
 	"hostrun.dev/hostrun/plan"
 )
@@ -44,7 +45,8 @@ type checkResult struct {
 	Borrowed  []plan.Borrowed   `json:"borrowed"`
 	ElapsedMS float64           `json:"elapsed_ms"`
 
-	facts plan.Facts
+	facts  plan.Facts
+	python abi.Python // of the image
 }
 
 func runCheck(ctx context.Context, s *session, o checkOptions) error {
@@ -92,6 +94,7 @@ func newCheckResult(facts plan.Facts, pl plan.Plan, fits bool, took time.Duratio
 		Borrowed:  append([]plan.Borrowed{}, pl.Borrowed...),
 		ElapsedMS: float64(took.Microseconds()) / 1000,
 		facts:     facts,
+		python:    imagePython(facts, pl),
 	}
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -25,7 +26,7 @@ func (s *session) writeCheck(r checkResult) {
 		verdict = color + verdict + plain
 	}
 	fmt.Fprintf(s.stdout, "%s: %s  (%.1f ms)\n", r.Profile, verdict, r.ElapsedMS)
-	s.writeSides(r.facts)
+	s.writeSides(r.facts, r.python)
 	s.writeBorrowed(r)
 	for _, f := range r.Findings {
 		fmt.Fprintln(s.stdout)
@@ -34,10 +35,10 @@ func (s *session) writeCheck(r checkResult) {
 }
 
 // writeSides sets host and image side by side, row by row.
-func (s *session) writeSides(f plan.Facts) {
+func (s *session) writeSides(f plan.Facts, image abi.Python) {
 	tw := tabwriter.NewWriter(s.stdout, 0, 0, 3, ' ', 0)
 	fmt.Fprintf(tw, "\n\thost\timage\n")
-	for _, row := range sides(f) {
+	for _, row := range sides(f, image) {
 		fmt.Fprintf(tw, "  %s\t%s\t%s\n", row[0], dash(row[1]), dash(row[2]))
 	}
 	_ = tw.Flush() // stdout's errors show with the next write
@@ -46,10 +47,9 @@ func (s *session) writeSides(f plan.Facts) {
 	}
 }
 
-func sides(f plan.Facts) [][3]string {
+func sides(f plan.Facts, image abi.Python) [][3]string {
 	rows := [][3]string{{"system", dash(f.Host.OS.Pretty) + ", " + f.Host.Arch, familiar(f.Image.Reference) + ", " + f.Image.Arch}}
 	if py := f.Host.Python; py != nil {
-		image := imagePython(f)
 		rows = append(rows,
 			[3]string{"python", pythonWords(py.Python), pythonWords(image)},
 			[3]string{"from", py.Executable + " (" + py.Kind + ")", image.Executable},
@@ -66,8 +66,18 @@ func sides(f plan.Facts) [][3]string {
 	return rows
 }
 
-// imagePython is the interpreter that the container would run: the first that was found.
-func imagePython(f plan.Facts) abi.Python {
+// imagePython is the interpreter that the container would run: the one whose site directory the plan binds a file
+// into, or, where the plan came to no choice, the first that was found.
+func imagePython(f plan.Facts, pl plan.Plan) abi.Python {
+	if pl.Spec != nil {
+		for _, m := range pl.Spec.Mounts {
+			for _, p := range f.Image.Pythons {
+				if slices.Contains(p.SiteDirs, path.Dir(m.Destination)) || slices.Contains(p.SiteDirs, m.Destination) {
+					return p
+				}
+			}
+		}
+	}
 	if len(f.Image.Pythons) == 0 {
 		return abi.Python{}
 	}

@@ -210,7 +210,7 @@ func flagAbout(flag cli.Flag) string {
 	if !ok {
 		return ""
 	}
-	text := strings.ReplaceAll(f.GetUsage(), "`", "")
+	text := strings.ReplaceAll(withoutPlaceholder(f.GetUsage()), "`", "")
 	if value := f.GetValue(); f.TakesValue() && value != "" && value != "0" && value != "0s" {
 		text += " (default " + value + ")"
 	}
@@ -218,6 +218,15 @@ func flagAbout(flag cli.Flag) string {
 		text += " ($" + strings.Join(vars, ", $") + ")"
 	}
 	return text
+}
+
+// withoutPlaceholder drops ": `SOURCE:TARGET`", which stands beside the flag's name already.
+func withoutPlaceholder(usage string) string {
+	before, rest, _ := strings.Cut(usage, ": `")
+	if _, after, found := strings.Cut(rest, "`"); found {
+		return before + after
+	}
+	return usage
 }
 
 // placeholder is the word of the flag's usage between backquotes.

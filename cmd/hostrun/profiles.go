@@ -30,12 +30,13 @@ var profilesPage = page{
 }
 
 func profilesCommand(s *session) *cli.Command {
+	list := profilesListCommand(s)
 	return &cli.Command{
 		Name: "profiles", Category: "prove", Usage: "list profiles, write one, print the schema", ArgsUsage: "[list | init | schema]",
 		Description: profilesPage.String(),
-		Subcommands: []*cli.Command{profilesListCommand(s), profilesInitCommand(s), profilesSchemaCommand(s)},
-		Flags:       profilesListCommand(s).Flags,
-		Action:      profilesListCommand(s).Action,
+		Subcommands: []*cli.Command{list, profilesInitCommand(s), profilesSchemaCommand(s)},
+		Flags:       list.Flags,
+		Action:      list.Action,
 	}
 }
 

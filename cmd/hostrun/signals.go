@@ -11,7 +11,8 @@ import (
 )
 
 // interrupts turns the caller's signals into an orderly end. Without a foreground process the first one cancels the
-// context and the second ends the program; with one, the first asks the process to stop and the second kills it.
+// context and the second ends the program; with one, the first asks the process to stop, the second kills it, and only
+// the third gives up on it.
 type interrupts struct {
 	exit func(int)
 	say  func(format string, args ...any)
@@ -19,6 +20,7 @@ type interrupts struct {
 	mu     sync.Mutex
 	cancel context.CancelFunc
 	first  syscall.Signal // the one that asked for the end; 0 for none
+	count  int
 	child  chan string
 	stop   string        // what asks the foreground process to stop; "" for the caller's own signal
 	grace  time.Duration // until it is killed
@@ -77,21 +79,24 @@ func (i *interrupts) foreground(stop string, grace time.Duration) (signals <-cha
 
 func (i *interrupts) handle(sig syscall.Signal) {
 	i.mu.Lock()
-	again, child := i.first != 0, i.child
-	if !again {
+	i.count++
+	if i.count == 1 {
 		i.first = sig
 	}
+	count, child := i.count, i.child
 	i.mu.Unlock()
-	switch {
-	case child == nil && again:
-		i.exit(128 + int(sig))
-	case child == nil:
-		i.cancel()
-	case again:
+	if child == nil { // as if the process had been asked to stop, and killed
+		count += 2
+	}
+	switch count {
+	case 1:
+		i.askToStop(child, sig)
+	case 2:
 		i.send(child, "SIGKILL")
+	case 3:
 		i.cancel()
 	default:
-		i.askToStop(child, sig)
+		i.exit(128 + int(sig))
 	}
 }
 
