@@ -107,8 +107,15 @@ func packagesThatMatter(f plan.Facts) []string {
 			words = append(words, packageWords(*p))
 		}
 	}
-	if len(words) == 0 {
-		words = append(words, fmt.Sprintf("%d distributions", len(f.Host.Python.Packages)))
+	all := f.Host.Python.Packages
+	switch {
+	case len(words) > 0:
+		return words
+	case len(all) > 6:
+		return []string{fmt.Sprintf("%d distributions", len(all))}
+	}
+	for _, p := range all {
+		words = append(words, packageWords(p))
 	}
 	return words
 }

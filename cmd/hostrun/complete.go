@@ -75,7 +75,7 @@ func (s *session) takeGlobals(line commandLine) {
 		name, value, _ := strings.Cut(word[2:], "=")
 		switch name {
 		case "profile-dir":
-			s.global.profileDirs = append(s.global.profileDirs, value)
+			_ = s.global.profileDirs.Set(value) // it refuses nothing
 		case "address":
 			s.global.address = value
 		case "namespace":

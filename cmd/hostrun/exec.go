@@ -11,7 +11,7 @@ import (
 )
 
 type execOptions struct {
-	env                     wordList
+	env                     cli.StringSlice
 	workdir, user           string
 	tty, noTTY, interactive bool
 	args                    []string
@@ -19,7 +19,7 @@ type execOptions struct {
 
 func (o *execOptions) flags() []cli.Flag {
 	return []cli.Flag{
-		&cli.GenericFlag{Name: "env", Aliases: []string{"e"}, Usage: "set `NAME=VALUE`; NAME alone takes the caller's value", Value: &o.env},
+		&cli.StringSliceFlag{Name: "env", Aliases: []string{"e"}, Usage: "set `NAME=VALUE`; NAME alone takes the caller's value", KeepSpace: true, Destination: &o.env},
 		&cli.StringFlag{Name: "workdir", Aliases: []string{"w"}, Usage: "start in directory `DIR` of the container", Destination: &o.workdir},
 		&cli.StringFlag{Name: "user", Aliases: []string{"u"}, Usage: "run as `USER[:GROUP]`, a name of the container or numbers", Destination: &o.user},
 	}
@@ -71,7 +71,7 @@ func runExec(ctx context.Context, s *session, o execOptions) error {
 	signals, release := s.signals.foreground("", execGrace)
 	defer release()
 	status, err := client.Exec(ctx, containerName(names[0]), runtime.ExecOptions{
-		Args: o.args, Env: s.callerEnv(o.env), WorkingDir: o.workdir, User: o.user, TTY: tty,
+		Args: o.args, Env: s.callerEnv(o.env.Value()), WorkingDir: o.workdir, User: o.user, TTY: tty,
 	}, stdio, signals)
 	return s.inForeground(status, err)
 }

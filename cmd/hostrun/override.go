@@ -16,7 +16,7 @@ import (
 
 // overrides is what the command line changes in a profile. Each change keeps its place: "--env A=1" instead of a line.
 type overrides struct {
-	env, volumes                 wordList
+	env, volumes                 cli.StringSlice
 	image, python, user, workdir string
 	command                      []string                // nil: the profile's
 	terminal                     func(*profiles.Profile) // says whether the container has a terminal; nil: the profile does
@@ -24,8 +24,8 @@ type overrides struct {
 
 func (o *overrides) flags() []cli.Flag {
 	return []cli.Flag{
-		&cli.GenericFlag{Name: "env", Aliases: []string{"e"}, Usage: "set `NAME=VALUE` in the container; NAME alone takes the caller's value", Value: &o.env},
-		&cli.GenericFlag{Name: "volume", Aliases: []string{"v"}, Usage: "mount a host path or a named volume: `SOURCE:TARGET[:ro]`", Value: &o.volumes},
+		&cli.StringSliceFlag{Name: "env", Aliases: []string{"e"}, Usage: "set `NAME=VALUE` in the container; NAME alone takes the caller's value", KeepSpace: true, Destination: &o.env},
+		&cli.StringSliceFlag{Name: "volume", Aliases: []string{"v"}, Usage: "mount a host path or a named volume: `SOURCE:TARGET[:ro]`", KeepSpace: true, Destination: &o.volumes},
 		&cli.StringFlag{Name: "image", Usage: "use another image: `REF`", Destination: &o.image},
 		&cli.StringFlag{Name: "python", Usage: "borrow from another environment: `auto|none|PATH`", Destination: &o.python},
 		&cli.StringFlag{Name: "user", Aliases: []string{"u"}, Usage: "run as `USER[:GROUP]`, names of the image or numbers", Destination: &o.user},
@@ -80,7 +80,7 @@ func (s *session) pythonPath(word string) string {
 }
 
 func (o overrides) applyEnv(s *session, p *profiles.Profile) error {
-	for _, word := range o.env {
+	for _, word := range o.env.Value() {
 		name, value, given := cutEnv(word)
 		if name == "" {
 			return finding.Errorf(finding.StatusUsage, "", "flag --env: %q has no name", word)
@@ -98,7 +98,7 @@ func (o overrides) applyEnv(s *session, p *profiles.Profile) error {
 }
 
 func (o overrides) applyVolumes(s *session, p *profiles.Profile) error {
-	for i, word := range o.volumes {
+	for i, word := range o.volumes.Value() {
 		v, err := s.volume(word)
 		if err != nil {
 			return err

@@ -24,6 +24,9 @@ type progress struct {
 	drawn int // lines on the screen that belong to us
 	last  time.Time
 	now   func() time.Time
+
+	began    time.Time
+	patience time.Duration // nothing is shown before it has passed
 }
 
 // A task is the state of one event ID.
@@ -42,7 +45,7 @@ func newProgress(w io.Writer, mode string, dumb bool) *progress {
 			mode = "tty"
 		}
 	}
-	return &progress{w: w, mode: mode, index: map[string]*task{}, now: time.Now}
+	return &progress{w: w, mode: mode, index: map[string]*task{}, now: time.Now, began: time.Now()}
 }
 
 // event takes note of a change. Several goroutines may call it.
@@ -53,6 +56,9 @@ func (p *progress) event(e runtime.Event) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	changed := p.note(e)
+	if p.now().Sub(p.began) < p.patience {
+		return
+	}
 	switch p.mode {
 	case "json":
 		p.writeJSON(e)
@@ -136,7 +142,7 @@ func (t *task) describe() string {
 func (p *progress) pause() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.mode == "tty" && len(p.tasks) > 0 {
+	if p.mode == "tty" && len(p.tasks) > 0 && p.now().Sub(p.began) >= p.patience {
 		p.draw()
 	}
 	p.drawn, p.tasks, p.index = 0, nil, map[string]*task{}

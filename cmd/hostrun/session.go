@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/urfave/cli/v2"
 	"golang.org/x/term"
@@ -36,7 +37,7 @@ type session struct {
 // globals are the flags of every verb.
 type globals struct {
 	address, namespace             string
-	profileDirs                    wordList
+	profileDirs                    cli.StringSlice
 	progress, color, logLevel      string
 	quiet                          bool
 	stateDir, dataDir, cacheDir    string
@@ -58,11 +59,11 @@ func (s *session) globalFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "address", Usage: "containerd's `SOCKET`", Value: "/run/containerd/containerd.sock", EnvVars: []string{"CONTAINERD_ADDRESS"}, Destination: &g.address},
 		&cli.StringFlag{Name: "namespace", Usage: "containerd `NAMESPACE` that holds containers and images", Value: "hostrun", EnvVars: []string{"HOSTRUN_NAMESPACE"}, Destination: &g.namespace},
-		&cli.GenericFlag{Name: "profile-dir", Usage: "search `DIR` for profiles first; may be given more than once", Value: &g.profileDirs},
+		&cli.StringSliceFlag{Name: "profile-dir", Usage: "search `DIR` for profiles first; may be given more than once", KeepSpace: true, Destination: &g.profileDirs},
 		&cli.StringFlag{Name: "progress", Usage: "how progress is shown: `auto|tty|plain|json|quiet`", Value: "auto", EnvVars: []string{"HOSTRUN_PROGRESS"}, Destination: &g.progress},
 		&cli.StringFlag{Name: "color", Usage: "colour diagnostics: `auto|always|never`; NO_COLOR is honoured", Value: "auto", Destination: &g.color},
 		&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "show errors only: no progress, no warnings", Destination: &g.quiet},
-		&cli.StringFlag{Name: "log-level", Usage: "what is logged to stderr: `debug|info|warn|error`", Value: "error", EnvVars: []string{"HOSTRUN_LOG"}, Destination: &g.logLevel},
+		&cli.StringFlag{Name: "log-level", Usage: "what is logged to stderr: `debug|info|warn|error`", Value: "warn", EnvVars: []string{"HOSTRUN_LOG"}, Destination: &g.logLevel},
 		&cli.StringFlag{Name: "state-dir", Hidden: true, Value: "/run/hostrun", EnvVars: []string{"HOSTRUN_STATE_DIR"}, Destination: &g.stateDir},
 		&cli.StringFlag{Name: "data-dir", Hidden: true, Value: "/var/lib/hostrun", EnvVars: []string{"HOSTRUN_DATA_DIR"}, Destination: &g.dataDir},
 		&cli.StringFlag{Name: "cache-dir", Hidden: true, Value: "/var/cache/hostrun", EnvVars: []string{"HOSTRUN_CACHE_DIR"}, Destination: &g.cacheDir},
@@ -90,8 +91,17 @@ func (s *session) begin() error {
 		mode = "quiet"
 	}
 	s.progress = newProgress(s.stderr, mode, s.dumbTerminal())
+	if mode == "auto" && slices.Contains(inPassing, s.line.verb().Name) {
+		s.progress.patience = patience
+	}
 	return nil
 }
+
+// inPassing are verbs whose result is not what progress tells about: they show it only where it keeps a person waiting.
+var inPassing = []string{"run", "exec", "shell", "check", "spec", "facts", "inspect", "logs", "ps", "images"}
+
+// patience is how long a person waits without asking why.
+const patience = 500 * time.Millisecond
 
 var (
 	progressModes = []string{"auto", "tty", "plain", "json", "quiet"}
@@ -144,7 +154,7 @@ func (s *session) close() {
 // profileOptions say where profiles are, for package profiles.
 func (s *session) profileOptions() profiles.Options {
 	var first []string
-	for _, dir := range s.global.profileDirs {
+	for _, dir := range s.global.profileDirs.Value() {
 		first = append(first, s.abs(dir))
 	}
 	return profiles.Options{Dirs: s.profileDirs(first), Env: s.env, Cwd: s.dir}
@@ -157,13 +167,3 @@ func isTerminal(stream any) bool {
 	file, ok := stream.(*os.File)
 	return ok && term.IsTerminal(int(file.Fd()))
 }
-
-// A wordList is a flag that may be given more than once; each value stays as it was typed (urfave/cli's own slice
-// trims spaces).
-type wordList []string
-
-// Set appends a value.
-func (w *wordList) Set(value string) error { *w = append(*w, value); return nil }
-
-// String is for help, which shows no default.
-func (w *wordList) String() string { return "" }

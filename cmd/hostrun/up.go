@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -175,31 +174,12 @@ func planHash(ctx context.Context, client *runtime.Client, id string, exists boo
 	if !exists {
 		return ""
 	}
-	all, err := client.InspectContainer(ctx, id)
+	known, err := client.InspectContainer(ctx, id)
 	if err != nil {
 		return ""
 	}
-	fields, err := asJSON(all)
-	if err != nil {
-		return ""
-	}
-	return findLabel(fields, "hostrun.dev/plan-sha256")
-}
-
-// findLabel looks a label up, wherever labels are in the JSON of a container.
-func findLabel(value any, label string) string {
-	fields, _ := value.(map[string]any)
-	if text, ok := fields[label].(string); ok {
-		return text
-	}
-	for name, field := range fields {
-		if strings.EqualFold(name, "labels") || strings.EqualFold(name, "container") {
-			if text := findLabel(field, label); text != "" {
-				return text
-			}
-		}
-	}
-	return ""
+	record, _ := known.(runtime.Inspection)
+	return record.Labels["hostrun.dev/plan-sha256"]
 }
 
 func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
