@@ -35,7 +35,7 @@ lint: ## gofmt, vet, staticcheck, and the pure half built for another system
 		test -z "$$unformatted" || { echo "gofmt -w $$unformatted" >&2; exit 1; }
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
-	CGO_ENABLED=0 GOOS=darwin $(GO) build $(PURE)
+	CGO_ENABLED=0 GOOS=darwin GOARCH=arm64 $(GO) build $(PURE)
 
 setup: ## Install what the tests need, by package name (as root)
 	integration/setup.sh
