@@ -5,6 +5,7 @@ package archive
 import (
 	"archive/tar"
 	"bytes"
+	_ "crypto/sha256" // go-digest panics without it: it only looks up what the program has linked
 	"encoding/json"
 	"fmt"
 	"io"
