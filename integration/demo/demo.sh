@@ -136,25 +136,34 @@ start_containerd() {
 	note "none answers at ${CONTAINERD_ADDRESS:-/run/containerd/containerd.sock}: started one for this demonstration (process $containerd_pid, $address)"
 }
 
-# A GPU without a driver folder of hostrun's own: the device nodes and the driver's CUDA library, named one by one.
-profile_for_gpu() {
-	[ -e /dev/nvidia0 ] && [ -e /dev/nvidiactl ] || return 0
-	local library real
+# The built-in profile knows neither this machine's GPU nor the file of weights: a profile of the same name adds them, and
+# hides the built-in one. Nodes and driver libraries are named one by one.
+profile_of_this_machine() {
+	local devices=() volumes=() node library real
+	for node in /dev/nvidia[0-9]* /dev/nvidiactl /dev/nvidia-uvm /dev/nvidia-uvm-tools; do
+		[ -c "$node" ] && devices+=("$node")
+	done
+	if [ ${#devices[@]} -gt 0 ]; then
+		for library in libcuda.so.1 libnvidia-ml.so.1 libnvidia-ptxjitcompiler.so.1; do
+			real=$(ldconfig -p | awk -v l="$library" '$1 == l && /x86-64|AArch64/ { print $NF; exit }')
+			[ -n "$real" ] && volumes+=("$(readlink -f "$real"):/usr/lib/$(uname -m)-linux-gnu/$library:ro")
+		done
+		note "an NVIDIA GPU is here: its nodes and the driver's libcuda are added to the profile (best effort)"
+	fi
+	if [ -n "${DINOV2_WEIGHTS:-}" ]; then
+		[ -r "$DINOV2_WEIGHTS" ] || die "DINOV2_WEIGHTS=$DINOV2_WEIGHTS can't be read" "name a .safetensors file or a PyTorch checkpoint"
+		real=$(readlink -f "$DINOV2_WEIGHTS")
+		export DINOV2_WEIGHTS=/weights/$(basename "$real")
+		volumes+=("$real:$DINOV2_WEIGHTS:ro")
+	fi
+	[ ${#devices[@]} -gt 0 ] || [ ${#volumes[@]} -gt 0 ] || return 0
 	mkdir -p "$run/profiles"
 	{
-		echo "extends: {file: $here/profiles/dinov2.yaml}"
-		echo "devices:"
-		for node in /dev/nvidia[0-9]* /dev/nvidiactl /dev/nvidia-uvm /dev/nvidia-uvm-tools; do
-			[ -e "$node" ] && echo "  - $node"
-		done
-		echo "volumes:"
-		for library in libcuda.so.1 libnvidia-ml.so.1 libnvidia-ptxjitcompiler.so.1; do
-			real=$(readlink -f "$(ldconfig -p | awk -v l="$library" '$1 == l && /x86-64|AArch64/ { print $NF; exit }')") || true
-			[ -n "$real" ] && [ -e "$real" ] && echo "  - $real:/usr/lib/$(uname -m)-linux-gnu/$library:ro"
-		done
+		echo "extends: {file: $top/profiles/builtin/dinov2.yaml}"
+		[ ${#devices[@]} -eq 0 ] || printf '%s\n' "devices:" "${devices[@]/#/  - }"
+		[ ${#volumes[@]} -eq 0 ] || printf '%s\n' "volumes:" "${volumes[@]/#/  - }"
 	} >"$run/profiles/dinov2.yaml"
-	profiles=("--profile-dir" "$run/profiles")
-	note "an NVIDIA GPU is here: its nodes and the driver's libcuda are added by $run/profiles/dinov2.yaml (best effort)"
+	profiles=(--profile-dir "$run/profiles")
 }
 
 step "Packages of the distribution"
@@ -177,7 +186,7 @@ show hostrun load "$image"
 # From here on it is what a user does: activate the environment, name the profile.
 export VIRTUAL_ENV=$venv PATH=$venv/bin:$PATH
 profiles=()
-profile_for_gpu
+profile_of_this_machine
 
 step "The proof, before anything starts"
 show hostrun "${profiles[@]}" check dinov2
