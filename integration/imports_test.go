@@ -63,6 +63,8 @@ func only(names ...string) func(string) bool {
 var bans = []ban{
 	{not("runtime", "cmd", "integration"), "github.com/containerd/containerd", false,
 		"runtime alone talks to containerd: facts and plans must replay on a machine without it"},
+	{func(pkg string) bool { return strings.HasPrefix(pkg, "cmd/") }, "github.com/containerd/containerd", true,
+		"a command says what to do in words of package runtime"},
 	{isPure, "net", true, "the pure half reads files below a root; what it says must not depend on a network"},
 	{isPure, "net/http", false, "the pure half reads files below a root; what it says must not depend on a network"},
 	{isPure, "google.golang.org/grpc", false, "the pure half reads files below a root; what it says must not depend on a daemon"},
