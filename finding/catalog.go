@@ -37,6 +37,7 @@ const (
 	SitePathIgnored = "HR032" // a .pth entry, editable install or link leads out of what is mounted
 	PackageMissing  = "HR033" // python.packages names a package that no site directory has
 	ShadowedPackage = "HR034" // image and host both have a distribution
+	TargetNotOnPath = "HR035" // python.target is no directory that the image's interpreter looks into
 
 	ImagePlatform    = "HR040" // image of another architecture or operating system
 	ImageUser        = "HR041" // user or group unknown in the image

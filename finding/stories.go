@@ -72,6 +72,9 @@ var catalog = map[string]Entry{
 	ShadowedPackage: {Title: "host and image both have a package", ExitStatus: StatusMisfit, Story: "" +
 		"Only one of the two is imported: the image's, unless python.precedence is host. Where the versions differ, another package may have been installed for the other one.\n\n" +
 		"Remove it from one side, or choose with python.precedence."},
+	TargetNotOnPath: {Title: "the image's Python does not look into python.target", ExitStatus: StatusMisfit, Story: "" +
+		"python.target mounts the host's packages over one directory of the container. The interpreter that the command runs looks into the site directories of its own prefix only, and this is none of them: the packages are there, and import ends in ModuleNotFoundError.\n\n" +
+		"Leave python.target out, set it to a site directory of that interpreter, or name the interpreter that owns the directory in command:."},
 	ImagePlatform: {Title: "the image is for another platform", ExitStatus: StatusMisfit, Story: "" +
 		"Its programs can't run on this machine's processor: \"exec format error\".\n\n" +
 		"Pull the right one: hostrun pull --platform linux/<arch> IMAGE."},

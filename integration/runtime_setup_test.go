@@ -1,0 +1,221 @@
+package integration
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/containerd/containerd/v2/core/containers"
+	"github.com/containerd/containerd/v2/pkg/namespaces"
+	"github.com/containerd/containerd/v2/pkg/oci"
+	"github.com/opencontainers/go-digest"
+	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"hostrun.dev/hostrun/integration/fixture"
+	"hostrun.dev/hostrun/plan"
+	"hostrun.dev/hostrun/runtime"
+)
+
+// runtimeHelpers are what this test binary does when it is started as a child: the reaper of hostrun, and the victim
+// that the journal tests kill.
+var runtimeHelpers = map[string]func(args []string) error{
+	runtime.ReapVerb: func(args []string) error {
+		opt, id, err := runtime.ReapOptions(args)
+		if err != nil {
+			return err
+		}
+		return runtime.Reap(context.Background(), opt, id)
+	},
+}
+
+func init() {
+	if len(os.Args) < 2 {
+		return
+	}
+	if do := runtimeHelpers[os.Args[1]]; do != nil {
+		if err := do(os.Args[2:]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+}
+
+var libexec = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "hostrun-libexec-")
+	if err != nil {
+		return "", err
+	}
+	cmd := exec.Command("go", "build", "-o", dir, "hostrun.dev/hostrun/cmd/hostrun-log")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		return "", errors.Join(err, errors.New(string(out)))
+	}
+	return dir, nil
+})
+
+// A world is one private containerd and hostrun's own directories.
+type world struct {
+	t    *testing.T
+	ctrd *fixture.Containerd
+	opt  runtime.Options
+	c    *runtime.Client
+}
+
+const busybox = "docker.io/library/busybox:latest"
+
+// eachEngine runs the test against every containerd of this machine.
+func eachEngine(t *testing.T, test func(t *testing.T, w *world)) {
+	t.Helper()
+	for _, e := range fixture.Engines(t) {
+		t.Run(e.Name, func(t *testing.T) {
+			w := newWorld(t, fixture.StartContainerd(t, e.Binary))
+			w.load(fixture.BusyboxImage(t, busybox))
+			test(t, w)
+		})
+	}
+}
+
+// oneEngine is for what no containerd has a part in.
+func oneEngine(t *testing.T, opts ...fixture.Option) *world {
+	t.Helper()
+	all := fixture.Engines(t)
+	w := newWorld(t, fixture.StartContainerd(t, all[len(all)-1].Binary, opts...))
+	return w
+}
+
+func newWorld(t *testing.T, ctrd *fixture.Containerd) *world {
+	t.Helper()
+	dir, err := libexec()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &world{t: t, ctrd: ctrd, opt: runtime.Options{Address: ctrd.Address, Namespace: "ht" + strings.ToLower(rand.Text()[:8]),
+		StateDir: ctrd.Path("run"), DataDir: ctrd.Path("lib"), CacheDir: ctrd.Path("cache"), LibexecDir: dir,
+		Log: slog.New(slog.NewTextHandler(testWriter{t}, nil))}}
+	w.c, err = runtime.Open(context.Background(), w.opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { w.c.Close() })
+	return w
+}
+
+type testWriter struct{ t *testing.T }
+
+func (w testWriter) Write(p []byte) (int, error) {
+	w.t.Log(strings.TrimSpace(string(p)))
+	return len(p), nil
+}
+
+func (w *world) load(img fixture.Image) {
+	w.t.Helper()
+	if _, err := w.c.Load(context.Background(), img.Archive(), ""); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *world) leaks() fixture.Leaks {
+	w.t.Helper()
+	return fixture.LeaksOf(w.t, w.ctrd, w.opt.Namespace, w.opt.StateDir, filepath.Join(w.opt.DataDir, "containers"))
+}
+
+// clean fails the test unless nothing of containers is left; a removal in the background gets its time.
+func (w *world) clean() {
+	w.t.Helper()
+	w.eventually("nothing is left", func() error {
+		if l := w.leaks().String(); l != "" {
+			return errors.New("left behind:\n" + l)
+		}
+		return nil
+	})
+}
+
+// eventually asks until ask agrees; half a minute is long enough for a machine that does other things.
+func (w *world) eventually(what string, ask func() error) {
+	w.t.Helper()
+	var err error
+	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		if err = ask(); err == nil {
+			return
+		}
+	}
+	w.t.Fatalf("%s: %v", what, err)
+}
+
+// plan is a small container: what package plan makes is tested there.
+func (w *world) plan(id string, args ...string) plan.Plan {
+	w.t.Helper()
+	img, err := w.c.Inspect(context.Background(), busybox, "", plan.ImageNeeds{})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	pl := plan.Plan{Schema: 1, ID: id, Profile: "test", Namespace: w.opt.Namespace, Image: img.Reference, Digest: img.Digest,
+		ChainID: img.ChainID, Runtime: "io.containerd.runc.v2", Spec: w.spec(id, args), StopSignal: "SIGTERM", StopSeconds: 1,
+		Labels: map[string]string{"hostrun.dev/profile": "test", "hostrun.dev/stop-signal": "SIGTERM", "hostrun.dev/stop-seconds": "1",
+			"hostrun.dev/image-digest": img.Digest}}
+	pl.Files = []plan.File{{Path: filepath.Join(w.opt.DataDir, "containers", w.opt.Namespace, id, "hosts"), Content: "127.0.0.1 localhost\n", Mode: 0o644}}
+	rehash(&pl)
+	return pl
+}
+
+func rehash(pl *plan.Plan) {
+	pl.Hash = digest.FromString(fmt.Sprintf("%v%v", pl.Spec.Process, pl.Files)).Encoded()
+	pl.Labels["hostrun.dev/plan-sha256"] = pl.Hash
+}
+
+func (w *world) spec(id string, args []string) *specs.Spec {
+	ctx := namespaces.WithNamespace(context.Background(), w.opt.Namespace)
+	s, err := oci.GenerateSpec(ctx, nil, &containers.Container{ID: id}, oci.WithProcessArgs(args...), oci.WithHostNamespace(specs.NetworkNamespace),
+		oci.WithEnv([]string{"PATH=/bin"}), oci.WithRootFSPath("rootfs"))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	s.Version = "1.0.2"
+	s.Root.Readonly = false
+	s.Process.Rlimits = nil
+	return s
+}
+
+// output is a writer that several goroutines may use.
+type output struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.String()
+}
+
+func ok(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func equal[T comparable](t *testing.T, what string, got, want T) {
+	t.Helper()
+	if got != want {
+		t.Errorf("%s: got %v, want %v", what, got, want)
+	}
+}
