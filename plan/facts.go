@@ -88,7 +88,7 @@ type Path struct {
 // ImageNeeds says which facts of an image a profile asks for. Its JSON form is part of the image cache's key.
 type ImageNeeds struct {
 	Python  bool     `json:"python,omitempty"`
-	Command []string `json:"command,omitempty"` // the profile's entrypoint and command, to find argv[0]'s interpreter; nil: the image's own
+	Command []string `json:"command,omitempty"` // [0] is the interpreter that the profile's command names by an absolute path; nil: look at the image's own command
 	Path    string   `json:"path,omitempty"`    // the profile's PATH, "" for the image's
 	Paths   []string `json:"paths,omitempty"`   // sorted
 }
