@@ -215,6 +215,13 @@ var cases = map[string]func() plan.Facts{
 		f.Profile.SeccompProfile, _ = json.Marshal(smallSeccomp())
 		return f
 	},
+	"capability-that-containerd-lacks-refused": func() plan.Facts {
+		f := simple()
+		f.Engine.Capabilities = []string{"CAP_CHOWN", "CAP_KILL", "CAP_SETUID"}
+		f.Profile.CapAdd = []string{"SYS_RESOURCE", "KILL"}
+		f.Profile.Lines["cap_add[0]"] = at(4)
+		return f
+	},
 	"own-seccomp-refused": func() plan.Facts {
 		f := simple()
 		f.Profile.Seccomp, f.Profile.SeccompProfile = "/srv/jobs/seccomp.json", []byte("{")

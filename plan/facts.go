@@ -101,6 +101,7 @@ type Engine struct {
 	MountOptions []string         `json:"mount_options,omitempty"` // that it knows beyond the classic ones ("rro"), by `runc features`; sorted
 	NoFileMax    uint64           `json:"nofile_max,omitempty"`    // hard RLIMIT_NOFILE of the daemon; 0: may be raised at will
 	MemlockMax   uint64           `json:"memlock_max,omitempty"`   // likewise, RLIMIT_MEMLOCK in bytes
+	Capabilities []string         `json:"capabilities,omitempty"`  // bounding set of the daemon, "CAP_CHOWN" form: it can give no other; nil: all
 	DataDir      string           `json:"data_dir"`                // /var/lib/hostrun: named volumes, generated files, logs
 	InitBinary   string           `json:"init_binary,omitempty"`   // host path of hostrun-init
 	Seccomp      *seccomp.Seccomp `json:"seccomp,omitempty"`       // the default profile, conditions not yet evaluated

@@ -262,3 +262,49 @@ func existing(file string) string {
 	}
 	return string(b)
 }
+
+// TestRuncRunsPrivileged gives all that this machine's own processes have.
+func TestRuncRunsPrivileged(t *testing.T) {
+	runc := needRunc(t)
+	own, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := simple()
+	realHost(t, &f)
+	f.Engine.Capabilities = boundingSet(t, string(own))
+	f.Profile.Privileged = true
+	f.Profile.Command = command("/probe", "/sys/fs/cgroup", "/proc/sys/kernel/domainname")
+	s := run(t, runc, f)
+	if s.Status["Seccomp"] != "0" && !strings.Contains(string(own), "Seccomp:\t"+s.Status["Seccomp"]) {
+		t.Errorf("a privileged container has a filter: %s", s.Status["Seccomp"])
+	}
+	if !s.Writable["/proc/sys/kernel/domainname"] {
+		t.Error("/proc/sys is read-only")
+	}
+	if !strings.Contains(string(own), "CapBnd:\t"+s.Status["CapBnd"]) {
+		t.Errorf("bounding set %s, want this process's own", s.Status["CapBnd"])
+	}
+}
+
+// boundingSet names the bits of CapBnd, by the order of linux/capability.h.
+func boundingSet(t *testing.T, status string) []string {
+	t.Helper()
+	var bits uint64
+	for _, line := range strings.Split(status, "\n") {
+		if hex, ok := strings.CutPrefix(line, "CapBnd:\t"); ok {
+			n, err := strconv.ParseUint(hex, 16, 64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			bits = n
+		}
+	}
+	var names []string
+	for i, name := range plan.Capabilities() {
+		if bits&(1<<i) != 0 {
+			names = append(names, name)
+		}
+	}
+	return names
+}

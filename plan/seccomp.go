@@ -88,8 +88,9 @@ func (b *builder) evaluate(in *seccomp.Seccomp, caps []string) *specs.LinuxSecco
 			continue
 		}
 		rule := call.LinuxSyscall
-		if call.Name != "" && len(rule.Names) == 0 {
-			rule.Names = []string{call.Name}
+		//lint:ignore SA1019 profiles written for docker before 1.12 have it, and docker still reads them
+		if old := call.Name; old != "" && len(rule.Names) == 0 {
+			rule.Names = []string{old}
 		}
 		out.Syscalls = append(out.Syscalls, rule)
 	}
