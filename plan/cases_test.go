@@ -129,6 +129,18 @@ var cases = map[string]func() plan.Facts{
 
 	"volumes-of-every-form": volumesOfEveryForm,
 	"volumes-refused":       volumesRefused,
+	"names-that-lead-elsewhere-refused": func() plan.Facts {
+		f := simple()
+		f.ID = "../job"
+		f.Profile.Volumes = []profiles.Volume{{Type: "volume", Source: "..", Target: "/v", Key: "volumes[0]"}}
+		f.Profile.Lines["volumes[0]"] = at(4)
+		return f
+	},
+	"engine-without-seccomp": func() plan.Facts {
+		f := simple()
+		f.Engine.Seccomp = nil
+		return f
+	},
 	"old-runc-and-kernel": func() plan.Facts {
 		f := volumesOfEveryForm()
 		f.Engine.MountOptions, f.Engine.OCIRuntime, f.Host.Kernel = nil, "runc 1.0.3", "5.4.0-150-generic"
