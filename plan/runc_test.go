@@ -61,11 +61,22 @@ func probe(t *testing.T, root string) {
 	}
 }
 
-// run starts the plan's spec with runc as it is and returns what the probe saw.
+// run starts the plan's spec with the probe as the image and returns what it saw.
 func run(t *testing.T, runc string, f plan.Facts) seen {
 	t.Helper()
 	bundle := t.TempDir()
 	probe(t, must(bundle, "rootfs"))
+	out := start(t, runc, bundle, f)
+	var s seen
+	if err := json.Unmarshal([]byte(out), &s); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	return s
+}
+
+// start runs the plan's spec, as it is, in a bundle that has the image as rootfs, and returns its output.
+func start(t *testing.T, runc, bundle string, f plan.Facts) string {
+	t.Helper()
 	f.Engine.DataDir = filepath.Join(bundle, "data")
 	f.ID = fmt.Sprintf("plan-test-%d-%d", os.Getpid(), time.Now().UnixNano())
 	f.Host.Hosts, f.Host.ResolvConf = existing("/etc/hosts"), existing("/etc/resolv.conf")
@@ -92,11 +103,7 @@ func run(t *testing.T, runc string, f plan.Facts) seen {
 	if err := cmd.Run(); err != nil {
 		t.Fatalf("runc run: %v\n%s\n%s", err, stderr.String(), config)
 	}
-	var s seen
-	if err := json.Unmarshal(stdout.Bytes(), &s); err != nil {
-		t.Fatalf("%v: %s", err, stdout.String())
-	}
-	return s
+	return stdout.String()
 }
 
 // must makes a directory and returns its path.
