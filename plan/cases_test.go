@@ -3,12 +3,9 @@ package plan_test
 import (
 	"encoding/json"
 	"strings"
-	"time"
 
 	"hostrun.dev/hostrun/abi"
-	"hostrun.dev/hostrun/devices"
 	"hostrun.dev/hostrun/finding"
-	"hostrun.dev/hostrun/host"
 	"hostrun.dev/hostrun/plan"
 	"hostrun.dev/hostrun/profiles"
 )
@@ -132,6 +129,18 @@ var cases = map[string]func() plan.Facts{
 
 	"volumes-of-every-form": volumesOfEveryForm,
 	"volumes-refused":       volumesRefused,
+	"names-that-lead-elsewhere-refused": func() plan.Facts {
+		f := simple()
+		f.ID = "../job"
+		f.Profile.Volumes = []profiles.Volume{{Type: "volume", Source: "..", Target: "/v", Key: "volumes[0]"}}
+		f.Profile.Lines["volumes[0]"] = at(4)
+		return f
+	},
+	"engine-without-seccomp": func() plan.Facts {
+		f := simple()
+		f.Engine.Seccomp = nil
+		return f
+	},
 	"old-runc-and-kernel": func() plan.Facts {
 		f := volumesOfEveryForm()
 		f.Engine.MountOptions, f.Engine.OCIRuntime, f.Host.Kernel = nil, "runc 1.0.3", "5.4.0-150-generic"
@@ -218,6 +227,13 @@ var cases = map[string]func() plan.Facts{
 		f.Profile.SeccompProfile, _ = json.Marshal(smallSeccomp())
 		return f
 	},
+	"capability-that-containerd-lacks-refused": func() plan.Facts {
+		f := simple()
+		f.Engine.Capabilities = []string{"CAP_CHOWN", "CAP_KILL", "CAP_SETUID"}
+		f.Profile.CapAdd = []string{"SYS_RESOURCE", "KILL"}
+		f.Profile.Lines["cap_add[0]"] = at(4)
+		return f
+	},
 	"own-seccomp-refused": func() plan.Facts {
 		f := simple()
 		f.Profile.Seccomp, f.Profile.SeccompProfile = "/srv/jobs/seccomp.json", []byte("{")
@@ -253,188 +269,4 @@ var cases = map[string]func() plan.Facts{
 		f.Image.Arch = "arm64"
 		return f
 	},
-}
-
-// borrowing is the least profile that borrows the packages of h.
-func borrowing(h *host.Python) plan.Facts {
-	f := simple()
-	f.Profile.Python.Interpreter = "auto"
-	f.Profile.Command = command("python3", "train.py")
-	f.Profile.Lines["python"], f.Profile.Lines["command"] = at(3), at(2)
-	f.Host.Python = h
-	f.Image.Pythons = []abi.Python{python("/usr/local/bin/python3", 11)}
-	f.Image.Paths["/opt"] = plan.Path{Real: "/opt", Dir: true, Mode: 0o755}
-	return f
-}
-
-// venvHost is a virtual environment with a site directory, and one that a second name leads to.
-func venvHost(minor int) *host.Python {
-	p := python("/home/u/venv/bin/python3", minor)
-	p.Prefix = "/home/u/venv"
-	site := p.Prefix + "/lib/python3.11/site-packages"
-	p.SiteDirs = []string{site, p.Prefix + "/lib64/python3.11/site-packages"}
-	p.Venv = &abi.Venv{Dir: p.Prefix, Home: "/usr/bin", Version: "3.11.4"}
-	return &host.Python{Python: p, Kind: "venv", Sites: []host.Site{
-		{Path: site, Real: site, Kind: "site-packages", Files: 20000, Bytes: 5 << 30, Modules: []string{"torch"}, Mode: 0o755},
-		{Path: p.SiteDirs[1], Real: site, Kind: "site-packages", Files: 20000, Bytes: 5 << 30},
-	}, Packages: []host.Package{{Name: "torch", Version: "2.6.0", Site: site, TopLevel: []string{"torch"}}}}
-}
-
-func condaHost() *host.Python {
-	p := python("/home/u/anaconda3/bin/python3", 11)
-	p.Prefix, p.BasePrefix, p.Layout = "/home/u/anaconda3", "/home/u/anaconda3", "conda"
-	site := p.Prefix + "/lib/python3.11/site-packages"
-	p.SiteDirs = []string{site}
-	return &host.Python{Python: p, Kind: "conda", Sites: []host.Site{
-		{Path: site, Real: site, Kind: "site-packages", Files: 30000, Bytes: 7 << 30, Mode: 0o755},
-		{Path: "/home/u/.local/lib/python3.11/site-packages", Real: "/home/u/.local/lib/python3.11/site-packages", Kind: "user", Files: 10, Bytes: 1 << 20, Mode: 0o755},
-	}}
-}
-
-// dinov2 is the seed's own example: conda on the host, conda in the image, the packages mounted over the image's.
-func dinov2() plan.Facts {
-	f := simple()
-	f.Profile.Name, f.Profile.Image = "dinov2", "dinov2:latest"
-	f.Profile.File, f.Profile.Dir = "/srv/dinov2/dinov2.yaml", "/srv/dinov2"
-	f.Profile.Python = profiles.Python{Interpreter: "/home/u/anaconda3/bin/python3", Target: "/opt/conda/lib/python3.11/site-packages", Packages: []string{"torch"}}
-	f.Profile.CUDA = "/usr/local/cuda"
-	f.Profile.Command = command("python3", "tests/test_dinov2_images.py")
-	f.Profile.WorkingDir = "/workspace"
-	f.Profile.IPC = "host"
-	f.Profile.Volumes = []profiles.Volume{{Type: "bind", Source: "/srv/dinov2", Target: "/workspace", Key: "volumes[0]"}}
-	for key, line := range map[string]int{"image": 1, "python": 2, "python.target": 4, "cuda": 6, "command": 7, "working_dir": 8, "volumes[0]": 9, "ipc": 10} {
-		f.Profile.Lines[key] = profiles.Position{File: f.Profile.File, Line: line}
-	}
-	f.Sources = map[string]plan.Source{"/srv/dinov2": {Exists: true, Dir: true}}
-	f.Host.Python = condaHost()
-	f.Host.Python.Sites = f.Host.Python.Sites[:1]
-	f.Host.CUDA = cuda124()
-	p := python("/opt/conda/bin/python3", 11)
-	p.Prefix, p.BasePrefix, p.Layout, p.Real = "/opt/conda", "/opt/conda", "conda", "/opt/conda/bin/python3.11"
-	p.SiteDirs = []string{"/opt/conda/lib/python3.11/site-packages"}
-	f.Image.Reference = "docker.io/library/dinov2:latest"
-	f.Image.Env = []string{"PATH=/opt/conda/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
-	f.Image.Pythons = []abi.Python{p}
-	f.Image.Paths["/opt/conda/lib/python3.11/site-packages"] = plan.Path{Real: "/opt/conda/lib/python3.11/site-packages", Dir: true, Mode: 0o755, Entries: 12}
-	return f
-}
-
-func cuda124() *host.CUDA {
-	return &host.CUDA{
-		Path: "/usr/local/cuda", Real: "/usr/local/cuda-12.4", Version: "12.4.1", NVCC: true,
-		Links: []string{"/usr/local/cuda -> /etc/alternatives/cuda", "/etc/alternatives/cuda -> /usr/local/cuda-12.4"},
-		Stubs: []string{"/usr/local/cuda-12.4/targets/x86_64-linux/lib/stubs"}, LibDirs: []string{"/usr/local/cuda-12.4/targets/x86_64-linux/lib"},
-	}
-}
-
-// pthAndEditable has .pth directories inside and outside of the site directory, one of them where the image has files of
-// its own, and two editable installs, one of which can't keep its path.
-func pthAndEditable() plan.Facts {
-	h := venvHost(11)
-	site := h.Sites[0].Path
-	h.Sites[0].Pth = []host.PthFile{{Name: "extra.pth", Paths: []string{site + "/vendored", "/home/u/src/lib", "/usr/share/pylib", "/srv/code"}}}
-	for _, p := range h.Sites[0].Pth[0].Paths {
-		h.Sites = append(h.Sites, host.Site{Path: p, Real: p, Kind: "pth", Files: 3, Bytes: 1000})
-	}
-	h.Packages = append(h.Packages, host.Package{Name: "proj", Site: site, Editable: "/home/u/proj"}, host.Package{Name: "sys", Site: site, Editable: "/var/lib/sys"})
-	f := borrowing(h)
-	f.Image.Paths["/srv/code"] = plan.Path{Real: "/srv/code", Dir: true, Mode: 0o755, Entries: 7}
-	for _, p := range []string{"/home/u/proj", "/var/lib/sys"} {
-		f.Host.Findings = append(f.Host.Findings, finding.Finding{
-			ID: finding.SitePathIgnored, Severity: finding.Warning, Subject: p, Message: "its source " + p + " is not mounted, and the import fails",
-			Remedy: "mount it at the same path under volumes: \"" + p + ":" + p + ":ro\", or install it",
-		})
-	}
-	return f
-}
-
-func volumesOfEveryForm() plan.Facts {
-	f := simple()
-	f.Profile.User = "1000"
-	f.Profile.Volumes = []profiles.Volume{
-		{Type: "bind", Source: "/srv/data", Target: "/data/deep/down", Key: "volumes[0]"},
-		{Type: "bind", Source: "/srv/ro", Target: "/data", ReadOnly: true, Key: "volumes[1]"},
-		{Type: "bind", Source: "/srv/file", Target: "/etc/app.conf", ReadOnly: true, Recursive: "disabled", Key: "volumes[2]"},
-		{Type: "bind", Source: "/srv/made", Target: "/made", CreateHostPath: true, Key: "volumes[3]"},
-		{Type: "bind", Source: "/mnt/shared", Target: "/mnt/shared", Propagation: "rshared", Key: "volumes[4]"},
-		{Type: "bind", Source: "/mnt/slave", Target: "/mnt/slave", Propagation: "rslave", Key: "volumes[5]"},
-		{Type: "volume", Source: "cache", Target: "/home/app/.cache", Key: "volumes[6]"},
-		{Type: "volume", Source: "models", Target: "/models", ReadOnly: true, Key: "volumes[7]"},
-		{Type: "tmpfs", Target: "/scratch", TmpfsSize: 1 << 30, TmpfsMode: 0o700, Key: "volumes[8]"},
-		{Type: "tmpfs", Target: "/tmp", Key: "tmpfs[0]"},
-		{Type: "bind", Source: "/srv/hosts", Target: "/etc/hosts", Key: "volumes[9]"},
-	}
-	f.Sources = map[string]plan.Source{}
-	for _, p := range []string{"/srv/data", "/srv/ro", "/mnt/shared", "/mnt/slave"} {
-		f.Sources[p] = plan.Source{Exists: true, Dir: true}
-	}
-	f.Sources["/srv/file"], f.Sources["/srv/hosts"] = plan.Source{Exists: true}, plan.Source{Exists: true}
-	f.Sources["/srv/made"] = plan.Source{}
-	f.Image.Paths["/home/app/.cache"] = plan.Path{Real: "/home/app/.cache", Dir: true, Mode: 0o700, UID: 1000, GID: 1000}
-	f.Profile.Lines["volumes[0]"], f.Profile.Lines["tmpfs[0]"] = at(4), at(20)
-	return f
-}
-
-func volumesRefused() plan.Facts {
-	f := simple()
-	f.Profile.User = "1000"
-	f.Profile.Volumes = []profiles.Volume{
-		{Type: "bind", Source: "/srv/it's missing", Target: "/data", Key: "volumes[0]"},
-		{Type: "bind", Source: "/srv/dir", Target: "/etc/passwd", Key: "volumes[1]"},
-		{Type: "bind", Source: "/srv/dir", Target: "/var/run/app", Key: "volumes[2]"},
-		{Type: "bind", Source: "/srv/file", Target: "/run/app", Key: "volumes[3]"},
-		{Type: "volume", Source: "cache", Target: "/root/.cache", Key: "volumes[4]"},
-		{Type: "bind", Source: "/srv/closed/x", Target: "/x", Key: "volumes[5]"},
-		{Type: "tmpfs", Target: "relative", Key: "tmpfs[0]"},
-	}
-	for i, v := range f.Profile.Volumes {
-		f.Profile.Lines[v.Key] = at(4 + i)
-	}
-	f.Sources = map[string]plan.Source{
-		"/srv/it's missing": {}, "/srv/dir": {Exists: true, Dir: true}, "/srv/file": {Exists: true}, "/srv/closed/x": {Error: "permission denied"},
-	}
-	f.Image.Paths["/etc/passwd"] = plan.Path{Real: "/etc/passwd", Mode: 0o644}
-	f.Image.Paths["/root"] = plan.Path{Real: "/root", Dir: true, Mode: 0o700}
-	f.Image.Paths["/var/run"] = plan.Path{Real: "/run", Dir: true, Mode: 0o755}
-	return f
-}
-
-func withDevices() plan.Facts {
-	f := simple()
-	f.Profile.Devices = []profiles.Device{{Source: "/dev/fuse", Target: "/dev/fuse", Permissions: "rwm", Key: "devices[0]"}, {Source: "/dev/dri", Target: "/dev/dri", Key: "devices[1]"}}
-	f.Profile.Lines["devices[0]"], f.Profile.Lines["devices[1]"] = at(5), at(6)
-	f.Nodes = []devices.Node{
-		{Path: "/dev/fuse", Destination: "/dev/fuse", Type: "c", Major: 10, Minor: 229, Mode: 0o666, Access: "rwm"},
-		{Path: "/dev/dri/card0", Destination: "/dev/dri/card0", Type: "c", Major: 226, Minor: 0, Mode: 0o660, GID: 44, Access: "rw"},
-		{Path: "/dev/dri/renderD128", Destination: "/dev/dri/renderD128", Type: "c", Major: 226, Minor: 128, Mode: 0o660, GID: 106},
-		{Path: "/dev/null", Destination: "/dev/null", Type: "c", Major: 1, Minor: 3, Mode: 0o666, Access: "rw"},
-	}
-	f.Engine.NoFileMax = 20000
-	return f
-}
-
-func limits() plan.Facts {
-	f := simple()
-	f.Profile.CPUs, f.Profile.CPUSet = 2.5, "0-3"
-	f.Profile.MemLimit, f.Profile.PidsLimit = 8<<30, 512
-	f.Profile.Ulimits = map[string]profiles.Ulimit{"nofile": {Soft: 1024, Hard: -1}, "memlock": {Soft: -1, Hard: -1}, "core": {}}
-	f.Engine.MemlockMax = 8 << 20
-	for key, line := range map[string]int{"cpus": 2, "cpuset": 3, "mem_limit": 4, "pids_limit": 5, "ulimits.nofile": 7, "ulimits": 6} {
-		f.Profile.Lines[key] = at(line)
-	}
-	return f
-}
-
-func initTTYStopLabels() plan.Facts {
-	f := simple()
-	grace := 90 * time.Second
-	f.ID = "job-run-0a1b2c3d"
-	f.Profile.Init, f.Profile.TTY, f.Profile.StdinOpen = true, true, true
-	f.Profile.Environment = []profiles.EnvVar{{Name: "TERM", Value: "screen"}, {Name: "LANG", Value: "de_DE.UTF-8"}, {Name: "CUDA_VISIBLE_DEVICES", Value: "0"}}
-	f.Profile.Labels = map[string]string{"team": "vision"}
-	f.Profile.Annotations = map[string]string{"org.example.note": "x"}
-	f.Profile.StopGracePeriod = &grace
-	f.Image.StopSignal = "SIGINT"
-	f.Profile.Lines["init"], f.Profile.Lines["environment"], f.Profile.Lines["environment.LANG"] = at(3), at(5), at(7)
-	return f
 }

@@ -130,7 +130,7 @@ func TestNeedsNamesWhatThePlanLooksAt(t *testing.T) {
 	f.Profile.Command = command("/opt/conda/bin/python3", "a.py")
 	got := plan.Needs(&f.Profile)
 	want := plan.ImageNeeds{
-		Python: true, Command: []string{"/opt/conda/bin/python3", "a.py"},
+		Python: true, Command: []string{"/opt/conda/bin/python3"},
 		Paths: []string{"/opt/conda/bin/python3", "/opt/conda/lib/python3.11/site-packages", "/opt/hostrun", "/usr/local/cuda", "/workspace"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -138,6 +138,14 @@ func TestNeedsNamesWhatThePlanLooksAt(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"/srv/dinov2"}, plan.BindSources(&f.Profile)); diff != "" {
 		t.Error(diff)
+	}
+	f.Profile.Command = command("bash", "-c", "cd /x && exec /srv/app/bin/python a.py")
+	if got := plan.Needs(&f.Profile).Command; !slices.Equal(got, []string{"/srv/app/bin/python"}) {
+		t.Errorf("the interpreter in a script: %q", got)
+	}
+	f.Profile.Command = command("python3", "a.py")
+	if got := plan.Needs(&f.Profile).Command; got != nil {
+		t.Errorf("a name needs no more than PATH, and got %q", got)
 	}
 	least := job()
 	if diff := cmp.Diff(plan.ImageNeeds{}, plan.Needs(&least)); diff != "" {

@@ -61,11 +61,22 @@ func probe(t *testing.T, root string) {
 	}
 }
 
-// run starts the plan's spec with runc as it is and returns what the probe saw.
+// run starts the plan's spec with the probe as the image and returns what it saw.
 func run(t *testing.T, runc string, f plan.Facts) seen {
 	t.Helper()
 	bundle := t.TempDir()
 	probe(t, must(bundle, "rootfs"))
+	out := start(t, runc, bundle, f)
+	var s seen
+	if err := json.Unmarshal([]byte(out), &s); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	return s
+}
+
+// start runs the plan's spec, as it is, in a bundle that has the image as rootfs, and returns its output.
+func start(t *testing.T, runc, bundle string, f plan.Facts) string {
+	t.Helper()
 	f.Engine.DataDir = filepath.Join(bundle, "data")
 	f.ID = fmt.Sprintf("plan-test-%d-%d", os.Getpid(), time.Now().UnixNano())
 	f.Host.Hosts, f.Host.ResolvConf = existing("/etc/hosts"), existing("/etc/resolv.conf")
@@ -92,11 +103,7 @@ func run(t *testing.T, runc string, f plan.Facts) seen {
 	if err := cmd.Run(); err != nil {
 		t.Fatalf("runc run: %v\n%s\n%s", err, stderr.String(), config)
 	}
-	var s seen
-	if err := json.Unmarshal(stdout.Bytes(), &s); err != nil {
-		t.Fatalf("%v: %s", err, stdout.String())
-	}
-	return s
+	return stdout.String()
 }
 
 // must makes a directory and returns its path.
@@ -261,4 +268,50 @@ func existing(file string) string {
 		return ""
 	}
 	return string(b)
+}
+
+// TestRuncRunsPrivileged gives all that this machine's own processes have.
+func TestRuncRunsPrivileged(t *testing.T) {
+	runc := needRunc(t)
+	own, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := simple()
+	realHost(t, &f)
+	f.Engine.Capabilities = boundingSet(t, string(own))
+	f.Profile.Privileged = true
+	f.Profile.Command = command("/probe", "/sys/fs/cgroup", "/proc/sys/kernel/domainname")
+	s := run(t, runc, f)
+	if s.Status["Seccomp"] != "0" && !strings.Contains(string(own), "Seccomp:\t"+s.Status["Seccomp"]) {
+		t.Errorf("a privileged container has a filter: %s", s.Status["Seccomp"])
+	}
+	if !s.Writable["/proc/sys/kernel/domainname"] {
+		t.Error("/proc/sys is read-only")
+	}
+	if !strings.Contains(string(own), "CapBnd:\t"+s.Status["CapBnd"]) {
+		t.Errorf("bounding set %s, want this process's own", s.Status["CapBnd"])
+	}
+}
+
+// boundingSet names the bits of CapBnd, by the order of linux/capability.h.
+func boundingSet(t *testing.T, status string) []string {
+	t.Helper()
+	var bits uint64
+	for _, line := range strings.Split(status, "\n") {
+		if hex, ok := strings.CutPrefix(line, "CapBnd:\t"); ok {
+			n, err := strconv.ParseUint(hex, 16, 64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			bits = n
+		}
+	}
+	var names []string
+	for i, name := range plan.Capabilities() {
+		if bits&(1<<i) != 0 {
+			names = append(names, name)
+		}
+	}
+	return names
 }
