@@ -147,11 +147,20 @@ func TestDetectPythonTellsTheTruth(t *testing.T) {
 }
 
 func TestDetectPythonTellsTheTruthOfVenvs(t *testing.T) {
+	seen := map[string]bool{}
 	for _, s := range interpreters(t) {
 		if err := s.command("-c", "import venv, ctypes").Run(); err != nil {
 			continue // a minimal interpreter, which can make none
 		}
 		for name, flags := range map[string][]string{"plain": nil, "system": {"--system-site-packages"}, "copies": {"--copies"}} {
+			real, err := rootfs.Dir(s.root).Resolve(s.path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if name != "plain" && seen[s.root+real.Path+name] {
+				continue // a further name of an interpreter
+			}
+			seen[s.root+real.Path+name] = true
 			dir := filepath.Join(t.TempDir(), "venv")
 			if s.root != "/" {
 				dir = filepath.Join("/tmp", "hostrun-test-venv-"+name)
