@@ -19,7 +19,7 @@ import (
 // truthProbe prints what the running interpreter says of itself, by the JSON names of Python. Its test modules that
 // only python-build-standalone compiles in stay out, as in the detector.
 const truthProbe = `
-import sys, json, os, struct
+import sys, os
 import importlib.machinery as m
 import sysconfig, site
 v = sys.version_info
@@ -28,13 +28,20 @@ if hasattr(sys, 'pypy_version_info'): builtins = None
 else: builtins = sorted(sys.builtin_module_names)
 dyn = os.path.join(os.path.dirname(os.__file__), 'lib-dynload')
 debug = hasattr(sys, 'gettotalrefcount')
-print(json.dumps({
+def dump(x): # a minimal interpreter has no json
+    if x is None: return 'null'
+    if x is True or x is False: return str(x).lower()
+    if isinstance(x, int): return str(x)
+    if isinstance(x, str): return '"%s"' % x
+    if isinstance(x, dict): return '{%s}' % ','.join(dump(k) + ':' + dump(v) for k, v in x.items())
+    return '[%s]' % ','.join(map(dump, x))
+print(dump({
  'implementation': sys.implementation.name,
  'version': {'major': v[0], 'minor': v[1], 'micro': v[2], 'level': v[3], 'serial': v[4]},
  'abiflags': getattr(sys, 'abiflags', ''),
  'soabi': var('SOABI') or '', 'ext_suffix': var('EXT_SUFFIX'), 'multiarch': var('MULTIARCH') or '',
  'suffixes': m.EXTENSION_SUFFIXES,
- 'arch': os.uname().machine, 'bits': struct.calcsize('P') * 8,
+ 'arch': os.uname().machine, 'bits': 64 if sys.maxsize > 2**32 else 32,
  'prefix': sys.prefix, 'base_prefix': sys.base_prefix,
  'stdlib': os.path.dirname(os.__file__),
  'dynload': dyn if os.path.isdir(dyn) else '',
@@ -140,11 +147,20 @@ func TestDetectPythonTellsTheTruth(t *testing.T) {
 }
 
 func TestDetectPythonTellsTheTruthOfVenvs(t *testing.T) {
+	seen := map[string]bool{}
 	for _, s := range interpreters(t) {
 		if err := s.command("-c", "import venv, ctypes").Run(); err != nil {
 			continue // a minimal interpreter, which can make none
 		}
 		for name, flags := range map[string][]string{"plain": nil, "system": {"--system-site-packages"}, "copies": {"--copies"}} {
+			real, err := rootfs.Dir(s.root).Resolve(s.path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if name != "plain" && seen[s.root+real.Path+name] {
+				continue // a further name of an interpreter
+			}
+			seen[s.root+real.Path+name] = true
 			dir := filepath.Join(t.TempDir(), "venv")
 			if s.root != "/" {
 				dir = filepath.Join("/tmp", "hostrun-test-venv-"+name)
@@ -222,5 +238,25 @@ func compareWithTruth(t *testing.T, s subject) {
 	}
 	if len(p.Conflicts) > 0 {
 		t.Errorf("%s: conflicts %+v", exe, p.Conflicts)
+	}
+}
+
+// An interpreter of another machine can't be asked; what Debian's package says of itself is known.
+func TestDetectPythonOfAnotherMachine(t *testing.T) {
+	if runtime.GOARCH == "arm64" {
+		t.Skip("this is the other machine")
+	}
+	for _, root := range fetched(t, "arm64") {
+		pythons, findings := FindPythons(rootfs.Dir(root), Environment{})
+		if len(pythons) != 1 || len(findings) > 0 {
+			t.Fatalf("%s: %+v, %+v", root, pythons, findings)
+		}
+		p := pythons[0]
+		type facts struct{ arch, libc, glibc, version, soabi, suffix, layout string }
+		got := facts{p.Arch, p.Libc, p.LibcVersion, p.Version.String(), p.SOABI, p.ExtSuffix, p.Layout}
+		want := facts{"aarch64", "glibc", "2.36", "3.11.2", "cpython-311-aarch64-linux-gnu", ".cpython-311-aarch64-linux-gnu.so", "debian"}
+		if got != want || len(p.Conflicts) > 0 || len(p.Builtins) < 30 {
+			t.Errorf("%+v, want %+v\n%+v", got, want, p)
+		}
 	}
 }
