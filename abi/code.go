@@ -134,45 +134,27 @@ func builtinNames(modules map[string]bool) []string {
 	return slices.Sorted(maps.Keys(modules))
 }
 
-// scan calls visit with the bytes of each segment and its address, until visit returns false. Segments larger than
-// maxSegmentScan are left out.
-func (o *object) scan(visit func(b []byte, vaddr uint64) bool) {
-	for _, s := range o.segments {
-		b, err := o.read(s.offset, s.filesz, maxSegmentScan)
-		if err == nil && !visit(b, s.vaddr) {
-			return
-		}
-	}
-}
-
-// hasConstant reports whether the string s stands, ended by NUL on both sides, in a segment.
-func (o *object) hasConstant(s string) bool {
-	found := false
-	o.scan(func(b []byte, _ uint64) bool {
-		found = bytes.Contains(b, []byte("\x00"+s+"\x00"))
-		return !found
-	})
-	return found
-}
-
 // versionString finds PY_VERSION among the constants (Include/patchlevel.h): the exact version of an interpreter before
 // 3.11, which has no symbol for it. Two different ones tell nothing.
 func versionString(o *object, v Version) (Version, bool) {
-	prefix := []byte("\x00" + Version{Major: v.Major, Minor: v.Minor, Micro: -1}.String() + ".")
+	prefix := Version{Major: v.Major, Minor: v.Minor, Micro: -1}.String() + "."
 	var found []Version
-	o.scan(func(b []byte, _ uint64) bool {
-		for rest := b; ; {
-			i := bytes.Index(rest, prefix)
-			if i < 0 {
+	for _, s := range o.constantSegments() {
+		o.scan(s, func(b []byte, _ uint64) bool {
+			each(b, prefix, func(at int) bool {
+				text, _, _ := strings.Cut(cString(b[at:min(len(b), at+24)]), " (") // PyPy's goes on with its own version
+				got, ok := parseVersion(text)
+				if ok && at > 0 && b[at-1] == 0 && exactVersion.MatchString(text) && !slices.Contains(found, got) {
+					found = append(found, got)
+				}
 				return true
-			}
-			rest = rest[i+1:]
-			text, _, _ := strings.Cut(cString(rest[:min(len(rest), 24)]), " (") // PyPy's goes on with its own version
-			if got, ok := parseVersion(text); ok && exactVersion.MatchString(text) && !slices.Contains(found, got) {
-				found = append(found, got)
-			}
+			})
+			return true
+		})
+		if len(found) > 0 {
+			break
 		}
-	})
+	}
 	if len(found) != 1 {
 		return Version{}, false
 	}

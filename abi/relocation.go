@@ -9,7 +9,7 @@ const (
 )
 
 // maxRelocations bounds the table of relocations that is searched, in bytes.
-const maxRelocations = 16 << 20
+const maxRelocations = 4 << 20
 
 // pointersTo returns the addresses of words that hold vaddr after relocation: those of relocations with that addend,
 // and those that hold it in the file (fixed addresses, and relocations without addend).
@@ -30,18 +30,15 @@ func (o *object) pointersTo(vaddr uint64) []uint64 {
 	} else {
 		o.order.PutUint32(word, uint32(vaddr))
 	}
-	o.scan(func(b []byte, base uint64) bool {
-		for at := 0; len(slots) < maxSuffixes; {
-			i := bytes.Index(b[at:], word)
-			if i < 0 {
-				return true
-			}
-			at += i
-			slots = append(slots, base+uint64(at))
-			at++
-		}
-		return false
-	})
+	for _, s := range o.segments {
+		o.scan(s, func(b []byte, base uint64) bool {
+			each(b, string(word), func(at int) bool {
+				slots = append(slots, base+uint64(at))
+				return len(slots) < maxSuffixes
+			})
+			return len(slots) < maxSuffixes
+		})
+	}
 	return slots
 }
 

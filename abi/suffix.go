@@ -1,7 +1,6 @@
 package abi
 
 import (
-	"bytes"
 	"regexp"
 	"slices"
 	"sort"
@@ -21,17 +20,18 @@ var (
 // that the interpreter itself tries, in its order. Distributions add some of their own (Debian's since 3.13:
 // .abi3-x86_64-linux-gnu.so), so nothing else tells them all. nil when the table is not found.
 func suffixTable(o *object) []string {
-	tagged := taggedSuffixes(o)
-	best := []string(nil)
-	for _, at := range tagged {
-		for _, slot := range o.pointersTo(at.vaddr) {
-			if table := o.suffixesAt(slot); len(table) > len(best) {
-				best = table
+	var tagged []constant
+	for _, s := range o.constantSegments() {
+		here := taggedSuffixes(o, s)
+		for _, c := range here {
+			for _, slot := range o.pointersTo(c.vaddr) {
+				// A debug build's table holds two of them: the one that begins it is not preceded by another.
+				if table := o.suffixesAt(slot); len(table) > 0 && o.suffixesAt(slot-uint64(o.wordSize())) == nil {
+					return table
+				}
 			}
 		}
-	}
-	if best != nil {
-		return best
+		tagged = append(tagged, here...)
 	}
 	return guessTable(tagged)
 }
@@ -42,22 +42,18 @@ type constant struct {
 	vaddr uint64
 }
 
-// taggedSuffixes finds the suffixes that carry an implementation's tag.
-func taggedSuffixes(o *object) []constant {
+// taggedSuffixes finds the suffixes in a segment that carry an implementation's tag.
+func taggedSuffixes(o *object, s segment) []constant {
 	var found []constant
-	o.scan(func(b []byte, vaddr uint64) bool {
+	o.scan(s, func(b []byte, vaddr uint64) bool {
 		for _, tag := range []string{".cpython-3", ".pypy3"} {
-			for at := 0; ; {
-				i := bytes.Index(b[at:], []byte(tag))
-				if i < 0 {
-					break
+			each(b, tag, func(at int) bool {
+				c := constant{cString(b[at:min(len(b), at+128)]), vaddr + uint64(at)}
+				if taggedSuffix.MatchString(c.text) && !slices.Contains(found, c) {
+					found = append(found, c)
 				}
-				at += i
-				if text := cString(b[at:min(len(b), at+128)]); taggedSuffix.MatchString(text) {
-					found = append(found, constant{text, vaddr + uint64(at)})
-				}
-				at++
-			}
+				return len(found) < maxSuffixes
+			})
 		}
 		return len(found) < maxSuffixes
 	})
