@@ -38,7 +38,7 @@ func TestChoose(t *testing.T) {
 		{"first on the PATH", map[string]string{"a/bin/python3": "#!x", "b/bin/python3": "#!x"}, "PATH=/none:/b/bin:/a/bin", "auto", "/b/bin/python3", ""},
 		{"not executable", map[string]string{"a/bin/python3": "text", "b/bin/python3": "#!x"}, "PATH=/a/bin:/b/bin", "auto", "/b/bin/python3", ""},
 		{"a directory of that name", map[string]string{"a/bin/python3/": "", "b/bin/python3": "#!x"}, "PATH=/a/bin:/b/bin", "auto", "/b/bin/python3", ""},
-		{"relative and empty elements", map[string]string{"work/sub/bin/python3": "#!x"}, "PATH=:sub/bin", "auto", "/work/sub/bin/python3", ""},
+		{"relative and empty elements", map[string]string{"job/sub/bin/python3": "#!x"}, "PATH=:sub/bin", "auto", "/job/sub/bin/python3", ""},
 		{"none", map[string]string{"usr/": ""}, "PATH=/usr/bin", "auto", "", "HR010 error no python3 on the PATH"},
 		{"dangling outside of a venv is skipped", map[string]string{"a/bin/python3": "-> /gone", "b/bin/python3": "#!x"}, "PATH=/a/bin:/b/bin", "auto", "/b/bin/python3", ""},
 		{"dangling in a venv", map[string]string{"v/bin/python3": "-> python", "v/bin/python": "-> /old/python3.9", "v/pyvenv.cfg": "home = /old", "b/bin/python3": "#!x"},
@@ -46,14 +46,14 @@ func TestChoose(t *testing.T) {
 		{"VIRTUAL_ENV off the PATH", map[string]string{"v/bin/python3": "#!x", "b/bin/python3": "#!x"}, "PATH=/b/bin VIRTUAL_ENV=/v", "auto", "/b/bin/python3", "HR025 info VIRTUAL_ENV names another environment"},
 		{"CONDA_PREFIX on the PATH", map[string]string{"c/bin/python3": "#!x"}, "PATH=/c/bin CONDA_PREFIX=/c", "auto", "/c/bin/python3", ""},
 		{"environment's directory", map[string]string{"v/bin/python3": "#!x"}, "", "/v", "/v/bin/python3", ""},
-		{"relative directory, python alone", map[string]string{"work/.venv/bin/python": "#!x"}, "", ".venv", "/work/.venv/bin/python", ""},
+		{"relative directory, python alone", map[string]string{"job/.venv/bin/python": "#!x"}, "", ".venv", "/job/.venv/bin/python", ""},
 		{"directory without", map[string]string{"v/": ""}, "", "/v", "", "HR010 error /v is no Python environment"},
 		{"venv's directory without", map[string]string{"v/pyvenv.cfg": ""}, "", "/v", "", "HR011 error no bin/python3 in /v"},
 		{"missing path", map[string]string{"v/": ""}, "", "/v/bin/python3.9", "", "HR010 error no Python interpreter at /v/bin/python3.9"},
 
 		{"pyenv global", with(map[string]string{"py/version": "3.12.1\n"}), shimPath, "auto", "/py/versions/3.12.1/bin/python3", ""},
 		{"pyenv local above the directory", with(map[string]string{".python-version": "# c\n3.11.7  x\n", "py/version": "3.12.1"}), shimPath, "auto", "/py/versions/3.11.7/bin/python3", ""},
-		{"PYENV_VERSION wins", with(map[string]string{"work/.python-version": "3.11.7"}), shimPath + " PYENV_VERSION=3.12.1", "auto", "/py/versions/3.12.1/bin/python3", ""},
+		{"PYENV_VERSION wins", with(map[string]string{"job/.python-version": "3.11.7"}), shimPath + " PYENV_VERSION=3.12.1", "auto", "/py/versions/3.12.1/bin/python3", ""},
 		{"several in one file", with(map[string]string{"py/version": "2.7.18\n3.11.7\n3.12.1\n"}), shimPath, "auto", "/py/versions/3.11.7/bin/python3", ""},
 		{"several in one variable", pyenv, shimPath + " PYENV_VERSION=2.7.18:3.12.1", "auto", "/py/versions/3.12.1/bin/python3", ""},
 		{"a prefix means the latest", with(map[string]string{"py/version": "3.11"}), shimPath, "auto", "/py/versions/3.11.10/bin/python3", ""},
@@ -72,7 +72,7 @@ func TestChoose(t *testing.T) {
 				k, v, _ := strings.Cut(word, "=")
 				env[k] = v
 			}
-			m := machine{view: rootfs.Dir(root), opt: Options{Root: root, Env: env, Dir: "/work"}}
+			m := machine{view: rootfs.Dir(root), opt: Options{Root: root, Env: env, Dir: "/job"}}
 			got, said := m.choose(tt.need)
 			if got.Executable != tt.want {
 				t.Errorf("chose %q, want %q", got.Executable, tt.want)

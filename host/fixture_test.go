@@ -114,7 +114,7 @@ func copyProgram(tb testing.TB, p string) {
 	tb.Helper()
 	b, err := os.ReadFile("/usr/bin/python3")
 	if err != nil {
-		tb.Skip("no /usr/bin/python3 to copy")
+		skip(tb, "no /usr/bin/python3 to copy")
 	}
 	writeFile(tb, p, string(b))
 	if err := os.Chmod(p, 0o755); err != nil {
@@ -127,7 +127,7 @@ func systemPython(tb testing.TB) string {
 	tb.Helper()
 	target, err := os.Readlink("/usr/bin/python3")
 	if err != nil {
-		tb.Skip("/usr/bin/python3 is no link to a version")
+		skip(tb, "/usr/bin/python3 is no link to a version")
 	}
 	return filepath.Base(target)
 }

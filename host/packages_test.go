@@ -113,6 +113,45 @@ func TestHalfDeletedPackages(t *testing.T) {
 	}
 }
 
+func TestOldMetadataStopsNothing(t *testing.T) {
+	venv, site := plainVenv(t)
+	writeTorch(t, site)
+	writeFile(t, venv+"/bin/torchrun", "")
+	writeFile(t, site+"/torch-2.5.0.dist-info/METADATA", "Name: torch\nVersion: 2.5.0\n")
+	writeFile(t, site+"/torch-2.5.0.dist-info/RECORD", "torch/gone.py,,\n")
+	f := probeNeeds(t, Needs{Python: venv})
+	if got := find(t, f.Findings, finding.SiteIncomplete); got.Severity != finding.Warning || !strings.Contains(got.Message, "torch==2.5.0") || len(f.Findings) != 1 {
+		t.Error(f.Findings)
+	}
+}
+
+func TestShadowedPackageStopsNothing(t *testing.T) {
+	venv := makeVenv(t, needPythons(t)[0], "--system-site-packages")
+	site := onlyGlob(t, venv+"/lib/python3*/site-packages")
+	writeTorch(t, site)
+	writeFile(t, venv+"/bin/torchrun", "")
+	env := bareEnv(t)
+	user := env["HOME"] + "/.local/lib/" + filepath.Base(filepath.Dir(site)) + "/site-packages"
+	writeTorch(t, user)
+	remove(t, user+"/torch/lib")
+	for broken, want := range map[string]finding.Severity{user: finding.Warning, site: finding.Error} {
+		remove(t, broken+"/torch/lib")
+		f, err := Probe(context.Background(), Options{Root: "/", Env: env, Dir: "/"}, Needs{Python: venv, Packages: []string{"torch"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		worst := finding.Info
+		for _, said := range f.Findings {
+			if said.Subject == "torch" && strings.Contains(said.Got, broken) {
+				worst = said.Severity
+			}
+		}
+		if worst != want {
+			t.Errorf("%s: %s, want %s", broken, worst, want)
+		}
+	}
+}
+
 func TestAnInterruptedPipIsSeen(t *testing.T) {
 	venv, site := plainVenv(t)
 	writeFile(t, site+"/~orch-2.5.0.dist-info/METADATA", "Name: torch\nVersion: 2.5.0\n")
@@ -162,6 +201,16 @@ func TestWhatLeadsOutOfTheSite(t *testing.T) {
 		if said.Remedy == "" {
 			t.Error(said)
 		}
+	}
+}
+
+func TestPythonPathIsTold(t *testing.T) {
+	venv, site := plainVenv(t)
+	env := bareEnv(t)
+	env["PYTHONPATH"] = site + ":/nonexistent:"
+	f, err := Probe(context.Background(), Options{Root: "/", Env: env, Dir: "/"}, Needs{Python: venv})
+	if err != nil || !cmp.Equal(findingsOf(f.Findings), []string{"HR032 info PYTHONPATH"}) {
+		t.Error(err, f.Findings)
 	}
 }
 

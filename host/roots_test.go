@@ -52,11 +52,11 @@ func TestKindsOfEnvironments(t *testing.T) {
 		{"standalone", "/opt/python/bin", "standalone", with(prefixFiles("/opt/python", py), map[string]string{"opt/python/lib/" + py + "/" + data: sysconfigData("/install", py)}),
 			[]string{"/opt/python/lib/" + py + "/site-packages site-packages"}, nil},
 		{"uv's own Python", uvPython + "/bin", "uv", uvFiles, []string{uvPython + "/lib/" + py + "/site-packages site-packages"}, nil},
-		{"uv venv", "/work/.venv/bin", "uv", with(uvFiles, map[string]string{
-			"work/.venv/bin/python3": "-> python", "work/.venv/bin/python": "-> " + uvPython + "/bin/" + py,
-			"work/.venv/pyvenv.cfg":                    "home = " + uvPython + "/bin\nimplementation = CPython\nuv = 0.4.18\nversion_info = 3.11.9\ninclude-system-site-packages = false\n",
-			"work/.venv/lib/" + py + "/site-packages/": ""}),
-			[]string{"/work/.venv/lib/" + py + "/site-packages site-packages"}, nil},
+		{"uv venv", "/job/.venv/bin", "uv", with(uvFiles, map[string]string{
+			"job/.venv/bin/python3": "-> python", "job/.venv/bin/python": "-> " + uvPython + "/bin/" + py,
+			"job/.venv/pyvenv.cfg":                    "home = " + uvPython + "/bin\nimplementation = CPython\nuv = 0.4.18\nversion_info = 3.11.9\ninclude-system-site-packages = false\n",
+			"job/.venv/lib/" + py + "/site-packages/": ""}),
+			[]string{"/job/.venv/lib/" + py + "/site-packages site-packages"}, nil},
 		{"debian", "/usr/bin", "debian", with(prefixFiles("/usr", py), map[string]string{
 			"usr/lib/" + py + "/site.py": "# dist-packages\n", "usr/lib/python3/dist-packages/yaml/__init__.py": "",
 			"usr/local/lib/" + py + "/dist-packages/": "", "root/.local/lib/" + py + "/site-packages/mine.py": ""}),
@@ -68,7 +68,7 @@ func TestKindsOfEnvironments(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			root := fakeRoot(t, tt.files)
-			f, err := Probe(context.Background(), Options{Root: root, Env: map[string]string{"PATH": tt.path, "HOME": "/root"}, Dir: "/work"}, Needs{Python: "auto"})
+			f, err := Probe(context.Background(), Options{Root: root, Env: map[string]string{"PATH": tt.path, "HOME": "/root"}, Dir: "/job"}, Needs{Python: "auto"})
 			if err != nil || f.Python == nil {
 				t.Fatal(err, f.Findings)
 			}

@@ -49,7 +49,7 @@ func needPythons(t *testing.T) []string {
 }
 
 // skip leaves a test out for a reason that must not exist where everything is required.
-func skip(t *testing.T, reason string) {
+func skip(t testing.TB, reason string) {
 	t.Helper()
 	if os.Getenv("HOSTRUN_REQUIRE_ALL") == "1" {
 		t.Fatal(reason)
