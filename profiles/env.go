@@ -39,6 +39,10 @@ var envFileFields = []field[envFile]{
 }
 
 func readEnvFile(d *decoder, _ *Profile, n *node, path string) {
+	if n.kind == mapping { // compose knows it in a list only
+		d.bad(n, path, "write a list: - {path: FILE, required: false}", "expected a file or a list of files, got a mapping")
+		return
+	}
 	items := []*node{n}
 	if n.kind == list {
 		items = n.items
@@ -49,7 +53,7 @@ func readEnvFile(d *decoder, _ *Profile, n *node, path string) {
 		if n.kind == list {
 			at = index(path, i)
 		}
-		if item.kind == mapping && n.kind == list {
+		if item.kind == mapping {
 			if !readFields(d, &f, item, at, envFileFields) {
 				continue
 			}

@@ -333,3 +333,16 @@ func TestLoadIsRepeatable(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+// With several files a remedy says which one it is for.
+func TestHintNamesFiles(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, map[string]string{"base.yaml": "image: a\ntty: maybe\n", "p.yaml": "extends: base\ninit: maybe\nfoo: 1\n"})
+	_, err := Load(Options{Cwd: dir}, "./p.yaml")
+	got := strings.Join(finding.HintOf(err), "\n")
+	for _, want := range []string{"base.yaml:2, ./p.yaml:2: write true or false", "./p.yaml:3: remove it"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("hint %q lacks %q", got, want)
+		}
+	}
+}
