@@ -13,8 +13,7 @@ type decoder struct {
 	profile *Profile
 	report  *report
 	env     map[string]string // the caller's, over .env
-	cwd     string
-	level   int // of the file being read: 0 for the deepest base
+	level   int               // of the file being read: 0 for the deepest base
 	name    string
 
 	counts   map[string]int // key -> entries so far, of volumes and tmpfs

@@ -50,14 +50,15 @@ func (l *loader) resolve(d *decoder, src source, p *pair, e extension) (source, 
 	return source{}, false
 }
 
-// baseName looks for a profile beside src first: files that belong together lie together.
+// baseName looks for a profile beside src first: files that belong together lie together. A profile that extends its
+// own name means the one that it hides: ./profiles/dinov2.yaml extends the built-in dinov2.
 func (l *loader) baseName(src source, name string) (source, error) {
 	if !src.builtin {
 		beside := l.opt
 		beside.Dirs = append([]string{filepath.Dir(src.shown)}, l.opt.Dirs...)
-		return find(beside, name)
+		return findOther(beside, name, src.path)
 	}
-	return find(l.opt, name)
+	return findOther(l.opt, name, "")
 }
 
 func (l *loader) baseFile(d *decoder, src source, p *pair, e extension) (source, bool) {

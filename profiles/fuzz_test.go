@@ -9,7 +9,6 @@ import (
 
 	"github.com/compose-spec/compose-go/v2/dotenv"
 	"github.com/compose-spec/compose-go/v2/template"
-	"github.com/sirupsen/logrus"
 
 	"hostrun.dev/hostrun/finding"
 )
@@ -62,7 +61,6 @@ func FuzzInterpolate(f *testing.F) {
 		f.Add(s)
 	}
 	values := map[string]string{"A": "1", "B": ""}
-	logrus.SetLevel(logrus.PanicLevel)
 	f.Fuzz(func(t *testing.T, s string) {
 		all := true
 		find := func(name string) (string, bool) {
@@ -104,7 +102,6 @@ func FuzzDotenv(f *testing.F) {
 	for _, s := range []string{"A=1", "A = 1 ", "export A=1", "A: 1", "A='x\ny'", "A=\"x\\ny\"", "A=x # c", "A=#c", "A=", "A", "A='a' # c", "# c\n\nA=1", "A=\"\\$B\"", "A=\"a\\\\b\"", "A='it\\'s'", "A=a=b", "A=${B:-x}", "\uFEFFA=1"} {
 		f.Add(s)
 	}
-	logrus.SetLevel(logrus.PanicLevel)
 	f.Fuzz(func(t *testing.T, text string) {
 		find := func(string) (string, bool) { return "", false }
 		r := &report{}

@@ -59,28 +59,39 @@ func (e *InvalidError) status() int {
 // hint is a line for each remedy, with the lines of the file that it is for where there are several problems.
 func (e *InvalidError) hint() string {
 	var remedies []string
-	lines := map[string][]string{}
+	places := map[string][]string{}
 	for _, p := range e.Problems {
 		if p.Remedy == "" {
 			continue
 		}
-		if lines[p.Remedy] == nil {
+		if places[p.Remedy] == nil {
 			remedies = append(remedies, p.Remedy)
 		}
-		if line := strconv.Itoa(p.Line); !contains(lines[p.Remedy], line) {
-			lines[p.Remedy] = append(lines[p.Remedy], line)
+		if at := e.shortPlace(p); !contains(places[p.Remedy], at) {
+			places[p.Remedy] = append(places[p.Remedy], at)
 		}
 	}
 	for i, remedy := range remedies {
-		switch at := lines[remedy]; {
+		at := strings.Join(places[remedy], ", ")
+		switch {
 		case len(e.Problems) == 1:
-		case len(at) == 1:
-			remedies[i] = "line " + at[0] + ": " + remedy
+		case len(places[remedy]) > 1 && strings.HasPrefix(at, "line "):
+			remedies[i] = "lines " + strings.ReplaceAll(at, "line ", "") + ": " + remedy
 		default:
-			remedies[i] = "lines " + strings.Join(at, ", ") + ": " + remedy
+			remedies[i] = at + ": " + remedy
 		}
 	}
 	return strings.Join(remedies, "\n")
+}
+
+// shortPlace is p's line, with the file where there are several.
+func (e *InvalidError) shortPlace(p Problem) string {
+	for _, other := range e.Problems {
+		if other.File != p.File {
+			return p.place()
+		}
+	}
+	return "line " + strconv.Itoa(p.Line)
 }
 
 // Findings returns the problems as findings (HR001, HR002).

@@ -55,9 +55,9 @@ func unreadable(file string, text []byte) *Problem {
 		c, size := utf8.DecodeRune(rest)
 		switch {
 		case c == utf8.RuneError && size == 1:
-			return &Problem{Position: Position{file, line, 0}, Message: "the file is not UTF-8 text", Remedy: "save it as UTF-8"}
+			return &Problem{Position: Position{file, line, 1}, Message: "the file is not UTF-8 text", Remedy: "save it as UTF-8"}
 		case c < ' ' && c != '\n' && c != '\r' && c != '\t', c == 0x7f:
-			return &Problem{Position: Position{file, line, 0}, Message: fmt.Sprintf("the file holds the control character %#02x", c), Remedy: "remove it; in double quotes YAML knows \\x.."}
+			return &Problem{Position: Position{file, line, 1}, Message: fmt.Sprintf("the file holds the control character %#02x", c), Remedy: "remove it; in double quotes YAML knows \\x.."}
 		case c == '\n':
 			line++
 		}
@@ -91,7 +91,7 @@ func malformed(file string, text []byte, err error) Problem {
 		}
 	}
 	line = min(line, len(lines))
-	p := Problem{Position: Position{File: file, Line: line}, Message: "this is no YAML: " + message, Remedy: yamlRemedy(message)}
+	p := Problem{Position: Position{file, line, 1}, Message: "this is no YAML: " + message, Remedy: yamlRemedy(message)}
 	// A tab stops the parser with a message about tokens, in its line or the one after.
 	for i := max(0, line-2); i < min(len(lines), line+1); i++ {
 		indent := lines[i][:len(lines[i])-len(strings.TrimLeft(lines[i], " \t"))]

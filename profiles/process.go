@@ -35,7 +35,11 @@ func (d *decoder) argv(n *node, key string, to **Command) {
 		c := make(Command, 0, len(n.items))
 		for i, item := range n.items {
 			if item.kind != scalar || item.tag != "str" {
-				d.bad(item, index(key, i), fmt.Sprintf("put it in quotes: %q", item.text), "expected text, got %s", item.describe())
+				remedy := fmt.Sprintf("put it in quotes: %q", item.text)
+				if item.kind != scalar {
+					remedy = "write one word for each entry"
+				}
+				d.bad(item, index(key, i), remedy, "expected text, got %s", item.describe())
 				return
 			}
 			c = append(c, item.text)

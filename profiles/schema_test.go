@@ -127,6 +127,10 @@ func keywordError(s map[string]any, keyword string, want, v any) error {
 		return fmt.Errorf("%v is none of %v", v, want)
 	case "oneOf", "anyOf":
 		return someError(keyword, want.([]any), v)
+	case "pattern":
+		if isText && !regexp.MustCompile(want.(string)).MatchString(text) {
+			return fmt.Errorf("%q does not match", text)
+		}
 	case "minLength":
 		if isText && float64(len(text)) < want.(float64) {
 			return fmt.Errorf("%q is too short", text)

@@ -10,7 +10,7 @@ import (
 // Bounds on what a profile may hold. Nobody writes such a file by hand; YAML aliases reach any size in a few lines.
 const (
 	maxFile  = 1 << 20 // bytes
-	maxNodes = 10000   // values, after aliases
+	maxNodes = 5000    // values, after aliases
 	maxDepth = 64
 )
 

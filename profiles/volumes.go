@@ -2,13 +2,9 @@ package profiles
 
 import (
 	"fmt"
-	"path"
 	"path/filepath"
 	"regexp"
-	"strconv"
 	"strings"
-
-	"github.com/docker/go-units"
 )
 
 var propagations = []string{"rprivate", "private", "rshared", "shared", "rslave", "slave"}
@@ -102,46 +98,6 @@ func readRecursive(d *decoder, v *longVolume, n *node, key string) {
 	default:
 		v.Recursive, _ = d.oneOf(n, key, "enabled", "disabled")
 	}
-}
-
-// bytes reads a size above 0: a number of bytes, or text with a unit (docker's: powers of 1024).
-func (d *decoder) bytes(n *node, key string) (int64, bool) {
-	if n.kind == scalar && (n.tag == "int" || n.tag == "str") && n.text != "" {
-		size, ok := parseBytes(n)
-		if ok && size > 0 {
-			return size, true
-		}
-	}
-	d.bad(n, key, "write a number of bytes, or a number and a unit: 512m, 16gb", "expected a size above 0, got %s", n.describe())
-	return 0, false
-}
-
-func parseBytes(n *node) (int64, bool) {
-	if n.tag == "int" {
-		v, ok := scalarValue(n).(int)
-		return int64(v), ok
-	}
-	if v, err := strconv.ParseInt(n.text, 10, 64); err == nil {
-		return v, true
-	}
-	v, err := units.RAMInBytes(n.text)
-	return v, err == nil
-}
-
-// mode reads permission bits. They are octal, however YAML reads the number: 1777, 01777 and 0o1777 are one.
-func (d *decoder) mode(n *node, key string) (uint32, bool) {
-	if n.kind == scalar && (n.tag == "int" || n.tag == "str") {
-		if mode, ok := parseMode(n.text); ok {
-			return mode, true
-		}
-	}
-	d.bad(n, key, "write octal permission bits: 1777, 0755", "expected permission bits, got %s", n.describe())
-	return 0, false
-}
-
-func parseMode(s string) (uint32, bool) {
-	mode, err := strconv.ParseUint(strings.TrimPrefix(s, "0o"), 8, 32)
-	return uint32(mode), err == nil && mode > 0 && mode <= 0o7777
 }
 
 func readVolumes(d *decoder, _ *Profile, n *node, key string) {
@@ -322,43 +278,4 @@ func (d *decoder) hostPath(n *node, key, s string) string {
 		return filepath.Clean(s)
 	}
 	return filepath.Join(n.dir, s)
-}
-
-func readTmpfs(d *decoder, _ *Profile, n *node, key string) {
-	d.texts(n, key, true, func(item *node, s string) {
-		target, options, _ := strings.Cut(s, ":")
-		target, ok := d.cleanTarget(item, key, target)
-		if !ok {
-			return
-		}
-		v := Volume{Type: "tmpfs", Target: path.Clean(target)}
-		if options != "" && !d.tmpfsOptions(item, key, &v, options) {
-			return
-		}
-		d.addVolume(v, item, key)
-	})
-}
-
-func (d *decoder) tmpfsOptions(n *node, key string, v *Volume, options string) bool {
-	for _, option := range strings.Split(options, ",") {
-		name, value, _ := strings.Cut(option, "=")
-		sub := &node{kind: scalar, tag: "str", text: value, pos: n.pos}
-		ok := true
-		switch name {
-		case "size":
-			v.TmpfsSize, ok = d.bytes(sub, key)
-		case "mode":
-			v.TmpfsMode, ok = d.mode(sub, key)
-		case "ro":
-			v.ReadOnly = true
-		case "rw", "nosuid", "nodev":
-		default:
-			d.bad(n, key, "known: size=, mode=, ro, rw, nosuid, nodev", "unknown option %q", abridged(option))
-			ok = false
-		}
-		if !ok {
-			return false
-		}
-	}
-	return true
 }
