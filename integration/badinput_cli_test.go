@@ -151,10 +151,16 @@ func TestRefusesImage(t *testing.T) {
 			s.load(tiny(t, "job", p.other(t, "/usr", p.minor+1)...))
 			return borrowing(s, "env", "command: [python3]")
 		}, 78, []string{"HR012", fmt.Sprintf("3.%d", thePython(t).minor), fmt.Sprintf("3.%d", thePython(t).minor+1)}, "", nil},
-		{"two Pythons, and the command names none", func(t *testing.T, s *stage) []string {
+		{"two Pythons, and the first does not fit", func(t *testing.T, s *stage) []string {
 			venv(t, s, "env")
 			p := thePython(t)
 			s.load(tiny(t, "job", append(p.other(t, "/usr", p.minor), p.other(t, "/usr/local", p.minor+1)...)...))
+			return borrowing(s, "env", "command: [python3]")
+		}, 78, []string{"HR012", "/usr/local/bin/python3"}, "/usr/bin/python3", nil},
+		{"two Pythons off the PATH, and the command names none", func(t *testing.T, s *stage) []string {
+			venv(t, s, "env")
+			p := thePython(t)
+			s.load(tiny(t, "job", append(p.other(t, "/opt/venv", p.minor), p.other(t, "/opt/conda", p.minor+1)...)...))
 			return borrowing(s, "env", "command: [sh, -c, './start']")
 		}, 78, []string{"HR019"}, "command", nil},
 		{"musl", func(t *testing.T, s *stage) []string {

@@ -119,8 +119,9 @@ func (p hostPython) rewritten(t *testing.T, file string, minor int) []byte {
 	if len(strconv.Itoa(minor)) != len(strconv.Itoa(p.minor)) {
 		t.Fatalf("3.%d and 3.%d are of different lengths: offsets would move", p.minor, minor)
 	}
-	dotted := regexp.MustCompile(fmt.Sprintf(`(python|\x00|'|/)3\.%d`, p.minor))
-	b = dotted.ReplaceAll(b, []byte(fmt.Sprintf("${1}3.%d", minor)))
+	for _, before := range []string{"python", "\x00", "'", "/"} { // where "3.11" is Python's version, and no other number
+		b = bytes.ReplaceAll(b, []byte(fmt.Sprintf("%s3.%d", before, p.minor)), []byte(fmt.Sprintf("%s3.%d", before, minor)))
+	}
 	return bytes.ReplaceAll(b, []byte(fmt.Sprintf("cpython-3%d", p.minor)), []byte(fmt.Sprintf("cpython-3%d", minor)))
 }
 
