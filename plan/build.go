@@ -10,6 +10,7 @@ import (
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 
+	"hostrun.dev/hostrun/abi"
 	"hostrun.dev/hostrun/finding"
 	"hostrun.dev/hostrun/profiles"
 )
@@ -88,7 +89,8 @@ type builder struct {
 	env    environment
 	user   account
 	mounts []mount
-	args   []string // of the container without init
+	args   []string    // of the container without init
+	python *abi.Python // of the image, that runs the command; nil until it is known
 }
 
 func newBuilder(f Facts) *builder {

@@ -45,7 +45,8 @@ var cases = map[string]func() plan.Facts{
 		f.Profile.Python.Precedence = "host"
 		return f
 	},
-	"pth-and-editable": pthAndEditable,
+	"pth-and-editable":       pthAndEditable,
+	"packages-on-both-sides": packagesOnBothSides,
 	"image-python-3.12-refused": func() plan.Facts {
 		f := borrowing(venvHost(11))
 		f.Image.Pythons = []abi.Python{python("/usr/local/bin/python3", 12)}

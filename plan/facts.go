@@ -54,6 +54,8 @@ type Image struct {
 	Volumes    []string          `json:"volumes,omitempty"` // anonymous volumes that the image declares
 
 	Pythons  []abi.Python      `json:"pythons,omitempty"`  // nil unless Needs.Python
+	Sites    []host.Site       `json:"sites,omitempty"`    // of all Pythons: Path, Kind and Modules only
+	Packages []host.Package    `json:"packages,omitempty"` // distributions in them: Name, Version and Site only
 	Users    []User            `json:"users,omitempty"`    // /etc/passwd
 	Groups   []Group           `json:"groups,omitempty"`   // /etc/group
 	Paths    map[string]Path   `json:"paths,omitempty"`    // those that Needs asked for, and each directory above them

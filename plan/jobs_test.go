@@ -121,3 +121,21 @@ func initTTYStopLabels() plan.Facts {
 	f.Profile.Lines["init"], f.Profile.Lines["environment"], f.Profile.Lines["environment.LANG"] = at(3), at(5), at(7)
 	return f
 }
+
+// packagesOnBothSides has numpy in two versions, an installer that every environment has, and a package of
+// python.packages that only the image has: what the host found missing is no misfit.
+func packagesOnBothSides() plan.Facts {
+	h := venvHost(11)
+	site := h.Sites[0].Path
+	h.Packages = append(h.Packages, host.Package{Name: "numpy", Version: "2.4.6", Site: site}, host.Package{Name: "pip", Version: "26.0", Site: site})
+	f := borrowing(h)
+	own := f.Image.Pythons[0].SiteDirs[0]
+	f.Image.Sites = []host.Site{{Path: own, Kind: "site-packages", Modules: []string{"cv2", "numpy"}}}
+	f.Image.Packages = []host.Package{{Name: "numpy", Version: "1.26.4", Site: own}, {Name: "pip", Version: "24.0", Site: own}}
+	for _, name := range []string{"cv2", "absent"} {
+		f.Host.Findings = append(f.Host.Findings, finding.Finding{
+			ID: finding.PackageMissing, Severity: finding.Error, Subject: name, Message: "the package " + name + " is not installed",
+		})
+	}
+	return f
+}

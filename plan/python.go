@@ -29,8 +29,10 @@ func (b *builder) addPython() {
 	if image == nil {
 		return
 	}
+	b.python = image
 	b.checkHidden(image)
 	b.checkFit(image)
+	b.checkShadowed(image)
 	b.checkFlags()
 	if b.p.Python.Target != "" {
 		b.mountTarget(image)

@@ -9,9 +9,14 @@ import (
 // proposedMount finds the mount that a remedy of HR032 proposes: "/p:/p:ro" under volumes.
 var proposedMount = regexp.MustCompile(`"(/[^":]*):(/[^":]*):ro"`)
 
-// settled reports whether the plan already mounts what the finding says is not mounted: the profile took the remedy, or
-// hostrun did it by itself.
+// settled reports whether the plan has an answer to what an earlier stage found.
 func (b *builder) settled(f finding.Finding) bool {
+	return f.ID == finding.PackageMissing && b.imageHas(f.Subject) || b.mounted(f)
+}
+
+// mounted reports whether the plan already mounts what the finding says is not mounted: the profile took the remedy, or
+// hostrun did it by itself.
+func (b *builder) mounted(f finding.Finding) bool {
 	if f.ID != finding.SitePathIgnored || f.Severity == finding.Error {
 		return false
 	}

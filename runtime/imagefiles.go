@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"hostrun.dev/hostrun/abi"
+	"hostrun.dev/hostrun/host"
 	"hostrun.dev/hostrun/plan"
 	"hostrun.dev/hostrun/rootfs"
 )
@@ -33,6 +34,10 @@ func readFiles(view *rootfs.View, img plan.Image, needs plan.ImageNeeds) plan.Im
 		env := pythonEnvironment(img.Env, needs.Path)
 		files.Pythons, files.Findings = abi.FindPythons(view, env)
 		files.Pythons = commandFirst(view, files.Pythons, command(img, needs), env)
+		for _, p := range files.Pythons {
+			sites, packages := host.Installed(view, p.SiteDirs, p.Suffixes)
+			files.Sites, files.Packages = append(files.Sites, sites...), append(files.Packages, packages...)
+		}
 	}
 	return files
 }

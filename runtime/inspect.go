@@ -19,7 +19,7 @@ import (
 )
 
 // cacheFormat changes when the meaning of what is cached does.
-const cacheFormat = "1"
+const cacheFormat = "2"
 
 // Inspect reads the image's configuration and files: no process, no mount or snapshot is left. What it finds wrong with
 // the image is in the result's findings; the error is for an image that is not there (with where it is, if it is
@@ -46,7 +46,8 @@ func (c *Client) Inspect(ctx context.Context, ref, platform string, needs plan.I
 	if err != nil {
 		return plan.Image{}, fmt.Errorf("inspect image %s: %w", name, err)
 	}
-	img.Pythons, img.Users, img.Groups, img.Paths, img.Findings = files.Pythons, files.Users, files.Groups, files.Paths, files.Findings
+	img.Pythons, img.Sites, img.Packages = files.Pythons, files.Sites, files.Packages
+	img.Users, img.Groups, img.Paths, img.Findings = files.Users, files.Groups, files.Paths, files.Findings
 	return img, nil
 }
 
