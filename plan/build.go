@@ -162,7 +162,7 @@ func (b *builder) mergeFindings() {
 			if pos, ok := b.position(keyOf(f.ID)); ok && f.File == "" {
 				f.File, f.Line = pos.File, pos.Line
 			}
-			if !seen[f] {
+			if !seen[f] && !b.settled(f) {
 				seen[f] = true
 				all = append(all, f)
 			}

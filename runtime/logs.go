@@ -47,7 +47,7 @@ func (c *Client) Logs(ctx context.Context, name string, opt LogOptions, stdout, 
 	if opt.Follow {
 		ctx2, cancel := context.WithCancel(ctx)
 		defer cancel()
-		read.Ended = closed(c.waiting(ctx2, name, ""))
+		read.Ended = c.settling(ctx2, r)
 	}
 	err = logfile.Read(ctx, path, read, stdout, stderr)
 	if errors.Is(err, fs.ErrNotExist) { // it has not written anything yet
@@ -56,14 +56,16 @@ func (c *Client) Logs(ctx context.Context, name string, opt LogOptions, stdout, 
 	return err
 }
 
-// closed turns the end of a task into a channel that closes.
-func closed(ended <-chan exit) <-chan struct{} {
-	ch := make(chan struct{})
+// settling returns a channel that closes when the task has ended and its last output is in the log writer's hands.
+func (c *Client) settling(ctx context.Context, r containers.Container) <-chan struct{} {
+	over := make(chan struct{})
 	go func() {
-		<-ended
-		close(ch)
+		defer close(over)
+		if end := c.waitTask(ctx, r.ID, ""); end.err == nil {
+			c.settle(ctx, r, end)
+		}
 	}()
-	return ch
+	return over
 }
 
 // copyLog follows the log to the end of the task.

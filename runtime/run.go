@@ -161,7 +161,12 @@ func (c *Client) Attach(ctx context.Context, name string, stdio IO, signals <-ch
 	ended := make(chan exit, 1)
 	go func() { ended <- c.followSignals(following, r, signals) }()
 	over, end := make(chan struct{}), exit{}
-	go func() { end = <-ended; close(over) }()
+	go func() {
+		if end = <-ended; end.err == nil {
+			c.settle(ctx, r, end)
+		}
+		close(over)
+	}()
 	if err := c.copyLog(following, r, over, stdio); err != nil && ctx.Err() == nil {
 		return 0, err
 	}

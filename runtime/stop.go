@@ -98,6 +98,29 @@ func (c *Client) stop(ctx context.Context, r containers.Container, timeout *time
 	return nil
 }
 
+// settle notes the end of a task that ended by itself and deletes it. Until then the shim (of containerd 1.6 at least)
+// holds its end of the log writer's pipes, so that the log has no end. Whoever holds the lock does the same or more.
+func (c *Client) settle(ctx context.Context, r containers.Container, end exit) {
+	l, err := c.tryLock(r.ID)
+	if err != nil {
+		return
+	}
+	defer l.unlock()
+	work, cancel := steady(ctx)
+	defer cancel()
+	task, err := c.getTask(work, r.ID)
+	if err != nil || task == nil || task.Status != taskapi.Status_STOPPED {
+		return // or it has been started again
+	}
+	if err := c.recordExit(work, r.ID, end); err != nil {
+		c.opt.Log.Warn("settle", "error", err)
+		return
+	}
+	if err := c.deleteTask(work, r.ID); err != nil {
+		c.opt.Log.Warn("settle", "error", err)
+	}
+}
+
 func (c *Client) recordExit(ctx context.Context, id string, end exit) error {
 	err := c.setLabels(ctx, id, map[string]string{labelFinishedAt: timeLabel(end.at), labelExitStatus: strconv.Itoa(end.status)})
 	if err != nil {
