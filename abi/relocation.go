@@ -30,7 +30,10 @@ func (o *object) pointersTo(vaddr uint64) []uint64 {
 	} else {
 		o.order.PutUint32(word, uint32(vaddr))
 	}
-	for _, s := range o.segments {
+	for _, s := range o.constantSegments() {
+		if s.flags&segmentExecutable != 0 && len(slots) > 0 {
+			continue // data of a program at a fixed address lies with its code only after old linkers
+		}
 		o.scan(s, func(b []byte, base uint64) bool {
 			each(b, string(word), func(at int) bool {
 				slots = append(slots, base+uint64(at))

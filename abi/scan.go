@@ -11,12 +11,20 @@ const (
 	pieceOverlap = 256
 )
 
+// Permissions of a segment (p_flags of elf(5)).
+const (
+	segmentExecutable = 1
+	segmentWritable   = 2
+)
+
 // constantSegments returns the segments in the order in which constants are looked for: read-only data first, then
-// code (old linkers put both into one segment), then what is writable.
+// what is writable, then code (old linkers put it into one segment with constants).
 func (o *object) constantSegments() []segment {
-	const executable, writable = 1, 2
 	ordered := slices.Clone(o.segments)
-	slices.SortStableFunc(ordered, func(a, b segment) int { return int(a.flags&(executable|writable)) - int(b.flags&(executable|writable)) })
+	rank := func(s segment) int { // executable counts most
+		return int(s.flags&segmentWritable | s.flags&segmentExecutable<<2)
+	}
+	slices.SortStableFunc(ordered, func(a, b segment) int { return rank(a) - rank(b) })
 	return ordered
 }
 
