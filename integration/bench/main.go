@@ -15,6 +15,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"golang.org/x/term"
 )
 
 // settings are the flags.
@@ -110,8 +112,12 @@ func (w *world) measureAll(s settings) (report, error) {
 	if r.peers, err = w.describePeers(); err != nil {
 		return r, err
 	}
+	var progress io.Writer = io.Discard
+	if term.IsTerminal(int(os.Stderr.Fd())) {
+		progress = os.Stderr
+	}
 	inTurn := func(subjects ...subject) ([]result, error) {
-		return measure(s.rounds, subjects, w.daemons(), os.Stderr)
+		return measure(s.rounds, subjects, w.daemons(), progress)
 	}
 	for _, part := range []struct {
 		name  string

@@ -37,9 +37,9 @@ func measure(rounds int, subjects []subject, daemons map[int]bool, progress io.W
 				return nil, err
 			}
 		}
-		fmt.Fprintf(progress, "\r  round %d of %d ", round+1, warmups+rounds)
+		fmt.Fprintf(progress, "\r  round %d of %d", round+1, warmups+rounds)
 	}
-	fmt.Fprint(progress, "\r")
+	fmt.Fprintln(progress)
 	return results, nil
 }
 

@@ -6,8 +6,9 @@ import (
 	"os"
 	"runtime"
 	"strings"
-	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // A report is everything that a reader needs to judge the figures.
@@ -111,9 +112,9 @@ func (p *printer) f(format string, args ...any) {
 
 // describeMachine says what the figures depend on, the load by others included.
 func describeMachine() []string {
-	var name syscall.Utsname
-	_ = syscall.Uname(&name) // it can't fail
-	m := []string{cpuModel(), fmt.Sprintf("%d CPUs", runtime.NumCPU()), "Linux " + text(name.Release[:])}
+	var name unix.Utsname
+	_ = unix.Uname(&name) // it can't fail
+	m := []string{cpuModel(), fmt.Sprintf("%d CPUs", runtime.NumCPU()), "Linux " + unix.ByteSliceToString(name.Release[:])}
 	if load, err := os.ReadFile("/proc/loadavg"); err == nil {
 		m = append(m, "load average before the start "+strings.Fields(string(load))[0])
 	}
@@ -128,17 +129,6 @@ func cpuModel() string {
 	}
 	model, _, _ := strings.Cut(rest, "\n")
 	return model
-}
-
-func text(field []int8) string {
-	var b strings.Builder
-	for _, c := range field {
-		if c == 0 {
-			break
-		}
-		b.WriteByte(byte(c))
-	}
-	return b.String()
 }
 
 // describePeers asks each peer for its version.

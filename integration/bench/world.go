@@ -64,7 +64,30 @@ func newWorld(bin, image string, say func(string, ...any)) (w *world, err error)
 	if err := w.load(image); err != nil {
 		return w, err
 	}
-	return w, w.writeFiles()
+	if err := w.writeFiles(); err != nil {
+		return w, err
+	}
+	return w, w.verify()
+}
+
+// verify makes sure that what is measured is what is said: the container imports a package of the host, and the service of
+// docker compose sees the same files.
+func (w *world) verify() error {
+	const ask = "import pack042; print(list(pack042.__path__)[0])"
+	commands := []command{w.hostrun("run", "-T", "true", "--", "python3", "-c", ask)}
+	for _, tool := range w.compose {
+		commands = append(commands, w.composeCommand(tool, "run", "--rm", "-T", "bench", "python3", "-c", ask))
+	}
+	for _, c := range commands {
+		_, out, err := c.run()
+		if err != nil {
+			return err
+		}
+		if !strings.Contains(string(out), "/pack042") {
+			return fmt.Errorf("%s: the container does not see the host's packages: %s", strings.Join(c.args, " "), out)
+		}
+	}
+	return nil
 }
 
 func (w *world) startDaemons() (err error) {
