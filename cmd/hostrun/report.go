@@ -43,7 +43,7 @@ func (s *session) reportOne(err error) {
 	}
 	findings := findingsOf(err)
 	s.writeFindings(findings)
-	fmt.Fprintf(s.stderr, "%s %s\n", s.paint(red, "hostrun: error:"), headline(err, findings))
+	fmt.Fprintf(s.stderr, "%s %s\n", s.paint(red, "hostrun: error:"), s.headline(err, findings))
 	for _, line := range hintsOf(err, findings) {
 		fmt.Fprintf(s.stderr, "%s %s\n", s.paint(cyan, "hostrun: hint:"), line)
 	}
@@ -52,7 +52,7 @@ func (s *session) reportOne(err error) {
 func (s *session) reportJSON(err error) {
 	findings := findingsOf(err)
 	line, _ := json.Marshal(map[string]any{
-		"error": true, "message": headline(err, findings), "hint": strings.Join(hintsOf(err, findings), "\n"),
+		"error": true, "message": s.headline(err, findings), "hint": strings.Join(hintsOf(err, findings), "\n"),
 		"findings": append([]finding.Finding{}, findings...), "code": s.status(err),
 	})
 	fmt.Fprintf(s.stderr, "%s\n", line)
@@ -125,7 +125,7 @@ func findingsOf(err error) []finding.Finding {
 	return profileFindings(err)
 }
 
-func headline(err error, findings []finding.Finding) string {
+func (s *session) headline(err error, findings []finding.Finding) string {
 	var refused *plan.Refused
 	var stop interrupted
 	switch {
@@ -134,9 +134,9 @@ func headline(err error, findings []finding.Finding) string {
 	case errors.As(err, &refused):
 		return fmt.Sprintf("%s: not started: %s", refused.Profile, count(len(findings), "finding", "stops", "stop")+" it")
 	case len(findings) == 1:
-		return fmt.Sprintf("%s: the profile is invalid", findings[0].File)
+		return fmt.Sprintf("%s: the profile is invalid", s.shortPath(findings[0].File))
 	case len(findings) > 1:
-		return fmt.Sprintf("%s: the profile is invalid: %d problems", findings[0].File, len(findings))
+		return fmt.Sprintf("%s: the profile is invalid: %d problems", s.shortPath(findings[0].File), len(findings))
 	}
 	return strings.TrimRight(err.Error(), "\n")
 }
@@ -185,7 +185,7 @@ func (s *session) writeFinding(w io.Writer, f finding.Finding) {
 		fmt.Fprintf(w, "  --> %s\n", place)
 	}
 	for _, row := range [][2]string{{"about", f.Subject}, {"got", f.Got}, {"want", f.Want}, {"help", f.Remedy}} {
-		if row[1] != "" && !(row[0] == "about" && strings.Contains(f.Message, f.Subject)) {
+		if row[1] != "" && !(row[0] == "about" && (strings.Contains(f.Message, f.Subject) || f.Subject == f.File)) {
 			fmt.Fprintf(w, "  %5s: %s\n", row[0], indented(row[1], "         "))
 		}
 	}
@@ -196,14 +196,18 @@ func (s *session) place(f finding.Finding) string {
 	if f.File == "" {
 		return ""
 	}
-	file := f.File
-	if rel, err := filepath.Rel(s.dir, file); err == nil && filepath.IsAbs(file) && len(rel) < len(file) {
-		file = rel
-	}
 	if f.Line == 0 {
-		return file
+		return s.shortPath(f.File)
 	}
-	return fmt.Sprintf("%s:%d", file, f.Line)
+	return fmt.Sprintf("%s:%d", s.shortPath(f.File), f.Line)
+}
+
+// shortPath is a path relative to the caller's directory where that is shorter.
+func (s *session) shortPath(file string) string {
+	if rel, err := filepath.Rel(s.dir, file); err == nil && filepath.IsAbs(file) && len(rel) < len(file) {
+		return rel
+	}
+	return file
 }
 
 func indented(text, by string) string {

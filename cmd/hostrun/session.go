@@ -36,14 +36,12 @@ type session struct {
 
 // globals are the flags of every verb.
 type globals struct {
-	address, namespace             string
-	profileDirs                    cli.StringSlice
-	progress, color, logLevel      string
-	quiet                          bool
-	stateDir, dataDir, cacheDir    string
-	libexecDir                     string
-	defaultLibexec                 bool
-	forceColor, noColor, dumb, tty bool
+	address, namespace          string
+	profileDirs                 cli.StringSlice
+	progress, color, logLevel   string
+	quiet                       bool
+	stateDir, dataDir, cacheDir string
+	libexecDir                  string
 }
 
 func newSession(stdin io.Reader, stdout, stderr io.Writer, d deps) *session {
