@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	ctrlog "github.com/containerd/log"
 	"github.com/urfave/cli/v2"
 	"golang.org/x/term"
 
@@ -121,6 +122,7 @@ func (s *session) containerd(ctx context.Context) (*runtime.Client, error) {
 	if s.client != nil {
 		return s.client, nil
 	}
+	s.hushContainerd()
 	libexec := s.global.libexecDir
 	if libexec == "" {
 		libexec = s.libexecDir()
@@ -140,6 +142,15 @@ func (s *session) containerd(ctx context.Context) (*runtime.Client, error) {
 	}
 	s.client = client
 	return client, nil
+}
+
+// hushContainerd keeps the client library from writing to stderr what comes back as an error anyway.
+func (s *session) hushContainerd() {
+	level := s.global.logLevel
+	if level == "warn" {
+		level = "error"
+	}
+	_ = ctrlog.SetLevel(level) // one of logLevels
 }
 
 func (s *session) close() {
