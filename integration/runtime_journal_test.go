@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
-	"path/filepath"
 	"slices"
 	"sync"
 	"syscall"
@@ -71,16 +70,7 @@ func suffer(file string) error {
 
 // mortal is this test's binary with the failpoints built in.
 var mortal = sync.OnceValues(func() (string, error) {
-	dir, err := libexec()
-	if err != nil {
-		return "", err
-	}
-	bin := filepath.Join(dir, "mortal.test")
-	out, err := exec.Command("go", "test", "-c", "-tags", "failpoints", "-o", bin, "hostrun.dev/hostrun/integration").CombinedOutput()
-	if err != nil {
-		return "", errors.Join(err, errors.New(string(out)))
-	}
-	return bin, nil
+	return built("mortal.test", nil, "test", "-c", "-tags", "failpoints", "hostrun.dev/hostrun/integration")
 })
 
 // child runs verb in a process of its own.

@@ -55,18 +55,33 @@ func init() {
 	}
 }
 
-var libexec = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "hostrun-libexec-")
-	if err != nil {
+// testCache keeps what tests build, from one run to the next.
+func testCache() string {
+	if dir := os.Getenv("HOSTRUN_TEST_CACHE"); dir != "" {
+		return dir
+	}
+	return "/var/cache/hostrun-test"
+}
+
+// built returns a program of the test cache after bringing it up to date, for several test processes at once.
+func built(name string, env []string, args ...string) (string, error) {
+	dir := filepath.Join(testCache(), "libexec")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", err
 	}
-	cmd := exec.Command("go", "build", "-o", dir, "hostrun.dev/hostrun/cmd/hostrun-log")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	out, err := cmd.CombinedOutput()
-	if err != nil {
+	made := filepath.Join(dir, fmt.Sprintf(".%s.%d", name, os.Getpid()))
+	cmd := exec.Command("go", append(args[:len(args)-1:len(args)-1], "-o", made, args[len(args)-1])...)
+	cmd.Env = append(os.Environ(), env...)
+	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", errors.Join(err, errors.New(string(out)))
 	}
-	return dir, nil
+	return filepath.Join(dir, name), os.Rename(made, filepath.Join(dir, name))
+}
+
+// libexec is a directory with the programs that lie beside hostrun.
+var libexec = sync.OnceValues(func() (string, error) {
+	path, err := built("hostrun-log", []string{"CGO_ENABLED=0"}, "build", "hostrun.dev/hostrun/cmd/hostrun-log")
+	return filepath.Dir(path), err
 })
 
 // A world is one private containerd and hostrun's own directories.

@@ -2,6 +2,7 @@ package profiles
 
 import (
 	"fmt"
+	"path"
 	"regexp"
 	"strings"
 )
@@ -46,30 +47,33 @@ var (
 	permissions = regexp.MustCompile(`^[rwm]{1,3}$`)
 )
 
-func (d *decoder) addDevice(v Device, n *node, key, at string) {
-	if cdiName.MatchString(v.Source) {
+// checkDevice completes v and brings its paths into one form.
+func (d *decoder) checkDevice(v *Device, n *node, at string) bool {
+	switch {
+	case cdiName.MatchString(v.Source):
 		d.notYetProblem(n.pos, at, "name the nodes: /dev/nvidia0, /dev/nvidiactl, /dev/nvidia-uvm", fmt.Sprintf("names of CDI devices (%q)", v.Source))
-		return
-	}
-	if !strings.HasPrefix(v.Source, "/") {
+		return false
+	case !strings.HasPrefix(v.Source, "/"):
 		d.bad(n, at, "begin it with /: /dev/nvidia0", "%q is no absolute path", abridged(v.Source))
-		return
-	}
-	if permissions.MatchString(v.Target) {
+		return false
+	case permissions.MatchString(v.Target):
 		d.bad(n, at, fmt.Sprintf("write %[1]s:%[1]s:%[2]s", v.Source, v.Target), "%q stands where the path in the container belongs", v.Target)
-		return
-	}
-	if v.Target == "" {
+		return false
+	case v.Permissions != "" && (!permissions.MatchString(v.Permissions) || repeats(v.Permissions)):
+		d.bad(n, at, "write some of r, w and m, each once: rw", "%q are no permissions of a device", abridged(v.Permissions))
+		return false
+	case v.Target == "":
 		v.Target = v.Source
 	}
-	source, _ := d.cleanTarget(n, at, v.Source)
+	v.Source = path.Clean(v.Source)
 	target, ok := d.cleanTarget(n, at, v.Target)
-	if !ok {
-		return
-	}
-	v.Source, v.Target = source, target
-	if v.Permissions != "" && (!permissions.MatchString(v.Permissions) || repeats(v.Permissions)) {
-		d.bad(n, at, "write some of r, w and m, each once: rw", "%q are no permissions of a device", abridged(v.Permissions))
+	v.Target = target
+	return ok
+}
+
+// addDevice appends v; one of an extended file with the same target gives way.
+func (d *decoder) addDevice(v Device, n *node, key, at string) {
+	if !d.checkDevice(&v, n, at) {
 		return
 	}
 	for i, have := range d.profile.Devices {
@@ -138,11 +142,15 @@ func readCUDA(d *decoder, p *Profile, n *node, key string) {
 }
 
 // borrowed reads auto, none or a path of the host.
-func (d *decoder) borrowed(n *node, key, path string) (string, bool) {
-	remedy := "write auto, none, or the path of " + path
+func (d *decoder) borrowed(n *node, key, what string) (string, bool) {
+	remedy := "write auto, none, or the path of " + what
 	if n.kind == scalar && n.tag == "bool" {
 		word := map[bool]string{true: "auto", false: "none"}[n.text == "true"]
 		d.bad(n, key, "write "+word, "expected auto, none or a path, got %s", n.describe())
+		return "", false
+	}
+	if n.kind != scalar || n.tag != "str" {
+		d.bad(n, key, remedy, "expected auto, none or a path, got %s", n.describe())
 		return "", false
 	}
 	s, ok := d.text(n, key)

@@ -13,10 +13,10 @@ type decoder struct {
 	profile *Profile
 	report  *report
 	env     map[string]string // the caller's, over .env
-	cwd     string
-	level   int // of the file being read: 0 for the deepest base
+	level   int               // of the file being read: 0 for the deepest base
 	name    string
 
+	counts   map[string]int // key -> entries so far, of volumes and tmpfs
 	levels   map[string]int // key path of an entry -> level of the file that it came from
 	vars     []variableEntry
 	envFiles []envFile
@@ -61,7 +61,7 @@ func (d *decoder) lookup(name string) (string, bool) {
 // readFields reads the mapping n, whose keys are fields, into to.
 func readFields[T any](d *decoder, to *T, n *node, path string, fields []field[T]) bool {
 	if n.kind != mapping {
-		d.bad(n, path, "", "expected a mapping of %s, got %s", fieldNames(fields), n.describe())
+		d.bad(n, path, "write KEY: VALUE on lines of their own, indented", "expected a mapping of %s, got %s", fieldNames(fields), n.describe())
 		return false
 	}
 	seen := map[string]bool{}
@@ -87,6 +87,9 @@ func readFields[T any](d *decoder, to *T, n *node, path string, fields []field[T
 }
 
 func (d *decoder) unknownField(p pair, path string, names []string) {
+	if d.report.full() {
+		return
+	}
 	remedy := "known here: " + strings.Join(names, ", ")
 	if near := nearest(p.key, names, 1); len(near) > 0 {
 		remedy = fmt.Sprintf("did you mean %s? Keys that begin with x- pass unread", near[0])
@@ -124,8 +127,12 @@ func index(path string, i int) string { return path + "[" + strconv.Itoa(i) + "]
 
 // text reads a string that is not empty.
 func (d *decoder) text(n *node, path string) (string, bool) {
-	if n.kind != scalar || n.tag == "null" {
-		d.bad(n, path, "", "expected text, got %s", n.describe())
+	if n.kind != scalar {
+		d.bad(n, path, "write one value", "expected text, got %s", n.describe())
+		return "", false
+	}
+	if n.tag == "null" {
+		d.bad(n, path, "write a value, or remove the key", "the value is empty")
 		return "", false
 	}
 	if n.tag != "str" {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path/filepath"
 	"strings"
 
 	"hostrun.dev/hostrun/finding"
@@ -13,6 +14,7 @@ import (
 type variableEntry struct {
 	EnvVar
 	bare bool
+	pos  Position
 }
 
 // An envFile is one entry of env_file.
@@ -37,6 +39,10 @@ var envFileFields = []field[envFile]{
 }
 
 func readEnvFile(d *decoder, _ *Profile, n *node, path string) {
+	if n.kind == mapping { // compose knows it in a list only
+		d.bad(n, path, "write a list: - {path: FILE, required: false}", "expected a file or a list of files, got a mapping")
+		return
+	}
 	items := []*node{n}
 	if n.kind == list {
 		items = n.items
@@ -47,7 +53,7 @@ func readEnvFile(d *decoder, _ *Profile, n *node, path string) {
 		if n.kind == list {
 			at = index(path, i)
 		}
-		if item.kind == mapping && n.kind == list {
+		if item.kind == mapping {
 			if !readFields(d, &f, item, at, envFileFields) {
 				continue
 			}
@@ -55,11 +61,19 @@ func readEnvFile(d *decoder, _ *Profile, n *node, path string) {
 			f.Path = s
 		}
 		if f.Path != "" {
-			f.shown = f.Path
+			f.shown = shownBeside(item.pos.File, f.Path)
 			f.Path = d.hostPath(item, at, f.Path)
 			d.addEnvFile(f, path)
 		}
 	}
+}
+
+// shownBeside names a file that a profile names, as seen from where the profile is.
+func shownBeside(profile, file string) string {
+	if filepath.IsAbs(file) || strings.HasPrefix(file, "~") || strings.HasPrefix(profile, builtinPrefix) {
+		return file
+	}
+	return filepath.Join(filepath.Dir(profile), file)
 }
 
 func (d *decoder) addEnvFile(f envFile, path string) {
@@ -80,7 +94,7 @@ func readEnvironment(d *decoder, _ *Profile, n *node, path string) {
 			d.badAt(e.pos, path, "correct the name", "%q is no name of a variable", e.name)
 			return
 		}
-		d.setVariable(variableEntry{EnvVar{e.name, e.value}, e.bare})
+		d.setVariable(variableEntry{EnvVar{e.name, e.value}, e.bare, e.pos})
 	})
 }
 
@@ -94,47 +108,49 @@ func (d *decoder) setVariable(v variableEntry) {
 	d.vars = append(d.vars, v)
 }
 
-// finishEnvironment puts the variables of env_file before those of environment, which win.
-func (d *decoder) finishEnvironment() {
-	var all []EnvVar
-	at := map[string]int{}
-	set := func(v EnvVar) {
-		if i, ok := at[v.Name]; ok {
-			all[i].Value = v.Value
-			return
-		}
-		at[v.Name] = len(all)
-		all = append(all, v)
+// variables are the container's, in order; a later value takes the place of an earlier one.
+type variables struct {
+	all []EnvVar
+	at  map[string]int
+}
+
+func (v *variables) set(name, value string) {
+	if i, ok := v.at[name]; ok {
+		v.all[i].Value = value
+		return
 	}
-	have := func(name string) (string, bool) {
-		if i, ok := at[name]; ok {
-			return all[i].Value, true
-		}
+	v.at[name] = len(v.all)
+	v.all = append(v.all, EnvVar{name, value})
+}
+
+func (v *variables) get(name string) (string, bool) {
+	i, ok := v.at[name]
+	if !ok {
 		return "", false
 	}
-	written := map[string]bool{}
-	for _, v := range d.vars {
-		written[v.Name] = true
-	}
+	return v.all[i].Value, true
+}
+
+// finishEnvironment puts the variables of env_file before those of environment, which win.
+func (d *decoder) finishEnvironment() {
+	env := variables{at: map[string]int{}}
 	for _, f := range d.envFiles {
-		for _, line := range d.readEnvFile(f, have) {
-			set(EnvVar{line.name, line.value})
-			if !written[line.name] {
-				d.profile.Lines["environment."+line.name] = line.pos
-			}
+		for _, line := range d.readEnvFile(f, env.get) {
+			env.set(line.name, line.value)
+			d.profile.Lines[join("environment", line.name)] = line.pos
 		}
 	}
 	for _, v := range d.vars {
+		value, ok := v.Value, true
 		if v.bare {
-			value, ok := d.lookup(v.Name)
-			if !ok {
-				continue
-			}
-			v.Value = value
+			value, ok = d.lookup(v.Name)
 		}
-		set(v.EnvVar)
+		if ok {
+			env.set(v.Name, value)
+			d.profile.Lines[join("environment", v.Name)] = v.pos
+		}
 	}
-	d.profile.Environment = all
+	d.profile.Environment = env.all
 }
 
 // readEnvFile returns the lines of f. have is what files before it set.

@@ -17,7 +17,7 @@ func (l *loader) base(src source, p *pair) (source, bool) {
 	d := &decoder{profile: &Profile{Lines: map[string]Position{}}, report: l.report, env: l.env, levels: map[string]int{}}
 	var e extension
 	if p.value.kind == mapping {
-		if before := len(l.report.problems); !readFields(d, &e, p.value, "extends", extendsFields) || len(l.report.problems) > before {
+		if before := l.report.added; !readFields(d, &e, p.value, "extends", extendsFields) || l.report.added > before {
 			return source{}, false
 		}
 	} else if s, ok := d.text(p.value, "extends"); ok {
@@ -50,14 +50,15 @@ func (l *loader) resolve(d *decoder, src source, p *pair, e extension) (source, 
 	return source{}, false
 }
 
-// baseName looks for a profile beside src first: files that belong together lie together.
+// baseName looks for a profile beside src first: files that belong together lie together. A profile that extends its
+// own name means the one that it hides: ./profiles/dinov2.yaml extends the built-in dinov2.
 func (l *loader) baseName(src source, name string) (source, error) {
 	if !src.builtin {
 		beside := l.opt
 		beside.Dirs = append([]string{filepath.Dir(src.shown)}, l.opt.Dirs...)
-		return find(beside, name)
+		return findOther(beside, name, src.path)
 	}
-	return find(l.opt, name)
+	return findOther(l.opt, name, "")
 }
 
 func (l *loader) baseFile(d *decoder, src source, p *pair, e extension) (source, bool) {

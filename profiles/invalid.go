@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"sort"
+	"strconv"
 	"strings"
 
 	"hostrun.dev/hostrun/finding"
@@ -55,21 +56,42 @@ func (e *InvalidError) status() int {
 	return status
 }
 
+// hint is a line for each remedy, with the lines of the file that it is for where there are several problems.
 func (e *InvalidError) hint() string {
-	var hints []string
-	seen := map[string]bool{}
+	var remedies []string
+	places := map[string][]string{}
 	for _, p := range e.Problems {
-		hint := p.Remedy
-		if hint == "" || seen[hint] {
+		if p.Remedy == "" {
 			continue
 		}
-		seen[hint] = true
-		if len(e.Problems) > 1 {
-			hint = fmt.Sprintf("line %d: %s", p.Line, hint)
+		if places[p.Remedy] == nil {
+			remedies = append(remedies, p.Remedy)
 		}
-		hints = append(hints, hint)
+		if at := e.shortPlace(p); !contains(places[p.Remedy], at) {
+			places[p.Remedy] = append(places[p.Remedy], at)
+		}
 	}
-	return strings.Join(hints, "\n")
+	for i, remedy := range remedies {
+		at := strings.Join(places[remedy], ", ")
+		switch {
+		case len(e.Problems) == 1:
+		case len(places[remedy]) > 1 && strings.HasPrefix(at, "line "):
+			remedies[i] = "lines " + strings.ReplaceAll(at, "line ", "") + ": " + remedy
+		default:
+			remedies[i] = at + ": " + remedy
+		}
+	}
+	return strings.Join(remedies, "\n")
+}
+
+// shortPlace is p's line, with the file where there are several.
+func (e *InvalidError) shortPlace(p Problem) string {
+	for _, other := range e.Problems {
+		if other.File != p.File {
+			return p.place()
+		}
+	}
+	return "line " + strconv.Itoa(p.Line)
 }
 
 // Findings returns the problems as findings (HR001, HR002).
@@ -100,15 +122,19 @@ const maxProblems = 100
 // A report collects the problems of one load.
 type report struct {
 	problems []Problem
+	added    int             // problems, those passed over included
 	seen     map[string]bool // an anchor's content is read wherever it is used, and reported once
 }
+
+func (r *report) full() bool { return len(r.problems) >= maxProblems }
 
 func (r *report) add(p Problem) {
 	if p.ID == "" {
 		p.ID = finding.ProfileInvalid
 	}
+	r.added++
 	key := fmt.Sprintf("%s:%d:%d:%s", p.File, p.Line, p.Column, p.Message)
-	if r.seen[key] || len(r.problems) >= maxProblems {
+	if r.seen[key] || r.full() {
 		return
 	}
 	if r.seen == nil {

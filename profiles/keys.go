@@ -20,7 +20,10 @@ func listOf(items ...object) object {
 	return object{"type": "array", "items": object{"oneOf": items}}
 }
 
-func enum(words ...string) object { return object{"enum": words} }
+// enum also takes text with a variable, whose value an editor does not know.
+func enum(words ...string) object {
+	return object{"anyOf": []object{{"enum": words}, {"type": "string", "pattern": `\$`}}}
+}
 
 // profileFields is the table of a profile's keys: the decoder, the JSON Schema and the proposals for unknown keys all
 // come from it.

@@ -37,7 +37,7 @@ func readUlimits(d *decoder, p *Profile, n *node, key string) {
 			d.unknownField(one, key, ulimitNames)
 			continue
 		}
-		before := len(d.report.problems)
+		before := d.report.added
 		var u Ulimit
 		if one.value.kind == mapping {
 			readFields(d, &u, one.value, sub, ulimitFields)
@@ -45,7 +45,7 @@ func readUlimits(d *decoder, p *Profile, n *node, key string) {
 			readLimit(func(u *Ulimit) *int64 { return &u.Soft })(d, &u, one.value, sub)
 			u.Hard = u.Soft
 		}
-		if len(d.report.problems) > before {
+		if d.report.added > before {
 			continue
 		}
 		if u.Hard != -1 && (u.Soft == -1 || u.Soft > u.Hard) {

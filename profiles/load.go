@@ -153,7 +153,7 @@ func (l *loader) decode(src source, layers []layer) *Profile {
 		l.report.add(Problem{Position: Position{src.shown, 1, 1}, Key: "name", Message: fmt.Sprintf("%q can't be a container's name", abridged(src.name)),
 			Remedy: fmt.Sprintf("rename the file: letters and digits, joined by single . _ or -, at most %d", maxName)})
 	}
-	d := &decoder{profile: p, report: l.report, env: l.env, levels: map[string]int{}}
+	d := &decoder{profile: p, report: l.report, env: l.env, levels: map[string]int{}, counts: map[string]int{}}
 	complete := len(layers) > 0 && layers[len(layers)-1].src == src
 	for i, layer := range layers {
 		d.level, d.name = i, layer.src.name
@@ -164,10 +164,23 @@ func (l *loader) decode(src source, layers []layer) *Profile {
 	}
 	d.finishEnvironment()
 	d.finishConflicts()
-	if layers[0].root.pair("extends") == nil { // else what is missing may stand in the file that could not be read
+	if !hidesImage(layers) {
 		d.finishRequired(src.shown)
 	}
 	return p
+}
+
+// hidesImage reports whether image: may stand where it could not be read; that is a problem of its own.
+func hidesImage(layers []layer) bool {
+	if layers[0].root.pair("extends") != nil { // of a file that could not be read
+		return true
+	}
+	for _, l := range layers {
+		if contains(l.root.lost, "image") || contains(l.root.lost, "extends") || contains(l.root.lost, "services") || l.root.pair("services") != nil || l.root.full {
+			return true
+		}
+	}
+	return false
 }
 
 // readBounded returns the content of the regular file at path, of at most limit bytes. It never blocks on a FIFO.

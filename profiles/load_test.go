@@ -230,3 +230,119 @@ func TestHugeFile(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// Files of the size that the bounds allow are read, or refused, without quadratic work that a person would notice.
+func TestLargeFiles(t *testing.T) {
+	var env, volumes, unknown, merged strings.Builder
+	env.WriteString("image: a\nenvironment:\n")
+	volumes.WriteString("image: a\nvolumes:\n")
+	unknown.WriteString("image: a\n")
+	merged.WriteString("image: a\nx-a: &a\n")
+	for i := 0; i < 4500; i++ {
+		fmt.Fprintf(&env, "  V%d: ${TAG}\n", i)
+		fmt.Fprintf(&volumes, "  - /s:/t%d\n", i)
+		fmt.Fprintf(&unknown, "unknown_key_%d: 1\n", i)
+		fmt.Fprintf(&merged, "  k%d: 1\n", i)
+	}
+	merged.WriteString("labels:\n  <<: [" + strings.Repeat("*a,", 1000) + "*a]\n")
+	if p, err := loadText(t, env.String()); err != nil || len(p.Environment) != 4500 {
+		t.Errorf("environment: %v", err)
+	}
+	if p, err := loadText(t, volumes.String()); err != nil || len(p.Volumes) != 4500 || p.Volumes[4499].Key != "volumes[4499]" {
+		t.Errorf("volumes: %v", err)
+	}
+	var invalid *InvalidError
+	if _, err := loadText(t, unknown.String()); !errors.As(err, &invalid) || len(invalid.Problems) != maxProblems {
+		t.Errorf("unknown keys: %v", err)
+	}
+	if _, err := loadText(t, merged.String()); !errors.As(err, &invalid) || len(invalid.Problems) != 1 {
+		t.Errorf("merge keys: %v", err)
+	}
+}
+
+// An entry of the derived profile takes the place of the base's with the same target, whatever key it came by.
+func TestExtendsReplacesByTarget(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, map[string]string{
+		"base.yaml": "image: a\nvolumes: [/s:/one, /s:/two]\ntmpfs: [/three]\n",
+		"p.yaml":    "extends: base\ntmpfs: [/one]\nvolumes: [/new:/three, /new:/two]\n",
+	})
+	p, err := Load(Options{Cwd: dir}, "./p.yaml")
+	must(t, err)
+	var got []string
+	for _, v := range p.Volumes {
+		got = append(got, v.Type+" "+v.Source+" "+v.Target)
+		if p.Lines[v.Key].File == "" || strings.HasSuffix(p.Lines[v.Key].File, "base.yaml") {
+			t.Errorf("%+v stands in %+v", v, p.Lines[v.Key])
+		}
+	}
+	if diff := cmp.Diff([]string{"tmpfs  /one", "bind /new /two", "bind /new /three"}, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// A profile that hides a built-in one of the same name can extend it.
+func TestExtendsWhatItHides(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, map[string]string{"dinov2.yaml": "extends: dinov2\nimage: mine\n"})
+	p, err := Load(Options{Dirs: []string{dir}, Cwd: dir}, "dinov2")
+	must(t, err)
+	if p.Image != "mine" || p.Command == nil || p.Lines["command"].File != "builtin:dinov2.yaml" {
+		t.Errorf("got %+v", p)
+	}
+}
+
+// A base's relative paths start at its directory, but its variables are those of the profile that was named.
+func TestExtendsTakesVariablesOfTheProfile(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, map[string]string{
+		".env": "X=outer\n", "p.yaml": "extends: {file: sub/base.yaml}\n",
+		"sub/.env": "X=inner\n", "sub/base.yaml": "image: a:${X}\nvolumes: [\"./d:/d\"]\n",
+	})
+	p, err := Load(Options{Cwd: dir}, "./p.yaml")
+	must(t, err)
+	if p.Image != "a:outer" || p.Volumes[0].Source != filepath.Join(dir, "sub/d") {
+		t.Errorf("got %+v", p)
+	}
+}
+
+func TestExtendsIsBounded(t *testing.T) {
+	dir := t.TempDir()
+	files := map[string]string{"p0.yaml": "image: a\n"}
+	for i := 1; i < maxExtends+5; i++ {
+		files[fmt.Sprintf("p%d.yaml", i)] = fmt.Sprintf("extends: p%d\n", i-1)
+	}
+	write(t, dir, files)
+	if _, err := Load(Options{Cwd: dir}, fmt.Sprintf("./p%d.yaml", maxExtends)); err != nil {
+		t.Error(err)
+	}
+	if _, err := Load(Options{Cwd: dir}, fmt.Sprintf("./p%d.yaml", maxExtends+1)); err == nil {
+		t.Error("no error")
+	}
+}
+
+// Every load starts afresh: readers are shared tables, and nothing of a profile may stay in them.
+func TestLoadIsRepeatable(t *testing.T) {
+	opt := Options{Env: testEnv, Cwd: here(t)}
+	first, err := Load(opt, "testdata/good/everything.yaml")
+	must(t, err)
+	_, _ = Load(opt, "testdata/bad/many.yaml")
+	second, err := Load(opt, "testdata/good/everything.yaml")
+	must(t, err)
+	if diff := cmp.Diff(first, second); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// With several files a remedy says which one it is for.
+func TestHintNamesFiles(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, map[string]string{"base.yaml": "image: a\ntty: maybe\n", "p.yaml": "extends: base\ninit: maybe\nfoo: 1\n"})
+	_, err := Load(Options{Cwd: dir}, "./p.yaml")
+	got := strings.Join(finding.HintOf(err), "\n")
+	for _, want := range []string{"base.yaml:2, ./p.yaml:2: write true or false", "./p.yaml:3: remove it"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("hint %q lacks %q", got, want)
+		}
+	}
+}

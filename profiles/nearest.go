@@ -19,7 +19,7 @@ func nearest(word string, names []string, n int) []string {
 	}
 	for _, name := range names {
 		d := distance(w, fold(name))
-		if seen[name] || d > max(1, min(len(w), len(name))/3) && !(len(w) > 2 && strings.HasPrefix(fold(name), w)) {
+		if seen[name] || d > max(1, (min(len(w), len(name))+1)/3) && !(len(w) > 2 && strings.HasPrefix(fold(name), w)) {
 			continue
 		}
 		seen[name] = true

@@ -84,6 +84,9 @@ func (d *decoder) unknownKey(p pair, fields []field[Profile]) {
 		d.badAt(p.pos, p.key, remedy, "this key belongs to a compose file, not to a profile")
 		return
 	}
+	if d.report.full() { // proposals cost more than problems
+		return
+	}
 	d.badAt(p.pos, p.key, proposal(p.key, fields), "unknown key")
 }
 

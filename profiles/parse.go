@@ -55,9 +55,9 @@ func unreadable(file string, text []byte) *Problem {
 		c, size := utf8.DecodeRune(rest)
 		switch {
 		case c == utf8.RuneError && size == 1:
-			return &Problem{Position: Position{file, line, 0}, Message: "the file is not UTF-8 text", Remedy: "save it as UTF-8"}
+			return &Problem{Position: Position{file, line, 1}, Message: "the file is not UTF-8 text", Remedy: "save it as UTF-8"}
 		case c < ' ' && c != '\n' && c != '\r' && c != '\t', c == 0x7f:
-			return &Problem{Position: Position{file, line, 0}, Message: fmt.Sprintf("the file holds the control character %#02x", c), Remedy: "remove it; in double quotes YAML knows \\x.."}
+			return &Problem{Position: Position{file, line, 1}, Message: fmt.Sprintf("the file holds the control character %#02x", c), Remedy: "remove it; in double quotes YAML knows \\x.."}
 		case c == '\n':
 			line++
 		}
@@ -66,7 +66,10 @@ func unreadable(file string, text []byte) *Problem {
 	return nil
 }
 
-var yamlLine = regexp.MustCompile(`^line (\d+): (.*)$`)
+var (
+	yamlLine      = regexp.MustCompile(`^line (\d+): (.*)$`)
+	unknownAnchor = regexp.MustCompile(`^unknown anchor '(.*)' referenced$`)
+)
 
 // malformed puts the parser's message into ours. Its line is the one where it gave up.
 func malformed(file string, text []byte, err error) Problem {
@@ -75,10 +78,21 @@ func malformed(file string, text []byte, err error) Problem {
 	if m := yamlLine.FindStringSubmatch(message); m != nil {
 		line, _ = strconv.Atoi(m[1])
 		message = m[2]
+		if strings.HasPrefix(message, "did not find expected") {
+			line++ // the parser counts lines from 0, its scanner from 1
+		}
 	}
-	p := Problem{Position: Position{File: file, Line: line}, Message: "this is no YAML: " + message, Remedy: yamlRemedy(message)}
+	lines := strings.Split(strings.TrimRight(string(text), "\n"), "\n")
+	if anchor := unknownAnchor.FindStringSubmatch(message); anchor != nil { // it names no line
+		for i := len(lines) - 1; i >= 0; i-- {
+			if strings.Contains(lines[i], "*"+anchor[1]) {
+				line = i + 1
+			}
+		}
+	}
+	line = min(line, len(lines))
+	p := Problem{Position: Position{file, line, 1}, Message: "this is no YAML: " + message, Remedy: yamlRemedy(message)}
 	// A tab stops the parser with a message about tokens, in its line or the one after.
-	lines := strings.Split(string(text), "\n")
 	for i := max(0, line-2); i < min(len(lines), line+1); i++ {
 		indent := lines[i][:len(lines[i])-len(strings.TrimLeft(lines[i], " \t"))]
 		if tab := strings.IndexByte(indent, '\t'); tab >= 0 {

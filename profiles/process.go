@@ -16,9 +16,13 @@ func readCommand(d *decoder, p *Profile, n *node, key string)    { d.argv(n, key
 
 // argv reads compose's command forms: text is split by a shell's quoting, a list is taken as it is, null says nothing.
 func (d *decoder) argv(n *node, key string, to **Command) {
-	switch {
-	case n.kind == scalar && n.tag == "null":
+	if n.kind == scalar && n.tag == "null" {
 		return
+	}
+	for i := 0; d.profile.Lines[index(key, i)].Line > 0; i++ { // of the command that this one replaces
+		delete(d.profile.Lines, index(key, i))
+	}
+	switch {
 	case n.kind == scalar && n.tag == "str":
 		words, err := splitWords(n.text)
 		if err != nil {
@@ -31,7 +35,11 @@ func (d *decoder) argv(n *node, key string, to **Command) {
 		c := make(Command, 0, len(n.items))
 		for i, item := range n.items {
 			if item.kind != scalar || item.tag != "str" {
-				d.bad(item, index(key, i), fmt.Sprintf("put it in quotes: %q", item.text), "expected text, got %s", item.describe())
+				remedy := fmt.Sprintf("put it in quotes: %q", item.text)
+				if item.kind != scalar {
+					remedy = "write one word for each entry"
+				}
+				d.bad(item, index(key, i), remedy, "expected text, got %s", item.describe())
 				return
 			}
 			c = append(c, item.text)
@@ -208,6 +216,10 @@ func realtimeName(i int) string {
 }
 
 func readGrace(d *decoder, p *Profile, n *node, key string) {
+	if n.kind == scalar && n.tag == "int" { // compose wants a unit too
+		d.bad(n, key, fmt.Sprintf("write the unit: %ss", n.text), "%s has no unit", n.text)
+		return
+	}
 	s, ok := d.text(n, key)
 	if !ok {
 		return

@@ -90,6 +90,11 @@ func find(opt Options, name string) (source, error) {
 	if isPath(name) {
 		return fromPath(opt, name)
 	}
+	return findOther(opt, name, "")
+}
+
+// findOther is find for names, passing over the file at the path except.
+func findOther(opt Options, name, except string) (source, error) {
 	for _, dir := range opt.Dirs {
 		for _, suffix := range []string{".yaml", ".yml"} {
 			shown := filepath.Join(dir, name+suffix)
@@ -98,7 +103,7 @@ func find(opt Options, name string) (source, error) {
 			}
 			fi, err := os.Stat(absolute(opt, shown))
 			switch {
-			case err == nil && !fi.IsDir():
+			case err == nil && !fi.IsDir() && absolute(opt, shown) != except:
 				return source{name: name, path: absolute(opt, shown), shown: shown}, nil
 			case err != nil && errors.Is(err, fs.ErrPermission):
 				return source{}, finding.Errorf(finding.StatusPermission, "make it readable, or run hostrun as its owner", "find the profile %q in %s: %w", name, dir, cause(err))
@@ -127,7 +132,9 @@ func unknown(opt Options, name string) error {
 	}
 	var names []string
 	for _, e := range entries {
-		names = append(names, e.Name)
+		if e.Name != name { // a profile that extends its own name, with nothing behind it
+			names = append(names, e.Name)
+		}
 	}
 	hint := "hostrun profiles lists them; a path works too: ./" + name + ".yaml"
 	if near := nearest(name, names, 5); len(near) > 0 {

@@ -10,7 +10,7 @@ import (
 // Bounds on what a profile may hold. Nobody writes such a file by hand; YAML aliases reach any size in a few lines.
 const (
 	maxFile  = 1 << 20 // bytes
-	maxNodes = 20000   // values, after aliases
+	maxNodes = 5000    // values, after aliases
 	maxDepth = 64
 )
 
@@ -31,6 +31,8 @@ type node struct {
 	dir   string // of the file: relative paths are taken from it
 	items []*node
 	pairs []pair
+	lost  []string // keys of a mapping whose values could not be read
+	full  bool     // reading stopped at a bound
 }
 
 // A pair is one key of a mapping.
@@ -143,7 +145,7 @@ func (g *grower) grow(y *yaml.Node, depth int) *node {
 
 func (g *grower) alias(y *yaml.Node, depth int) *node {
 	if g.open[y.Alias] {
-		g.bad(y, "", "the anchor &%s contains itself", y.Value)
+		g.bad(y, "remove the alias *"+y.Value, "the anchor &%s contains itself", y.Value)
 		return nil
 	}
 	if g.open == nil {
@@ -188,11 +190,14 @@ func (g *grower) fill(n *node, y *yaml.Node, depth int) {
 		}
 		if value := g.value(key, v, depth+1); value != nil {
 			n.pairs = append(n.pairs, pair{key, g.at(k), value})
+		} else {
+			n.lost = append(n.lost, key)
 		}
 	}
 	for _, m := range merges {
 		g.merge(n, m, depth)
 	}
+	n.full = g.full
 }
 
 func (g *grower) value(key string, y *yaml.Node, depth int) *node {

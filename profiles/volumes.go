@@ -2,13 +2,9 @@ package profiles
 
 import (
 	"fmt"
-	"path"
 	"path/filepath"
 	"regexp"
-	"strconv"
 	"strings"
-
-	"github.com/docker/go-units"
 )
 
 var propagations = []string{"rprivate", "private", "rshared", "shared", "rslave", "slave"}
@@ -104,46 +100,6 @@ func readRecursive(d *decoder, v *longVolume, n *node, key string) {
 	}
 }
 
-// bytes reads a size above 0: a number of bytes, or text with a unit (docker's: powers of 1024).
-func (d *decoder) bytes(n *node, key string) (int64, bool) {
-	if n.kind == scalar && (n.tag == "int" || n.tag == "str") && n.text != "" {
-		size, ok := parseBytes(n)
-		if ok && size > 0 {
-			return size, true
-		}
-	}
-	d.bad(n, key, "write a number of bytes, or a number and a unit: 512m, 16gb", "expected a size above 0, got %s", n.describe())
-	return 0, false
-}
-
-func parseBytes(n *node) (int64, bool) {
-	if n.tag == "int" {
-		v, ok := scalarValue(n).(int)
-		return int64(v), ok
-	}
-	if v, err := strconv.ParseInt(n.text, 10, 64); err == nil {
-		return v, true
-	}
-	v, err := units.RAMInBytes(n.text)
-	return v, err == nil
-}
-
-// mode reads permission bits. They are octal, however YAML reads the number: 1777, 01777 and 0o1777 are one.
-func (d *decoder) mode(n *node, key string) (uint32, bool) {
-	if n.kind == scalar && (n.tag == "int" || n.tag == "str") {
-		if mode, ok := parseMode(n.text); ok {
-			return mode, true
-		}
-	}
-	d.bad(n, key, "write octal permission bits: 1777, 0755", "expected permission bits, got %s", n.describe())
-	return 0, false
-}
-
-func parseMode(s string) (uint32, bool) {
-	mode, err := strconv.ParseUint(strings.TrimPrefix(s, "0o"), 8, 32)
-	return uint32(mode), err == nil && mode > 0 && mode <= 0o7777
-}
-
 func readVolumes(d *decoder, _ *Profile, n *node, key string) {
 	if n.kind != list {
 		d.bad(n, key, "write a list: - ./data:/data", "expected a list, got %s", n.describe())
@@ -167,9 +123,9 @@ func readVolumes(d *decoder, _ *Profile, n *node, key string) {
 // longVolume reads {type, source, target, ...}.
 func (d *decoder) longVolume(n *node, key string) (Volume, bool) {
 	var v longVolume
-	before := len(d.report.problems)
+	before := d.report.added
 	readFields(d, &v, n, key, volumeFields)
-	if len(d.report.problems) > before {
+	if d.report.added > before {
 		return v.Volume, false
 	}
 	for name, options := range map[string]*node{"bind": v.bind, "volume": v.volume, "tmpfs": v.tmpfs} {
@@ -194,7 +150,7 @@ func (d *decoder) longVolume(n *node, key string) (Volume, bool) {
 	default:
 		d.checkVolumeName(n, key, v.Source)
 	}
-	return v.Volume, len(d.report.problems) == before
+	return v.Volume, d.report.added == before
 }
 
 var volumeName = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]*$`)
@@ -210,7 +166,7 @@ func (d *decoder) checkVolumeName(n *node, key, name string) {
 
 // shortVolume reads SOURCE:TARGET[:OPTIONS].
 func (d *decoder) shortVolume(n *node, key, s string) (Volume, bool) {
-	before := len(d.report.problems)
+	before := d.report.added
 	parts := strings.Split(s, ":")
 	if len(parts) > 3 {
 		d.bad(n, key, "use the long form for paths with a colon: {type: bind, source: ..., target: ...}", "%q has too many colons", abridged(s))
@@ -239,7 +195,7 @@ func (d *decoder) shortVolume(n *node, key, s string) (Volume, bool) {
 			d.volumeOption(n, key, &v, option)
 		}
 	}
-	return v, len(d.report.problems) == before
+	return v, d.report.added == before
 }
 
 func (d *decoder) volumeOption(n *node, key string, v *Volume, option string) {
@@ -278,25 +234,30 @@ func (d *decoder) addVolume(v Volume, n *node, key string) {
 				d.bad(n, key, "remove one of the two", "two mounts have the target %s: the first in line %d", v.Target, d.profile.Lines[have.Key].Line)
 				return
 			}
-			delete(d.profile.Lines, have.Key)
-			v.Key = d.freeKey(key)
+			v.Key = d.replaceKey(key, have.Key)
 			d.mark(v.Key, n.pos)
 			d.profile.Volumes[i] = v
 			return
 		}
 	}
-	v.Key = d.freeKey(key)
+	v.Key = d.nextKey(key)
 	d.mark(v.Key, n.pos)
 	d.profile.Volumes = append(d.profile.Volumes, v)
 }
 
-// freeKey returns key[i] with the first i that no entry has.
-func (d *decoder) freeKey(key string) string {
-	for i := 0; ; i++ {
-		if _, taken := d.profile.Lines[index(key, i)]; !taken {
-			return index(key, i)
-		}
+// replaceKey returns the key of an entry that takes the place of the one at old.
+func (d *decoder) replaceKey(key, old string) string {
+	if strings.HasPrefix(old, key+"[") {
+		return old
 	}
+	delete(d.profile.Lines, old)
+	return d.nextKey(key)
+}
+
+// nextKey returns key[i] for the next entry of key.
+func (d *decoder) nextKey(key string) string {
+	d.counts[key]++
+	return index(key, d.counts[key]-1)
 }
 
 // hostPath makes a path of the profile absolute: ~ is the caller's home, other paths start at the file's directory.
@@ -317,43 +278,4 @@ func (d *decoder) hostPath(n *node, key, s string) string {
 		return filepath.Clean(s)
 	}
 	return filepath.Join(n.dir, s)
-}
-
-func readTmpfs(d *decoder, _ *Profile, n *node, key string) {
-	d.texts(n, key, true, func(item *node, s string) {
-		target, options, _ := strings.Cut(s, ":")
-		target, ok := d.cleanTarget(item, key, target)
-		if !ok {
-			return
-		}
-		v := Volume{Type: "tmpfs", Target: path.Clean(target)}
-		if options != "" && !d.tmpfsOptions(item, key, &v, options) {
-			return
-		}
-		d.addVolume(v, item, key)
-	})
-}
-
-func (d *decoder) tmpfsOptions(n *node, key string, v *Volume, options string) bool {
-	for _, option := range strings.Split(options, ",") {
-		name, value, _ := strings.Cut(option, "=")
-		sub := &node{kind: scalar, tag: "str", text: value, pos: n.pos}
-		ok := true
-		switch name {
-		case "size":
-			v.TmpfsSize, ok = d.bytes(sub, key)
-		case "mode":
-			v.TmpfsMode, ok = d.mode(sub, key)
-		case "ro":
-			v.ReadOnly = true
-		case "rw", "nosuid", "nodev":
-		default:
-			d.bad(n, key, "known: size=, mode=, ro, rw, nosuid, nodev", "unknown option %q", abridged(option))
-			ok = false
-		}
-		if !ok {
-			return false
-		}
-	}
-	return true
 }
