@@ -2,7 +2,9 @@ package plan
 
 import (
 	"errors"
+	"fmt"
 	"path"
+	"regexp"
 	"sort"
 	"strings"
 
@@ -19,6 +21,8 @@ func Build(f Facts) (Plan, error) {
 	// The order is fixed: a later step reads what an earlier one settled (the user before the mounts, whose parents
 	// that user must be able to traverse; the environment before Python, which is searched on its PATH).
 	for _, step := range []func(){
+		b.checkName,
+		b.checkLabels,
 		b.checkPlatform,
 		b.setUser,
 		b.setEnvironment,
@@ -138,6 +142,25 @@ func (b *builder) fromProfile(key string) string {
 	return "profile " + path.Base(pos.File) + ":" + itoa(pos.Line)
 }
 
+// identifier is containerd's rule for the names of containers (pkg/identifiers). The name becomes a directory and a cgroup
+// of ours too.
+var identifier = regexp.MustCompile(`^[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*$`)
+
+const maxIdentifier = 76 // bytes, containerd's
+
+func (b *builder) checkName() {
+	for _, name := range []string{b.plan.ID, b.plan.Namespace} {
+		if identifier.MatchString(name) && len(name) <= maxIdentifier {
+			continue
+		}
+		b.report("", finding.Finding{
+			ID: finding.ProfileInvalid, Severity: finding.Error, Subject: name, Want: identifier.String(),
+			Message: fmt.Sprintf("%q can't be the name of a container or a namespace: containerd takes letters and digits, with single dots, dashes and underscores between", name),
+			Remedy:  "rename the profile's file",
+		})
+	}
+}
+
 // directory is the container's own directory on the host, where its generated files lie.
 func (b *builder) directory() string {
 	return path.Join("/", b.f.Engine.DataDir, "containers", b.f.Engine.Namespace, b.plan.ID)
@@ -159,7 +182,7 @@ func (b *builder) mergeFindings() {
 	seen := map[finding.Finding]bool{}
 	for _, stage := range [][]finding.Finding{b.f.Host.Findings, b.f.Findings, b.f.Image.Findings, b.found} {
 		for _, f := range stage {
-			if pos, ok := b.position(keyOf(f.ID)); ok && f.File == "" {
+			if pos, ok := b.position(b.keyOf(f.ID)); ok && f.File == "" {
 				f.File, f.Line = pos.File, pos.Line
 			}
 			if !seen[f] && !b.settled(f) {
@@ -185,8 +208,10 @@ func rank(s finding.Severity) int {
 }
 
 // keyOf is the profile's key behind a finding of a stage that knows no lines.
-func keyOf(id string) string {
+func (b *builder) keyOf(id string) string {
 	switch {
+	case id >= "HR010" && id < "HR040" && (b.p.Lines["python"] == profiles.Position{}):
+		return "python.interpreter"
 	case id >= "HR010" && id < "HR040":
 		return "python"
 	case id == finding.ImagePlatform:

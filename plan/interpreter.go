@@ -147,7 +147,7 @@ func (b *builder) pythonAt(names ...string) *abi.Python {
 		real := b.real(name)
 		for i := range b.f.Image.Pythons {
 			p := &b.f.Image.Pythons[i]
-			if p.Venv != nil && path.Dir(p.Executable) == path.Dir(name) || p.Venv == nil && (p.Real == real || p.Real == name) {
+			if p.Venv != nil && path.Dir(p.Executable) == path.Dir(name) || p.Venv == nil && (p.Real == real || b.real(p.Executable) == real) {
 				return p
 			}
 		}

@@ -146,6 +146,11 @@ func (b *builder) ceiling(name string) uint64 {
 	return most
 }
 
+// raisable says whether containerd's own limit does not bind the container.
+func (b *builder) raisable(name string) bool {
+	return name == "nofile" && b.f.Engine.NoFileMax == 0 || name == "memlock" && b.f.Engine.MemlockMax == 0
+}
+
 func (b *builder) clamped(name string, u profiles.Ulimit, ceiling uint64, own bool) {
 	severity := finding.Warning
 	if !own && name == "nofile" {
@@ -154,6 +159,11 @@ func (b *builder) clamped(name string, u profiles.Ulimit, ceiling uint64, own bo
 	want := fmt.Sprint(u.Hard)
 	if u.Hard < 0 {
 		want = "unlimited"
+	}
+	if b.raisable(name) {
+		b.unsupported("ulimits."+name, severity, fmt.Sprintf("%s is lowered to %d: the kernel has no unlimited %s (fs.nr_open)", name, ceiling, name),
+			"write a number")
+		return
 	}
 	b.report("ulimits."+name, finding.Finding{
 		ID: finding.LimitUnsupported, Severity: severity, Subject: "ulimits." + name,

@@ -28,6 +28,14 @@ func bind(source, destination string, options ...string) specs.Mount {
 	}
 }
 
+// bindFile is how one file is bound: nothing can be mounted below it, so plain read-only is all that there is.
+func bindFile(source, destination string) specs.Mount {
+	return specs.Mount{
+		Destination: destination, Type: "bind", Source: source,
+		Options: []string{"bind", "rprivate", "ro", "nosuid", "nodev"},
+	}
+}
+
 // borrowed is how the host's packages and toolkits are bound: the container can neither change them nor gain rights
 // by them.
 func (b *builder) borrowed(source, destination string) specs.Mount {
@@ -162,7 +170,7 @@ func (b *builder) checkConflicts() {
 
 // closed returns the first directory above p that the container's user can't traverse: its path and mode.
 func (b *builder) closed(p string) (string, Path, bool) {
-	if b.user.uid == 0 && !b.drops("CAP_DAC_OVERRIDE") {
+	if b.readsAll() {
 		return "", Path{}, false
 	}
 	var above []string
@@ -179,6 +187,11 @@ func (b *builder) closed(p string) (string, Path, bool) {
 		}
 	}
 	return "", Path{}, false
+}
+
+// readsAll: root is held by no permission bits, as long as it has one of these (capabilities(7)).
+func (b *builder) readsAll() bool {
+	return b.user.uid == 0 && (!b.drops("CAP_DAC_OVERRIDE") || !b.drops("CAP_DAC_READ_SEARCH"))
 }
 
 // coveredByBind reports whether the container will not see the image's directory dir, but a mount.

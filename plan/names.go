@@ -34,7 +34,7 @@ func (b *builder) addName(destination string, n nameFile) {
 	if !n.host {
 		source = b.addFile(n.name, n.content)
 	}
-	b.mounts = append(b.mounts, mount{Mount: b.borrowed(source, destination), origin: n.origin, replaceable: true})
+	b.mounts = append(b.mounts, mount{Mount: bindFile(source, destination), origin: n.origin, replaceable: true})
 }
 
 const localHosts = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"

@@ -19,16 +19,14 @@ func Needs(p *profiles.Profile) ImageNeeds {
 	}
 	if borrowsPython(p) {
 		n.Python = true
-		n.Command = commandOf(p)
+		n.Command = namedInterpreter(p)
 		n.Path, _ = lookup(p.Environment, "PATH")
 		paths[borrowedRoots[0]] = true
 		if p.Python.Target != "" {
 			paths[path.Clean(p.Python.Target)] = true
 		}
-		for _, word := range pythonWords(n.Command) {
-			if strings.HasPrefix(word, "/") {
-				paths[path.Clean(word)] = true
-			}
+		for _, word := range n.Command {
+			paths[path.Clean(word)] = true
 		}
 	}
 	if borrowsCUDA(p) {
@@ -63,6 +61,15 @@ func borrowsPython(p *profiles.Profile) bool {
 }
 
 func borrowsCUDA(p *profiles.Profile) bool { return p.CUDA != "" && p.CUDA != "none" }
+
+// namedInterpreter is the interpreter that the profile's command names by an absolute path, be it behind a wrapper or in a
+// shell's script. The rest of the command would only split the image cache.
+func namedInterpreter(p *profiles.Profile) []string {
+	if found := pythonWords(commandOf(p)); len(found) > 0 && strings.HasPrefix(found[0], "/") {
+		return found[:1]
+	}
+	return nil
+}
 
 // commandOf is the profile's entrypoint and command; nil where both are the image's.
 func commandOf(p *profiles.Profile) []string {

@@ -21,7 +21,6 @@ func archName(s string) string {
 
 // checkPlatform refuses an image of another system or architecture than the profile's platform says, or this machine's.
 func (b *builder) checkPlatform() {
-	b.checkLabels()
 	os, arch := "linux", archName(b.f.Host.Arch)
 	if b.p.Platform != "" {
 		parts := strings.Split(b.p.Platform, "/")

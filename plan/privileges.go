@@ -31,6 +31,16 @@ var allCapabilities = []struct {
 	{"CAP_CHECKPOINT_RESTORE", 5, 9},
 }
 
+// Capabilities returns the name of each capability at the place of its bit in /proc/<pid>/status, as Engine.Capabilities
+// wants them.
+func Capabilities() []string {
+	names := make([]string, len(allCapabilities))
+	for i, c := range allCapabilities {
+		names[i] = c.name
+	}
+	return names
+}
+
 func (b *builder) knownCapabilities() []string {
 	var names []string
 	for _, c := range allCapabilities {
@@ -41,11 +51,35 @@ func (b *builder) knownCapabilities() []string {
 	return names
 }
 
+// available takes away what containerd's own process lacks, and so can't give: starting would end in "operation not
+// permitted". That happens where it runs in a container itself.
+func (b *builder) available(set []string) []string {
+	have := b.f.Engine.Capabilities
+	if have == nil {
+		return set
+	}
+	return slices.DeleteFunc(set, func(c string) bool { return !slices.Contains(have, c) })
+}
+
+// checkAvailable tells of what the profile names and does not get.
+func (b *builder) checkAvailable(set []string) {
+	for i, c := range b.p.CapAdd {
+		name := capability(c)
+		if name == "ALL" || slices.Contains(set, name) || slices.ContainsFunc(b.p.CapDrop, func(d string) bool { return capability(d) == name }) {
+			continue
+		}
+		b.report("cap_add["+itoa(i)+"]", finding.Finding{
+			ID: finding.LimitUnsupported, Severity: finding.Error, Subject: name, Got: "containerd's process does not have it itself",
+			Message: name + " can't be given to the container", Remedy: "start containerd with it, or remove it from cap_add",
+		})
+	}
+}
+
 // capabilities are docker's, less and more what the profile says. With devices, CAP_MKNOD goes: whoever has it can make
 // a node for a device that the container was not given, and only the cgroup stands between.
 func (b *builder) capabilities() []string {
 	if b.p.Privileged {
-		return b.knownCapabilities()
+		return b.available(b.knownCapabilities())
 	}
 	set := slices.Clone(defaultCapabilities)
 	if len(b.p.Devices) > 0 || len(b.f.Nodes) > 0 {
@@ -65,6 +99,7 @@ func (b *builder) capabilities() []string {
 	set = slices.DeleteFunc(set, func(c string) bool {
 		return slices.ContainsFunc(b.p.CapDrop, func(d string) bool { return capability(d) == c })
 	})
+	set = b.available(set)
 	slices.Sort(set)
 	return slices.Compact(set)
 }
@@ -84,6 +119,7 @@ func (b *builder) drops(name string) bool { return !slices.Contains(b.capabiliti
 // capability, as execve(2) would leave it none.
 func (b *builder) setPrivileges() {
 	set := b.capabilities()
+	b.checkAvailable(set)
 	caps := &specs.LinuxCapabilities{Bounding: set}
 	if b.user.uid == 0 {
 		caps.Effective, caps.Permitted = slices.Clone(set), slices.Clone(set)

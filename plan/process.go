@@ -63,7 +63,7 @@ func (b *builder) addInit() {
 		return
 	}
 	b.mounts = append(b.mounts, mount{
-		Mount:  bind(b.f.Engine.InitBinary, initPath, b.readOnly(true), "nosuid", "nodev"),
+		Mount:  bindFile(b.f.Engine.InitBinary, initPath),
 		origin: b.fromProfile("init"), key: "init",
 	})
 	b.spec.Process.Args = append([]string{initPath, "--"}, b.args...)

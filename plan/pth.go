@@ -26,7 +26,7 @@ func (b *builder) addPth(image *abi.Python, all []lent) {
 		content = pthContent(image.Version, all, dir)
 	}
 	source := b.addFile(pthName, content)
-	b.mounts = append(b.mounts, mount{Mount: b.borrowed(source, path.Join(dir, pthName)), origin: "hostrun", key: "python"})
+	b.mounts = append(b.mounts, mount{Mount: bindFile(source, path.Join(dir, pthName)), origin: "hostrun", key: "python"})
 }
 
 // siteDir is where the file goes. The last directory that site adds, so that all of the image's packages come first; with

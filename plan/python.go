@@ -105,6 +105,7 @@ func (b *builder) mountSites(image *abi.Python) {
 	all := b.placeSites(root)
 	for _, l := range all {
 		if l.own {
+			b.checkReadable(l.site)
 			b.lend(l.site.Real, l.destination, l.site.Bytes)
 		}
 	}
@@ -191,6 +192,21 @@ func (b *builder) lend(source, destination string, bytes int64) {
 	b.plan.Borrowed = append(b.plan.Borrowed, Borrowed{Source: source, Destination: destination, Bytes: bytes, For: "python"})
 }
 
+// checkReadable refuses a directory of packages that the container's user can't look into: Python passes it over in
+// silence. Its group is not among the facts, so what a group may do is taken as done.
+func (b *builder) checkReadable(s host.Site) {
+	const others, group = 0o005, 0o050
+	if b.readsAll() || s.Mode == 0 || s.UID == b.user.uid || s.Mode&others == others || s.Mode&group == group {
+		return
+	}
+	b.report("python", finding.Finding{
+		ID: finding.SiteUnreadable, Severity: finding.Error, Subject: s.Path,
+		Got: fmt.Sprintf("mode %04o, owner %d", s.Mode, s.UID), Want: fmt.Sprintf("read and search permission for user %d", b.user.uid),
+		Message: fmt.Sprintf("the container's user %d can't read the host's packages in %s", b.user.uid, s.Path),
+		Remedy:  "chmod -R a+rX " + shellQuote(s.Path) + fmt.Sprintf(", or run as its owner: user: \"%d\"", s.UID),
+	})
+}
+
 // systemDirs are the image's own: nothing of the host is mounted over or below them at its own path.
 var systemDirs = []string{"/bin", "/boot", "/dev", "/etc", "/lib", "/lib32", "/lib64", "/libx32", "/proc", "/run", "/sbin", "/sys", "/tmp", "/usr", "/var"}
 
@@ -241,9 +257,10 @@ func (b *builder) mountTarget(image *abi.Python) {
 	}
 	b.mounts = append(b.mounts, mount{Mount: b.borrowed(source, target), origin: b.fromProfile("python.target"), key: "python.target"})
 	b.plan.Borrowed = append(b.plan.Borrowed, Borrowed{Source: source, Destination: target, Bytes: sites[0].Bytes, For: "python"})
+	b.checkReadable(sites[0])
 	b.checkTargetDir(target)
 	b.checkTargetPath(image, target)
-	b.tellLeftOut(sites[1:])
+	b.tellLeftOut(source, sites[1:])
 }
 
 func (b *builder) checkTargetDir(target string) {
@@ -285,10 +302,10 @@ func (b *builder) checkTargetPath(image *abi.Python, target string) {
 }
 
 // tellLeftOut warns of site directories that python.target has no room for.
-func (b *builder) tellLeftOut(sites []host.Site) {
+func (b *builder) tellLeftOut(mounted string, sites []host.Site) {
 	var left []string
 	for _, s := range sites {
-		if s.Files > 0 {
+		if s.Files > 0 && !within(s.Real, mounted) && !within(s.Path, mounted) {
 			left = append(left, s.Path)
 		}
 	}

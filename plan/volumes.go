@@ -3,6 +3,7 @@ package plan
 import (
 	"fmt"
 	"path"
+	"regexp"
 	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -10,6 +11,9 @@ import (
 	"hostrun.dev/hostrun/finding"
 	"hostrun.dev/hostrun/profiles"
 )
+
+// volumeName is docker's rule. A name becomes a directory of ours: it must not lead out of them.
+var volumeName = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]*$`)
 
 // addVolumes adds the profile's volumes and tmpfs.
 func (b *builder) addVolumes() {
@@ -37,6 +41,13 @@ func (b *builder) addVolumes() {
 }
 
 func (b *builder) checkTarget(v profiles.Volume) bool {
+	if v.Type == "volume" && !volumeName.MatchString(v.Source) {
+		b.report(v.Key, finding.Finding{
+			ID: finding.ProfileInvalid, Severity: finding.Error, Subject: v.Key, Got: v.Source, Want: volumeName.String(),
+			Message: fmt.Sprintf("%q can't be the name of a volume", v.Source), Remedy: "use letters, digits, dots, dashes and underscores",
+		})
+		return false
+	}
 	if strings.HasPrefix(v.Target, "/") && path.Clean(v.Target) != "/" {
 		return true
 	}
@@ -69,7 +80,7 @@ func tmpfs(v profiles.Volume) specs.Mount {
 // image's user can write; without one, to the container's user.
 func (b *builder) namedVolume(v profiles.Volume) specs.Mount {
 	dir := Directory{
-		Path: path.Join("/", b.f.Engine.DataDir, "volumes", path.Base("/"+v.Source)),
+		Path: path.Join("/", b.f.Engine.DataDir, "volumes", v.Source),
 		Mode: 0o755, UID: b.user.uid, GID: b.user.gid,
 	}
 	if at, ok := b.f.Image.Paths[path.Clean(v.Target)]; ok && at.Dir {
