@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"hostrun.dev/hostrun/finding"
@@ -26,6 +27,10 @@ func (s *session) report(err error) int {
 	if errors.As(err, &status) {
 		return int(status)
 	}
+	var stop interrupted
+	if errors.As(err, &stop) && s.watches() {
+		return s.status(err)
+	}
 	var all several
 	if !errors.As(err, &all) {
 		all = several{err}
@@ -34,6 +39,12 @@ func (s *session) report(err error) int {
 		s.reportOne(one)
 	}
 	return s.status(all[0])
+}
+
+// watches says whether ^C is the way out of the verb, and no news to who typed it.
+func (s *session) watches() bool {
+	verb := s.line.verb()
+	return verb != nil && slices.Contains([]string{"run", "exec", "shell", "logs", "wait"}, verb.Name)
 }
 
 func (s *session) reportOne(err error) {
@@ -149,6 +160,10 @@ func count(n int, noun, one, many string) string {
 }
 
 func hintsOf(err error, findings []finding.Finding) []string {
+	var stop interrupted
+	if errors.As(err, &stop) {
+		return []string{"the same command again completes what is half done"}
+	}
 	if len(findings) == 0 {
 		return finding.HintOf(err)
 	}

@@ -91,7 +91,7 @@ func TestInterruptedCommandSaysSo(t *testing.T) {
 	if status := s.report(fmt.Errorf("pull: %w", ctx.Err())); status != 130 {
 		t.Errorf("exit status %d, want 130", status)
 	}
-	if !strings.Contains(stderr.String(), "interrupted") {
+	if !strings.Contains(stderr.String(), "error: interrupted by SIGINT\nhostrun: hint: the same command again") {
 		t.Errorf("printed %q", stderr)
 	}
 }
