@@ -2,7 +2,9 @@ package abi
 
 import (
 	"bytes"
+	"maps"
 	"regexp"
+	"slices"
 	"sort"
 	"strings"
 )
@@ -16,6 +18,7 @@ type code struct {
 	versionFrom  string
 	versions     []Version // every exact source, to be compared
 	builtins     []string
+	builtinsFrom string
 	debug        bool
 	traceRefs    bool
 	symbols      bool // there were symbols to tell debug and traceRefs by
@@ -29,7 +32,7 @@ var alwaysBuiltin = []string{"_imp", "_warnings", "builtins", "marshal", "sys"}
 func readCode(o *object, at string) (code, error) {
 	c := code{path: at}
 	modules := map[string]bool{}
-	var version, runtime uint64
+	var version, runtime, inittab, inittabPointer uint64
 	err := o.eachSymbol(func(name []byte, s symbol) {
 		if m, ok := bytes.CutPrefix(name, []byte("PyInit_")); ok {
 			modules[string(m)] = true
@@ -44,6 +47,10 @@ func readCode(o *object, at string) (code, error) {
 			version = s.value
 		case "_PyRuntime":
 			runtime = s.value
+		case "_PyImport_Inittab":
+			inittab = s.value
+		case "PyImport_Inittab":
+			inittabPointer = s.value
 		case "_Py_RefTotal", "_Py_NegativeRefcount", "_Py_GetGlobalRefTotal", "_Py_GetRefTotal":
 			c.debug = true
 		case "PyModule_Create2TraceRefs":
@@ -56,7 +63,10 @@ func readCode(o *object, at string) (code, error) {
 	c.readVersion(o, version)
 	c.readRuntime(o, runtime)
 	if c.python && !c.pypy {
-		c.builtins = builtinNames(modules)
+		if inittab == 0 && inittabPointer != 0 {
+			inittab = o.pointers(inittabPointer, 1)[0]
+		}
+		c.readBuiltins(o, inittab, modules)
 	}
 	return c, nil
 }
@@ -93,106 +103,58 @@ func (c *code) tell(v Version, from string) {
 	c.versions = append(c.versions, v)
 }
 
-// builtinNames adds those without a symbol; python-build-standalone's own test modules are no part of
-// sys.builtin_module_names elsewhere and stay out.
+// maxBuiltins bounds the table of compiled-in modules; ordinary builds have 30 to 60, standalone ones 120.
+const maxBuiltins = 1024
+
+// readBuiltins reads PyImport_Inittab, the table of compiled-in modules (Modules/config.c, struct _inittab: name and
+// function), from which sys.builtin_module_names is made. Without it the PyInit symbols tell nearly the same.
+func (c *code) readBuiltins(o *object, at uint64, modules map[string]bool) {
+	words := o.pointers(at, 2*maxBuiltins)
+	for i := 0; at != 0 && i < len(words); i += 2 {
+		name := o.stringAt(words[i])
+		if words[i] == 0 && i > 0 {
+			c.builtinsFrom = "PyImport_Inittab of " + c.path
+			sort.Strings(c.builtins)
+			return
+		}
+		if name == "" {
+			break
+		}
+		c.builtins = append(c.builtins, name)
+	}
+	c.builtins, c.builtinsFrom = builtinNames(modules), "PyInit symbols of "+c.path
+}
+
+// builtinNames adds those without a symbol to the modules that have one.
 func builtinNames(modules map[string]bool) []string {
 	delete(modules, "imp") // PyInit_imp is _imp's, before 3.7
 	for _, m := range alwaysBuiltin {
 		modules[m] = true
 	}
-	var names []string
-	for m := range modules {
-		names = append(names, m)
-	}
-	sort.Strings(names)
-	return names
-}
-
-// scan calls visit with the bytes of each segment that may hold constants: all but those that are larger than
-// maxSegmentScan.
-func (o *object) scan(visit func(b []byte) bool) {
-	for _, s := range o.segments {
-		b, err := o.read(s.offset, s.filesz, maxSegmentScan)
-		if err == nil && !visit(b) {
-			return
-		}
-	}
-}
-
-// hasConstant reports whether the string s stands, ended by NUL on both sides, in a segment.
-func (o *object) hasConstant(s string) bool {
-	found := false
-	o.scan(func(b []byte) bool {
-		found = bytes.Contains(b, []byte("\x00"+s+"\x00"))
-		return !found
-	})
-	return found
-}
-
-// suffixTable returns the strings of _PyImport_DynLoadFiletab (Python/dynload_shlib.c): the suffixes of native modules
-// that the interpreter itself tries. A debug build lists its own first, then the release one's (ALT_SOABI).
-func suffixTable(o *object) []string {
-	var tagged []string
-	stable, plain := "", false
-	o.scan(func(b []byte) bool {
-		for rest := b; ; {
-			i := bytes.Index(rest, []byte(".so\x00"))
-			if i < 0 {
-				return true
-			}
-			start := bytes.LastIndexByte(rest[:i], 0) + 1
-			switch s := string(rest[start : i+3]); {
-			case s == ".so":
-				plain = true
-			case s == ".abi3.so" || s == ".abi3t.so":
-				stable = s
-			case taggedSuffix.MatchString(s) && !contains(tagged, s):
-				tagged = append(tagged, s)
-			}
-			rest = rest[i+3:]
-		}
-	})
-	if len(tagged) == 0 {
-		return nil
-	}
-	sort.SliceStable(tagged, func(i, j int) bool { return debugSuffix(tagged[i]) && !debugSuffix(tagged[j]) })
-	if stable != "" {
-		tagged = append(tagged, stable)
-	}
-	if plain {
-		tagged = append(tagged, ".so")
-	}
-	return tagged
-}
-
-var (
-	taggedSuffix = regexp.MustCompile(`^\.(cpython-3\d+[a-z]*|pypy3\d+-pp\d+)(-[A-Za-z0-9_.-]+)?\.so$`)
-	soabiText    = regexp.MustCompile(`^cpython-(3)(\d+)([a-z]*)(?:-(.+))?$`)
-)
-
-func debugSuffix(s string) bool {
-	flags, _, _ := strings.Cut(strings.TrimLeft(strings.TrimPrefix(s, ".cpython-"), "0123456789"), "-")
-	return strings.Contains(flags, "d")
+	return slices.Sorted(maps.Keys(modules))
 }
 
 // versionString finds PY_VERSION among the constants (Include/patchlevel.h): the exact version of an interpreter before
 // 3.11, which has no symbol for it. Two different ones tell nothing.
 func versionString(o *object, v Version) (Version, bool) {
-	prefix := []byte("\x00" + Version{Major: v.Major, Minor: v.Minor, Micro: -1}.String() + ".")
+	prefix := Version{Major: v.Major, Minor: v.Minor, Micro: -1}.String() + "."
 	var found []Version
-	o.scan(func(b []byte) bool {
-		for rest := b; ; {
-			i := bytes.Index(rest, prefix)
-			if i < 0 {
+	for _, s := range o.constantSegments() {
+		o.scan(s, func(b []byte, _ uint64) bool {
+			each(b, prefix, func(at int) bool {
+				text, _, _ := strings.Cut(cString(b[at:min(len(b), at+24)]), " (") // PyPy's goes on with its own version
+				got, ok := parseVersion(text)
+				if ok && at > 0 && b[at-1] == 0 && exactVersion.MatchString(text) && !slices.Contains(found, got) {
+					found = append(found, got)
+				}
 				return true
-			}
-			rest = rest[i+1:]
-			text := cString(rest[:min(len(rest), 24)])
-			if got, ok := parseVersion(text); ok && exactVersion.MatchString(text) && !containsVersion(found, got) {
-				found = append(found, got)
-			}
+			})
+			return true
+		})
+		if len(found) > 0 {
+			break
 		}
-	})
+	}
 	if len(found) != 1 {
 		return Version{}, false
 	}
@@ -200,21 +162,3 @@ func versionString(o *object, v Version) (Version, bool) {
 }
 
 var exactVersion = regexp.MustCompile(`^3\.\d+\.\d+((a|b|rc)\d+)?\+?$`)
-
-func containsVersion(all []Version, v Version) bool {
-	for _, have := range all {
-		if have == v {
-			return true
-		}
-	}
-	return false
-}
-
-func contains(all []string, s string) bool {
-	for _, have := range all {
-		if have == s {
-			return true
-		}
-	}
-	return false
-}

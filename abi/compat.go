@@ -2,6 +2,7 @@ package abi
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"hostrun.dev/hostrun/finding"
@@ -206,7 +207,7 @@ func checkDebug(p pair) []finding.Finding {
 	if !p.sameMinor() || p.host.Debug == p.image.Debug || p.host.FreeThreaded != p.image.FreeThreaded {
 		return nil
 	}
-	if p.image.Debug && !p.image.Version.before(3, 8) && contains(p.image.Suffixes, p.host.ExtSuffix) {
+	if p.image.Debug && !p.image.Version.before(3, 8) && slices.Contains(p.image.Suffixes, p.host.ExtSuffix) {
 		return nil
 	}
 	f := p.differ(finding.PythonFlags, finding.Error, "debug", debugName(p.host), debugName(p.image))

@@ -3,6 +3,7 @@ package abi
 import (
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 
 	"hostrun.dev/hostrun/finding"
@@ -105,7 +106,7 @@ func distributionDir(p Python) string {
 
 // checkSuffix is the last word: the importer tries suffixes and nothing else (importlib.machinery.EXTENSION_SUFFIXES).
 func checkSuffix(p pair) []finding.Finding {
-	if p.host.ExtSuffix != "" && contains(p.image.Suffixes, p.host.ExtSuffix) {
+	if p.host.ExtSuffix != "" && slices.Contains(p.image.Suffixes, p.host.ExtSuffix) {
 		return nil
 	}
 	host, image := p.host.ExtSuffix, strings.Join(p.image.Suffixes, " ")

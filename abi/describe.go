@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"path"
+	"slices"
 	"sort"
 	"strings"
 )
@@ -25,9 +26,22 @@ type buildDetails struct {
 	} `json:"implementation"`
 	ABI struct {
 		Flags           []string `json:"flags"`
-		ExtensionSuffix string   `json:"extension_suffix"`
-		StableSuffix    string   `json:"stable_abi_suffix"`
+		ExtensionSuffix string   `json:"extension_suffix"` // of PEP 739; CPython writes suffixes.extensions
 	} `json:"abi"`
+	Suffixes struct {
+		Extensions []string `json:"extensions"` // in the importer's order
+	} `json:"suffixes"`
+}
+
+// suffixes are the extension suffixes that the file tells, the interpreter's own first.
+func (b *buildDetails) suffixes() []string {
+	if b == nil {
+		return nil
+	}
+	if len(b.Suffixes.Extensions) == 0 && b.ABI.ExtensionSuffix != "" {
+		return []string{b.ABI.ExtensionSuffix}
+	}
+	return b.Suffixes.Extensions
 }
 
 func parseBuildDetails(b []byte) (*buildDetails, error) {
@@ -84,7 +98,7 @@ func (d *detector) readBuildDetails(file string) {
 // the platform, which is the only one in its minimal packages. conda keeps several for cross compilation; theirs has
 // a machine where the flags belong.
 func (d *detector) chooseSysconfig(names []string) string {
-	if want := d.env.SysconfigData; want != "" && contains(names, want+".py") {
+	if want := d.env.SysconfigData; want != "" && slices.Contains(names, want+".py") {
 		return want + ".py"
 	}
 	best, score := "", 0

@@ -47,6 +47,9 @@ type detector struct {
 	vars   map[string]string // of the sysconfig data, nil without
 	detail *buildDetails     // nil without
 	home   string            // directory from which the prefix is looked for
+
+	suffixTable []string // of the code object, once tableRead
+	tableRead   bool
 }
 
 // maxShims bounds how many pyenv shims may lead to one another.
@@ -146,8 +149,8 @@ func (d *detector) readCode() (func(), error) {
 		}
 		p := findLibrary(d.view, d.exe, d.Real, name, d.env)
 		if p == "" {
-			return nothing, &NotPythonError{Path: d.Executable, Reason: "can't start: error while loading shared libraries: " + name +
-				": cannot open shared object file: No such file or directory"}
+			return nothing, &NotPythonError{Path: d.Executable, Reason: "can't start: error while loading shared libraries: " +
+				originPath(name, d.Real) + ": cannot open shared object file: No such file or directory"}
 		}
 		o, done, err := openObject(d.view, p)
 		if err != nil {

@@ -17,7 +17,7 @@ const (
 	maxStringTable    = 16 << 20
 	maxSymbols        = 1 << 18
 	maxVersions       = 4096
-	maxSegmentScan    = 64 << 20
+	maxScanBytes      = 256 << 20
 )
 
 // errNotELF is wrapped by errors about files without ELF's magic number.
@@ -60,10 +60,17 @@ type object struct {
 	rpath    string
 	runpath  string
 	strings  []byte
+
+	relocations []byte // of DT_RELA, read when first asked for
+	piece       []byte // buffer of scan
+	scanned     uint64 // bytes
 }
 
 // A segment is one PT_LOAD program header.
-type segment struct{ offset, vaddr, filesz uint64 }
+type segment struct {
+	offset, vaddr, filesz uint64
+	flags                 uint32
+}
 
 // readObject reads header, program headers and the dynamic section of the ELF file r of size bytes.
 func readObject(r io.ReaderAt, size int64) (*object, error) {
@@ -129,9 +136,9 @@ func (o *object) readSegments(head []byte) error {
 func (o *object) segment(b []byte) (uint32, segment) {
 	kind := o.order.Uint32(b)
 	if o.wide {
-		return kind, segment{o.order.Uint64(b[8:]), o.order.Uint64(b[16:]), o.order.Uint64(b[32:])}
+		return kind, segment{o.order.Uint64(b[8:]), o.order.Uint64(b[16:]), o.order.Uint64(b[32:]), o.order.Uint32(b[4:])}
 	}
-	return kind, segment{uint64(o.order.Uint32(b[4:])), uint64(o.order.Uint32(b[8:])), uint64(o.order.Uint32(b[16:]))}
+	return kind, segment{uint64(o.order.Uint32(b[4:])), uint64(o.order.Uint32(b[8:])), uint64(o.order.Uint32(b[16:])), o.order.Uint32(b[24:])}
 }
 
 func (o *object) readDynamic(s segment) error {

@@ -3,6 +3,7 @@ package abi
 import (
 	"bytes"
 	"path"
+	"slices"
 	"strings"
 
 	"hostrun.dev/hostrun/rootfs"
@@ -62,12 +63,13 @@ func shimRoot(script string) string {
 }
 
 // followShim returns the interpreter that the pyenv shim name would run, and where the choice was read: the order is
-// pyenv's (PYENV_VERSION, .python-version upwards from the directory, $PYENV_ROOT/version). "" means the system's.
+// pyenv's (PYENV_VERSION, .python-version upwards from the directory, $PYENV_ROOT/version). "system", which also holds
+// when nothing is chosen, is the next of that name on PATH. "" means that there is none.
 func followShim(view *rootfs.View, root, name string, env Environment) (executable, source string) {
 	chosen, source := shimVersions(view, root, env)
 	for _, v := range chosen {
 		if v == "system" {
-			return "", source
+			return systemPython(view, root, name, env), source
 		}
 		if dir := shimVersion(view, root, v); dir != "" {
 			if exe := path.Join(root, "versions", dir, "bin", name); view.Exists(exe) {
@@ -75,7 +77,21 @@ func followShim(view *rootfs.View, root, name string, env Environment) (executab
 			}
 		}
 	}
+	if len(chosen) == 0 {
+		return systemPython(view, root, name, env), source
+	}
 	return "", source
+}
+
+// systemPython looks name up on PATH without pyenv's own directory.
+func systemPython(view *rootfs.View, root, name string, env Environment) string {
+	env.Path = slices.DeleteFunc(slices.Clone(searchPath(env)), func(dir string) bool {
+		return path.Clean(dir) == path.Join(root, "shims")
+	})
+	if len(env.Path) == 0 {
+		return ""
+	}
+	return lookup(view, name, env)
 }
 
 func shimVersions(view *rootfs.View, root string, env Environment) ([]string, string) {

@@ -17,7 +17,7 @@ var usualPlaces = []string{
 	"/opt/python/bin", "/opt/pypy/bin", "/usr/lib/pypy3/bin", "/usr/lib/pypy3.9/bin", "/usr/lib/pypy3.10/bin", "/usr/lib/pypy3.11/bin",
 }
 
-// interpreterName matches the names under which interpreters are installed; helpers as python3-config are none.
+// interpreterName matches the names under which interpreters are installed; python3-config is none.
 var interpreterName = regexp.MustCompile(`^(python(3(\.\d+)?[dmtu]*)?|pypy(3(\.\d+)?)?)$`)
 
 // FindPythons returns every interpreter of the view: on env.Path first, in its order, then in the usual places. Two

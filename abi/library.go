@@ -115,13 +115,20 @@ func splitDirs(list, from string) []string {
 	}
 	dirs := strings.Split(list, ":")
 	for i, dir := range dirs {
-		dirs[i] = expandOrigin(dir, from)
+		if dir != "" {
+			dirs[i] = expandOrigin(dir, from)
+		}
 	}
 	return dirs
 }
 
 // expandOrigin replaces $ORIGIN by the directory of the path under which the object was opened.
 func expandOrigin(s, from string) string {
+	return path.Join("/", originPath(s, from))
+}
+
+// originPath is expandOrigin as the loader prints it: dots are kept.
+func originPath(s, from string) string {
 	dir := path.Dir(from)
 	return strings.NewReplacer("${ORIGIN}", dir, "$ORIGIN", dir).Replace(s)
 }

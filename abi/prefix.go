@@ -3,6 +3,7 @@ package abi
 import (
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 )
 
@@ -107,7 +108,7 @@ func (d *detector) compiledPrefixes() []string {
 		wanted = append(wanted, dir)
 	}
 	for _, dir := range wanted {
-		if !contains(prefixes, dir) && d.object.hasConstant(dir) {
+		if !slices.Contains(prefixes, dir) && d.object.hasConstant(dir) {
 			prefixes = append(prefixes, dir)
 		}
 	}

@@ -3,6 +3,7 @@ package abi
 import (
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 )
 
@@ -119,7 +120,7 @@ func (d *detector) flag(field, variable, letter string, binary, sure bool) bool 
 		add(v == "1", variable+" in "+d.Evidence["sysconfig"])
 	}
 	if d.detail != nil && letter != "" {
-		add(contains(d.detail.ABI.Flags, letter), "abi.flags in "+d.detail.file)
+		add(slices.Contains(d.detail.ABI.Flags, letter), "abi.flags in "+d.detail.file)
 	}
 	if differ {
 		d.conflict(field, said...)
@@ -155,6 +156,14 @@ func (d *detector) flags() string {
 	return s
 }
 
+// table is suffixTable, read once.
+func (d *detector) table() []string {
+	if !d.tableRead {
+		d.suffixTable, d.tableRead = suffixTable(d.object), true
+	}
+	return d.suffixTable
+}
+
 func (d *detector) tableSuffix() string {
 	if table := d.table(); len(table) > 0 {
 		return table[0]
@@ -162,152 +171,12 @@ func (d *detector) tableSuffix() string {
 	return ""
 }
 
-// table is suffixTable, read once.
-func (d *detector) table() []string {
-	if d.Suffixes == nil {
-		d.Suffixes = suffixTable(d.object)
-	}
-	return d.Suffixes
-}
-
-func (d *detector) settleSuffixes() {
-	switch {
-	case d.Implementation == "pypy":
-		d.settlePyPy()
-		return
-	case d.vars["EXT_SUFFIX"] != "":
-		d.takeSysconfig()
-	case d.detail != nil && d.detail.ABI.ExtensionSuffix != "":
-		d.takeDetails()
-	default:
-		d.takeTable()
-	}
-	if d.Multiarch == "" {
-		if m := soabiText.FindStringSubmatch(d.SOABI); m != nil {
-			d.Multiarch = m[4]
-			d.prove("multiarch", "soabi")
-		}
-	}
-}
-
-func (d *detector) takeSysconfig() {
-	file := d.Evidence["sysconfig"]
-	d.ExtSuffix, d.SOABI, d.Multiarch = d.vars["EXT_SUFFIX"], d.vars["SOABI"], d.vars["MULTIARCH"]
-	d.prove("ext_suffix", "EXT_SUFFIX in "+file)
-	d.prove("soabi", "SOABI in "+file)
-	d.prove("multiarch", "MULTIARCH in "+file)
-	suffixes := []string{d.ExtSuffix}
-	if alt := strings.Trim(d.vars["ALT_SOABI"], "\"'"); strings.HasPrefix(alt, "cpython-") {
-		suffixes = append(suffixes, "."+alt+".so")
-	}
-	d.prove("suffixes", "EXT_SUFFIX and ALT_SOABI in "+file)
-	d.Suffixes = append(suffixes, d.stableSuffix(), ".so")
-	want := fmt.Sprintf("cpython-%d%d%s", d.Version.Major, d.Version.Minor, d.binaryFlags())
-	if d.SOABI == want || strings.HasPrefix(d.SOABI, want+"-") {
-		return
-	}
-	said := []string{want + ", by version and symbols of " + d.code.path, d.SOABI + ", by " + d.Evidence["soabi"]}
-	if table := suffixTable(d.object); len(table) > 0 {
-		said = append(said, strings.TrimSuffix(strings.TrimPrefix(table[0], "."), ".so")+", by suffix table of "+d.code.path)
-		if table[0] == d.ExtSuffix {
-			return // a build with a SOABI of its own
-		}
-		d.Suffixes = table
-		d.prove("suffixes", "suffix table of "+d.code.path)
-	}
-	d.conflict("soabi", said...)
-}
-
-// binaryFlags are the flags that the SOABI must carry if the sysconfig data fits the binary.
-func (d *detector) binaryFlags() string {
-	s := ""
-	if d.FreeThreaded {
-		s = "t"
-	}
-	if d.Debug {
-		s += "d"
-	}
-	if d.Version.before(3, 8) && strings.Contains(d.ABIFlags, "m") {
-		s += "m"
-	}
-	return s
-}
-
-// stableSuffix is the suffix of the stable binary interface; 3.15's free-threaded builds have one of their own (PEP 803).
-func (d *detector) stableSuffix() string {
-	if d.FreeThreaded && !d.Version.before(3, 15) {
-		return ".abi3t.so"
-	}
-	return ".abi3.so"
-}
-
-func (d *detector) takeDetails() {
-	file := d.detail.file
-	d.ExtSuffix, d.Multiarch = d.detail.ABI.ExtensionSuffix, d.detail.Implementation.Multiarch
-	d.SOABI = strings.TrimSuffix(strings.TrimPrefix(d.ExtSuffix, "."), ".so")
-	d.prove("ext_suffix", "abi.extension_suffix in "+file)
-	d.prove("soabi", "abi.extension_suffix in "+file)
-	d.prove("multiarch", "implementation._multiarch in "+file)
-	if table := suffixTable(d.object); len(table) > 0 {
-		d.Suffixes = table
-		d.prove("suffixes", "suffix table of "+d.code.path)
-		return
-	}
-	d.Suffixes = []string{d.ExtSuffix, d.stableSuffix(), ".so"}
-	d.prove("suffixes", "abi in "+file)
-}
-
-func (d *detector) takeTable() {
-	table := d.table()
-	if len(table) == 0 {
-		return
-	}
-	d.ExtSuffix = table[0]
-	d.SOABI = strings.TrimSuffix(strings.TrimPrefix(d.ExtSuffix, "."), ".so")
-	for _, field := range []string{"suffixes", "ext_suffix", "soabi"} {
-		d.prove(field, "suffix table of "+d.code.path)
-	}
-}
-
-// settlePyPy computes what PyPy's sysconfig computes at import (lib_pypy/_sysconfigdata.py) from the table of suffixes
-// in its library, or the names of its own modules.
-func (d *detector) settlePyPy() {
-	table, from := suffixTable(d.object), "constants of "+d.code.path
-	if len(table) == 0 {
-		table, from = d.moduleSuffixes(), "module names in "+d.Stdlib
-	}
-	if len(table) == 0 {
-		return
-	}
-	d.ExtSuffix, d.Suffixes = table[0], table
-	parts := strings.SplitN(strings.TrimSuffix(strings.TrimPrefix(d.ExtSuffix, "."), ".so"), "-", 3)
-	d.SOABI = strings.Join(parts[:min(2, len(parts))], "-")
-	if len(parts) == 3 {
-		d.Multiarch = parts[2]
-	}
-	for _, field := range []string{"suffixes", "ext_suffix", "soabi", "multiarch"} {
-		d.prove(field, from)
-	}
-}
-
-// moduleSuffixes takes the suffix from a native module of PyPy's own standard library.
-func (d *detector) moduleSuffixes() []string {
-	entries, err := d.view.ReadDir(d.Stdlib)
-	if err != nil {
-		return nil
-	}
-	for _, e := range entries {
-		if _, rest, ok := strings.Cut(e.Name(), "."); ok && taggedSuffix.MatchString("."+rest) {
-			return []string{"." + rest, ".so"}
-		}
-	}
-	return nil
-}
+func (d *detector) fromTable() string { return "suffix table of " + d.code.path }
 
 func (d *detector) settleBuiltins() {
 	d.Builtins = d.code.builtins
 	if len(d.Builtins) > 0 {
-		d.prove("builtins", "PyInit symbols of "+d.code.path)
+		d.prove("builtins", d.code.builtinsFrom)
 	}
 }
 

@@ -3,6 +3,7 @@ package abi
 import (
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 )
 
@@ -18,6 +19,7 @@ func (d *detector) findSites() {
 		file = "layout"
 	}
 	d.Layout = d.layout(site)
+	d.SiteDirs, d.SiteDirsDeclared = []string{}, []string{}
 	prefixes := []string{d.BasePrefix}
 	if d.Venv != nil {
 		prefixes = []string{d.Prefix}
@@ -34,7 +36,7 @@ func (d *detector) findSites() {
 	}
 	for _, prefix := range prefixes {
 		for _, dir := range d.sitesOf(prefix) {
-			if contains(d.SiteDirsDeclared, dir) {
+			if slices.Contains(d.SiteDirsDeclared, dir) {
 				continue
 			}
 			d.SiteDirsDeclared = append(d.SiteDirsDeclared, dir)
@@ -78,10 +80,13 @@ func (d *detector) sitesOf(prefix string) []string {
 	if d.Venv != nil {
 		dirs = append(dirs, path.Join(prefix, "lib", name, "site-packages"))
 	}
-	return append(dirs,
+	dirs = append(dirs,
 		path.Join(prefix, "local/lib", short, "dist-packages"),
-		path.Join(prefix, "lib/python3/dist-packages"),
-		path.Join(prefix, "lib", short, "dist-packages"))
+		path.Join(prefix, "lib/python3/dist-packages"))
+	if d.Implementation == "cpython" {
+		dirs = append(dirs, path.Join(prefix, "lib", short, "dist-packages"))
+	}
+	return dirs
 }
 
 // libDirs is sys.platlibdir, and lib.
