@@ -31,6 +31,7 @@ const (
 	PythonFlagIgnores   = "HR022" // -S, -I or -E in the command keep the host's packages out
 	LibcFloor           = "HR023" // host packages need a newer glibc or libstdc++ than the image has
 	PythonPatch         = "HR024" // patch levels differ (information)
+	PythonInactive      = "HR025" // VIRTUAL_ENV or CONDA_PREFIX names another environment than the PATH (information)
 
 	SiteUnreadable  = "HR030" // a site directory can't be read
 	SiteIncomplete  = "HR031" // files of a distribution are gone

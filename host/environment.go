@@ -36,8 +36,25 @@ func (m machine) python(ctx context.Context, needs Needs) (*Python, []finding.Fi
 	if err != nil {
 		return nil, nil, err
 	}
+	said = append(said, m.pythonPath(env)...)
 	said = append(said, env.Said...)
 	return &env.Python, append(said, env.judge(needs)...), nil
+}
+
+// pythonPath tells of directories that the caller's PYTHONPATH adds on the host; they are no site directories, and a
+// container gets only what its profile's environment says.
+func (m machine) pythonPath(env *environment) []finding.Finding {
+	var said []finding.Finding
+	for _, dir := range filepathList(m.opt.Env["PYTHONPATH"]) {
+		if dir == "" || !m.view.Exists(m.absolute(dir)) {
+			continue
+		}
+		f := leadsOut("PYTHONPATH", m.absolute(dir), "PYTHONPATH adds "+m.absolute(dir)+" on the host, which is not mounted",
+			env.mountOrInstall(m.absolute(dir)))
+		f.Severity = finding.Info
+		said = append(said, f)
+	}
+	return said
 }
 
 // unusable says that the chosen interpreter can't be borrowed from.

@@ -98,7 +98,7 @@ type Needs struct {
 // Options say where this machine is.
 type Options struct {
 	Root     string            // "/"; a directory with a machine's files in tests
-	Env      map[string]string // the caller's: PATH, VIRTUAL_ENV, CONDA_PREFIX, HOME, PYENV_ROOT, PYENV_VERSION, PYTHONUSERBASE, PYTHONNOUSERSITE
+	Env      map[string]string // the caller's: PATH, VIRTUAL_ENV, CONDA_PREFIX, HOME, PYENV_ROOT, PYENV_VERSION, PYTHONUSERBASE, PYTHONNOUSERSITE, PYTHONPATH, LD_LIBRARY_PATH
 	Dir      string            // the caller's directory (pyenv's .python-version)
 	CacheDir string            // "" for none; /var/cache/hostrun
 }

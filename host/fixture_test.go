@@ -5,8 +5,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
+
+	"hostrun.dev/hostrun/finding"
 )
 
 func writeFile(tb testing.TB, p, content string) {
@@ -76,4 +79,75 @@ func fillCache(tb testing.TB, opt Options, needs Needs) {
 		time.Sleep(justNow)
 	}
 	tb.Fatal("nothing was cached")
+}
+
+// fakeRoot makes a machine's files: "-> target" is a link, "#!..." an executable script, a name that ends in a slash an
+// empty directory, "elf" this machine's smallest interpreter.
+func fakeRoot(tb testing.TB, files map[string]string) string {
+	tb.Helper()
+	root := tb.TempDir()
+	for name, content := range files {
+		p := filepath.Join(root, name)
+		switch {
+		case strings.HasSuffix(name, "/"):
+			if err := os.MkdirAll(p, 0o755); err != nil {
+				tb.Fatal(err)
+			}
+		case strings.HasPrefix(content, "-> "):
+			symlink(tb, content[3:], p)
+		case content == "elf":
+			copyProgram(tb, p)
+		default:
+			writeFile(tb, p, content)
+		}
+		if strings.HasPrefix(content, "#!") {
+			if err := os.Chmod(p, 0o755); err != nil {
+				tb.Fatal(err)
+			}
+		}
+	}
+	return root
+}
+
+// copyProgram copies an interpreter whose code is in the executable, with the C library that it names.
+func copyProgram(tb testing.TB, p string) {
+	tb.Helper()
+	b, err := os.ReadFile("/usr/bin/python3")
+	if err != nil {
+		skip(tb, "no /usr/bin/python3 to copy")
+	}
+	writeFile(tb, p, string(b))
+	if err := os.Chmod(p, 0o755); err != nil {
+		tb.Fatal(err)
+	}
+}
+
+// systemPython tells major.minor of /usr/bin/python3, "python3.11".
+func systemPython(tb testing.TB) string {
+	tb.Helper()
+	target, err := os.Readlink("/usr/bin/python3")
+	if err != nil {
+		skip(tb, "/usr/bin/python3 is no link to a version")
+	}
+	return filepath.Base(target)
+}
+
+// findingsOf lists "ID severity subject" of the findings.
+func findingsOf(all []finding.Finding) []string {
+	list := []string{}
+	for _, f := range all {
+		list = append(list, f.ID+" "+string(f.Severity)+" "+f.Subject)
+	}
+	return list
+}
+
+func find(tb testing.TB, all []finding.Finding, id string) finding.Finding {
+	tb.Helper()
+	for _, f := range all {
+		if f.ID == id {
+			return f
+		}
+	}
+	tb.Fatalf("no %s among %v", id, findingsOf(all))
+	return finding.Finding{}
 }

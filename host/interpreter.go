@@ -110,7 +110,7 @@ func (m machine) disagreements(executable string) []finding.Finding {
 		if name == "CONDA_PREFIX" && m.opt.Env["VIRTUAL_ENV"] != "" {
 			continue // a venv made by a conda Python is on top of it, by intent
 		}
-		said = append(said, finding.Finding{ID: finding.PythonMissingHost, Severity: finding.Info, Subject: name,
+		said = append(said, finding.Finding{ID: finding.PythonInactive, Severity: finding.Info, Subject: name,
 			Got: executable + " is first on the PATH", Want: prefix + "/bin/python3, by " + name,
 			Message: name + " names another environment than the PATH; the PATH counts",
 			Remedy:  "activate the environment again, or name it: python: " + prefix})

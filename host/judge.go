@@ -26,10 +26,31 @@ func (env *environment) judge(needs Needs) []finding.Finding {
 	for _, d := range env.Dists {
 		if d.MissingCount > 0 {
 			stops := needed[d.Key] || len(needs.Packages) == 0 && doesMatter(d.Key)
-			said = append(said, env.incomplete(d, stops))
+			said = append(said, env.incomplete(d, stops && !env.superseded(d)))
 		}
 	}
 	return said
+}
+
+// superseded says whether an import does not depend on d: an earlier directory of sys.path has the distribution too, or
+// its own has a complete one of that name (a failed upgrade leaves the old version's metadata behind).
+func (env *environment) superseded(d distribution) bool {
+	for _, other := range env.Dists {
+		if other.Key != d.Key {
+			continue
+		}
+		if other.Site != d.Site {
+			return env.siteIndex(other.Site) < env.siteIndex(d.Site) // the first of that name is in the first site
+		}
+		if other.Inside == 0 {
+			return true
+		}
+	}
+	return false
+}
+
+func (env *environment) siteIndex(p string) int {
+	return slices.IndexFunc(env.Python.Sites, func(s Site) bool { return s.Path == p })
 }
 
 // providing finds the distributions that a name of python.packages means: a distribution's name, or the name of a

@@ -132,9 +132,15 @@ func editableSource(b []byte) string {
 	return u.Path
 }
 
+// pyString matches a Python string as repr writes it: the text is in the first or the second group.
+const pyString = `(?:'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)")`
+
+// unescape undoes what repr escapes in a printable path.
+var unescape = strings.NewReplacer(`\\`, `\`, `\'`, `'`, `\"`, `"`).Replace
+
 var (
 	finderMapping = regexp.MustCompile(`(?m)^MAPPING[^=\n]*=\s*(\{[^}\n]*\})`)
-	finderPair    = regexp.MustCompile(`(['"])((?:[^'"\\]|\\.)*)['"]\s*:\s*['"]((?:[^'"\\]|\\.)*)['"]`)
+	finderPair    = regexp.MustCompile(pyString + `\s*:\s*` + pyString)
 )
 
 // parseFinder returns MAPPING of setuptools' __editable___*_finder.py: module -> its directory or file
@@ -146,7 +152,7 @@ func parseFinder(text string) map[string]string {
 	}
 	mapping := map[string]string{}
 	for _, pair := range finderPair.FindAllStringSubmatch(found[1], -1) {
-		mapping[pair[2]] = pair[3]
+		mapping[unescape(pair[1]+pair[2])] = unescape(pair[3] + pair[4])
 	}
 	return mapping
 }

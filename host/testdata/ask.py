@@ -12,12 +12,9 @@ def distributions():
     try:
         from importlib import metadata
     except ImportError:  # 3.6, 3.7
-        import pkg_resources
-        for d in pkg_resources.WorkingSet(sites):
-            yield d.project_name, d.version, d.location
-        return
-    for d in metadata.distributions(path=sites):
-        yield d.metadata["Name"], d.version, os.path.dirname(str(d._path))
+        return None
+    found = ((d.metadata["Name"], d.version, os.path.dirname(str(d._path))) for d in metadata.distributions(path=sites))
+    return [[n, v, s] for n, v, s in sorted(found, key=key)]
 
 
 def declared():
@@ -57,6 +54,6 @@ json.dump({
                    if s.st_mode & 0o170000 == 0o100000}.values()) for p in sites] if count else None,
     "owner": [[os.stat(p).st_uid, os.stat(p).st_mode & 0o7777] for p in sites],
     "modules": [sorted(m[1] for m in pkgutil.iter_modules([p])) for p in sites],
-    "packages": [[n, v, s] for n, v, s in sorted(distributions(), key=key)],
+    "packages": distributions(),
     "top_level": declared(),
 }, sys.stdout)
