@@ -104,7 +104,7 @@ func backward(file *os.File, end int64, visit func(head []byte, offset int64) bo
 		stop := int(n)
 		for {
 			i := bytes.LastIndexByte(block[:stop], '\n')
-			head = append(bytes.Clone(block[i+1:stop]), head...)
+			head = append(bytes.Clone(block[i+1:min(stop, i+1+headMax)]), head...)
 			head = head[:min(len(head), headMax)]
 			if i < 0 {
 				break

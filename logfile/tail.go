@@ -21,6 +21,7 @@ type tailer struct {
 	opt   ReadOptions
 	left  int      // lines still wanted
 	seen  [2]bool  // an entry of the stream was met
+	took  [2]bool  // the line of the stream met last was counted
 	done  [2]bool  // everything before belongs to lines that are not wanted
 	from  [2]place // where the stream's wanted entries begin
 	spent int64    // bytes gone back since left became 0
@@ -76,14 +77,21 @@ func (t *tailer) visit(head []byte, at place, size int64) bool {
 	case t.done[s]:
 	case e.Partial && t.seen[s]: // belongs to the line that was met before
 		t.from[s] = at
+		t.count(e, ok)
 	case t.left == 0: // the end of a line that is one too many
 		t.done[s] = true
 	default:
-		t.seen[s], t.from[s] = true, at
-		if !ok || t.opt.wants(e) {
-			t.left--
-		}
+		t.seen[s], t.took[s], t.from[s] = true, false, at
+		t.count(e, ok)
 	}
 	// A stream without a wanted entry has nothing that could reach further back.
 	return t.left > 0 || !(t.done[Stdout] || !t.seen[Stdout]) || !(t.done[Stderr] || !t.seen[Stderr])
+}
+
+// count counts the line that e is a part of, once, if any part lies in the range.
+func (t *tailer) count(e Entry, ok bool) {
+	if s := e.Stream; !t.took[s] && t.left > 0 && (!ok || t.opt.wants(e)) {
+		t.took[s] = true
+		t.left--
+	}
 }

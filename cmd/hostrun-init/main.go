@@ -16,6 +16,8 @@ import (
 	"os/signal"
 	"runtime"
 	"syscall"
+	"time"
+	"unsafe"
 )
 
 const (
@@ -111,9 +113,19 @@ func end(status syscall.WaitStatus) {
 		os.Exit(status.ExitStatus())
 	}
 	s := status.Signal()
-	if os.Getpid() != 1 && !keep[s] {
-		signal.Reset(s)
-		syscall.Kill(os.Getpid(), s)
+	if os.Getpid() != 1 {
+		raise(s)
 	}
 	os.Exit(128 + int(s))
+}
+
+// raise ends this process by the signal. os/signal can't: it never gives a signal that Go ignores by itself (SIGUSR1) back
+// to the kernel. The dump of memory, if any, is the child's, not ours.
+func raise(s syscall.Signal) {
+	var standard [8]uintptr // struct sigaction of any architecture, all zero: SIG_DFL
+	const setSize = 8       // bytes of the kernel's sigset_t
+	syscall.Setrlimit(syscall.RLIMIT_CORE, &syscall.Rlimit{})
+	syscall.RawSyscall6(syscall.SYS_RT_SIGACTION, uintptr(s), uintptr(unsafe.Pointer(&standard)), 0, setSize, 0, 0)
+	syscall.Kill(os.Getpid(), s)
+	time.Sleep(time.Second) // another thread may be the one that dies of it
 }

@@ -1,0 +1,163 @@
+// Command bench measures hostrun against ctr and docker compose, side by side, in daemons of its own, and writes
+// docs/benchmarks.md. It needs root, and what integration/bench/setup.sh installs.
+//
+//	make bench
+//	go run ./integration/bench -n 50 -only run
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/term"
+)
+
+// settings are the flags.
+type settings struct {
+	rounds int
+	bin    string
+	image  string
+	only   string
+	out    string
+}
+
+// leastRounds is what a published figure needs.
+const leastRounds = 20
+
+func main() {
+	s := settings{}
+	flag.IntVar(&s.rounds, "n", 30, "rounds to count")
+	flag.StringVar(&s.bin, "bin", "bin", "directory of hostrun, hostrun-log and hostrun-init")
+	flag.StringVar(&s.image, "image", "", "archive of the image, named "+imageName+", with python3 of this distribution; built if not given")
+	flag.StringVar(&s.only, "only", "", "run, up, check or memory: measure only that, and print instead of writing -out")
+	flag.StringVar(&s.out, "out", "docs/benchmarks.md", "file to write")
+	flag.Parse()
+	if err := bench(s); err != nil {
+		fmt.Fprintln(os.Stderr, "bench: error:", err)
+		os.Exit(1)
+	}
+}
+
+func say(format string, args ...any) { fmt.Fprintf(os.Stderr, "bench: "+format+"\n", args...) }
+
+func bench(s settings) (err error) {
+	if s.rounds < leastRounds && s.only == "" {
+		return fmt.Errorf("-n %d: figures that are written down need %d rounds at least", s.rounds, leastRounds)
+	}
+	if s.bin, err = filepath.Abs(s.bin); err != nil {
+		return err
+	}
+	if _, err := os.Stat(filepath.Join(s.bin, "hostrun")); err != nil {
+		return fmt.Errorf("find hostrun's binaries: %w\nhint: make build", err)
+	}
+	if err := setUp(); err != nil {
+		return err
+	}
+	machine := describeMachine()
+	if err := becomeReaper(); err != nil {
+		return fmt.Errorf("wait for background processes: %w", err)
+	}
+	w, err := prepare(s)
+	if err != nil {
+		return err
+	}
+	r, err := w.measureAll(s)
+	r.machine = machine
+	if err := errors.Join(err, w.close()); err != nil {
+		return err
+	}
+	return publish(r, s)
+}
+
+// setUp installs and builds the peers.
+func setUp() error {
+	cmd := exec.Command("integration/bench/setup.sh")
+	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("integration/bench/setup.sh: %w", err)
+	}
+	return nil
+}
+
+// prepare makes the world, and the image's archive first if none is given.
+func prepare(s settings) (*world, error) {
+	if s.image == "" {
+		dir, err := os.MkdirTemp("", "hrb-image")
+		if err != nil {
+			return nil, err
+		}
+		defer os.RemoveAll(dir)
+		if s.image, err = buildImage(".", dir); err != nil {
+			return nil, err
+		}
+	}
+	image, err := filepath.Abs(s.image)
+	if err != nil {
+		return nil, err
+	}
+	return newWorld(s.bin, image, say)
+}
+
+// measureAll measures what is asked for.
+func (w *world) measureAll(s settings) (report, error) {
+	r := report{date: time.Now(), rounds: s.rounds}
+	var err error
+	if r.peers, err = w.describePeers(); err != nil {
+		return r, err
+	}
+	var progress io.Writer = io.Discard
+	if term.IsTerminal(int(os.Stderr.Fd())) {
+		progress = os.Stderr
+	}
+	inTurn := func(subjects ...subject) ([]result, error) {
+		return measure(s.rounds, subjects, w.daemons(), progress)
+	}
+	for _, part := range []struct {
+		name  string
+		table func() (table, error)
+	}{
+		{"run", func() (table, error) { return w.runTable(inTurn) }},
+		{"up", func() (table, error) { return w.upTable(inTurn) }},
+		{"check", func() (table, error) { return w.checkTable(inTurn) }},
+		{"memory", w.memoryTable},
+	} {
+		if s.only != "" && s.only != part.name {
+			continue
+		}
+		say("measuring: %s", part.name)
+		t, err := part.table()
+		if err != nil {
+			return r, err
+		}
+		r.tables = append(r.tables, t)
+	}
+	return r, nil
+}
+
+// publish prints the report, writes it down if it is whole, and fails if a target is missed.
+func publish(r report, s settings) error {
+	var text strings.Builder
+	if err := r.write(&text); err != nil {
+		return err
+	}
+	if _, err := io.WriteString(os.Stdout, text.String()); err != nil {
+		return err
+	}
+	if s.only == "" {
+		if err := os.WriteFile(s.out, []byte(text.String()), 0o644); err != nil {
+			return err
+		}
+		say("written to %s", s.out)
+	}
+	if missed := r.missed(); len(missed) > 0 {
+		return fmt.Errorf("%d targets missed, the first: %s is %s, to be %s", len(missed), missed[0].what, missed[0].got, missed[0].target)
+	}
+	return nil
+}

@@ -1,0 +1,72 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"time"
+)
+
+// A subject is one way to do the thing that is measured.
+type subject struct {
+	name   string
+	note   string       // what differs from the others, for the reader
+	before func() error // not measured; may be nil
+	steps  []command    // measured one by one
+}
+
+// A result is what a subject's runs took.
+type result struct {
+	subject
+	total sample   // all steps
+	step  []sample // each
+	clean sample   // all steps, and until their background processes have ended too
+}
+
+// warmups are the rounds that are not counted.
+const warmups = 2
+
+// measure runs the subjects in turn, A B A B, so that what else the machine does hits all of them alike.
+func measure(rounds int, subjects []subject, daemons map[int]bool, progress io.Writer) ([]result, error) {
+	results := make([]result, len(subjects))
+	for i, s := range subjects {
+		results[i] = result{subject: s, step: make([]sample, len(s.steps))}
+	}
+	for round := range warmups + rounds {
+		for i := range results {
+			if err := results[i].once(round >= warmups, daemons); err != nil {
+				return nil, err
+			}
+		}
+		fmt.Fprintf(progress, "\r  round %d of %d", round+1, warmups+rounds)
+	}
+	fmt.Fprintln(progress)
+	return results, nil
+}
+
+func (r *result) once(counts bool, daemons map[int]bool) error {
+	if r.before != nil {
+		if err := r.before(); err != nil {
+			return err
+		}
+	}
+	begin := time.Now()
+	var total time.Duration
+	for i, step := range r.steps {
+		took, _, err := step.run()
+		if err != nil {
+			return err
+		}
+		total += took
+		if counts {
+			r.step[i].add(took)
+		}
+	}
+	if err := settle(daemons); err != nil {
+		return err
+	}
+	if counts {
+		r.total.add(total)
+		r.clean.add(time.Since(begin))
+	}
+	return nil
+}

@@ -1,0 +1,62 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os/exec"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// becomeReaper makes what commands leave behind in the background our children, so that it can be waited for. It must
+// be called before the first command.
+func becomeReaper() error {
+	return unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+}
+
+// A command is one whole process to measure.
+type command struct {
+	args []string
+	env  []string // all of it
+	dir  string
+}
+
+// run executes the command. The time is from before its start to its end, as a shell would see it; output is both
+// streams. A status other than 0 is an error that holds the output.
+func (c command) run() (time.Duration, []byte, error) {
+	cmd := exec.Command(c.args[0], c.args[1:]...)
+	cmd.Env, cmd.Dir = c.env, c.dir
+	var output bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &output, &output
+	begin := time.Now()
+	err := cmd.Run()
+	took := time.Since(begin)
+	if err != nil {
+		return took, nil, fmt.Errorf("%s: %w\n%s", strings.Join(c.args, " "), err, output.Bytes())
+	}
+	return took, output.Bytes(), nil
+}
+
+// settle waits for the background processes that commands left to us (hostrun removes a one-off container after it has
+// returned), daemons excepted. Then the next subject does not pay for them.
+func settle(daemons map[int]bool) error {
+	for {
+		left := 0
+		for _, pid := range children() {
+			if daemons[pid] {
+				continue
+			}
+			left++
+			var status syscall.WaitStatus
+			if _, err := syscall.Wait4(pid, &status, 0, nil); err != nil && err != syscall.EINTR && err != syscall.ECHILD {
+				return fmt.Errorf("wait for process %d: %w", pid, err)
+			}
+		}
+		if left == 0 {
+			return nil
+		}
+	}
+}
