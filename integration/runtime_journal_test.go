@@ -176,6 +176,9 @@ func TestRuntimeInterrupted(t *testing.T) {
 
 func (w *world) interrupted(verb, step string) {
 	pl := quick(w.plan("victim", "sleep", "1000"))
+	if step == "run-exited" {
+		pl = w.plan("victim", "true")
+	}
 	if verb == "inspect" {
 		ok(w.t, os.RemoveAll(w.opt.CacheDir))
 	}
