@@ -44,6 +44,9 @@ func (c *Client) Load(ctx context.Context, archive io.Reader, name string) ([]st
 	counter := c.counted(archive)
 	imgs, err := c.importArchive(leased, counter, name)
 	counter.stop()
+	if err == nil {
+		imgs, err = c.renamed(leased, imgs)
+	}
 	for i := 0; err == nil && i < len(imgs); i++ {
 		err = c.accept(leased, imgs[i])
 	}
@@ -91,6 +94,29 @@ func (c *Client) importArchive(ctx context.Context, r io.Reader, name string) ([
 		Hint: "it must be what docker save or an OCI image layout as tar gives, uncompressed or gzip or zstd, and whole"}
 }
 
+// renamed completes names that the archive gives in short (io.containerd.image.name is taken as it is written).
+func (c *Client) renamed(ctx context.Context, imgs []images.Image) ([]images.Image, error) {
+	store := c.ctrd.ImageService()
+	for i, img := range imgs {
+		name, err := fullName(img.Name)
+		if err != nil || name == img.Name {
+			continue // a digest or a foreign convention: leave it
+		}
+		full := images.Image{Name: name, Target: img.Target, Labels: img.Labels}
+		if _, err = store.Create(ctx, full); errdefs.IsAlreadyExists(err) {
+			_, err = store.Update(ctx, full, "target")
+		}
+		if err != nil {
+			return imgs, fmt.Errorf("name image %s: %w", name, err)
+		}
+		if err := store.Delete(ctx, img.Name); err != nil && !errdefs.IsNotFound(err) {
+			return imgs, fmt.Errorf("rename image %s: %w", img.Name, err)
+		}
+		imgs[i] = full
+	}
+	return imgs, nil
+}
+
 // archiveName reads org.opencontainers.image.ref.name: tools write a full name there, or only a tag.
 func archiveName(ref, name string) string {
 	if strings.ContainsAny(ref, "/:") {
@@ -113,14 +139,14 @@ func archiveName(ref, name string) string {
 // configuration. Of another platform's image it proves that the content is there.
 func (c *Client) accept(ctx context.Context, img images.Image) error {
 	_, err := c.manifestOf(ctx, img, platforms.Default())
-	if err == nil && c.runsHere(ctx, img) {
-		return c.unpack(ctx, img, platforms.Default())
-	}
 	if err != nil && !errors.Is(err, errNoPlatform) {
 		return damaged(img.Name, err)
 	}
-	if err := c.complete(ctx, img); err != nil {
-		return damaged(img.Name, err)
+	if complete := c.complete(ctx, img); complete != nil {
+		return damaged(img.Name, complete)
+	}
+	if err == nil && c.runsHere(ctx, img) {
+		return c.unpack(ctx, img, platforms.Default())
 	}
 	c.opt.Log.Warn("the image is for another platform", "image", img.Name)
 	return nil

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	containerd "github.com/containerd/containerd/v2/client"
@@ -41,8 +42,8 @@ func (c *Client) Pull(ctx context.Context, ref, platform string) (string, error)
 		return "", err
 	}
 	c.progress("Image "+familiar(name), "Pulling", "")
-	err = c.pullAttempts(leased, name, platform)
-	if err == nil || !resumable(err) {
+	met, err := c.pullAttempts(leased, name, platform)
+	if err == nil || !resumable(err) || !met {
 		release() // otherwise what has arrived waits a day for the next pull
 	}
 	switch {
@@ -57,30 +58,33 @@ func (c *Client) Pull(ctx context.Context, ref, platform string) (string, error)
 	return "", c.absent(ctx, name, err)
 }
 
-func (c *Client) pullAttempts(ctx context.Context, name, platform string) (err error) {
+// pullAttempts reports whether any layer was met.
+func (c *Client) pullAttempts(ctx context.Context, name, platform string) (met bool, err error) {
 	wait := 500 * time.Millisecond
 	for try := 1; ; try++ {
-		if err = c.pullOnce(ctx, name, platform); err == nil || !resumable(err) || try == attempts || ctx.Err() != nil {
-			return err
+		once, err := c.pullOnce(ctx, name, platform)
+		met = met || once
+		if err == nil || !resumable(err) || try == attempts || ctx.Err() != nil {
+			return met, err
 		}
 		c.progress("Image "+familiar(name), "Retrying", fmt.Sprintf("in %v: %v", wait, shortCause(err)))
 		select {
 		case <-ctx.Done():
-			return context.Cause(ctx)
+			return met, context.Cause(ctx)
 		case <-time.After(wait):
 		}
 		wait *= 2
 	}
 }
 
-func (c *Client) pullOnce(ctx context.Context, name, platform string) error {
+func (c *Client) pullOnce(ctx context.Context, name, platform string) (met bool, err error) {
 	match, err := platformOf(platform)
 	if err != nil {
-		return err
+		return false, err
 	}
 	sn, err := c.snapshotter(ctx)
 	if err != nil {
-		return err
+		return false, err
 	}
 	watch := c.watchPull(ctx)
 	defer watch.stop()
@@ -90,7 +94,7 @@ func (c *Client) pullOnce(ctx context.Context, name, platform string) error {
 		opts = append(opts, containerd.WithPullUnpack)
 	}
 	_, err = c.ctrd.Pull(ctx, name, opts...)
-	return err
+	return watch.met.Load(), err
 }
 
 // pullLease is named after the image, so that a pull after a broken one finds what has arrived.
@@ -195,6 +199,7 @@ type pullWatch struct {
 	descs  chan ocispec.Descriptor
 	cancel context.CancelFunc
 	over   chan struct{}
+	met    atomic.Bool // a layer
 }
 
 func (c *Client) watchPull(ctx context.Context) *pullWatch {
@@ -209,6 +214,7 @@ func (w *pullWatch) stop() { w.cancel(); <-w.over }
 // seen notes a layer that the pull has met.
 func (w *pullWatch) seen(ctx context.Context, d ocispec.Descriptor) ([]ocispec.Descriptor, error) {
 	if images.IsLayerType(d.MediaType) {
+		w.met.Store(true)
 		select {
 		case w.descs <- d:
 		case <-ctx.Done():
@@ -259,6 +265,8 @@ func (w *pullWatch) report(ctx context.Context, layers map[digest.Digest]ocispec
 	}
 }
 
+const offline = "see that the registry can be reached, or bring an archive: hostrun load FILE"
+
 // pullError says in one sentence why the registry did not give the image.
 func pullError(name string, err error) (status int, text, hint string) {
 	var dns *net.DNSError
@@ -267,12 +275,12 @@ func pullError(name string, err error) (status int, text, hint string) {
 	case errdefs.IsNotFound(err) && strings.Contains(err.Error(), "no match for platform"):
 		return finding.StatusMisfit, "the registry has it for other platforms only", "name one: --platform linux/amd64"
 	case errdefs.IsNotFound(err):
-		return finding.StatusFailed, "neither here nor in its registry", ""
+		return finding.StatusFailed, "neither here nor in its registry", "hostrun images lists what is here"
 	case errors.As(err, &dns):
-		return finding.StatusTryAgain, "it is not here, and its registry can't be reached: " + dns.Error(), ""
+		return finding.StatusTryAgain, "it is not here, and its registry can't be reached: " + dns.Error(), offline
 	case errors.As(err, &code) && code.StatusCode == http.StatusUnauthorized, strings.Contains(err.Error(), "insufficient_scope"),
 		strings.Contains(err.Error(), "authorization failed"):
 		return finding.StatusPermission, "it is not here, and its registry asks for a login", "docker login, which hostrun shares (~/.docker/config.json)"
 	}
-	return finding.StatusTryAgain, "it is not here, and pulling it failed: " + shortCause(err).Error(), ""
+	return finding.StatusTryAgain, "it is not here, and pulling it failed: " + shortCause(err).Error(), offline
 }

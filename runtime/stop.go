@@ -242,6 +242,9 @@ func (c *Client) Wait(ctx context.Context, name string) (int, error) {
 // pastExit reads the end of a container without a task from its record.
 func (c *Client) pastExit(ctx context.Context, name string) (int, error) {
 	r, err := c.own(ctx, name)
+	for ; away(err) && ctx.Err() == nil; r, err = c.own(ctx, name) {
+		pause(ctx)
+	}
 	if err != nil {
 		return 0, err
 	}

@@ -3,6 +3,7 @@ package runtime
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	tasks "github.com/containerd/containerd/api/services/tasks/v1"
@@ -50,14 +51,24 @@ func (c *Client) waitTask(ctx context.Context, id, execID string) exit {
 			return exit{status: int(r.ExitStatus), at: r.ExitedAt.AsTime()}
 		case ctx.Err() != nil:
 			return exit{err: context.Cause(ctx)}
-		case !errdefs.IsUnavailable(err):
+		case !away(err):
 			return exit{err: err}
 		}
-		select {
-		case <-ctx.Done():
-			return exit{err: context.Cause(ctx)}
-		case <-time.After(200 * time.Millisecond):
-		}
+		pause(ctx)
+	}
+}
+
+// away reports that the daemon is being restarted: the call may be made again. A broken connection is Unavailable, or
+// Unknown with the words of the kernel, by the moment at which it broke.
+func away(err error) bool {
+	return err != nil && (errdefs.IsUnavailable(err) || strings.Contains(err.Error(), "connection reset by peer") ||
+		strings.Contains(err.Error(), "ttrpc: closed") || strings.Contains(err.Error(), "broken pipe"))
+}
+
+func pause(ctx context.Context) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(200 * time.Millisecond):
 	}
 }
 
