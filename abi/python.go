@@ -49,6 +49,7 @@ type Python struct {
 	LibcVersion      string            `json:"libc_version"`                // highest GLIBC_x.y that libc.so.6 defines: the symbols' version, not the package's
 	LibstdcxxVersion string            `json:"libstdcxx_version,omitempty"` // highest GLIBCXX_x.y.z that libstdc++.so.6 defines, "" without the library
 	Libpython        string            `json:"libpython,omitempty"`         // the shared library with the interpreter's code, "" when it is in the executable
+	Static           bool              `json:"static,omitempty"`            // linked statically: it can load no native module at all
 	Prefix           string            `json:"prefix"`                      // sys.prefix (a venv's own directory)
 	BasePrefix       string            `json:"base_prefix"`                 // sys.base_prefix
 	Stdlib           string            `json:"stdlib"`                      // directory of os.py
@@ -60,6 +61,7 @@ type Python struct {
 	Venv             *Venv             `json:"venv,omitempty"`              //
 	Layout           string            `json:"layout"`                      // who laid it out: "upstream", "debian", "conda", "standalone" (python-build-standalone), "pypy"
 	SiteDirs         []string          `json:"site_dirs"`                   // purelib, platlib and the distribution's own, in sys.path's order, those that exist; no user site
+	SiteDirsDeclared []string          `json:"site_dirs_declared"`          // all that site.py would add if they existed, in its order: SiteDirs is a part of it
 	Evidence         map[string]string `json:"evidence,omitempty"`          // field (by its JSON name) -> the file and what in it told
 	Conflicts        []Conflict        `json:"conflicts,omitempty"`         // sources that contradict each other
 }

@@ -3,6 +3,7 @@ package devices
 
 import (
 	"hostrun.dev/hostrun/finding"
+	"hostrun.dev/hostrun/rootfs"
 )
 
 // A Node is a device node of this machine. The numbers are read at every start: majors are dynamic.
@@ -29,6 +30,12 @@ type Request struct {
 
 // Nodes reads the nodes that requests name below root ("/"): a directory gives every node below it, its own name
 // mapped below the destination. What is absent, or no node, is a finding. The order is that of the requests, then by path.
+// Links are followed inside root; those inside a directory are passed over, as runc does, for what they name is either
+// below it too or was not asked for. Where two requests have one destination, the later holds.
 func Nodes(root string, requests []Request) ([]Node, []finding.Finding) {
-	panic("devices: being written")
+	r := reader{view: rootfs.Dir(root), at: map[string]int{}}
+	for _, q := range requests {
+		r.read(q)
+	}
+	return r.nodes, r.findings
 }

@@ -31,12 +31,14 @@ const (
 	PythonFlagIgnores   = "HR022" // -S, -I or -E in the command keep the host's packages out
 	LibcFloor           = "HR023" // host packages need a newer glibc or libstdc++ than the image has
 	PythonPatch         = "HR024" // patch levels differ (information)
+	PythonInactive      = "HR025" // VIRTUAL_ENV or CONDA_PREFIX names another environment than the PATH (information)
 
 	SiteUnreadable  = "HR030" // a site directory can't be read
 	SiteIncomplete  = "HR031" // files of a distribution are gone
 	SitePathIgnored = "HR032" // a .pth entry, editable install or link leads out of what is mounted
 	PackageMissing  = "HR033" // python.packages names a package that no site directory has
 	ShadowedPackage = "HR034" // image and host both have a distribution
+	TargetNotOnPath = "HR035" // python.target is no directory that the image's interpreter looks into
 
 	ImagePlatform    = "HR040" // image of another architecture or operating system
 	ImageUser        = "HR041" // user or group unknown in the image

@@ -57,6 +57,9 @@ var catalog = map[string]Entry{
 	PythonPatch: {Title: "the patch levels differ", ExitStatus: StatusMisfit, Story: "" +
 		"Within one minor version CPython keeps its binary interface, so 3.11.2 and 3.11.9 share packages. It is shown because, twice in its history (3.9.3 and 3.9.8), it did not hold.\n\n" +
 		"Nothing has to be done."},
+	PythonInactive: {Title: "another environment is active than the one on the PATH", ExitStatus: StatusMisfit, Story: "" +
+		"VIRTUAL_ENV or CONDA_PREFIX names one environment, and the first python3 on the PATH belongs to another: a second activation, sudo, or a shell start-up file that put its own directory in front. hostrun takes the PATH's, as typing python3 would.\n\n" +
+		"Activate the environment again, or name it under python:."},
 	SiteUnreadable: {Title: "a directory of host packages can't be read", ExitStatus: StatusMisfit, Story: "" +
 		"A directory on the host interpreter's path can't be opened, so neither hostrun nor the container could read the packages in it.\n\n" +
 		"Correct its permissions, or name another environment under python:."},
@@ -72,6 +75,9 @@ var catalog = map[string]Entry{
 	ShadowedPackage: {Title: "host and image both have a package", ExitStatus: StatusMisfit, Story: "" +
 		"Only one of the two is imported: the image's, unless python.precedence is host. Where the versions differ, another package may have been installed for the other one.\n\n" +
 		"Remove it from one side, or choose with python.precedence."},
+	TargetNotOnPath: {Title: "the image's Python does not look into python.target", ExitStatus: StatusMisfit, Story: "" +
+		"python.target mounts the host's packages over one directory of the container. The interpreter that the command runs looks into the site directories of its own prefix only, and this is none of them: the packages are there, and import ends in ModuleNotFoundError.\n\n" +
+		"Leave python.target out, set it to a site directory of that interpreter, or name the interpreter that owns the directory in command:."},
 	ImagePlatform: {Title: "the image is for another platform", ExitStatus: StatusMisfit, Story: "" +
 		"Its programs can't run on this machine's processor: \"exec format error\".\n\n" +
 		"Pull the right one: hostrun pull --platform linux/<arch> IMAGE."},

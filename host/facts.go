@@ -3,8 +3,6 @@
 package host
 
 import (
-	"context"
-
 	"hostrun.dev/hostrun/abi"
 	"hostrun.dev/hostrun/finding"
 )
@@ -40,6 +38,9 @@ type Python struct {
 	Kind     string    `json:"kind"`     // "venv", "conda", "pyenv", "uv", "standalone", "debian", "system"
 	Sites    []Site    `json:"sites"`    // in sys.path's order: site directories, those that .pth files add, the user's
 	Packages []Package `json:"packages"` // every distribution, sorted by normalised name then site
+	// Conda holds what conda-meta lists of packages that are no distributions and matter: name -> version. Nil
+	// outside of conda.
+	Conda map[string]string `json:"conda,omitempty"`
 }
 
 // A Site is one directory of packages on the host interpreter's path.
@@ -48,8 +49,8 @@ type Site struct {
 	Real    string    `json:"real"`              // after links
 	Kind    string    `json:"kind"`              // "site-packages", "dist-packages", "user", "pth" (added by a .pth line)
 	Pth     []PthFile `json:"pth,omitempty"`     // its .pth files, in the order in which site reads them (sorted by name)
-	Files   int       `json:"files"`             // regular files below
-	Bytes   int64     `json:"bytes"`             // their size; a file with several names counts once
+	Files   int       `json:"files"`             // regular files below; 0 for "pth", which is not walked
+	Bytes   int64     `json:"bytes"`             // their size; a file with several names counts once; 0 for "pth"
 	Modules []string  `json:"modules,omitempty"` // top-level modules and packages, sorted
 	UID     uint32    `json:"uid"`               // owner
 	Mode    uint32    `json:"mode"`              // permission bits
@@ -97,13 +98,7 @@ type Needs struct {
 // Options say where this machine is.
 type Options struct {
 	Root     string            // "/"; a directory with a machine's files in tests
-	Env      map[string]string // the caller's: PATH, VIRTUAL_ENV, CONDA_PREFIX, HOME, PYENV_ROOT, PYENV_VERSION, PYTHONUSERBASE, PYTHONNOUSERSITE
+	Env      map[string]string // the caller's: PATH, VIRTUAL_ENV, CONDA_PREFIX, HOME, PYENV_ROOT, PYENV_VERSION, PYTHONUSERBASE, PYTHONNOUSERSITE, PYTHONPATH, LD_LIBRARY_PATH
 	Dir      string            // the caller's directory (pyenv's .python-version)
 	CacheDir string            // "" for none; /var/cache/hostrun
-}
-
-// Probe reads the machine. What is wrong with something asked for is a finding in the facts; the error is for a
-// machine that can't be read at all, or ctx's.
-func Probe(ctx context.Context, opt Options, needs Needs) (Facts, error) {
-	panic("host: being written")
 }

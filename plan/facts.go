@@ -54,6 +54,8 @@ type Image struct {
 	Volumes    []string          `json:"volumes,omitempty"` // anonymous volumes that the image declares
 
 	Pythons  []abi.Python      `json:"pythons,omitempty"`  // nil unless Needs.Python
+	Sites    []host.Site       `json:"sites,omitempty"`    // of all Pythons: Path, Kind and Modules only
+	Packages []host.Package    `json:"packages,omitempty"` // distributions in them: Name, Version and Site only
 	Users    []User            `json:"users,omitempty"`    // /etc/passwd
 	Groups   []Group           `json:"groups,omitempty"`   // /etc/group
 	Paths    map[string]Path   `json:"paths,omitempty"`    // those that Needs asked for, and each directory above them
@@ -88,7 +90,7 @@ type Path struct {
 // ImageNeeds says which facts of an image a profile asks for. Its JSON form is part of the image cache's key.
 type ImageNeeds struct {
 	Python  bool     `json:"python,omitempty"`
-	Command []string `json:"command,omitempty"` // the profile's entrypoint and command, to find argv[0]'s interpreter; nil: the image's own
+	Command []string `json:"command,omitempty"` // [0] is the interpreter that the profile's command names by an absolute path; nil: look at the image's own command
 	Path    string   `json:"path,omitempty"`    // the profile's PATH, "" for the image's
 	Paths   []string `json:"paths,omitempty"`   // sorted
 }
@@ -101,6 +103,7 @@ type Engine struct {
 	MountOptions []string         `json:"mount_options,omitempty"` // that it knows beyond the classic ones ("rro"), by `runc features`; sorted
 	NoFileMax    uint64           `json:"nofile_max,omitempty"`    // hard RLIMIT_NOFILE of the daemon; 0: may be raised at will
 	MemlockMax   uint64           `json:"memlock_max,omitempty"`   // likewise, RLIMIT_MEMLOCK in bytes
+	Capabilities []string         `json:"capabilities,omitempty"`  // bounding set of the daemon, "CAP_CHOWN" form: it can give no other; nil: all
 	DataDir      string           `json:"data_dir"`                // /var/lib/hostrun: named volumes, generated files, logs
 	InitBinary   string           `json:"init_binary,omitempty"`   // host path of hostrun-init
 	Seccomp      *seccomp.Seccomp `json:"seccomp,omitempty"`       // the default profile, conditions not yet evaluated

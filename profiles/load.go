@@ -1,5 +1,18 @@
 package profiles
 
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
 // Options say where profiles are and what variables are worth.
 type Options struct {
 	Dirs []string          // searched in order, before the built-in ones
@@ -11,22 +24,187 @@ type Options struct {
 // The error of a file that is no profile is an *InvalidError with every problem found; that of an unknown name is a
 // finding.Err with the nearest names as hint.
 func Load(opt Options, name string) (*Profile, error) {
-	panic("profiles: being written")
+	src, err := find(opt, name)
+	if err != nil {
+		return nil, err
+	}
+	r := &report{}
+	l := &loader{opt: opt, report: r}
+	l.env = l.environment(src)
+	chain := l.chain(src, nil)
+	p := l.decode(src, chain)
+	if err := r.err(); err != nil {
+		return nil, err
+	}
+	return p, nil
 }
 
-// An Entry is one profile that can be named.
-type Entry struct {
-	Name   string `json:"name"`
-	File   string `json:"file"`
-	Hidden bool   `json:"hidden,omitempty"` // by one of the same name that comes first
+// A layer is one file of a profile: itself, or one that it extends.
+type layer struct {
+	src  source
+	root *node
 }
 
-// List returns every profile, by name, then in the order of the search.
-func List(opt Options) ([]Entry, error) {
-	panic("profiles: being written")
+// A loader reads the files of one profile.
+type loader struct {
+	opt    Options
+	report *report
+	env    map[string]string
 }
 
-// Schema returns the JSON Schema (draft 2020-12) of a profile, for editors.
-func Schema() []byte {
-	panic("profiles: being written")
+// environment is the caller's, over the .env beside the profile.
+func (l *loader) environment(src source) map[string]string {
+	env := map[string]string{}
+	if !src.builtin {
+		file := filepath.Join(filepath.Dir(src.path), ".env")
+		text, err := readBounded(file, maxFile)
+		if err == nil {
+			l.dotenv(filepath.Join(filepath.Dir(src.shown), ".env"), string(text), env)
+		} else if !errors.Is(err, fs.ErrNotExist) {
+			l.report.add(Problem{Position: Position{File: filepath.Join(filepath.Dir(src.shown), ".env")},
+				Message: fmt.Sprintf("read the file beside the profile: %v", cause(err)), Remedy: "correct it, or move it away"})
+		}
+	}
+	for name, value := range l.opt.Env {
+		env[name] = value
+	}
+	return env
 }
+
+func (l *loader) dotenv(shown, text string, env map[string]string) {
+	find := func(name string) (string, bool) {
+		v, ok := l.opt.Env[name]
+		return v, ok
+	}
+	parser := dotenvParser{file: shown, find: find, report: l.report}
+	for _, e := range parser.parse(text) {
+		env[e.name] = e.value
+	}
+}
+
+// chain returns the layers of src, the deepest base first. open are the files on the way here.
+func (l *loader) chain(src source, open []source) []layer {
+	root := l.read(src)
+	if root == nil {
+		return nil
+	}
+	own := []layer{{src, root}}
+	p := root.pair("extends")
+	if p == nil {
+		return own
+	}
+	base, ok := l.base(src, p)
+	if !ok {
+		return own
+	}
+	open = append(open, src)
+	for i, o := range open {
+		if o.path == base.path {
+			var names []string
+			for _, s := range append(open[i:], base) {
+				names = append(names, s.shown)
+			}
+			l.report.add(Problem{Position: p.pos, Key: "extends", Message: "extends: the profiles extend each other: " + strings.Join(names, " -> "), Remedy: "remove one of these extends:"})
+			return own
+		}
+	}
+	if len(open) > maxExtends {
+		l.report.add(Problem{Position: p.pos, Key: "extends", Message: fmt.Sprintf("extends: more than %d profiles extend each other", maxExtends), Remedy: "shorten the chain"})
+		return own
+	}
+	return append(l.chain(base, open), own...)
+}
+
+// maxExtends bounds a chain of extends.
+const maxExtends = 16
+
+// read returns the root of one file, or nil with its problems reported.
+func (l *loader) read(src source) *node {
+	text, err := src.read()
+	if err != nil {
+		l.report.add(Problem{Position: Position{File: src.shown}, Status: statusOfRead(err), Message: fmt.Sprintf("read the profile: %v", cause(err)), Remedy: remedyOfRead(err)})
+		return nil
+	}
+	y := parse(src.shown, text, l.report)
+	if y == nil {
+		return nil
+	}
+	return l.grow(src, y)
+}
+
+func (l *loader) grow(src source, y *yaml.Node) *node {
+	g := &grower{file: src.shown, dir: src.dir(l.opt), report: l.report, verbatim: verbatim}
+	g.find = func(name string) (string, bool) {
+		v, ok := l.env[name]
+		return v, ok
+	}
+	return g.grow(y, 0)
+}
+
+var profileName = regexp.MustCompile(`^[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*$`)
+
+// maxName is containerd's bound on identifiers (pkg/identifiers), less what `run` appends to the name.
+const maxName = 76 - len("-run-01234567")
+
+// decode merges the layers into the profile of src.
+func (l *loader) decode(src source, layers []layer) *Profile {
+	p := &Profile{Name: src.name, File: src.file(), Dir: src.dir(l.opt), Lines: map[string]Position{}}
+	if !profileName.MatchString(src.name) || len(src.name) > maxName {
+		l.report.add(Problem{Position: Position{src.shown, 1, 1}, Key: "name", Message: fmt.Sprintf("%q can't be a container's name", abridged(src.name)),
+			Remedy: fmt.Sprintf("rename the file: letters and digits, joined by single . _ or -, at most %d", maxName)})
+	}
+	d := &decoder{profile: p, report: l.report, env: l.env, levels: map[string]int{}, counts: map[string]int{}}
+	complete := len(layers) > 0 && layers[len(layers)-1].src == src
+	for i, layer := range layers {
+		d.level, d.name = i, layer.src.name
+		d.readRoot(layer.root)
+	}
+	if !complete {
+		return p
+	}
+	d.finishEnvironment()
+	d.finishConflicts()
+	if !hidesImage(layers) {
+		d.finishRequired(src.shown)
+	}
+	return p
+}
+
+// hidesImage reports whether image: may stand where it could not be read; that is a problem of its own.
+func hidesImage(layers []layer) bool {
+	if layers[0].root.pair("extends") != nil { // of a file that could not be read
+		return true
+	}
+	for _, l := range layers {
+		if contains(l.root.lost, "image") || contains(l.root.lost, "extends") || contains(l.root.lost, "services") || l.root.pair("services") != nil || l.root.full {
+			return true
+		}
+	}
+	return false
+}
+
+// readBounded returns the content of the regular file at path, of at most limit bytes. It never blocks on a FIFO.
+func readBounded(path string, limit int64) ([]byte, error) {
+	fi, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !fi.Mode().IsRegular() {
+		return nil, &fs.PathError{Op: "read", Path: path, Err: errNotFile}
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err == nil && int64(len(b)) > limit {
+		err = &fs.PathError{Op: "read", Path: path, Err: errTooLarge}
+	}
+	return b, err
+}
+
+var (
+	errNotFile  = errors.New("not a regular file")
+	errTooLarge = errors.New("the file is too large")
+)

@@ -11,8 +11,8 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"sort"
 	"strings"
+	"sync"
 	"syscall"
 )
 
@@ -29,6 +29,7 @@ var ErrNotRegular = errors.New("not a regular file")
 // root. A View is safe for concurrent use.
 type View struct {
 	layers []string // host directories, top first
+	merged sync.Map // path -> []string: what merge returned; images do not change
 }
 
 // Dir returns the tree below root on this machine; "/" is the machine itself.
@@ -112,56 +113,6 @@ func pathErr(op, p string, r Resolved, err error) error {
 	return &fs.PathError{Op: op, Path: p, Err: err}
 }
 
-// locate returns the host path of p, whose parents hold no links, in the topmost layer that has it.
-func (v *View) locate(p string) (string, error) {
-	for _, layer := range v.layers {
-		real := filepath.Join(layer, p)
-		fi, err := os.Lstat(real)
-		switch {
-		case err == nil && isWhiteout(fi):
-			return "", fs.ErrNotExist
-		case err == nil:
-			return real, nil
-		case !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR):
-			return "", cause(err)
-		}
-		if len(v.layers) > 1 && hidesBelow(layer, p) {
-			return "", fs.ErrNotExist
-		}
-	}
-	return "", fs.ErrNotExist
-}
-
-// hidesBelow reports whether a parent of p in layer is a whiteout, a file, or an opaque directory.
-func hidesBelow(layer, p string) bool {
-	for dir := path.Dir(p); dir != "/"; dir = path.Dir(dir) {
-		fi, err := os.Lstat(filepath.Join(layer, dir))
-		if err != nil {
-			continue
-		}
-		if isWhiteout(fi) || !fi.IsDir() || isOpaque(filepath.Join(layer, dir)) {
-			return true
-		}
-	}
-	return isOpaque(layer)
-}
-
-func isWhiteout(fi fs.FileInfo) bool {
-	if fi.Mode()&fs.ModeCharDevice == 0 {
-		return false
-	}
-	st, ok := fi.Sys().(*syscall.Stat_t)
-	return ok && uint64(st.Rdev) == 0
-}
-
-func cause(err error) error {
-	var pe *fs.PathError
-	if errors.As(err, &pe) {
-		return pe.Err
-	}
-	return err
-}
-
 // Lstat describes p itself, links in its parents followed.
 func (v *View) Lstat(p string) (fs.FileInfo, error) {
 	r, err := v.Lresolve(p)
@@ -231,54 +182,6 @@ func (v *View) ReadFile(p string, limit int64) ([]byte, error) {
 		return nil, &fs.PathError{Op: "read", Path: p, Err: ErrTooLarge}
 	}
 	return b, nil
-}
-
-// ReadDir returns the entries of the directory p leads to, sorted by name, merged over all layers.
-func (v *View) ReadDir(p string) ([]fs.DirEntry, error) {
-	r, err := v.Resolve(p)
-	if err != nil {
-		return nil, err
-	}
-	return v.readLayers(r.Path)
-}
-
-func (v *View) readLayers(p string) ([]fs.DirEntry, error) {
-	if len(v.layers) == 1 {
-		return os.ReadDir(filepath.Join(v.layers[0], p))
-	}
-	seen := map[string]bool{}
-	var all []fs.DirEntry
-	found := false
-	for _, layer := range v.layers {
-		dir := filepath.Join(layer, p)
-		entries, err := os.ReadDir(dir)
-		if err == nil {
-			found = true
-			for _, e := range entries {
-				if seen[e.Name()] {
-					continue
-				}
-				seen[e.Name()] = true
-				if fi, err := e.Info(); err == nil && isWhiteout(fi) {
-					continue
-				}
-				all = append(all, e)
-			}
-			if isOpaque(dir) {
-				break
-			}
-		} else if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR) {
-			return nil, err
-		}
-		if fi, err := os.Lstat(dir); (err == nil && !fi.IsDir()) || hidesBelow(layer, p) {
-			break
-		}
-	}
-	if !found {
-		return nil, &fs.PathError{Op: "readdir", Path: p, Err: fs.ErrNotExist}
-	}
-	sort.Slice(all, func(i, j int) bool { return all[i].Name() < all[j].Name() })
-	return all, nil
 }
 
 // Exists reports whether p leads to anything.

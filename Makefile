@@ -1,0 +1,69 @@
+# `make help` lists the targets.
+
+PREFIX  ?= /usr/local
+DESTDIR ?=
+GO      ?= $(shell command -v go 2>/dev/null || echo /usr/local/go/bin/go)
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unreleased)
+
+BINARIES := hostrun hostrun-log hostrun-init
+LDFLAGS  := -s -w -X main.version=$(VERSION)
+# What describes and decides without touching anything: it builds where there is no Linux.
+PURE     := ./finding ./rootfs ./abi/... ./host/... ./devices/... ./profiles/... ./plan/...
+# Slowest package of `go test`, with a wide margin: a hang ends in a stack dump instead of silence.
+TIMEOUT  ?= 15m
+
+.DEFAULT_GOAL := build
+.PHONY: build demo demo-clean test unit lint setup bench install uninstall clean help
+
+build: ## Build the binaries into bin/, static and without cgo
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "$(LDFLAGS)" -o bin/ $(BINARIES:%=./cmd/%)
+
+demo: build ## Run DINOv2 in a slim container on the host's own PyTorch (about 3 GB of packages the first time)
+	integration/demo/demo.sh
+
+demo-clean: ## Remove what the demonstration keeps for the next time
+	rm -rf $(or $(HOSTRUN_CACHE),/var/cache/hostrun-demo)
+
+test: setup lint build ## Everything: packages it needs, gofmt, vet, staticcheck, the builds, all tests with the race detector
+	CGO_ENABLED=1 $(GO) test -race -timeout $(TIMEOUT) ./...
+
+unit: ## The tests that need neither root nor containerd
+	$(GO) test $(PURE)
+
+lint: ## gofmt, vet, staticcheck, and the pure half built for another system
+	@unformatted=$$(gofmt -l $$(git ls-files '*.go' 2>/dev/null || find . -name '*.go')); \
+		test -z "$$unformatted" || { echo "gofmt -w $$unformatted" >&2; exit 1; }
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+	CGO_ENABLED=0 GOOS=darwin GOARCH=arm64 $(GO) build $(PURE)
+
+setup: ## Install what the tests need, by package name (as root)
+	integration/setup.sh
+
+bench: build ## Measure against ctr and docker compose, side by side
+	$(GO) run ./integration/bench
+
+install: build ## Install below PREFIX (/usr/local); DESTDIR for packagers
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/hostrun $(DESTDIR)$(PREFIX)/share/doc/hostrun \
+		$(DESTDIR)$(PREFIX)/share/man/man8 $(DESTDIR)$(PREFIX)/share/bash-completion/completions \
+		$(DESTDIR)$(PREFIX)/share/zsh/site-functions $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
+	install -m 755 bin/hostrun $(DESTDIR)$(PREFIX)/bin/hostrun
+	install -m 755 bin/hostrun-log bin/hostrun-init $(DESTDIR)$(PREFIX)/lib/hostrun/
+	install -m 644 $(wildcard docs/*.md) README.md $(DESTDIR)$(PREFIX)/share/doc/hostrun/
+	bin/hostrun completion bash >$(DESTDIR)$(PREFIX)/share/bash-completion/completions/hostrun
+	bin/hostrun completion zsh >$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_hostrun
+	bin/hostrun completion fish >$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/hostrun.fish
+	bin/hostrun man >$(DESTDIR)$(PREFIX)/share/man/man8/hostrun.8
+
+uninstall: ## Remove what install put there; images, volumes and logs stay
+	rm -f $(DESTDIR)$(PREFIX)/bin/hostrun $(DESTDIR)$(PREFIX)/share/man/man8/hostrun.8 \
+		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/hostrun \
+		$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_hostrun \
+		$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/hostrun.fish
+	rm -rf $(DESTDIR)$(PREFIX)/lib/hostrun $(DESTDIR)$(PREFIX)/share/doc/hostrun
+
+clean: ## Remove bin/
+	rm -rf bin
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))

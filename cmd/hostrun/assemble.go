@@ -1,0 +1,133 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sync/errgroup"
+
+	"hostrun.dev/hostrun/devices"
+	"hostrun.dev/hostrun/finding"
+	"hostrun.dev/hostrun/host"
+	"hostrun.dev/hostrun/plan"
+	"hostrun.dev/hostrun/profiles"
+)
+
+// An order is what is to be planned: a profile, as the command line changes it.
+type order struct {
+	name string // of the profile
+	id   string // of the container; "" for the profile's name
+	over overrides
+	pull string // "" for the profile's own pull_policy, "never" for verbs that start nothing
+}
+
+// assemble is the way from a name to a plan that up, run, check and spec share; they differ in what they do with it.
+// A plan that must not start comes with its facts and a *plan.Refused.
+func (s *session) assemble(ctx context.Context, o order) (plan.Facts, plan.Plan, error) {
+	facts, err := s.gather(ctx, o)
+	if err != nil {
+		return facts, plan.Plan{}, err
+	}
+	p, err := plan.Build(facts)
+	return facts, p, err
+}
+
+// gather reads the profile, and then machine and image side by side.
+func (s *session) gather(ctx context.Context, o order) (plan.Facts, error) {
+	p, err := profiles.Load(s.profileOptions(), o.name)
+	if err != nil {
+		return plan.Facts{}, err
+	}
+	if err := o.over.apply(s, p); err != nil {
+		return plan.Facts{}, err
+	}
+	facts := plan.Facts{Schema: 1, ID: o.id, Profile: *p}
+	var found []finding.Finding
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(guard(func() (err error) { facts.Host, err = host.Probe(ctx, s.hostOptions(), hostNeeds(p)); return err }))
+	group.Go(guard(func() error { facts.Nodes, found = devices.Nodes(s.root, deviceRequests(p)); return nil }))
+	group.Go(guard(func() error { facts.Sources = s.look(plan.BindSources(p)); return nil }))
+	group.Go(guard(func() error { return s.askContainerd(ctx, p, o.pull, &facts) }))
+	if err := group.Wait(); err != nil {
+		return facts, err
+	}
+	facts.Findings = append(facts.Findings, found...)
+	return facts, nil
+}
+
+// askContainerd fills in image and engine.
+func (s *session) askContainerd(ctx context.Context, p *profiles.Profile, policy string, facts *plan.Facts) error {
+	client, err := s.containerd(ctx)
+	if err != nil {
+		return err
+	}
+	if policy == "" {
+		policy = p.PullPolicy
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(guard(func() (err error) { facts.Engine, err = client.Engine(ctx); return err }))
+	group.Go(guard(func() error {
+		ref, err := client.EnsureImage(ctx, p.Image, p.Platform, policy)
+		if err != nil {
+			return err
+		}
+		facts.Image, err = client.Inspect(ctx, ref, p.Platform, plan.Needs(p))
+		return err
+	}))
+	return group.Wait()
+}
+
+func (s *session) hostOptions() host.Options {
+	return host.Options{Root: s.root, Env: s.env, Dir: s.dir, CacheDir: s.global.cacheDir}
+}
+
+func hostNeeds(p *profiles.Profile) host.Needs {
+	needs := host.Needs{Packages: p.Python.Packages}
+	if p.Python.Interpreter != "none" {
+		needs.Python = p.Python.Interpreter
+	}
+	if p.CUDA != "none" {
+		needs.CUDA = p.CUDA
+	}
+	return needs
+}
+
+func deviceRequests(p *profiles.Profile) []devices.Request {
+	var requests []devices.Request
+	for _, d := range p.Devices {
+		at := p.Lines[d.Key]
+		requests = append(requests, devices.Request{
+			Source: d.Source, Destination: d.Target, Access: d.Permissions, File: at.File, Line: at.Line,
+		})
+	}
+	return requests
+}
+
+// look says what is at each host path.
+func (s *session) look(paths []string) map[string]plan.Source {
+	sources := make(map[string]plan.Source, len(paths))
+	for _, path := range paths {
+		info, err := os.Stat(filepath.Join(s.root, path))
+		switch {
+		case err == nil:
+			sources[path] = plan.Source{Exists: true, Dir: info.IsDir()}
+		case errors.Is(err, fs.ErrNotExist):
+			sources[path] = plan.Source{}
+		default:
+			sources[path] = plan.Source{Error: err.Error()}
+		}
+	}
+	return sources
+}
+
+// containerName is the container of a profile that may be named by its path.
+func containerName(name string) string {
+	base := filepath.Base(name)
+	if ext := filepath.Ext(base); ext == ".yaml" || ext == ".yml" {
+		return base[:len(base)-len(ext)]
+	}
+	return base
+}

@@ -1,0 +1,122 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"hostrun.dev/hostrun/abi"
+	"hostrun.dev/hostrun/finding"
+	"hostrun.dev/hostrun/plan"
+)
+
+type checkOptions struct {
+	over   overrides
+	format string
+	facts  string
+}
+
+func checkCommand(s *session) *cli.Command {
+	var o checkOptions
+	return &cli.Command{
+		Name: "check", Category: "prove", Usage: "prove that host and image fit; starts nothing", ArgsUsage: "NAME... [-- ARGS...]",
+		Description: page{
+			about: "Reads the profile, this machine and the image as files, and prints both sides, every finding, and what would be mounted. Nothing is " +
+				"started, pulled, mounted or written. hostrun explain ID tells the story behind a finding.",
+			examples: []string{"hostrun check dinov2", "hostrun check dinov2 --python /opt/venv/bin/python3", "hostrun check --format json dinov2"},
+			statuses: startStatuses,
+		}.String(),
+		Flags: append([]cli.Flag{
+			formatFlag(&o.format),
+			&cli.StringFlag{Name: "facts", Usage: "use the facts that hostrun facts NAME recorded in `FILE`", Destination: &o.facts},
+		}, o.over.flags()...),
+		Action: action(func(ctx context.Context) error { return runCheck(ctx, s, o) }),
+	}
+}
+
+// A checkResult is one object of check --format json; the form is part of the contract.
+type checkResult struct {
+	Schema    int               `json:"schema"`
+	Profile   string            `json:"profile"`
+	Fits      bool              `json:"fits"`
+	Findings  []finding.Finding `json:"findings"`
+	Borrowed  []plan.Borrowed   `json:"borrowed"`
+	ElapsedMS float64           `json:"elapsed_ms"`
+
+	facts  plan.Facts
+	python abi.Python // of the image
+}
+
+func runCheck(ctx context.Context, s *session, o checkOptions) error {
+	least := 1
+	if o.facts != "" {
+		least = 0
+	}
+	names, err := s.names(wants{what: "profile", min: least}, true)
+	if err != nil {
+		return err
+	}
+	if s.line.dashes {
+		o.over.command = s.line.rest
+	}
+	if len(names) == 0 {
+		names = []string{""}
+	}
+	results := make([]checkResult, len(names))
+	refusals := make([]error, len(names))
+	for i, name := range names {
+		began := time.Now()
+		facts, pl, err := s.planned(ctx, order{name: name, over: o.over, pull: "never"}, o.facts)
+		var refused *plan.Refused
+		if err != nil && !errors.As(err, &refused) {
+			return err
+		}
+		refusals[i] = err
+		results[i] = newCheckResult(facts, pl, err == nil, time.Since(began))
+	}
+	s.progress.end()
+	if o.format == "table" {
+		for _, r := range results {
+			s.writeCheck(r)
+		}
+	} else if err := show(s.stdout, o.format, results, table[checkResult]{}); err != nil {
+		return err
+	}
+	return told(refusals)
+}
+
+func newCheckResult(facts plan.Facts, pl plan.Plan, fits bool, took time.Duration) checkResult {
+	return checkResult{
+		Schema: 1, Profile: facts.Profile.Name, Fits: fits,
+		Findings:  append([]finding.Finding{}, pl.Findings...),
+		Borrowed:  append([]plan.Borrowed{}, pl.Borrowed...),
+		ElapsedMS: float64(took.Microseconds()) / 1000,
+		facts:     facts,
+		python:    imagePython(facts, pl),
+	}
+}
+
+// told is the exit status of refusals that have been printed as results.
+func told(refusals []error) error {
+	for _, err := range refusals {
+		if err != nil {
+			return ended(statusOf(err))
+		}
+	}
+	return nil
+}
+
+// planned is assemble, or its replay from recorded facts.
+func (s *session) planned(ctx context.Context, o order, recording string) (plan.Facts, plan.Plan, error) {
+	if recording == "" {
+		return s.assemble(ctx, o)
+	}
+	facts, err := s.recorded(recording, o)
+	if err != nil {
+		return facts, plan.Plan{}, err
+	}
+	pl, err := plan.Build(facts)
+	return facts, pl, err
+}

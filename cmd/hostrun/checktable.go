@@ -1,0 +1,159 @@
+package main
+
+import (
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"hostrun.dev/hostrun/abi"
+	"hostrun.dev/hostrun/finding"
+	"hostrun.dev/hostrun/host"
+	"hostrun.dev/hostrun/plan"
+)
+
+// writeCheck prints one result for a person: the verdict, the two sides, what is borrowed, the findings.
+func (s *session) writeCheck(r checkResult) {
+	verdict, color := "fits", green
+	switch {
+	case !r.Fits:
+		verdict, color = "does not fit", red
+	case slices.ContainsFunc(r.Findings, func(f finding.Finding) bool { return f.Severity == finding.Warning }):
+		verdict, color = "fits, with warnings", yellow
+	}
+	if s.colored(s.stdout) {
+		verdict = color + verdict + plain
+	}
+	fmt.Fprintf(s.stdout, "%s: %s  (%.1f ms)\n", r.Profile, verdict, r.ElapsedMS)
+	s.writeSides(r.facts, r.python)
+	s.writeBorrowed(r)
+	for _, f := range r.Findings {
+		fmt.Fprintln(s.stdout)
+		s.writeFinding(s.stdout, f)
+	}
+}
+
+// writeSides sets host and image side by side, row by row.
+func (s *session) writeSides(f plan.Facts, image abi.Python) {
+	tw := tabwriter.NewWriter(s.stdout, 0, 0, 3, ' ', 0)
+	fmt.Fprintf(tw, "\n\thost\timage\n")
+	for _, row := range sides(f, image) {
+		fmt.Fprintf(tw, "  %s\t%s\t%s\n", row[0], dash(row[1]), dash(row[2]))
+	}
+	_ = tw.Flush() // stdout's errors show with the next write
+	if f.Host.Python != nil {
+		fmt.Fprintf(s.stdout, "\n  packages  %s\n", strings.Join(packagesThatMatter(f), ", "))
+	}
+}
+
+func sides(f plan.Facts, image abi.Python) [][3]string {
+	rows := [][3]string{{"system", dash(f.Host.OS.Pretty) + ", " + f.Host.Arch, familiar(f.Image.Reference) + ", " + f.Image.Arch}}
+	if py := f.Host.Python; py != nil {
+		rows = append(rows,
+			[3]string{"python", pythonWords(py.Python), pythonWords(image)},
+			[3]string{"from", py.Executable + " (" + py.Kind + ")", image.Executable},
+			[3]string{"tag", py.SOABI, image.SOABI},
+			[3]string{"libc", libcWords(py.Python), libcWords(image)},
+		)
+		if py.LibstdcxxVersion+image.LibstdcxxVersion != "" {
+			rows = append(rows, [3]string{"libstdc++", py.LibstdcxxVersion, image.LibstdcxxVersion})
+		}
+	}
+	if cuda := f.Host.CUDA; cuda != nil {
+		rows = append(rows, [3]string{"cuda", cuda.Version + " (" + cuda.Real + ")", ""})
+	}
+	return rows
+}
+
+// imagePython is the interpreter that the container would run: the one whose site directory the plan binds a file
+// into, or, where the plan came to no choice, the first that was found.
+func imagePython(f plan.Facts, pl plan.Plan) abi.Python {
+	if pl.Spec != nil {
+		for _, m := range pl.Spec.Mounts {
+			for _, p := range f.Image.Pythons {
+				if slices.Contains(p.SiteDirs, path.Dir(m.Destination)) || slices.Contains(p.SiteDirs, m.Destination) {
+					return p
+				}
+			}
+		}
+	}
+	if len(f.Image.Pythons) == 0 {
+		return abi.Python{}
+	}
+	return f.Image.Pythons[0]
+}
+
+func pythonWords(p abi.Python) string {
+	if p.Executable == "" {
+		return ""
+	}
+	return strings.TrimSpace(strings.Replace(p.Implementation, "cpython", "", 1) + " " + p.Version.String() + p.ABIFlags + " " + p.Arch)
+}
+
+func libcWords(p abi.Python) string { return strings.TrimSpace(p.Libc + " " + p.LibcVersion) }
+
+// notable are the distributions that a person asks about, in this order.
+var notable = []string{"torch", "torch_npu", "torchvision", "torchaudio", "triton", "transformers", "vllm", "flash_attn", "numpy", "tensorflow", "jax", "mindspore"}
+
+// packagesThatMatter names them with their versions; the profile's own packages first.
+func packagesThatMatter(f plan.Facts) []string {
+	var words []string
+	seen := map[string]bool{}
+	for _, name := range append(slices.Clone(f.Profile.Python.Packages), notable...) {
+		name = normalised(name)
+		if p := findPackage(f.Host.Python.Packages, name); p != nil && !seen[name] {
+			seen[name] = true
+			words = append(words, packageWords(*p))
+		}
+	}
+	all := f.Host.Python.Packages
+	switch {
+	case len(words) > 0:
+		return words
+	case len(all) > 6:
+		return []string{fmt.Sprintf("%d distributions", len(all))}
+	}
+	for _, p := range all {
+		words = append(words, packageWords(p))
+	}
+	return words
+}
+
+func packageWords(p host.Package) string {
+	text := p.Name + " " + p.Version
+	if cuda := p.Facts["cuda"]; cuda != "" && !strings.Contains(p.Version, "+") {
+		text += " (cuda " + cuda + ")"
+	}
+	return text
+}
+
+func findPackage(all []host.Package, name string) *host.Package {
+	for i := range all {
+		if normalised(all[i].Name) == name {
+			return &all[i]
+		}
+	}
+	return nil
+}
+
+// normalised is a distribution's name as PEP 503 compares them.
+func normalised(name string) string {
+	return strings.ReplaceAll(strings.ReplaceAll(strings.ToLower(name), "_", "-"), ".", "-")
+}
+
+func (s *session) writeBorrowed(r checkResult) {
+	if len(r.Borrowed) == 0 {
+		return
+	}
+	fmt.Fprintln(s.stdout, "\n  borrowed, read-only")
+	tw := tabwriter.NewWriter(s.stdout, 0, 0, 3, ' ', 0)
+	for _, b := range r.Borrowed {
+		bytes := ""
+		if b.Bytes > 0 {
+			bytes = size(b.Bytes)
+		}
+		fmt.Fprintf(tw, "    %s\t%s\t%s\t%s\n", b.For, dash(bytes), b.Source, b.Destination)
+	}
+	_ = tw.Flush()
+}

@@ -1,0 +1,88 @@
+package main
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"hostrun.dev/hostrun/runtime"
+)
+
+type downOptions struct {
+	timeout  string
+	all, yes bool
+}
+
+func downCommand(s *session) *cli.Command {
+	var o downOptions
+	return &cli.Command{
+		Name: "down", Category: "containers", Usage: "stop and remove containers", ArgsUsage: "NAME... | --all",
+		Description: page{
+			about:    "Stops the containers and removes them with their snapshot, generated files and log. Named volumes stay. A container that is not there is not an error: the end is the same.",
+			examples: []string{"hostrun down dinov2", "hostrun down --all -y"},
+			statuses: containerdStatuses,
+		}.String(),
+		Flags: []cli.Flag{
+			timeoutFlag(&o.timeout),
+			&cli.BoolFlag{Name: "all", Aliases: []string{"a"}, Usage: "every container of the namespace", Destination: &o.all},
+			yesFlag(&o.yes),
+		},
+		Action: action(func(ctx context.Context) error { return runDown(ctx, s, o) }),
+	}
+}
+
+func timeoutFlag(destination *string) cli.Flag {
+	return &cli.StringFlag{Name: "timeout", Aliases: []string{"t"}, Usage: "kill after `SECONDS`, or a duration as 1m30s, instead of the profile's stop_grace_period", Destination: destination}
+}
+
+func yesFlag(destination *bool) cli.Flag {
+	return &cli.BoolFlag{Name: "yes", Aliases: []string{"y"}, Usage: "do not ask, even on a terminal", Destination: destination}
+}
+
+func runDown(ctx context.Context, s *session, o downOptions) error {
+	timeout, err := grace("timeout", o.timeout)
+	if err != nil {
+		return err
+	}
+	if !o.all {
+		if _, err := s.names(wants{what: "container", min: 1}, false); err != nil {
+			return err
+		}
+	}
+	client, err := s.containerd(ctx)
+	if err != nil {
+		return err
+	}
+	names, err := s.chosen(ctx, client, o.all)
+	if err != nil || len(names) == 0 {
+		return err
+	}
+	if o.all {
+		if err := s.confirmed(o.yes, "stop and remove %s?", strings.Join(names, ", ")); err != nil {
+			return err
+		}
+	}
+	here, err := existing(ctx, client)
+	if err != nil {
+		return err
+	}
+	return each(names, func(name string) error {
+		c, ok := here[name]
+		if !ok {
+			s.note("container %s is not there: nothing to do", name)
+			return nil
+		}
+		return takeDown(ctx, client, c, timeout)
+	})
+}
+
+func takeDown(ctx context.Context, client *runtime.Client, c runtime.Container, timeout *time.Duration) error {
+	if c.Status == "running" || c.Status == "paused" {
+		if err := client.Stop(ctx, c.Container, timeout); err != nil {
+			return err
+		}
+	}
+	return client.Remove(ctx, c.Container, true)
+}

@@ -1,0 +1,93 @@
+package main
+
+import (
+	"context"
+	"strconv"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"hostrun.dev/hostrun/finding"
+	"hostrun.dev/hostrun/runtime"
+)
+
+type logsOptions struct {
+	follow, timestamps bool
+	tail, since, until string
+}
+
+func logsCommand(s *session) *cli.Command {
+	var o logsOptions
+	return &cli.Command{
+		Name: "logs", Category: "look", Usage: "print what a container wrote to stdout and stderr", ArgsUsage: "NAME",
+		Description: page{
+			about: "Prints the lines where they were written: stdout to stdout, stderr to stderr. Output stays until the container is removed; old output is rotated away.\n\n" +
+				"TIME is a duration back from now (10m, 2h), a date or an RFC 3339 time, or seconds since 1970.",
+			examples: []string{"hostrun logs -f dinov2", "hostrun logs --tail 100 --timestamps dinov2", "hostrun logs --since 10m dinov2"},
+			statuses: containerdStatuses,
+		}.String(),
+		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "follow", Aliases: []string{"f"}, Usage: "go on until the container ends", Destination: &o.follow},
+			&cli.StringFlag{Name: "tail", Aliases: []string{"n"}, Usage: "begin with the last `LINES`; all for all", Value: "all", Destination: &o.tail},
+			&cli.StringFlag{Name: "since", Usage: "only lines from `TIME` on", Destination: &o.since},
+			&cli.StringFlag{Name: "until", Usage: "only lines before `TIME`", Destination: &o.until},
+			&cli.BoolFlag{Name: "timestamps", Aliases: []string{"t"}, Usage: "print the time before each line", Destination: &o.timestamps},
+		},
+		Action: action(func(ctx context.Context) error { return runLogs(ctx, s, o) }),
+	}
+}
+
+func runLogs(ctx context.Context, s *session, o logsOptions) error {
+	names, err := s.names(wants{what: "container", min: 1, max: 1}, false)
+	if err != nil {
+		return err
+	}
+	opt, err := o.selection(time.Now())
+	if err != nil {
+		return err
+	}
+	client, err := s.containerd(ctx)
+	if err != nil {
+		return err
+	}
+	return client.Logs(ctx, containerName(names[0]), opt, s.stdout, s.stderr)
+}
+
+func (o logsOptions) selection(now time.Time) (runtime.LogOptions, error) {
+	opt := runtime.LogOptions{Follow: o.follow, Timestamps: o.timestamps, Tail: -1}
+	if o.tail != "all" && o.tail != "-1" {
+		n, err := strconv.Atoi(o.tail)
+		if err != nil || n < 0 {
+			return opt, finding.Errorf(finding.StatusUsage, "write a number, or all", "flag --tail: %q is no number of lines", o.tail)
+		}
+		opt.Tail = n
+	}
+	var err error
+	if opt.Since, err = moment("since", o.since, now); err != nil {
+		return opt, err
+	}
+	opt.Until, err = moment("until", o.until, now)
+	return opt, err
+}
+
+// moment reads a time as docker's logs do; a date without a zone is the caller's.
+func moment(flag, text string, now time.Time) (time.Time, error) {
+	if text == "" {
+		return time.Time{}, nil
+	}
+	if d, err := time.ParseDuration(text); err == nil {
+		return now.Add(-d), nil
+	}
+	if t, err := time.Parse(time.RFC3339Nano, text); err == nil {
+		return t, nil
+	}
+	for _, layout := range []string{"2006-01-02T15:04:05", "2006-01-02 15:04:05", "2006-01-02T15:04", "2006-01-02 15:04", "2006-01-02"} {
+		if t, err := time.ParseInLocation(layout, text, now.Location()); err == nil {
+			return t, nil
+		}
+	}
+	if s, err := strconv.ParseFloat(text, 64); err == nil && s >= 0 && s < 1e11 {
+		return time.Unix(0, int64(s*float64(time.Second))), nil
+	}
+	return time.Time{}, finding.Errorf(finding.StatusUsage, "write 10m, 2026-01-31, 2026-01-31T12:00:00Z or seconds since 1970", "flag --%s: %q is no time", flag, text)
+}

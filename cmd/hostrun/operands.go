@@ -1,0 +1,139 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"hostrun.dev/hostrun/finding"
+	"hostrun.dev/hostrun/runtime"
+)
+
+// wants is how many names a verb takes.
+type wants struct {
+	what     string // "profile", "container", "image"
+	min, max int    // max 0: any number
+}
+
+// names returns the words before "--", if their number is right. A verb that takes no ARGS refuses "--" with words.
+func (s *session) names(w wants, args bool) ([]string, error) {
+	names := s.line.names
+	title := s.line.title()
+	switch {
+	case len(s.line.rest) > 0 && !args:
+		return nil, finding.Errorf(finding.StatusUsage, title+" --help", "%s takes no arguments after --", title)
+	case len(names) < w.min:
+		return nil, finding.Errorf(finding.StatusUsage, w.hint(), "%s needs the name of %s %s", title, article(w.what), w.what)
+	case w.max > 0 && len(names) > w.max && args:
+		return nil, finding.Errorf(finding.StatusUsage, fmt.Sprintf("%s %s -- %s", title, names[0], strings.Join(names[w.max:], " ")),
+			"%s takes one name; what the container is to run comes after --", title)
+	case w.max > 0 && len(names) > w.max:
+		return nil, finding.Errorf(finding.StatusUsage, title+" --help", "%s takes %d name, not %d: %s", title, w.max, len(names), strings.Join(names, " "))
+	}
+	return names, nil
+}
+
+// none refuses names where a verb takes none.
+func (s *session) none() error {
+	if len(s.line.names)+len(s.line.rest) == 0 {
+		return nil
+	}
+	return finding.Errorf(finding.StatusUsage, s.line.title()+" --help", "%s takes no names, and %q is one", s.line.title(), append(s.line.names, s.line.rest...)[0])
+}
+
+func (w wants) hint() string {
+	switch w.what {
+	case "profile":
+		return "hostrun profiles lists them"
+	case "container":
+		return "hostrun ps -a lists them"
+	case "image":
+		return "hostrun images lists those that are here"
+	}
+	return ""
+}
+
+func article(noun string) string {
+	if strings.ContainsRune("aeiou", rune(noun[0])) {
+		return "an"
+	}
+	return "a"
+}
+
+// each calls fn for every name at the same time, and returns the errors in the names' order.
+func each(names []string, fn func(name string) error) error {
+	errs := make([]error, len(names))
+	var group errgroup.Group
+	for i, name := range names {
+		group.Go(guard(func() error { errs[i] = guard(func() error { return fn(name) })(); return nil }))
+	}
+	_ = group.Wait() // the errors are in errs
+	return severally(errs)
+}
+
+// existing returns the namespace's containers of hostrun, by name.
+func existing(ctx context.Context, client *runtime.Client) (map[string]runtime.Container, error) {
+	all, err := client.List(ctx, true)
+	if err != nil {
+		return nil, err
+	}
+	byName := make(map[string]runtime.Container, len(all))
+	for _, c := range all {
+		byName[c.Container] = c
+	}
+	return byName, nil
+}
+
+// chosen returns the containers that a verb is about: those named, or all of the namespace.
+func (s *session) chosen(ctx context.Context, client *runtime.Client, all bool) ([]string, error) {
+	if !all {
+		words, err := s.names(wants{what: "container", min: 1}, false)
+		names := make([]string, len(words))
+		for i, word := range words {
+			names[i] = containerName(word)
+		}
+		return names, err
+	}
+	if len(s.line.names) > 0 {
+		return nil, finding.Errorf(finding.StatusUsage, "", "%s: give names or --all, not both", s.line.title())
+	}
+	list, err := client.List(ctx, true)
+	var names []string
+	for _, c := range list {
+		names = append(names, c.Container)
+	}
+	return names, err
+}
+
+// confirmed asks before something is destroyed, if a person is there to answer.
+func (s *session) confirmed(yes bool, format string, args ...any) error {
+	if yes || !isTerminal(s.stdin) || !isTerminal(s.stderr) {
+		return nil
+	}
+	fmt.Fprintf(s.stderr, format+" [y/N] ", args...)
+	answer, _ := bufio.NewReader(s.stdin).ReadString('\n') // no answer is no
+	switch strings.ToLower(strings.TrimSpace(answer)) {
+	case "y", "yes":
+		return nil
+	}
+	return finding.Errorf(finding.StatusFailed, "-y answers yes", "nothing done: not confirmed")
+}
+
+// grace reads a number of seconds or a duration: "10", "1m30s"; "" is nil, the container's own.
+func grace(flag, text string) (*time.Duration, error) {
+	if text == "" {
+		return nil, nil
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil {
+		d, err = time.ParseDuration(text + "s")
+	}
+	if err != nil || d < 0 {
+		return nil, finding.Errorf(finding.StatusUsage, "write seconds or a duration: 10, 1m30s", "flag --%s: %q is no duration", flag, text)
+	}
+	return &d, nil
+}

@@ -1,0 +1,95 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/docker/go-units"
+	"github.com/urfave/cli/v2"
+
+	"hostrun.dev/hostrun/runtime"
+)
+
+type psOptions struct {
+	all, quiet bool
+	format     string
+}
+
+func psCommand(s *session) *cli.Command {
+	var o psOptions
+	return &cli.Command{
+		Name: "ps", Category: "look", Usage: "list containers", ArgsUsage: "",
+		Description: page{
+			about:    "Lists the running containers of the namespace; with -a those that have ended too. The fields of the JSON form are the names that a template takes.",
+			examples: []string{"hostrun ps -a", "hostrun ps --format json", "hostrun ps --format '{{.container}} {{.pid}}'"},
+			statuses: containerdStatuses,
+		}.String(),
+		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "all", Aliases: []string{"a"}, Usage: "show those that have ended, too", Destination: &o.all},
+			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "print names only", Destination: &o.quiet},
+			formatFlag(&o.format),
+		},
+		Action: action(func(ctx context.Context) error { return runPs(ctx, s, o) }),
+	}
+}
+
+func runPs(ctx context.Context, s *session, o psOptions) error {
+	if err := s.none(); err != nil {
+		return err
+	}
+	client, err := s.containerd(ctx)
+	if err != nil {
+		return err
+	}
+	all, err := client.List(ctx, o.all)
+	if err != nil {
+		return err
+	}
+	if o.quiet {
+		for _, c := range all {
+			fmt.Fprintln(s.stdout, c.Container)
+		}
+		return nil
+	}
+	return show(s.stdout, o.format, all, containerTable(time.Now()))
+}
+
+func containerTable(now time.Time) table[runtime.Container] {
+	return table[runtime.Container]{
+		header: []string{"PROFILE", "CONTAINER", "IMAGE", "STATUS", "HEALTH", "DEVICES", "UPTIME"},
+		cells: func(c runtime.Container) []string {
+			return []string{
+				dash(c.Profile), c.Container, familiar(c.Image), statusWords(c, now), dash(c.Health), dash(strings.Join(c.Devices, ",")), uptime(c, now),
+			}
+		},
+	}
+}
+
+// statusWords is "running", or how and when it ended.
+func statusWords(c runtime.Container, now time.Time) string {
+	text := c.Status
+	if c.ExitStatus != nil && c.Status == "exited" {
+		text += fmt.Sprintf(" (%d)", *c.ExitStatus)
+	}
+	if c.FinishedAt != nil && c.Status == "exited" {
+		text += " " + ago(now.Sub(*c.FinishedAt))
+	}
+	return text
+}
+
+func uptime(c runtime.Container, now time.Time) string {
+	if c.StartedAt == nil || (c.Status != "running" && c.Status != "paused") {
+		return "-"
+	}
+	return units.HumanDuration(now.Sub(*c.StartedAt))
+}
+
+func ago(d time.Duration) string { return units.HumanDuration(max(d, 0)) + " ago" }
+
+// familiar is a reference as docker shows it: without the defaults that it implies.
+func familiar(ref string) string {
+	ref = strings.TrimPrefix(ref, "docker.io/")
+	return strings.TrimPrefix(ref, "library/")
+}

@@ -1,0 +1,99 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+
+	"github.com/urfave/cli/v2"
+
+	"hostrun.dev/hostrun/finding"
+	"hostrun.dev/hostrun/profiles"
+	"hostrun.dev/hostrun/runtime"
+)
+
+type runOptions struct {
+	over                    overrides
+	name                    string
+	tty, noTTY, interactive bool
+	rm                      bool
+}
+
+func runCommand(s *session) *cli.Command {
+	var o runOptions
+	return &cli.Command{
+		Name: "run", Category: "containers", Usage: "run a one-off container of a profile in the foreground", ArgsUsage: "NAME [-- ARGS...]",
+		Description: page{
+			about: "Proves that host and image fit, runs a container of the profile until it ends, and removes it. The exit status is the container's. " +
+				"ARGS replace the profile's command. A terminal is passed on when stdin and stdout are one; -i passes a pipe on as stdin.\n\n" +
+				"^C is sent to the process, which has its stop_grace_period to end; ^C again kills it.",
+			examples: []string{"hostrun run dinov2", "hostrun run dinov2 -- python3 -c 'import torch; print(torch.__version__)'", "hostrun run dinov2 -v ./data:/data:ro -- bash"},
+			own:      "The status of the container's process, 128+n if signal n ended it, or:",
+			statuses: foregroundStatuses,
+		}.String(),
+		Flags: append([]cli.Flag{
+			&cli.StringFlag{Name: "name", Usage: "call the container `NAME` instead of PROFILE-run-XXXXXXXX", Destination: &o.name},
+			&cli.BoolFlag{Name: "tty", Aliases: []string{"t"}, Usage: "insist on a terminal", Destination: &o.tty},
+			&cli.BoolFlag{Name: "no-tty", Aliases: []string{"T"}, Usage: "use pipes even on a terminal: stdout and stderr stay apart", Destination: &o.noTTY},
+			&cli.BoolFlag{Name: "interactive", Aliases: []string{"i"}, Usage: "pass stdin on", Destination: &o.interactive},
+			&cli.BoolFlag{Name: "rm", Usage: "remove the container afterwards, which is always done", Value: true, Destination: &o.rm},
+		}, o.over.flags()...),
+		Action: action(func(ctx context.Context) error { return runRun(ctx, s, o) }),
+	}
+}
+
+func runRun(ctx context.Context, s *session, o runOptions) error {
+	names, err := s.names(wants{what: "profile", min: 1, max: 1}, true)
+	if err != nil {
+		return err
+	}
+	switch {
+	case !o.rm:
+		return finding.Errorf(finding.StatusUsage, "hostrun up keeps its container until hostrun down", "hostrun run always removes its container")
+	case o.tty && !s.terminals():
+		return finding.Errorf(finding.StatusUsage, "leave -t away, or run it from a terminal", "flag --tty: stdin and stdout are no terminal")
+	}
+	if s.line.dashes {
+		o.over.command = s.line.rest
+	}
+	o.over.terminal = func(p *profiles.Profile) { o.fitTerminal(s, p) }
+	id := o.name
+	if id == "" {
+		id = oneOffName(containerName(names[0]))
+	}
+	return runOnce(ctx, s, order{name: names[0], id: id, over: o.over})
+}
+
+// fitTerminal gives the container a terminal when a person sits at ours: the profile's tty alone does not make one.
+func (o runOptions) fitTerminal(s *session, p *profiles.Profile) {
+	p.TTY = s.terminals() && !o.noTTY
+	p.StdinOpen = p.TTY || o.interactive || p.StdinOpen
+}
+
+func runOnce(ctx context.Context, s *session, ord order) error {
+	_, pl, err := s.assemble(ctx, ord)
+	if err != nil {
+		return beforeStart(err)
+	}
+	s.warn(pl.Findings)
+	client, err := s.containerd(ctx)
+	if err != nil {
+		return beforeStart(err)
+	}
+	s.progress.end()
+	stdio := runtime.IO{Stdout: s.stdout, Stderr: s.stderr, TTY: pl.TTY}
+	if pl.StdinOpen {
+		stdio.Stdin = s.stdin
+	}
+	signals, release := s.signals.foreground("", seconds(pl.StopSeconds))
+	defer release()
+	status, err := client.Run(ctx, pl, stdio, signals)
+	return s.inForeground(status, err)
+}
+
+// oneOffName is the name of a container of run. Its random part keeps two of one profile apart.
+func oneOffName(profile string) string {
+	var random [4]byte
+	_, _ = rand.Read(random[:]) // crypto/rand never fails: it ends the program
+	return profile + "-run-" + hex.EncodeToString(random[:])
+}

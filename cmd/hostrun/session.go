@@ -1,0 +1,178 @@
+package main
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	ctrlog "github.com/containerd/log"
+	"github.com/urfave/cli/v2"
+	"golang.org/x/term"
+
+	"hostrun.dev/hostrun/finding"
+	"hostrun.dev/hostrun/profiles"
+	"hostrun.dev/hostrun/runtime"
+)
+
+// A session is one run of the program: its streams, its words, its global flags and, once needed, containerd.
+type session struct {
+	deps
+	stdin          io.Reader
+	stdout, stderr io.Writer
+	app            *cli.App
+	line           commandLine
+	global         globals
+	log            *slog.Logger
+	progress       *progress
+	signals        *interrupts
+
+	dialling sync.Mutex
+	client   *runtime.Client
+}
+
+// globals are the flags of every verb.
+type globals struct {
+	address, namespace          string
+	profileDirs                 cli.StringSlice
+	progress, color, logLevel   string
+	quiet                       bool
+	stateDir, dataDir, cacheDir string
+	libexecDir                  string
+}
+
+func newSession(stdin io.Reader, stdout, stderr io.Writer, d deps) *session {
+	s := &session{deps: d, stdin: stdin, stdout: stdout, stderr: stderr}
+	s.log = slog.New(slog.DiscardHandler)
+	s.progress = newProgress(stderr, "quiet", false)
+	s.signals = &interrupts{exit: os.Exit, say: s.note}
+	return s
+}
+
+func (s *session) globalFlags() []cli.Flag {
+	g := &s.global
+	return []cli.Flag{
+		&cli.StringFlag{Name: "address", Usage: "containerd's `SOCKET`", Value: "/run/containerd/containerd.sock", EnvVars: []string{"CONTAINERD_ADDRESS"}, Destination: &g.address},
+		&cli.StringFlag{Name: "namespace", Usage: "containerd `NAMESPACE` that holds containers and images", Value: "hostrun", EnvVars: []string{"HOSTRUN_NAMESPACE"}, Destination: &g.namespace},
+		&cli.StringSliceFlag{Name: "profile-dir", Usage: "search `DIR` for profiles first; may be given more than once", KeepSpace: true, Destination: &g.profileDirs},
+		&cli.StringFlag{Name: "progress", Usage: "how progress is shown: `auto|tty|plain|json|quiet`", Value: "auto", EnvVars: []string{"HOSTRUN_PROGRESS"}, Destination: &g.progress},
+		&cli.StringFlag{Name: "color", Usage: "colour diagnostics: `auto|always|never`; NO_COLOR is honoured", Value: "auto", Destination: &g.color},
+		&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "show errors only: no progress, no warnings", Destination: &g.quiet},
+		&cli.StringFlag{Name: "log-level", Usage: "what is logged to stderr: `debug|info|warn|error`", Value: "warn", EnvVars: []string{"HOSTRUN_LOG"}, Destination: &g.logLevel},
+		&cli.StringFlag{Name: "state-dir", Hidden: true, Value: "/run/hostrun", EnvVars: []string{"HOSTRUN_STATE_DIR"}, Destination: &g.stateDir},
+		&cli.StringFlag{Name: "data-dir", Hidden: true, Value: "/var/lib/hostrun", EnvVars: []string{"HOSTRUN_DATA_DIR"}, Destination: &g.dataDir},
+		&cli.StringFlag{Name: "cache-dir", Hidden: true, Value: "/var/cache/hostrun", EnvVars: []string{"HOSTRUN_CACHE_DIR"}, Destination: &g.cacheDir},
+		&cli.StringFlag{Name: "libexec-dir", Hidden: true, EnvVars: []string{"HOSTRUN_LIBEXEC_DIR"}, Destination: &g.libexecDir},
+	}
+}
+
+// begin checks the global flags and sets up what they govern.
+func (s *session) begin() error {
+	g := &s.global
+	if err := oneOf("progress", g.progress, progressModes); err != nil {
+		return err
+	}
+	if err := oneOf("color", g.color, colorModes); err != nil {
+		return err
+	}
+	if err := oneOf("log-level", g.logLevel, logLevels); err != nil {
+		return err
+	}
+	var level slog.Level
+	_ = level.UnmarshalText([]byte(g.logLevel)) // one of logLevels
+	s.log = slog.New(slog.NewTextHandler(s.stderr, &slog.HandlerOptions{Level: level}))
+	mode := g.progress
+	if g.quiet {
+		mode = "quiet"
+	}
+	s.progress = newProgress(s.stderr, mode, s.dumbTerminal())
+	if mode == "auto" && slices.Contains(inPassing, s.line.verb().Name) {
+		s.progress.patience = patience
+	}
+	return nil
+}
+
+// inPassing are verbs whose result is not what progress tells about: they show it only where it keeps a person waiting.
+var inPassing = []string{"run", "exec", "shell", "check", "spec", "facts", "inspect", "logs", "ps", "images"}
+
+// patience is how long a person waits without asking why.
+const patience = 500 * time.Millisecond
+
+var (
+	progressModes = []string{"auto", "tty", "plain", "json", "quiet"}
+	colorModes    = []string{"auto", "always", "never"}
+	logLevels     = []string{"debug", "info", "warn", "error"}
+)
+
+func oneOf(flag, value string, choices []string) error {
+	if slices.Contains(choices, value) {
+		return nil
+	}
+	return finding.Errorf(finding.StatusUsage, "", "flag --%s: %q is none of %s", flag, value, strings.Join(choices, ", "))
+}
+
+// containerd returns the connection, opened when it is first asked for. Several goroutines may ask.
+func (s *session) containerd(ctx context.Context) (*runtime.Client, error) {
+	s.dialling.Lock()
+	defer s.dialling.Unlock()
+	if s.client != nil {
+		return s.client, nil
+	}
+	s.hushContainerd()
+	libexec := s.global.libexecDir
+	if libexec == "" {
+		libexec = s.libexecDir()
+	}
+	client, err := runtime.Open(ctx, runtime.Options{
+		Address:    s.abs(strings.TrimPrefix(s.global.address, "unix://")),
+		Namespace:  s.global.namespace,
+		StateDir:   s.global.stateDir,
+		DataDir:    s.global.dataDir,
+		CacheDir:   s.global.cacheDir,
+		LibexecDir: libexec,
+		Log:        s.log,
+		Progress:   s.progress.event,
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.client = client
+	return client, nil
+}
+
+// hushContainerd keeps the client library from writing to stderr what comes back as an error anyway.
+func (s *session) hushContainerd() {
+	level := s.global.logLevel
+	if level == "warn" {
+		level = "error"
+	}
+	_ = ctrlog.SetLevel(level) // one of logLevels
+}
+
+func (s *session) close() {
+	s.progress.end()
+	if s.client != nil {
+		_ = s.client.Close() // the program ends; containers go on
+	}
+}
+
+// profileOptions say where profiles are, for package profiles.
+func (s *session) profileOptions() profiles.Options {
+	var first []string
+	for _, dir := range s.global.profileDirs.Value() {
+		first = append(first, s.abs(dir))
+	}
+	return profiles.Options{Dirs: s.profileDirs(first), Env: s.env, Cwd: s.dir}
+}
+
+// terminals says whether a person sits at stdin and stdout.
+func (s *session) terminals() bool { return isTerminal(s.stdin) && isTerminal(s.stdout) }
+
+func isTerminal(stream any) bool {
+	file, ok := stream.(*os.File)
+	return ok && term.IsTerminal(int(file.Fd()))
+}

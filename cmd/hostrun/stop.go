@@ -1,0 +1,59 @@
+package main
+
+import (
+	"context"
+
+	"github.com/urfave/cli/v2"
+
+	"hostrun.dev/hostrun/runtime"
+)
+
+type stopOptions struct {
+	timeout string
+	all     bool
+}
+
+func stopCommand(s *session) *cli.Command {
+	var o stopOptions
+	return &cli.Command{
+		Name: "stop", Category: "containers", Usage: "stop running containers; log and exit status stay", ArgsUsage: "NAME... | --all",
+		Description: page{
+			about:    "Sends the stop signal (the profile's stop_signal, else the image's, else SIGTERM), waits for the grace period and kills what is left.",
+			examples: []string{"hostrun stop dinov2", "hostrun stop -t 60 dinov2"},
+			statuses: containerdStatuses,
+		}.String(),
+		Flags: []cli.Flag{
+			timeoutFlag(&o.timeout),
+			&cli.BoolFlag{Name: "all", Aliases: []string{"a"}, Usage: "every running container of the namespace", Destination: &o.all},
+		},
+		Action: action(func(ctx context.Context) error { return runStop(ctx, s, o) }),
+	}
+}
+
+func runStop(ctx context.Context, s *session, o stopOptions) error {
+	timeout, err := grace("timeout", o.timeout)
+	if err != nil {
+		return err
+	}
+	return s.onContainers(ctx, o.all, func(client *runtime.Client, name string) error {
+		return client.Stop(ctx, name, timeout)
+	})
+}
+
+// onContainers does the same with each container that the line names.
+func (s *session) onContainers(ctx context.Context, all bool, fn func(client *runtime.Client, name string) error) error {
+	if !all {
+		if _, err := s.names(wants{what: "container", min: 1}, false); err != nil {
+			return err
+		}
+	}
+	client, err := s.containerd(ctx)
+	if err != nil {
+		return err
+	}
+	names, err := s.chosen(ctx, client, all)
+	if err != nil {
+		return err
+	}
+	return each(names, func(name string) error { return fn(client, name) })
+}

@@ -1,0 +1,202 @@
+#!/bin/bash
+# `make demo`: DINOv2 in a slim container that has no PyTorch of its own and borrows this machine's.
+#
+# HOSTRUN_CACHE         where downloads and the image are kept (/var/cache/hostrun-demo)
+# CONTAINERD_ADDRESS    containerd's socket (/run/containerd/containerd.sock); if none answers there, a private one is
+#                       started for the time of the demonstration
+# DINOV2_WEIGHTS        a file of weights for the model (safetensors or a PyTorch checkpoint)
+set -euo pipefail
+
+here=$(cd "$(dirname "$0")" && pwd)
+top=$(cd "$here/../.." && pwd)
+cache=${HOSTRUN_CACHE:-/var/cache/hostrun-demo}
+address=${CONTAINERD_ADDRESS:-/run/containerd/containerd.sock}
+run=/run/hostrun-demo
+namespace=hostrun-demo
+packages=(torch torchvision transformers scikit-learn pillow)
+room_gb=11 # packages 6, their download 3, image and containerd's copy of it 1, and some air
+export HOSTRUN_CACHE=$cache
+PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
+
+began=$EPOCHREALTIME
+seconds() { awk -v a="$began" -v b="$EPOCHREALTIME" 'BEGIN { printf "%.1f", b - a }'; }
+step() { printf '\n[%6s s] %s\n' "$(seconds)" "$*"; }
+note() { printf '           %s\n' "$*"; }
+die() {
+	printf 'demo: error: %s\n' "$1" >&2
+	[ $# -lt 2 ] || printf 'demo: hint: %s\n' "$2" >&2
+	exit 1
+}
+show() {
+	printf '\n$ %s\n' "$*"
+	"$@"
+}
+megabytes() { awk -v b="$1" 'BEGIN { printf "%.0f MB", b / 1e6 }'; }
+
+[ "$(id -u)" = 0 ] || die "containerd's socket belongs to root" "sudo make demo"
+mkdir -p "$cache" "$run"
+chmod 700 "$run"
+exec 9>"$run/lock"
+flock -n 9 || die "another demonstration is running on this machine" "wait for it to end"
+
+hostrun() { "$top/bin/hostrun" --address "$address" --namespace "$namespace" "$@"; }
+
+containerd_pid=
+finish() {
+	local status=$?
+	trap - EXIT INT TERM
+	if [ -n "${loaded:-}" ]; then hostrun down --timeout 1s dinov2 >/dev/null 2>&1 9>&- || true; fi
+	if [ -n "$containerd_pid" ]; then
+		kill "$containerd_pid" 2>/dev/null || true
+		wait "$containerd_pid" 2>/dev/null || true
+		rm -f "$run/containerd.sock" "$run/containerd.sock.ttrpc"
+	fi
+	exit "$status"
+}
+trap finish EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+# The environment: made by the distribution's Python, so that the image's Python, of the same release, is its equal.
+prepare_environment() {
+	local version want free
+	version=$(/usr/bin/python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+	venv=$cache/venv-$version
+	want="$version ${packages[*]}"
+	if [ "$(cat "$venv/complete" 2>/dev/null)" = "$want" ] && "$venv/bin/python3" -c '' 2>/dev/null; then
+		note "kept from last time: $venv"
+		return
+	fi
+	free=$(df --output=avail -B1000000000 "$cache" | tail -n 1 | tr -d ' ')
+	[ "$free" -ge $room_gb ] || die "$cache has $free GB free, and the packages need $room_gb GB" "free some room, or name another place: HOSTRUN_CACHE=/elsewhere make demo"
+	note "downloading about 3 GB once: ${packages[*]} and what they need, into $venv"
+	rm -rf "$venv"
+	/usr/bin/python3 -m venv "$venv"
+	PIP_CACHE_DIR=$cache/pip "$venv/bin/python3" -m pip install --disable-pip-version-check --no-input --progress-bar off "${packages[@]}" 2>&1 9>&- |
+		report_pip ||
+		die "pip could not install ${packages[*]}" "look at the lines above; the next run goes on from what was downloaded"
+	rm -rf "$cache/pip"
+	echo "$want" >"$venv/complete"
+}
+
+# report_pip shows of pip's output the large downloads, the installation and what went wrong.
+report_pip() {
+	awk '
+		/^ *Downloading .* \([0-9.]+ MB\)/ { size = $(NF - 1); gsub(/[^0-9.]/, "", size); if (size + 0 < 100) next; say($0) }
+		/^ *Installing collected/ { n = split($0, names, ","); say("Installing " n " packages; this takes a minute") }
+		/^ *(ERROR|WARNING: Retrying)/ { say($0) }
+		function say(line) { gsub(/^ +/, "", line); print "           pip: " line; fflush() }'
+}
+
+# The image: the root of this release with Python, and the job. No package of PyPI is inside.
+build_image() {
+	local root key
+	root=$("$top/integration/image/debian.sh" 9>&- 2> >(sed -u 's/^image: /           /' >&2))
+	key=$(cat "$here/dinov2_embed.py" "$top"/integration/image/main.go "$top"/integration/image/archive/*.go <(echo "$root") | sha256sum | cut -c1-12)
+	image=$cache/dinov2-$key.tar
+	if [ ! -s "$image" ]; then
+		rm -f "$cache"/dinov2-*.tar
+		(cd "$top" && go run ./integration/image -o "$image" -ref dinov2:latest -workdir /workspace \
+			-env PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin -env LANG=C.UTF-8 \
+			-cmd python3 -cmd dinov2_embed.py \
+			"$root" "+$here/dinov2_embed.py=/workspace/dinov2_embed.py")
+	fi
+	note "image dinov2:latest   $(megabytes "$(stat -c %s "$image")") compressed, $(megabytes "$(stat -c %s "$root")") unpacked: $(. /etc/os-release && echo "$PRETTY_NAME"), Python, the job"
+	note "borrowed packages     $(megabytes "$(du -s -B1 "$venv/lib" | cut -f1)"): stay on the host, mounted read-only"
+}
+
+answers() { [ -S "$1" ] && timeout 5 ctr --address "$1" version >/dev/null 2>&1; }
+
+start_containerd() {
+	if answers "$address"; then
+		note "containerd answers at $address"
+		return
+	fi
+	address=$run/containerd.sock
+	mkdir -p "$cache/containerd"
+	# CRI is Kubernetes' door, and the other snapshotters look for file systems and modules that nobody asked for.
+	cat >"$run/containerd.toml" <<-EOF
+		version = 2
+		root = "$cache/containerd"
+		state = "$run/state"
+		disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.cri.v1.images", "io.containerd.cri.v1.runtime",
+			"io.containerd.snapshotter.v1.aufs", "io.containerd.snapshotter.v1.btrfs", "io.containerd.snapshotter.v1.devmapper", "io.containerd.snapshotter.v1.zfs"]
+		[grpc]
+		  address = "$address"
+	EOF
+	containerd --config "$run/containerd.toml" >"$run/containerd.log" 2>&1 </dev/null 9>&- &
+	containerd_pid=$!
+	local tries
+	for ((tries = 0; tries < 100; tries++)); do
+		answers "$address" && break
+		kill -0 "$containerd_pid" 2>/dev/null || die "containerd ended at once: $(tail -n 1 "$run/containerd.log")" "look at $run/containerd.log"
+		sleep 0.1
+	done
+	answers "$address" || die "containerd does not answer at $address" "look at $run/containerd.log"
+	note "none answers at ${CONTAINERD_ADDRESS:-/run/containerd/containerd.sock}: started one for this demonstration (process $containerd_pid, $address)"
+}
+
+# The built-in profile knows neither this machine's GPU nor the file of weights: a profile of the same name adds them, and
+# hides the built-in one. Nodes and driver libraries are named one by one.
+profile_of_this_machine() {
+	local devices=() volumes=() node library real
+	for node in /dev/nvidia[0-9]* /dev/nvidiactl /dev/nvidia-uvm /dev/nvidia-uvm-tools; do
+		[ -c "$node" ] && devices+=("$node")
+	done
+	if [ ${#devices[@]} -gt 0 ]; then
+		for library in libcuda.so.1 libnvidia-ml.so.1 libnvidia-ptxjitcompiler.so.1; do
+			real=$(ldconfig -p | awk -v l="$library" '$1 == l && /x86-64|AArch64/ { print $NF; exit }')
+			[ -n "$real" ] && volumes+=("$(readlink -f "$real"):/usr/lib/$(uname -m)-linux-gnu/$library:ro")
+		done
+		note "an NVIDIA GPU is here: its nodes and the driver's libcuda are added to the profile (best effort)"
+	fi
+	if [ -n "${DINOV2_WEIGHTS:-}" ]; then
+		[ -r "$DINOV2_WEIGHTS" ] || die "DINOV2_WEIGHTS=$DINOV2_WEIGHTS can't be read" "name a .safetensors file or a PyTorch checkpoint"
+		real=$(readlink -f "$DINOV2_WEIGHTS")
+		export DINOV2_WEIGHTS=/weights/$(basename "$real")
+		volumes+=("$real:$DINOV2_WEIGHTS:ro")
+	fi
+	[ ${#devices[@]} -gt 0 ] || [ ${#volumes[@]} -gt 0 ] || return 0
+	mkdir -p "$run/profiles"
+	{
+		echo "extends: {file: $top/profiles/builtin/dinov2.yaml}"
+		[ ${#devices[@]} -eq 0 ] || printf '%s\n' "devices:" "${devices[@]/#/  - }"
+		[ ${#volumes[@]} -eq 0 ] || printf '%s\n' "volumes:" "${volumes[@]/#/  - }"
+	} >"$run/profiles/dinov2.yaml"
+	profiles=(--profile-dir "$run/profiles")
+}
+
+step "Packages of the distribution"
+"$top/integration/setup.sh" demo 9>&-
+note "containerd, runc, python3, mmdebstrap: here"
+
+step "The host's Python environment"
+prepare_environment
+
+step "The image"
+build_image
+
+step "containerd"
+start_containerd
+
+step "Loading the image"
+loaded=yes
+show hostrun load "$image"
+
+# From here on it is what a user does: activate the environment, name the profile.
+export VIRTUAL_ENV=$venv PATH=$venv/bin:$PATH
+profiles=()
+profile_of_this_machine
+
+step "The proof, before anything starts"
+show hostrun "${profiles[@]}" check dinov2
+
+step "The job"
+show hostrun "${profiles[@]}" up --attach dinov2
+
+step "What is left to look at"
+show hostrun ps --all
+show hostrun logs --tail 4 dinov2
+show hostrun "${profiles[@]}" down dinov2
+
+step "It worked: DINOv2 ran in an image without PyTorch, on this machine's own. Kept for next time: $cache ($(megabytes "$(du -s -B1 "$cache" | cut -f1)"); make demo-clean removes it)"

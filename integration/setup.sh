@@ -1,0 +1,73 @@
+#!/bin/bash
+# Installs what `make test`, `make bench` and `make demo` need and this machine lacks: distribution packages, by name,
+# with apt-get. Says what it installs; quick and silent about the rest when everything is there.
+#
+#   integration/setup.sh            what the tests need
+#   integration/setup.sh demo       what the demonstration needs
+set -euo pipefail
+
+for_whom=${1:-test}
+here=$(cd "$(dirname "$0")" && pwd)
+PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
+
+say() { printf 'setup: %s\n' "$*" >&2; }
+die() { say "$1"; [ $# -lt 2 ] || say "hint: $2"; exit 1; }
+
+missing=()
+
+# need PACKAGE COMMAND...: the package is missing if the command does not succeed.
+need() {
+	local package=$1
+	shift
+	"$@" >/dev/null 2>&1 || missing+=("$package")
+}
+
+has() { command -v "$1"; }
+
+find_missing() {
+	missing=()
+	need containerd has containerd
+	need runc has runc
+	need python3 test -x /usr/bin/python3
+	# ensurepip alone decides whether `python3 -m venv` works: Debian keeps it in python3-venv.
+	need python3-venv /usr/bin/python3 -c 'import venv, ensurepip'
+	need mmdebstrap has mmdebstrap
+	need iproute2 has ip
+	need procps has ps
+	need util-linux has setpriv
+	need mount has mount
+	need tar has tar
+	need ca-certificates test -s /etc/ssl/certs/ca-certificates.crt
+	[ "$for_whom" = demo ] && return
+	need gcc has gcc # the race detector links with it
+	need libc6-dev test -e /usr/include/stdlib.h
+	need git has git
+	need busybox-static test -x /bin/busybox # the small image of the tests
+}
+
+install_missing() {
+	has apt-get >/dev/null || die "missing: ${missing[*]}" "this script installs by apt-get only; install these with your own package tool and run it again"
+	[ "$(id -u)" = 0 ] || die "missing: ${missing[*]}" "run as root, or: sudo apt-get install ${missing[*]}"
+	say "installing ${missing[*]}"
+	local apt=(env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300)
+	local log
+	log=$(mktemp)
+	if ! { "${apt[@]}" update && "${apt[@]}" install -y --no-install-recommends "${missing[@]}"; } >"$log" 2>&1 </dev/null; then
+		tail -n 30 "$log" >&2
+		rm -f "$log"
+		die "apt-get could not install ${missing[*]}" "apt-get update && apt-get install ${missing[*]}"
+	fi
+	rm -f "$log"
+}
+
+find_missing
+if [ ${#missing[@]} -gt 0 ]; then
+	install_missing
+	find_missing
+	[ ${#missing[@]} -eq 0 ] || die "still missing after the installation: ${missing[*]}"
+fi
+
+# The engines of other versions that the tests compare are built from their Go modules.
+if [ "$for_whom" = test ] && [ -x "$here/build-engines.sh" ]; then
+	"$here/build-engines.sh"
+fi

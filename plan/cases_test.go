@@ -1,0 +1,273 @@
+package plan_test
+
+import (
+	"encoding/json"
+	"strings"
+
+	"hostrun.dev/hostrun/abi"
+	"hostrun.dev/hostrun/finding"
+	"hostrun.dev/hostrun/plan"
+	"hostrun.dev/hostrun/profiles"
+)
+
+// cases are the goldens of testdata, by the behaviour that they show.
+var cases = map[string]func() plan.Facts{
+	"least-profile": simple,
+
+	"dinov2-python-target": dinov2,
+	"venv-beside-the-images-packages": func() plan.Facts {
+		f := borrowing(venvHost(11))
+		f.Profile.Python.Packages = []string{"torch"}
+		return f
+	},
+	"conda-host": func() plan.Facts { return borrowing(condaHost()) },
+	"image-with-a-venv": func() plan.Facts {
+		f := borrowing(venvHost(11))
+		base := python("/usr/local/bin/python3", 11)
+		inVenv := base
+		inVenv.Executable, inVenv.Prefix = "/opt/venv/bin/python3", "/opt/venv"
+		inVenv.Venv = &abi.Venv{Dir: "/opt/venv", Home: "/usr/local/bin", Version: "3.11.4"}
+		inVenv.SiteDirs = []string{"/opt/venv/lib/python3.11/site-packages"}
+		f.Image.Env = []string{"PATH=/opt/venv/bin:/usr/local/bin:/usr/bin:/bin", "VIRTUAL_ENV=/opt/venv"}
+		f.Image.Pythons = []abi.Python{inVenv, base}
+		return f
+	},
+	"debian-image": func() plan.Facts {
+		f := borrowing(venvHost(11))
+		p := python("/usr/bin/python3", 11)
+		p.Prefix, p.BasePrefix, p.Layout = "/usr", "/usr", "debian"
+		p.SiteDirs = []string{"/usr/local/lib/python3.11/dist-packages", "/usr/lib/python3/dist-packages"}
+		f.Image.Pythons = []abi.Python{p}
+		return f
+	},
+	"precedence-host": func() plan.Facts {
+		f := borrowing(venvHost(11))
+		f.Profile.Python.Precedence = "host"
+		return f
+	},
+	"pth-and-editable":       pthAndEditable,
+	"packages-on-both-sides": packagesOnBothSides,
+	"image-python-3.12-refused": func() plan.Facts {
+		f := borrowing(venvHost(11))
+		f.Image.Pythons = []abi.Python{python("/usr/local/bin/python3", 12)}
+		return f
+	},
+	"another-python-of-the-image-fits": func() plan.Facts {
+		f := borrowing(venvHost(11))
+		f.Image.Pythons = []abi.Python{python("/usr/local/bin/python3", 12), python("/usr/bin/python3", 11)}
+		return f
+	},
+	"two-pythons-off-path-refused": func() plan.Facts {
+		f := borrowing(venvHost(11))
+		f.Profile.Command = command("bash", "/run.sh")
+		f.Image.Pythons = []abi.Python{python("/opt/a/bin/python3", 12), python("/opt/b/bin/python3", 11)}
+		return f
+	},
+	"musl-image-refused": func() plan.Facts {
+		f := borrowing(venvHost(11))
+		f.Image.Pythons[0].Libc, f.Image.Pythons[0].LibcVersion = "musl", ""
+		f.Image.Pythons[0].SOABI = "cpython-311-x86_64-linux-musl"
+		f.Image.Pythons[0].Suffixes = []string{".cpython-311-x86_64-linux-musl.so", ".abi3.so", ".so"}
+		return f
+	},
+	"no-python-in-image-refused": func() plan.Facts {
+		f := borrowing(venvHost(11))
+		f.Image.Pythons = nil
+		return f
+	},
+	"python-minus-S-refused": func() plan.Facts {
+		f := borrowing(venvHost(11))
+		f.Profile.Command = command("bash", "-lc", "cd /work && exec python3 -uS train.py")
+		return f
+	},
+	"host-python-missing-refused": func() plan.Facts {
+		f := borrowing(nil)
+		f.Host.Findings = []finding.Finding{{ID: finding.PythonMissingHost, Severity: finding.Error, Subject: "/opt/gone/bin/python3", Message: "no interpreter at /opt/gone/bin/python3"}}
+		return f
+	},
+	"site-directory-below-a-volume-refused": func() plan.Facts {
+		f := borrowing(venvHost(11))
+		f.Profile.Volumes = []profiles.Volume{{Type: "bind", Source: "/srv/site", Target: "/usr/local/lib/python3.11/site-packages", Key: "volumes[0]"}}
+		f.Sources = map[string]plan.Source{"/srv/site": {Exists: true, Dir: true}}
+		f.Profile.Lines["volumes[0]"] = at(6)
+		return f
+	},
+	"opt-below-a-volume": func() plan.Facts {
+		f := borrowing(venvHost(11))
+		f.Profile.Volumes = []profiles.Volume{{Type: "bind", Source: "/srv/opt", Target: "/opt", Key: "volumes[0]"}}
+		f.Sources = map[string]plan.Source{"/srv/opt": {Exists: true, Dir: true}}
+		return f
+	},
+	"user-below-closed-directory-refused": func() plan.Facts {
+		f := borrowing(venvHost(11))
+		f.Profile.User = "app"
+		f.Profile.Python.Target = "/root/.local/lib/python3.11/site-packages"
+		f.Image.Paths["/root"] = plan.Path{Real: "/root", Dir: true, Mode: 0o700, Entries: 3}
+		f.Profile.Volumes = []profiles.Volume{{Type: "volume", Source: "cache", Target: "/root/.cache", Key: "volumes[0]"}}
+		f.Profile.Lines["volumes[0]"], f.Profile.Lines["python.target"] = at(9), at(4)
+		return f
+	},
+	"packages-closed-to-the-user-refused": func() plan.Facts {
+		f := borrowing(venvHost(11))
+		f.Profile.User = "app"
+		f.Host.Python.Sites[0].Mode, f.Host.Python.Sites[0].UID = 0o700, 4711
+		return f
+	},
+	"cuda-with-stubs": func() plan.Facts {
+		f := simple()
+		f.Profile.CUDA = "auto"
+		f.Profile.Lines["cuda"] = at(2)
+		f.Host.CUDA = cuda124()
+		f.Image.Env = append(f.Image.Env, "CUDA_VISIBLE_DEVICES=3", "NVIDIA_VISIBLE_DEVICES=all", "LD_LIBRARY_PATH=/opt/lib")
+		return f
+	},
+	"cuda-missing-refused": func() plan.Facts {
+		f := simple()
+		f.Profile.CUDA = "/usr/local/cuda-13.0"
+		f.Profile.Lines["cuda"] = at(2)
+		return f
+	},
+
+	"volumes-of-every-form": volumesOfEveryForm,
+	"volumes-refused":       volumesRefused,
+	"names-that-lead-elsewhere-refused": func() plan.Facts {
+		f := simple()
+		f.ID = "../job"
+		f.Profile.Volumes = []profiles.Volume{{Type: "volume", Source: "..", Target: "/v", Key: "volumes[0]"}}
+		f.Profile.Lines["volumes[0]"] = at(4)
+		return f
+	},
+	"engine-without-seccomp": func() plan.Facts {
+		f := simple()
+		f.Engine.Seccomp = nil
+		return f
+	},
+	"old-runc-and-kernel": func() plan.Facts {
+		f := volumesOfEveryForm()
+		f.Engine.MountOptions, f.Engine.OCIRuntime, f.Host.Kernel = nil, "runc 1.0.3", "5.4.0-150-generic"
+		return f
+	},
+	"read-only-root": func() plan.Facts {
+		f := simple()
+		f.Profile.ReadOnly = true
+		f.Profile.Volumes = []profiles.Volume{{Type: "tmpfs", Target: "/tmp", TmpfsSize: 1 << 30, Key: "tmpfs[0]"}, {Type: "tmpfs", Target: "/run", TmpfsMode: 0o755, Key: "tmpfs[1]"}}
+		return f
+	},
+	"shm-size": func() plan.Facts {
+		f := simple()
+		f.Profile.ShmSize = 16 << 30
+		f.Profile.Lines["shm_size"] = at(5)
+		return f
+	},
+	"ipc-host-with-shm-size-refused": func() plan.Facts {
+		f := simple()
+		f.Profile.IPC, f.Profile.ShmSize = "host", 1<<30
+		f.Profile.Lines["shm_size"] = at(5)
+		return f
+	},
+
+	"named-user-and-groups": func() plan.Facts {
+		f := simple()
+		f.Profile.User, f.Profile.GroupAdd = "app", []string{"render", "2000"}
+		f.Profile.Lines["user"] = at(3)
+		return f
+	},
+	"unknown-user-and-group-refused": func() plan.Facts {
+		f := simple()
+		f.Profile.User, f.Profile.GroupAdd = "nobody-here", []string{"video", "npu"}
+		f.Profile.Lines["user"], f.Profile.Lines["group_add[1]"] = at(3), at(5)
+		return f
+	},
+	"number-without-passwd-line": func() plan.Facts {
+		f := simple()
+		f.Profile.User = "1234:5678"
+		return f
+	},
+	"names-and-network-none": func() plan.Facts {
+		f := simple()
+		f.Profile.NetworkMode, f.Profile.Hostname = "none", "alone"
+		f.Profile.ExtraHosts = []profiles.Host{{Name: "db", IP: "192.0.2.1"}}
+		f.Profile.Sysctls = map[string]string{"net.core.somaxconn": "1024", "kernel.shmmax": "68719476736"}
+		return f
+	},
+	"extra-hosts-and-dns": func() plan.Facts {
+		f := simple()
+		f.Profile.ExtraHosts = []profiles.Host{{Name: "db", IP: "192.0.2.1"}, {Name: "gateway", IP: "host-gateway"}}
+		f.Profile.DNS = []string{"192.0.2.99"}
+		f.Profile.Lines["extra_hosts"], f.Profile.Lines["dns"] = at(4), at(7)
+		return f
+	},
+	"sysctls-refused": func() plan.Facts {
+		f := simple()
+		f.Profile.IPC = "host"
+		f.Profile.Sysctls = map[string]string{"net.core.somaxconn": "1024", "kernel.shmmax": "1", "vm.swappiness": "0"}
+		f.Profile.Lines["sysctls"] = at(4)
+		return f
+	},
+
+	"devices": withDevices,
+	"limits":  limits,
+	"limits-refused": func() plan.Facts {
+		f := limits()
+		f.Profile.CPUs, f.Profile.MemLimit = 64, 1<<20
+		f.Profile.Ulimits = map[string]profiles.Ulimit{"nofiles": {Soft: 1, Hard: 1}}
+		return f
+	},
+	"privileged": func() plan.Facts {
+		f := withDevices()
+		f.Profile.Privileged = true
+		f.Profile.Lines["privileged"] = at(3)
+		return f
+	},
+	"capabilities-and-own-seccomp": func() plan.Facts {
+		f := simple()
+		off := false
+		f.Profile.CapDrop, f.Profile.CapAdd = []string{"ALL"}, []string{"SYS_ADMIN", "CAP_SYS_PTRACE"}
+		f.Profile.NoNewPrivileges = &off
+		f.Profile.Seccomp = "/srv/jobs/seccomp.json"
+		f.Profile.SeccompProfile, _ = json.Marshal(smallSeccomp())
+		return f
+	},
+	"capability-that-containerd-lacks-refused": func() plan.Facts {
+		f := simple()
+		f.Engine.Capabilities = []string{"CAP_CHOWN", "CAP_KILL", "CAP_SETUID"}
+		f.Profile.CapAdd = []string{"SYS_RESOURCE", "KILL"}
+		f.Profile.Lines["cap_add[0]"] = at(4)
+		return f
+	},
+	"own-seccomp-refused": func() plan.Facts {
+		f := simple()
+		f.Profile.Seccomp, f.Profile.SeccompProfile = "/srv/jobs/seccomp.json", []byte("{")
+		f.Profile.Lines["security_opt"] = at(8)
+		return f
+	},
+	"init-tty-stop-labels": initTTYStopLabels,
+	"init-not-installed-refused": func() plan.Facts {
+		f := simple()
+		f.Profile.Init, f.Engine.InitBinary = true, ""
+		return f
+	},
+	"labels-refused": func() plan.Facts {
+		f := simple()
+		f.Profile.Labels = map[string]string{"hostrun.dev/state": "ready", "big": strings.Repeat("x", 5000)}
+		f.Profile.Lines["labels"] = at(9)
+		return f
+	},
+	"entrypoint-drops-the-images-command": func() plan.Facts {
+		f := simple()
+		f.Image.Entrypoint, f.Image.Cmd = []string{"/entrypoint.sh"}, []string{"serve"}
+		f.Profile.Entrypoint = command("/bin/echo", "hello")
+		f.Profile.Lines["entrypoint"] = at(2)
+		return f
+	},
+	"no-command-refused": func() plan.Facts {
+		f := simple()
+		f.Image.Cmd = nil
+		return f
+	},
+	"foreign-image-refused": func() plan.Facts {
+		f := simple()
+		f.Image.Arch = "arm64"
+		return f
+	},
+}

@@ -1,0 +1,85 @@
+package plan
+
+import (
+	"os"
+	"path"
+	"strings"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"hostrun.dev/hostrun/devices"
+)
+
+// standardNodes are those that every runtime makes (runtime-spec, config-linux.md, "Default Devices"); major and minor by
+// Documentation/admin-guide/devices.txt, -1 for any.
+var standardNodes = []struct {
+	path         string
+	major, minor int64
+}{
+	{"/dev/null", 1, 3}, {"/dev/zero", 1, 5}, {"/dev/full", 1, 7}, {"/dev/random", 1, 8}, {"/dev/urandom", 1, 9},
+	{"/dev/tty", 5, 0}, {"/dev/console", 5, 1}, {"/dev/ptmx", 5, 2}, {"/dev/pts", 136, -1},
+}
+
+// addDevices denies all devices but the standard ones and those that were given.
+func (b *builder) addDevices() {
+	r := b.spec.Linux.Resources
+	if b.p.Privileged {
+		r.Devices = []specs.LinuxDeviceCgroup{{Allow: true, Access: "rwm"}}
+	} else {
+		r.Devices = []specs.LinuxDeviceCgroup{{Allow: false, Access: "rwm"}}
+		for _, n := range standardNodes {
+			r.Devices = append(r.Devices, rule("c", n.major, n.minor, "rwm"))
+		}
+	}
+	given := map[string]bool{}
+	for _, n := range b.f.Nodes {
+		if !standard(n.Destination) && !given[path.Clean(n.Destination)] {
+			given[path.Clean(n.Destination)] = true
+			b.addNode(n)
+		}
+	}
+}
+
+func standard(destination string) bool {
+	p := path.Clean(destination)
+	for _, n := range standardNodes {
+		if p == n.path || strings.HasPrefix(p, "/dev/pts/") {
+			return true
+		}
+	}
+	return false
+}
+
+// addNode gives a node read and write; the right to make it (m) only on request.
+func (b *builder) addNode(n devices.Node) {
+	access := n.Access
+	if access == "" {
+		access = "rw"
+	}
+	mode, uid, gid := os.FileMode(n.Mode&0o777), n.UID, n.GID
+	b.plan.Origins["/linux/devices/"+itoa(len(b.spec.Linux.Devices))] = b.deviceOrigin(n)
+	b.spec.Linux.Devices = append(b.spec.Linux.Devices, specs.LinuxDevice{
+		Path: n.Destination, Type: n.Type, Major: n.Major, Minor: n.Minor, FileMode: &mode, UID: &uid, GID: &gid,
+	})
+	if !b.p.Privileged {
+		r := b.spec.Linux.Resources
+		r.Devices = append(r.Devices, rule(n.Type, n.Major, n.Minor, access))
+	}
+}
+
+func (b *builder) deviceOrigin(n devices.Node) string {
+	for _, d := range b.p.Devices {
+		if within(n.Path, path.Clean(d.Source)) {
+			return b.fromProfile(d.Key)
+		}
+	}
+	return b.fromProfile("devices")
+}
+
+func rule(kind string, major, minor int64, access string) specs.LinuxDeviceCgroup {
+	r := specs.LinuxDeviceCgroup{Allow: true, Type: kind, Major: &major, Access: access}
+	if minor >= 0 {
+		r.Minor = &minor
+	}
+	return r
+}

@@ -1,0 +1,70 @@
+package plan
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"hostrun.dev/hostrun/finding"
+)
+
+// Labels that plan puts on containerd's record.
+const (
+	LabelProfile     = "hostrun.dev/profile"
+	LabelHash        = "hostrun.dev/plan-sha256"
+	LabelDigest      = "hostrun.dev/image-digest"
+	LabelStopSignal  = "hostrun.dev/stop-signal"
+	LabelStopSeconds = "hostrun.dev/stop-seconds"
+	LabelTTY         = "hostrun.dev/tty"
+)
+
+// maxLabel is the most bytes of name and value together that containerd takes (containerd, pkg/labels).
+const maxLabel = 4096
+
+// setLabels is last: the hash is over everything else.
+func (b *builder) setLabels() {
+	pl := &b.plan
+	pl.Labels = map[string]string{}
+	for k, v := range b.p.Labels {
+		pl.Labels[k] = v
+	}
+	pl.Hash = hash(pl)
+	pl.Labels[LabelProfile] = pl.Profile
+	pl.Labels[LabelHash] = pl.Hash
+	pl.Labels[LabelDigest] = pl.Digest
+	pl.Labels[LabelStopSignal] = pl.StopSignal
+	pl.Labels[LabelStopSeconds] = fmt.Sprintf("%g", pl.StopSeconds)
+	pl.Labels[LabelTTY] = fmt.Sprint(pl.TTY)
+}
+
+// checkLabels refuses what containerd would refuse later, and what is ours.
+func (b *builder) checkLabels() {
+	for _, k := range sortedKeys(b.p.Labels) {
+		why := ""
+		switch {
+		case strings.HasPrefix(k, "hostrun.dev/"):
+			why = "begins with hostrun.dev/, which is kept for hostrun's own"
+		case len(k)+len(b.p.Labels[k]) > maxLabel:
+			why = fmt.Sprintf("is longer than containerd's %d bytes of name and value", maxLabel)
+		default:
+			continue
+		}
+		b.report("labels."+k, finding.Finding{
+			ID: finding.ProfileInvalid, Severity: finding.Error, Subject: "labels." + k,
+			Message: "the label " + k + " " + why, Remedy: "rename or shorten it",
+		})
+	}
+}
+
+// hash is over all that makes one container another one: the spec, the generated files, the image, and what is kept in
+// labels. encoding/json writes fields in their order and maps sorted, so equal plans give equal text.
+func hash(pl *Plan) string {
+	text, err := json.Marshal([]any{pl.Spec, pl.Files, pl.Directories, pl.Digest, pl.Labels, pl.StopSignal, pl.StopSeconds, pl.TTY, pl.StdinOpen})
+	if err != nil {
+		return "" // a float that is no number: no profile gives one
+	}
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:])
+}

@@ -1,0 +1,116 @@
+package plan
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"hostrun.dev/hostrun/finding"
+)
+
+// addNames gives the container /etc/hosts, /etc/resolv.conf and /etc/hostname. Under the host's network they are the host's own,
+// bound and read-only, unless the profile adds to them.
+func (b *builder) addNames() {
+	b.addName("/etc/hosts", b.hosts())
+	b.addName("/etc/resolv.conf", b.resolvConf())
+	b.addName("/etc/hostname", generated("hostname", b.spec.Hostname+"\n", "hostrun"))
+}
+
+// nameFile is one of the three: content to generate, or the host's.
+type nameFile struct {
+	name, content, origin string
+	host                  bool
+}
+
+func generated(name, content, origin string) nameFile {
+	return nameFile{name: name, content: content, origin: origin}
+}
+
+func (b *builder) addName(destination string, n nameFile) {
+	if n.name == "" {
+		return
+	}
+	source := destination
+	if !n.host {
+		source = b.addFile(n.name, n.content)
+	}
+	b.mounts = append(b.mounts, mount{Mount: bindFile(source, destination), origin: n.origin, replaceable: true})
+}
+
+const localHosts = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
+
+// hosts adds the profile's entries to the host's, or to those of a machine without network. A hostname of the profile gets
+// an address of its own, as Debian does it (127.0.1.1): programs that look up their own name, gloo among them, fail without.
+func (b *builder) hosts() nameFile {
+	var own strings.Builder
+	for i, h := range b.p.ExtraHosts {
+		ip := h.IP
+		if ip == "host-gateway" {
+			ip = "127.0.0.1"
+			b.checkGateway(i)
+		}
+		fmt.Fprintf(&own, "%s\t%s\n", ip, h.Name)
+	}
+	base := localHosts
+	if b.hostNetwork() && b.f.Host.Hosts != "" {
+		base = strings.TrimSuffix(b.f.Host.Hosts, "\n") + "\n"
+	}
+	if !b.hostNetwork() || b.p.Hostname != "" {
+		if !names(base+own.String(), b.spec.Hostname) {
+			fmt.Fprintf(&own, "127.0.1.1\t%s\n", b.spec.Hostname)
+		}
+	}
+	switch {
+	case len(b.p.ExtraHosts) > 0:
+		return generated("hosts", base+own.String(), b.fromProfile("extra_hosts"))
+	case own.Len() > 0 || !b.hostNetwork():
+		return generated("hosts", base+own.String(), "hostrun")
+	case b.f.Host.Hosts == "":
+		return nameFile{}
+	}
+	return nameFile{name: "hosts", host: true, origin: "host"}
+}
+
+func (b *builder) checkGateway(i int) {
+	if b.hostNetwork() {
+		return
+	}
+	b.report(fmt.Sprintf("extra_hosts[%d]", i), finding.Finding{
+		ID: finding.ProfileInvalid, Severity: finding.Error, Subject: "extra_hosts",
+		Got: "host-gateway with network_mode: " + b.p.NetworkMode, Want: "network_mode: host",
+		Message: "host-gateway names the host, which this container can't reach without a network",
+		Remedy:  "remove the entry, or set network_mode: host",
+	})
+}
+
+// names reports whether a hosts file (hosts(5)) knows name.
+func names(hosts, name string) bool {
+	for _, line := range strings.Split(hosts, "\n") {
+		line, _, _ = strings.Cut(line, "#")
+		if fields := strings.Fields(line); len(fields) > 1 && slices.Contains(fields[1:], name) {
+			return true
+		}
+	}
+	return false
+}
+
+// resolvConf has the profile's servers instead of the host's; search domains and options stay (docker's rule).
+func (b *builder) resolvConf() nameFile {
+	if len(b.p.DNS) == 0 {
+		if !b.hostNetwork() || b.f.Host.ResolvConf == "" {
+			return nameFile{}
+		}
+		return nameFile{name: "resolv.conf", host: true, origin: "host"}
+	}
+	var content strings.Builder
+	for _, server := range b.p.DNS {
+		fmt.Fprintf(&content, "nameserver %s\n", server)
+	}
+	for _, line := range strings.Split(b.f.Host.ResolvConf, "\n") {
+		switch f := strings.Fields(line); {
+		case len(f) > 1 && (f[0] == "search" || f[0] == "domain" || f[0] == "options"):
+			content.WriteString(strings.Join(f, " ") + "\n")
+		}
+	}
+	return generated("resolv.conf", content.String(), b.fromProfile("dns"))
+}

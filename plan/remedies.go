@@ -1,0 +1,33 @@
+package plan
+
+import (
+	"regexp"
+
+	"hostrun.dev/hostrun/finding"
+)
+
+// proposedMount finds the mount that a remedy of HR032 proposes: "/p:/p:ro" under volumes.
+var proposedMount = regexp.MustCompile(`"(/[^":]*):(/[^":]*):ro"`)
+
+// settled reports whether the plan has an answer to what an earlier stage found.
+func (b *builder) settled(f finding.Finding) bool {
+	return f.ID == finding.PackageMissing && b.imageHas(f.Subject) || b.mounted(f)
+}
+
+// mounted reports whether the plan already mounts what the finding says is not mounted: the profile took the remedy, or
+// hostrun did it by itself.
+func (b *builder) mounted(f finding.Finding) bool {
+	if f.ID != finding.SitePathIgnored || f.Severity == finding.Error {
+		return false
+	}
+	m := proposedMount.FindStringSubmatch(f.Remedy)
+	if m == nil || m[1] != m[2] {
+		return false
+	}
+	for _, have := range b.mounts {
+		if have.Type == "bind" && have.Source == have.Destination && within(m[1], have.Destination) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,101 @@
+package profiles
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+)
+
+func readNetworkMode(d *decoder, p *Profile, n *node, key string) {
+	s, ok := d.text(n, key)
+	if !ok {
+		return
+	}
+	word, _, _ := strings.Cut(s, ":")
+	switch {
+	case s == "host", s == "none":
+		p.NetworkMode = s
+	case s == "bridge", s == "default", word == "service", word == "container":
+		d.notYetProblem(n.pos, key, "write host or none", fmt.Sprintf("%q", s))
+	default:
+		d.bad(n, key, "write host or none", "%q is not known", abridged(s))
+	}
+}
+
+func readIPC(d *decoder, p *Profile, n *node, key string) {
+	s, ok := d.text(n, key)
+	if !ok {
+		return
+	}
+	word, _, _ := strings.Cut(s, ":")
+	switch {
+	case s == "private", s == "host", s == "shareable":
+		p.IPC = s
+	case s == "none", word == "service", word == "container":
+		d.notYetProblem(n.pos, key, "write private, host or shareable", fmt.Sprintf("%q", s))
+	default:
+		d.bad(n, key, "write private, host or shareable", "%q is not known", abridged(s))
+	}
+}
+
+// readExtraHosts reads a list of NAME=ADDRESS (or NAME:ADDRESS), or a mapping of names to one address or several.
+func readExtraHosts(d *decoder, p *Profile, n *node, key string) {
+	switch n.kind {
+	case mapping:
+		for _, one := range n.pairs {
+			d.texts(one.value, join(key, one.key), true, func(item *node, s string) {
+				d.addHost(p, item, key, one.key, s)
+			})
+		}
+	case list:
+		d.texts(n, key, false, func(item *node, s string) {
+			name, addresses, ok := strings.Cut(s, "=")
+			if !ok {
+				name, addresses, ok = strings.Cut(s, ":")
+			}
+			if !ok {
+				d.bad(item, key, "write NAME=ADDRESS", "%q has no address", abridged(s))
+				return
+			}
+			for _, address := range strings.Split(addresses, ",") {
+				d.addHost(p, item, key, name, address)
+			}
+		})
+	default:
+		d.bad(n, key, "write a list: - NAME=ADDRESS", "expected a list or a mapping, got %s", n.describe())
+	}
+}
+
+func (d *decoder) addHost(p *Profile, n *node, key, name, address string) {
+	if !hostForm.MatchString(name) {
+		d.bad(n, key, "write NAME=ADDRESS", "%q is no host name", abridged(name))
+		return
+	}
+	if strings.HasPrefix(address, "[") && strings.HasSuffix(address, "]") {
+		address = address[1 : len(address)-1]
+	}
+	if address != "host-gateway" {
+		if _, err := netip.ParseAddr(address); err != nil {
+			d.bad(n, key, "write NAME=ADDRESS: db=10.0.0.5, db=[::1]", "%q is no IP address", abridged(address))
+			return
+		}
+	}
+	h := Host{Name: name, IP: address}
+	for _, have := range p.ExtraHosts {
+		if have == h {
+			return
+		}
+	}
+	d.mark(index(key, len(p.ExtraHosts)), n.pos)
+	p.ExtraHosts = append(p.ExtraHosts, h)
+}
+
+func readDNS(d *decoder, p *Profile, n *node, key string) {
+	d.texts(n, key, true, func(item *node, s string) {
+		if _, err := netip.ParseAddr(s); err != nil {
+			d.bad(item, key, "write the server's address: 10.0.0.53", "%q is no IP address", abridged(s))
+			return
+		}
+		p.DNS = d.appendOnce(p.DNS, s, item, key)
+	})
+}

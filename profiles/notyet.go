@@ -1,0 +1,111 @@
+package profiles
+
+import (
+	"fmt"
+	"sort"
+	"strings"
+
+	"hostrun.dev/hostrun/finding"
+)
+
+// notYet maps the keys of a compose service that this version does not act on to what to do meanwhile. They are all of
+// compose-spec.json's container_spec, workload_spec and service that profileFields lacks; "" is the remedy of all.
+var notYet = map[string]string{
+	"attach": "", "blkio_config": "", "build": "build the image first, and name it under image:",
+	"cgroup": "", "cgroup_parent": "", "configs": "bind the file under volumes:", "cpu_count": "use cpus:", "cpu_percent": "use cpus:",
+	"cpu_period": "use cpus:", "cpu_quota": "use cpus:", "cpu_rt_period": "", "cpu_rt_runtime": "", "cpu_shares": "use cpus: or cpuset:",
+	"credential_spec": "", "depends_on": "start the other profile first", "deploy": "use cpus:, mem_limit: and devices:",
+	"develop": "", "device_cgroup_rules": "name the nodes under devices:", "dns_opt": "", "dns_search": "", "domainname": "",
+	"expose": "remove it: with the host's network every port is reachable", "external_links": "",
+	"gpus": "name the nodes under devices:, for example /dev/nvidia0", "healthcheck": "", "isolation": "", "label_file": "use labels:", "links": "",
+	"logging": "", "mac_address": "", "mem_reservation": "use mem_limit:", "mem_swappiness": "", "memswap_limit": "", "models": "",
+	"networks": "use network_mode: host", "oom_kill_disable": "", "oom_score_adj": "", "pid": "",
+	"ports":      "remove it: with the host's network (the default) the ports of the container are the host's",
+	"post_start": "", "pre_start": "", "pre_stop": "", "profiles": "a profile of hostrun is one service: write one file for each",
+	"provider": "", "pull_refresh_after": "use pull_policy:", "runtime": "", "scale": "", "secrets": "bind the file under volumes:",
+	"storage_opt": "", "umask": "", "use_api_socket": "", "userns_mode": "", "uts": "", "volumes_from": "repeat them under volumes:",
+	// hostrun's own
+	"ascend": "name the nodes under devices: and bind the driver's directory under volumes:", "npus": "name the nodes under devices:, for example /dev/davinci0",
+	"rootfs": "use image:",
+}
+
+// elsewhere maps keys that are no service's to what a person who wrote them needs to know.
+var elsewhere = map[string]string{
+	"services": "a profile is one service: put its keys at the top of the file, and name the file after it",
+	"jobs":     "a profile is one container: put its keys at the top of the file",
+	"version":  "remove it: compose ignores it too",
+	"include":  "use extends:, or YAML's merge key <<",
+}
+
+// meant maps words of other tools to the key that they stand for.
+var meant = map[string]string{
+	"args": "command", "binds": "volumes", "bind": "volumes", "capabilities": "cap_add", "cmd": "command", "cwd": "working_dir",
+	"device": "devices", "env": "environment", "envs": "environment", "groups": "group_add", "host": "extra_hosts", "memory": "mem_limit",
+	"mount": "volumes", "mounts": "volumes", "network": "network_mode", "pids": "pids_limit", "readonly": "read_only", "shm": "shm_size",
+	"stdin": "stdin_open", "timeout": "stop_grace_period", "ulimit": "ulimits", "volume": "volumes", "workdir": "working_dir", "packages": "python.packages",
+	"interpreter": "python.interpreter",
+}
+
+// notYetProblem reports a key or a value of compose that this version does not act on.
+func (d *decoder) notYetProblem(pos Position, path, remedy, what string) {
+	if remedy == "" {
+		remedy = fmt.Sprintf("remove it, or write x-%s to keep it unread", path)
+	}
+	d.report.add(Problem{Position: pos, Key: path, ID: finding.ProfileNotYet,
+		Message: path + ": hostrun does not do " + what + " yet", Remedy: remedy})
+}
+
+// readRoot reads a file's root mapping into the profile.
+func (d *decoder) readRoot(root *node) {
+	fields := profileFields()
+	for _, p := range root.pairs {
+		switch f := findField(fields, p.key); {
+		case f != nil:
+			d.mark(p.key, p.pos)
+			f.read(d, d.profile, p.value, p.key)
+		case strings.HasPrefix(p.key, "x-"):
+			d.mark(p.key, p.pos)
+			if d.profile.Extensions == nil {
+				d.profile.Extensions = map[string]any{}
+			}
+			d.profile.Extensions[p.key] = p.value.any()
+		default:
+			d.unknownKey(p, fields)
+		}
+	}
+}
+
+func (d *decoder) unknownKey(p pair, fields []field[Profile]) {
+	if remedy, ok := notYet[p.key]; ok {
+		d.notYetProblem(p.pos, p.key, remedy, "this key of compose")
+		return
+	}
+	if remedy, ok := elsewhere[p.key]; ok {
+		d.badAt(p.pos, p.key, remedy, "this key belongs to a compose file, not to a profile")
+		return
+	}
+	if d.report.full() { // proposals cost more than problems
+		return
+	}
+	d.badAt(p.pos, p.key, proposal(p.key, fields), "unknown key")
+}
+
+func proposal(key string, fields []field[Profile]) string {
+	if word, ok := meant[fold(key)]; ok {
+		return fmt.Sprintf("did you mean %s? Keys that begin with x- pass unread", word)
+	}
+	names := fieldNameList(fields)
+	for name := range notYet {
+		names = append(names, name)
+	}
+	sort.Strings(names)
+	if near := nearest(key, names, 1); len(near) > 0 {
+		return fmt.Sprintf("did you mean %s? Keys that begin with x- pass unread", near[0])
+	}
+	return "remove it, or begin it with x- to keep it unread; all keys are in docs/profile.md"
+}
+
+// verbatim reports whether the variables of a top-level key stay as they are: those of keys that are not read.
+func verbatim(key string) bool {
+	return key != "extends" && findField(profileFields(), key) == nil
+}

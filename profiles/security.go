@@ -1,0 +1,119 @@
+package profiles
+
+import (
+	"encoding/json"
+	"fmt"
+	"sort"
+	"strings"
+
+	"github.com/moby/sys/capability"
+)
+
+// capNames returns the capabilities of Linux in the form CAP_SYS_ADMIN, sorted.
+func capNames() []string {
+	var names []string
+	for _, c := range capability.ListKnown() {
+		names = append(names, "CAP_"+strings.ToUpper(c.String()))
+	}
+	sort.Strings(names)
+	return names
+}
+
+func readCaps(at func(*Profile) *[]string) func(*decoder, *Profile, *node, string) {
+	return func(d *decoder, p *Profile, n *node, key string) {
+		d.texts(n, key, false, func(item *node, s string) {
+			name, ok := d.capability(item, key, s)
+			if ok {
+				*at(p) = d.appendOnce(*at(p), name, item, key)
+			}
+		})
+	}
+}
+
+// capability brings a name into the kernel's form: sys_ptrace, SYS_PTRACE and CAP_SYS_PTRACE are one.
+func (d *decoder) capability(n *node, key, s string) (string, bool) {
+	upper := strings.ToUpper(s)
+	if upper == "ALL" || upper == "CAP_ALL" {
+		return "ALL", true
+	}
+	name := "CAP_" + strings.TrimPrefix(upper, "CAP_")
+	names := capNames()
+	for _, known := range names {
+		if known == name {
+			return name, true
+		}
+	}
+	remedy := "capabilities(7) lists them"
+	if near := nearest(name, names, 1); len(near) > 0 {
+		remedy = "did you mean " + strings.TrimPrefix(near[0], "CAP_") + "?"
+	}
+	d.bad(n, key, remedy, "%q is no capability", abridged(s))
+	return "", false
+}
+
+func readSecurityOpt(d *decoder, p *Profile, n *node, key string) {
+	d.texts(n, key, false, func(item *node, s string) {
+		name, value := s, ""
+		if i := strings.IndexAny(s, ":="); i >= 0 { // docker takes both
+			name, value = s[:i], s[i+1:]
+		}
+		switch name {
+		case "no-new-privileges":
+			d.noNewPrivileges(p, item, key, value)
+		case "seccomp":
+			d.seccomp(p, item, key, value)
+		case "apparmor", "label", "systempaths", "credentialspec", "writable-cgroups", "proc-opts", "unmask", "mask":
+			d.notYetProblem(item.pos, key, "remove it", fmt.Sprintf("%q", s))
+		default:
+			known := []string{"no-new-privileges", "seccomp"}
+			remedy := "known: no-new-privileges[:true|false], seccomp:unconfined, seccomp:FILE"
+			if near := nearest(name, known, 1); len(near) > 0 {
+				remedy = "did you mean " + near[0] + "?"
+			}
+			d.bad(item, key, remedy, "unknown option %q", abridged(s))
+		}
+	})
+}
+
+func (d *decoder) noNewPrivileges(p *Profile, n *node, key, value string) {
+	on := value != "false"
+	if value != "" && value != "true" && value != "false" {
+		d.bad(n, key, "write no-new-privileges:true, or :false", "%q is neither true nor false", abridged(value))
+		return
+	}
+	p.NoNewPrivileges = &on
+	d.mark("security_opt.no-new-privileges", n.pos)
+}
+
+// maxSeccomp bounds a seccomp profile, in bytes. Docker's own has 16 KiB.
+const maxSeccomp = 1 << 20
+
+func (d *decoder) seccomp(p *Profile, n *node, key, value string) {
+	d.mark("security_opt.seccomp", n.pos)
+	switch value {
+	case "":
+		d.bad(n, key, "write seccomp:unconfined, or seccomp:FILE", "seccomp has no value")
+		return
+	case "unconfined":
+		p.Seccomp, p.SeccompProfile = value, nil
+		return
+	case "builtin": // docker's word for its default
+		p.Seccomp, p.SeccompProfile = "", nil
+		return
+	}
+	file := d.hostPath(n, key, value)
+	if file == "" {
+		return
+	}
+	text, err := readBounded(file, maxSeccomp)
+	if err != nil {
+		d.missingFile(n, key, value, err, "correct the path; it is relative to the profile's file")
+		return
+	}
+	var content map[string]any
+	if err := json.Unmarshal(text, &content); err != nil {
+		d.bad(n, key, "it has to be JSON in docker's format for seccomp profiles", "parse %q: %v", value, err)
+		return
+	}
+	p.Seccomp, p.SeccompProfile = file, text
+}

@@ -1,0 +1,163 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+
+	"github.com/containerd/containerd/v2/core/containers"
+	"github.com/containerd/containerd/v2/core/mount"
+	"github.com/containerd/containerd/v2/core/snapshots"
+	"github.com/containerd/errdefs"
+	"github.com/containerd/typeurl/v2"
+
+	"hostrun.dev/hostrun/plan"
+)
+
+// A made is a container whose record, files and snapshot exist.
+type made struct {
+	record containers.Container
+	root   []mount.Mount
+}
+
+// make creates record, then files, then snapshot: in this order, so that whatever a crash leaves behind is named by a
+// record. The record also keeps containerd's garbage collector off the snapshot. On error nothing stays.
+func (c *Client) make(ctx context.Context, pl plan.Plan, labels map[string]string) (made, error) {
+	record, err := c.newRecord(ctx, pl, labels)
+	if err != nil {
+		return made{}, err
+	}
+	record, err = c.ctrd.ContainerService().Create(ctx, record)
+	if errdefs.IsAlreadyExists(err) {
+		return made{}, fmt.Errorf("create container %s: %w", pl.ID, errdefs.ErrAlreadyExists)
+	}
+	if err != nil {
+		return made{}, createError(pl.ID, err)
+	}
+	step("record-created")
+	root, err := c.fill(ctx, pl, record)
+	if err != nil {
+		return made{}, errors.Join(createError(pl.ID, err), c.discard(ctx, record))
+	}
+	return made{record: record, root: root}, nil
+}
+
+func createError(id string, err error) error {
+	if noSpace(err) {
+		return fullError("create container "+id, err)
+	}
+	return fmt.Errorf("create container %s: %w", id, err)
+}
+
+// fill makes files and snapshot at once; neither needs the other.
+func (c *Client) fill(ctx context.Context, pl plan.Plan, record containers.Container) ([]mount.Mount, error) {
+	written := make(chan error, 1)
+	go func() { written <- c.writeFiles(pl) }()
+	root, err := c.prepare(ctx, pl, record)
+	if werr := <-written; werr != nil {
+		return nil, werr
+	}
+	step("files-written")
+	if err != nil {
+		return nil, err
+	}
+	step("snapshot-prepared")
+	return root, nil
+}
+
+func (c *Client) newRecord(ctx context.Context, pl plan.Plan, labels map[string]string) (containers.Container, error) {
+	spec, err := typeurl.MarshalAny(pl.Spec)
+	if err != nil {
+		return containers.Container{}, fmt.Errorf("create container %s: encode the spec: %w", pl.ID, err)
+	}
+	snapshotter, err := c.snapshotter(ctx)
+	if err != nil {
+		return containers.Container{}, err
+	}
+	all := maps.Clone(pl.Labels)
+	if all == nil {
+		all = map[string]string{}
+	}
+	maps.Copy(all, map[string]string{labelProfile: pl.Profile, labelHash: pl.Hash, labelChainID: pl.ChainID,
+		labelState: stateCreating, labelCreator: creator()})
+	maps.Copy(all, labels)
+	runtime := pl.Runtime
+	if runtime == "" {
+		runtime = runtimeName
+	}
+	return containers.Container{ID: pl.ID, Image: pl.Image, Labels: all, Spec: spec, Snapshotter: snapshotter,
+		SnapshotKey: pl.ID, Runtime: containers.RuntimeInfo{Name: runtime}}, nil
+}
+
+// prepare makes the container's own layer. The image is unpacked if that has not happened for this snapshotter; a
+// snapshot of that name without an owner is left by somebody who is gone.
+func (c *Client) prepare(ctx context.Context, pl plan.Plan, r containers.Container) ([]mount.Mount, error) {
+	sn := c.ctrd.SnapshotService(r.Snapshotter)
+	root, err := sn.Prepare(ctx, r.SnapshotKey, pl.ChainID)
+	switch {
+	case errdefs.IsAlreadyExists(err):
+		if err := sn.Remove(ctx, r.SnapshotKey); err != nil && !errdefs.IsNotFound(err) {
+			return nil, fmt.Errorf("remove the old snapshot: %w", err)
+		}
+	case errdefs.IsNotFound(err):
+		if err := c.unpackName(ctx, pl.Image); err != nil {
+			return nil, err
+		}
+	default:
+		return root, err
+	}
+	return sn.Prepare(ctx, r.SnapshotKey, pl.ChainID)
+}
+
+// discard removes a container with everything that belongs to it, the record last. It is idempotent: several at once,
+// and one after another was killed in the middle, end alike.
+func (c *Client) discard(ctx context.Context, r containers.Container) error {
+	if r.Labels[labelState] != stateRemoving && r.Labels[labelState] != stateCreating && r.Labels[labelOneOff] == "" {
+		if err := c.setLabels(ctx, r.ID, map[string]string{labelState: stateRemoving, labelCreator: creator()}); err != nil {
+			if errdefs.IsNotFound(err) {
+				return nil
+			}
+			return err
+		}
+		step("removal-marked")
+	}
+	if err := c.deleteTask(ctx, r.ID); err != nil {
+		return err
+	}
+	step("task-deleted")
+	if err := c.removeSnapshot(ctx, r); err != nil {
+		return err
+	}
+	step("snapshot-removed")
+	if err := c.removeFiles(r.ID); err != nil {
+		return fmt.Errorf("remove the files of container %s: %w", r.ID, err)
+	}
+	step("files-removed")
+	if err := c.ctrd.ContainerService().Delete(ctx, r.ID); err != nil && !errdefs.IsNotFound(err) {
+		return fmt.Errorf("remove container %s: %w", r.ID, err)
+	}
+	step("record-deleted")
+	return nil
+}
+
+func (c *Client) removeSnapshot(ctx context.Context, r containers.Container) error {
+	if r.SnapshotKey == "" || r.Snapshotter == "" {
+		return nil
+	}
+	var sn snapshots.Snapshotter = c.ctrd.SnapshotService(r.Snapshotter)
+	if err := sn.Remove(ctx, r.SnapshotKey); err != nil && !errdefs.IsNotFound(err) {
+		return fmt.Errorf("remove the snapshot of container %s: %w", r.ID, err)
+	}
+	return nil
+}
+
+// setLabels changes these labels of the record and no others.
+func (c *Client) setLabels(ctx context.Context, id string, labels map[string]string) error {
+	paths := make([]string, 0, len(labels))
+	for k := range labels {
+		paths = append(paths, "labels."+k)
+	}
+	_, err := c.ctrd.ContainerService().Update(ctx, containers.Container{ID: id, Labels: labels}, paths...)
+	return err
+}

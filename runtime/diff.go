@@ -1,0 +1,21 @@
+package runtime
+
+import (
+	"fmt"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"hostrun.dev/hostrun/plan"
+)
+
+// diff names the fields in which what runs differs from the plan: "process.args: [...] -> [...]".
+func diff(old *specs.Spec, labels map[string]string, pl plan.Plan) []string {
+	changed := plan.Diff(old, pl.Spec)
+	if was, is := labels["hostrun.dev/image-digest"], pl.Digest; was != is {
+		changed = append(changed, fmt.Sprintf("image: %s -> %s", was, is))
+	}
+	if len(changed) == 0 && labels[labelHash] != pl.Hash {
+		changed = append(changed, "generated files")
+	}
+	return changed
+}

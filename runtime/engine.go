@@ -1,0 +1,194 @@
+package runtime
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/moby/profiles/seccomp"
+	"github.com/moby/sys/capability"
+
+	"hostrun.dev/hostrun/finding"
+	"hostrun.dev/hostrun/plan"
+)
+
+const runtimeName = "io.containerd.runc.v2"
+
+// engineFacts is what is cached of one run of the daemon.
+type engineFacts struct {
+	Snapshotter  string   `json:"snapshotter"`
+	Binary       string   `json:"binary"` // the OCI runtime
+	Stamp        string   `json:"stamp"`  // of that file
+	OCIRuntime   string   `json:"oci_runtime"`
+	MountOptions []string `json:"mount_options"`
+}
+
+// Engine reports what this containerd and its OCI runtime can do.
+func (c *Client) Engine(ctx context.Context) (plan.Engine, error) {
+	f, err := c.facts(c.in(ctx))
+	if err != nil {
+		return plan.Engine{}, err
+	}
+	e := plan.Engine{Namespace: c.opt.Namespace, RuntimeName: runtimeName, OCIRuntime: f.OCIRuntime, MountOptions: f.MountOptions,
+		DataDir: c.opt.DataDir, Seccomp: seccomp.DefaultProfile()}
+	if init := filepath.Join(c.opt.LibexecDir, "hostrun-init"); executable(init) {
+		e.InitBinary = init
+	}
+	e.NoFileMax, e.MemlockMax = daemonLimits(c.daemonPID)
+	return e, nil
+}
+
+func executable(path string) bool {
+	fi, err := os.Stat(path)
+	return err == nil && fi.Mode().IsRegular() && fi.Mode()&0o111 != 0
+}
+
+func (c *Client) snapshotter(ctx context.Context) (string, error) {
+	f, err := c.facts(ctx)
+	return f.Snapshotter, err
+}
+
+// facts asks once a run of the daemon, and once a version of the OCI runtime's file.
+func (c *Client) facts(ctx context.Context) (engineFacts, error) {
+	c.engineOnce.Do(func() { c.engine, c.engineErr = c.readFacts(ctx) })
+	return c.engine, c.engineErr
+}
+
+func (c *Client) readFacts(ctx context.Context) (engineFacts, error) {
+	var f engineFacts
+	binary := daemonLookPath(c.daemonPID, "runc")
+	key := fmt.Sprintf("engine/%s-%d-%d.json", hashOf(c.opt.Address, bootID()), c.daemonPID, startTime(max(c.daemonPID, 1)))
+	if c.daemonPID > 0 && c.cached(key, &f) && f.Binary == binary && f.Stamp == stamp(binary) && f.Snapshotter != "" {
+		return f, nil
+	}
+	f = engineFacts{Binary: binary, Stamp: stamp(binary)}
+	var err error
+	if f.Snapshotter, err = c.pickSnapshotter(ctx); err != nil {
+		return f, err
+	}
+	if binary != "" {
+		f.OCIRuntime, f.MountOptions = askRuntime(ctx, binary)
+	}
+	if c.daemonPID > 0 {
+		c.cache(key, f)
+	}
+	return f, nil
+}
+
+// pickSnapshotter prefers overlayfs, and falls back to native where the kernel or the file system has no overlay.
+func (c *Client) pickSnapshotter(ctx context.Context) (string, error) {
+	r, err := c.ctrd.IntrospectionService().Plugins(ctx, "type==io.containerd.snapshotter.v1")
+	if err != nil {
+		return "", fmt.Errorf("ask containerd for its snapshotters: %w", err)
+	}
+	usable, why := map[string]bool{}, []string{}
+	for _, p := range r.Plugins {
+		if p.InitErr == nil {
+			usable[p.ID] = true
+		} else {
+			why = append(why, p.ID+": "+p.InitErr.Message)
+		}
+	}
+	for _, name := range []string{"overlayfs", "native"} {
+		if usable[name] {
+			return name, nil
+		}
+	}
+	return "", finding.Errorf(finding.StatusFailed, "enable overlayfs in /etc/containerd/config.toml (disabled_plugins)",
+		"containerd at %s has neither overlayfs nor native snapshots (%s)", c.opt.Address, strings.Join(why, "; "))
+}
+
+// daemonLookPath finds the OCI runtime as the daemon's shim will: on the daemon's PATH.
+func daemonLookPath(pid int, name string) string {
+	path := os.Getenv("PATH")
+	if b, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid)); err == nil && pid > 0 {
+		for _, kv := range strings.Split(string(b), "\x00") {
+			if p, ok := strings.CutPrefix(kv, "PATH="); ok {
+				path = p
+			}
+		}
+	}
+	for _, dir := range filepath.SplitList(path) {
+		if p := filepath.Join(dir, name); filepath.IsAbs(p) && executable(p) {
+			return p
+		}
+	}
+	return ""
+}
+
+func stamp(path string) string {
+	fi, err := os.Stat(path)
+	if err != nil {
+		return ""
+	}
+	return fmt.Sprintf("%d-%d", fi.Size(), fi.ModTime().UnixNano())
+}
+
+// askRuntime runs `runc --version` and `runc features` (runc 1.1). An old runtime has no features and gets no option.
+func askRuntime(ctx context.Context, binary string) (version string, options []string) {
+	short, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	version = filepath.Base(binary)
+	if out, err := exec.CommandContext(short, binary, "--version").Output(); err == nil {
+		line, _, _ := strings.Cut(string(out), "\n")
+		if f := strings.Fields(line); len(f) > 0 {
+			version += " " + f[len(f)-1]
+		}
+	}
+	out, err := exec.CommandContext(short, binary, "features").Output()
+	var features struct {
+		MountOptions []string `json:"mountOptions"`
+	}
+	if err != nil || json.Unmarshal(out, &features) != nil {
+		return version, nil
+	}
+	for _, o := range features.MountOptions {
+		if recursive[o] {
+			options = append(options, o)
+		}
+	}
+	return version, options
+}
+
+// recursive holds the options of mount_setattr(2) that runtime-spec 1.1 added (config.md, "Linux mount options").
+var recursive = map[string]bool{"rro": true, "rrw": true, "rnosuid": true, "rsuid": true, "rnodev": true, "rdev": true, "rnoexec": true,
+	"rexec": true, "rnoatime": true, "ratime": true, "rnodiratime": true, "rdiratime": true, "rrelatime": true, "rnorelatime": true,
+	"rstrictatime": true, "rnostrictatime": true, "rnosymfollow": true, "rsymfollow": true, "idmap": true, "ridmap": true}
+
+// daemonLimits returns the daemon's hard RLIMIT_NOFILE and RLIMIT_MEMLOCK where it may not raise them for a container
+// (setrlimit(2): CAP_SYS_RESOURCE); 0 where it may, or where that can't be seen.
+func daemonLimits(pid int) (nofile, memlock uint64) {
+	if pid <= 0 {
+		return 0, 0
+	}
+	caps, err := capability.NewPid2(pid)
+	if err == nil {
+		err = caps.Load()
+	}
+	if err != nil || caps.Get(capability.EFFECTIVE, capability.CAP_SYS_RESOURCE) {
+		return 0, 0
+	}
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/limits", pid))
+	if err != nil {
+		return 0, 0
+	}
+	return hardLimit(string(b), "Max open files"), hardLimit(string(b), "Max locked memory")
+}
+
+// hardLimit reads one line of /proc/PID/limits: name, soft, hard, unit. "unlimited" is 0.
+func hardLimit(limits, name string) uint64 {
+	for _, line := range strings.Split(limits, "\n") {
+		rest, ok := strings.CutPrefix(line, name)
+		if f := strings.Fields(rest); ok && len(f) >= 2 {
+			n, _ := strconv.ParseUint(f[1], 10, 64)
+			return n
+		}
+	}
+	return 0
+}

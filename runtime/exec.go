@@ -1,0 +1,187 @@
+package runtime
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	tasks "github.com/containerd/containerd/api/services/tasks/v1"
+	taskapi "github.com/containerd/containerd/api/types/task"
+	"github.com/containerd/containerd/v2/core/containers"
+	"github.com/containerd/errdefs"
+	"github.com/containerd/typeurl/v2"
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"google.golang.org/protobuf/types/known/anypb"
+
+	"hostrun.dev/hostrun/finding"
+	"hostrun.dev/hostrun/plan"
+	"hostrun.dev/hostrun/rootfs"
+)
+
+// Exec runs a process in the running container and returns its exit status.
+func (c *Client) Exec(ctx context.Context, name string, opt ExecOptions, stdio IO, signals <-chan string) (int, error) {
+	ctx = c.in(ctx)
+	r, err := c.own(ctx, name)
+	if err != nil {
+		return 0, err
+	}
+	task, err := c.getTask(ctx, name)
+	if err != nil {
+		return 0, err
+	}
+	if task == nil || task.Status != taskapi.Status_RUNNING {
+		return 0, notRunning(name)
+	}
+	process, err := execProcess(r, opt, task.Pid)
+	if err != nil {
+		return 0, err
+	}
+	term, err := rawTTY(stdio, opt.TTY)
+	if err != nil {
+		return 0, fmt.Errorf("set the terminal to raw mode: %w", err)
+	}
+	defer term.restore()
+	process.ConsoleSize = term.size()
+	return c.execTask(ctx, r, process, stdio, term, signals)
+}
+
+// execProcess is the container's own process with another command. pid is the container's first process.
+func execProcess(r containers.Container, opt ExecOptions, pid uint32) (*specs.Process, error) {
+	spec, err := specOf(r)
+	if err != nil {
+		return nil, err
+	}
+	if len(opt.Args) == 0 {
+		return nil, finding.Errorf(finding.StatusUsage, "hostrun exec "+r.ID+" -- COMMAND", "exec in container %s: no command", r.ID)
+	}
+	p := *spec.Process
+	p.Args, p.Terminal, p.ConsoleSize = opt.Args, opt.TTY, nil
+	p.Env = mergeEnv(p.Env, opt.Env)
+	if opt.WorkingDir != "" {
+		p.Cwd = opt.WorkingDir
+	}
+	if opt.User != "" {
+		if p.User, err = execUser(rootfs.Dir(fmt.Sprintf("/proc/%d/root", pid)), opt.User); err != nil {
+			return nil, err
+		}
+	}
+	return &p, nil
+}
+
+// mergeEnv adds NAME=VALUE entries; a later one replaces an earlier one in its place.
+func mergeEnv(env, more []string) []string {
+	merged := append([]string{}, env...)
+	at := map[string]int{}
+	for i, kv := range merged {
+		k, _, _ := strings.Cut(kv, "=")
+		at[k] = i
+	}
+	for _, kv := range more {
+		k, _, _ := strings.Cut(kv, "=")
+		if i, ok := at[k]; ok {
+			merged[i] = kv
+			continue
+		}
+		at[k] = len(merged)
+		merged = append(merged, kv)
+	}
+	return merged
+}
+
+// execUser reads user[:group], numbers or names of the container's own /etc/passwd and /etc/group.
+func execUser(view *rootfs.View, want string) (specs.User, error) {
+	user, group, hasGroup := strings.Cut(want, ":")
+	var u specs.User
+	found := false
+	for _, line := range readUsers(view) {
+		if line.Name == user || strconv.FormatUint(uint64(line.UID), 10) == user {
+			u.UID, u.GID, found = line.UID, line.GID, true
+			user = line.Name
+			break
+		}
+	}
+	if n, err := strconv.ParseUint(user, 10, 32); err == nil && !found {
+		u.UID, found = uint32(n), true
+	}
+	if !found {
+		return u, finding.Errorf(finding.StatusFailed, "use a number: --user 1000:1000", "user %q: the container's /etc/passwd does not have it", want)
+	}
+	groups := readGroups(view)
+	if hasGroup {
+		gid, ok := groupID(groups, group)
+		if !ok {
+			return u, finding.Errorf(finding.StatusFailed, "use a number: --user 1000:1000", "group %q: the container's /etc/group does not have it", group)
+		}
+		u.GID = gid
+		return u, nil
+	}
+	u.AdditionalGids = memberOf(groups, user, u.GID)
+	return u, nil
+}
+
+func groupID(groups []plan.Group, group string) (uint32, bool) {
+	for _, g := range groups {
+		if g.Name == group {
+			return g.GID, true
+		}
+	}
+	n, err := strconv.ParseUint(group, 10, 32)
+	return uint32(n), err == nil
+}
+
+func memberOf(groups []plan.Group, user string, primary uint32) []uint32 {
+	var ids []uint32
+	for _, g := range groups {
+		for _, m := range g.Members {
+			if m == user && g.GID != primary {
+				ids = append(ids, g.GID)
+			}
+		}
+	}
+	return ids
+}
+
+// execTask starts the process and follows it to its end.
+func (c *Client) execTask(ctx context.Context, r containers.Container, p *specs.Process, stdio IO, t *tty, signals <-chan string) (int, error) {
+	work, cancel := steady(ctx)
+	defer cancel()
+	spec, err := typeurl.MarshalAny(p)
+	if err != nil {
+		return 0, fmt.Errorf("exec in container %s: %w", r.ID, err)
+	}
+	execID := "hr-" + strings.ToLower(rand.Text()[:16])
+	running, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	f, err := c.attach(running, r.ID, execID, stdio, p.Terminal)
+	if err != nil {
+		return 0, err
+	}
+	defer f.close()
+	_, err = c.ctrd.TaskService().Exec(work, &tasks.ExecProcessRequest{ContainerID: r.ID, ExecID: execID, Stdin: f.stdin, Stdout: f.stdout,
+		Stderr: f.stderr, Terminal: f.terminal, Spec: &anypb.Any{TypeUrl: spec.GetTypeUrl(), Value: spec.GetValue()}})
+	if err != nil {
+		return 0, startError("exec in container "+r.ID, p.Args[0], native(err))
+	}
+	defer c.deleteExec(work, r.ID, execID)
+	ended := c.waiting(running, r.ID, execID)
+	if err := c.startTask(work, r.ID, execID); err != nil {
+		return 0, startError("exec in container "+r.ID, p.Args[0], err)
+	}
+	t.follow(running, c, r.ID, execID)
+	end := c.follow(ctx, r, execID, ended, signals)
+	f.finish(time.Second)
+	if end.err != nil {
+		return unseen, fmt.Errorf("wait for the process in container %s: %w", r.ID, end.err)
+	}
+	return end.status, nil
+}
+
+func (c *Client) deleteExec(ctx context.Context, id, execID string) {
+	_, err := c.ctrd.TaskService().DeleteProcess(context.WithoutCancel(ctx), &tasks.DeleteProcessRequest{ContainerID: id, ExecID: execID})
+	if err = native(err); err != nil && !errdefs.IsNotFound(err) {
+		c.opt.Log.Debug("delete the process", "container", id, "error", err)
+	}
+}

@@ -1,0 +1,102 @@
+package runtime
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"hostrun.dev/hostrun/plan"
+)
+
+// writeFiles makes the directories and files that the plan generates on the host.
+func (c *Client) writeFiles(pl plan.Plan) error {
+	if err := os.MkdirAll(c.dir(pl.ID), 0o755); err != nil {
+		return fmt.Errorf("make the directory of container %s: %w", pl.ID, err)
+	}
+	for _, d := range pl.Directories {
+		if err := makeDirectory(d); err != nil {
+			return err
+		}
+	}
+	for _, f := range pl.Files {
+		if err := writeFile(f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// makeDirectory makes d unless it is there: what is there keeps its owner and mode, it may be the user's.
+func makeDirectory(d plan.Directory) error {
+	fi, err := os.Stat(d.Path)
+	switch {
+	case err == nil && fi.IsDir():
+		return nil
+	case err == nil:
+		return fmt.Errorf("make directory %s: a file is there", d.Path)
+	case !errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("make directory: %w", err)
+	}
+	if err := os.MkdirAll(filepath.Dir(d.Path), 0o755); err != nil {
+		return fmt.Errorf("make directory: %w", err)
+	}
+	mode := fs.FileMode(d.Mode & 0o777)
+	if mode == 0 {
+		mode = 0o755
+	}
+	if err := os.Mkdir(d.Path, mode); err != nil && !errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("make directory: %w", err)
+	}
+	if err := errors.Join(os.Chown(d.Path, int(d.UID), int(d.GID)), os.Chmod(d.Path, unixMode(d.Mode, mode))); err != nil {
+		return fmt.Errorf("make directory %s: %w", d.Path, err)
+	}
+	return nil
+}
+
+// unixMode adds the set-id and sticky bits, which Go keeps elsewhere.
+func unixMode(m uint32, perm fs.FileMode) fs.FileMode {
+	if m&0o1000 != 0 {
+		perm |= fs.ModeSticky
+	}
+	if m&0o2000 != 0 {
+		perm |= fs.ModeSetgid
+	}
+	if m&0o4000 != 0 {
+		perm |= fs.ModeSetuid
+	}
+	return perm
+}
+
+func writeFile(f plan.File) error {
+	if err := os.MkdirAll(filepath.Dir(f.Path), 0o755); err != nil {
+		return fmt.Errorf("write %s: %w", f.Path, err)
+	}
+	if err := replaceFile(f.Path, []byte(f.Content), fs.FileMode(f.Mode&0o777)); err != nil {
+		return fmt.Errorf("write %s: %w", f.Path, err)
+	}
+	return nil
+}
+
+// replaceFile writes beside path and renames: a reader sees the old content or the new, never half of it.
+func replaceFile(path string, content []byte, mode fs.FileMode) error {
+	tmp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	if err != nil {
+		return err
+	}
+	_, err = tmp.Write(content)
+	err = errors.Join(err, tmp.Chmod(mode), tmp.Close())
+	if err == nil {
+		err = os.Rename(tmp.Name(), path)
+	}
+	if err != nil {
+		_ = os.Remove(tmp.Name())
+	}
+	return err
+}
+
+// removeFiles deletes what the container had on the host. Named volumes and bind sources are not among it.
+func (c *Client) removeFiles(id string) error {
+	return errors.Join(os.RemoveAll(c.dir(id)), os.RemoveAll(c.ioDir(id)))
+}

@@ -1,0 +1,125 @@
+package runtime
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"sort"
+	"strings"
+
+	tasks "github.com/containerd/containerd/api/services/tasks/v1"
+	taskapi "github.com/containerd/containerd/api/types/task"
+	"github.com/containerd/containerd/v2/core/containers"
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sync/errgroup"
+)
+
+// List returns the containers of the namespace that are hostrun's, by name; ended ones too if all is set.
+func (c *Client) List(ctx context.Context, all bool) ([]Container, error) {
+	ctx = c.in(ctx)
+	var records []containers.Container
+	running := map[string]*taskapi.Process{}
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() (err error) {
+		records, err = c.ctrd.ContainerService().List(gctx, `labels."`+labelProfile+`"`)
+		return err
+	})
+	g.Go(func() error {
+		r, err := c.ctrd.TaskService().List(gctx, &tasks.ListTasksRequest{})
+		for _, p := range r.GetTasks() {
+			running[p.ID] = p
+		}
+		return native(err)
+	})
+	if err := g.Wait(); err != nil {
+		return nil, fmt.Errorf("list the containers: %w", err)
+	}
+	var list []Container
+	for _, r := range records {
+		if one := describe(r, running[r.ID]); all || one.live() {
+			list = append(list, one)
+		}
+	}
+	sort.Slice(list, func(i, j int) bool { return list[i].Container < list[j].Container })
+	return list, nil
+}
+
+func (c Container) live() bool { return c.Status == "running" || c.Status == "paused" }
+
+// describe puts together what the record and the task say.
+func describe(r containers.Container, p *taskapi.Process) Container {
+	one := Container{Schema: 1, Profile: r.Labels[labelProfile], Container: r.ID, Image: r.Image, Devices: []string{},
+		CreatedAt: r.CreatedAt, StartedAt: labelTime(r.Labels, labelStartedAt)}
+	if d := r.Labels[labelDevices]; d != "" {
+		one.Devices = strings.Split(d, ",")
+	}
+	one.Status = status(r, p)
+	switch {
+	case runs(p):
+		one.PID = int(p.Pid)
+	case p != nil && p.Status == taskapi.Status_STOPPED:
+		code, at := int(p.ExitStatus), p.ExitedAt.AsTime()
+		one.ExitStatus, one.FinishedAt = &code, &at
+	case p == nil:
+		one.ExitStatus, one.FinishedAt = labelInt(r.Labels, labelExitStatus), labelTime(r.Labels, labelFinishedAt)
+	}
+	return one
+}
+
+func status(r containers.Container, p *taskapi.Process) string {
+	switch {
+	case p == nil && r.Labels[labelExitStatus] != "":
+		return "exited"
+	case p == nil && r.Labels[labelStartedAt] != "":
+		return "unknown"
+	case p == nil || p.Status == taskapi.Status_CREATED:
+		return "created"
+	}
+	switch p.Status {
+	case taskapi.Status_RUNNING:
+		return "running"
+	case taskapi.Status_PAUSED, taskapi.Status_PAUSING:
+		return "paused"
+	case taskapi.Status_STOPPED:
+		return "exited"
+	}
+	return "unknown"
+}
+
+// An Inspection is everything that is known of one container.
+type Inspection struct {
+	Container
+	Namespace   string            `json:"namespace"`
+	Runtime     string            `json:"runtime"`
+	Snapshotter string            `json:"snapshotter"`
+	SnapshotKey string            `json:"snapshot_key"`
+	Directory   string            `json:"directory"`     // generated files and log, on the host
+	Log         string            `json:"log,omitempty"` // the log's newest file
+	Labels      map[string]string `json:"labels"`
+	Spec        json.RawMessage   `json:"spec"` // as containerd stores it
+}
+
+// InspectContainer returns everything that is known of a container, as JSON shows it.
+func (c *Client) InspectContainer(ctx context.Context, name string) (any, error) {
+	ctx = c.in(ctx)
+	r, err := c.own(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	task, err := c.getTask(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	spec, err := specOf(r)
+	if err != nil {
+		return nil, err
+	}
+	raw, err := specJSON(spec)
+	if err != nil {
+		return nil, fmt.Errorf("inspect container %s: %w", name, err)
+	}
+	return Inspection{Container: describe(r, task), Namespace: c.opt.Namespace, Runtime: r.Runtime.Name, Snapshotter: r.Snapshotter,
+		SnapshotKey: r.SnapshotKey, Directory: c.dir(name), Log: r.Labels[labelLog], Labels: r.Labels, Spec: raw}, nil
+}
+
+func specJSON(s *specs.Spec) (json.RawMessage, error) { return json.Marshal(s) }

@@ -1,0 +1,259 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	taskapi "github.com/containerd/containerd/api/types/task"
+	"github.com/containerd/containerd/v2/core/containers"
+	"github.com/containerd/errdefs"
+	"github.com/moby/sys/signal"
+	"golang.org/x/sys/unix"
+
+	"hostrun.dev/hostrun/finding"
+)
+
+// Start starts the stopped container again, with the spec that it has.
+func (c *Client) Start(ctx context.Context, name string) error {
+	ctx = c.in(ctx)
+	l, r, err := c.lockOwn(ctx, name)
+	if err != nil {
+		return err
+	}
+	defer l.unlock()
+	defer c.sweeping(ctx)()
+	task, err := c.getTask(ctx, name)
+	if err != nil || runs(task) {
+		return err
+	}
+	return c.restart(ctx, r)
+}
+
+// lockOwn locks a container of hostrun's that is complete.
+func (c *Client) lockOwn(ctx context.Context, name string) (*lock, containers.Container, error) {
+	if _, err := c.own(ctx, name); err != nil { // no lock file for a name that does not exist
+		return nil, containers.Container{}, err
+	}
+	l, err := c.lock(ctx, name)
+	if err != nil {
+		return nil, containers.Container{}, err
+	}
+	r, err := c.own(ctx, name)
+	if err == nil && abandoned(r) {
+		err = errors.Join(c.discard(ctx, r), noContainer(name))
+	}
+	if err != nil {
+		l.unlock()
+		return nil, r, err
+	}
+	return l, r, nil
+}
+
+// Stop sends the stop signal, waits for timeout (nil: the container's own stop_grace_period) and kills what is left.
+// Output and exit status stay.
+func (c *Client) Stop(ctx context.Context, name string, timeout *time.Duration) error {
+	ctx = c.in(ctx)
+	l, r, err := c.lockOwn(ctx, name)
+	if err != nil {
+		return err
+	}
+	defer l.unlock()
+	defer c.sweeping(ctx)()
+	return c.stop(ctx, r, timeout)
+}
+
+// stop ends the task, notes its end in the record, and deletes it with its shim. A container that does not run is
+// only tidied.
+func (c *Client) stop(ctx context.Context, r containers.Container, timeout *time.Duration) error {
+	task, err := c.getTask(ctx, r.ID)
+	if err != nil || task == nil {
+		return err
+	}
+	wait := grace(r.Labels)
+	if timeout != nil {
+		wait = *timeout
+	}
+	end := exit{status: int(task.ExitStatus), at: task.ExitedAt.AsTime()}
+	if task.Status != taskapi.Status_STOPPED {
+		c.progress("Container "+r.ID, "Stopping", "")
+		if end, err = c.terminate(ctx, r, wait, task.Status == taskapi.Status_PAUSED); err != nil {
+			return fmt.Errorf("stop container %s: %w", r.ID, err)
+		}
+	}
+	work, cancel := steady(ctx)
+	defer cancel()
+	if r.Labels[labelStartedAt] != "" {
+		if err := c.recordExit(work, r.ID, end); err != nil {
+			return err
+		}
+	}
+	if err := c.deleteTask(work, r.ID); err != nil {
+		return err
+	}
+	step("task-deleted")
+	c.progress("Container "+r.ID, "Stopped", "")
+	return nil
+}
+
+// settle notes the end of a task that ended by itself and deletes it. Until then the shim (of containerd 1.6 at least)
+// holds its end of the log writer's pipes, so that the log has no end. Whoever holds the lock does the same or more.
+func (c *Client) settle(ctx context.Context, r containers.Container, end exit) {
+	l, err := c.tryLock(r.ID)
+	if err != nil {
+		return
+	}
+	defer l.unlock()
+	work, cancel := steady(ctx)
+	defer cancel()
+	task, err := c.getTask(work, r.ID)
+	if err != nil || task == nil || task.Status != taskapi.Status_STOPPED {
+		return // or it has been started again
+	}
+	if err := c.recordExit(work, r.ID, end); err != nil {
+		c.opt.Log.Warn("settle", "error", err)
+		return
+	}
+	if err := c.deleteTask(work, r.ID); err != nil {
+		c.opt.Log.Warn("settle", "error", err)
+	}
+}
+
+func (c *Client) recordExit(ctx context.Context, id string, end exit) error {
+	err := c.setLabels(ctx, id, map[string]string{labelFinishedAt: timeLabel(end.at), labelExitStatus: strconv.Itoa(end.status)})
+	if err != nil {
+		return fmt.Errorf("note the end of container %s: %w", id, err)
+	}
+	step("exit-recorded")
+	return nil
+}
+
+// terminate sends the stop signal and after the grace period SIGKILL, and returns how the process ended.
+func (c *Client) terminate(ctx context.Context, r containers.Container, wait time.Duration, paused bool) (exit, error) {
+	sig, err := signal.ParseSignal(stopSignal(r.Labels))
+	if err != nil {
+		sig = unix.SIGTERM
+	}
+	following, cancel := context.WithCancel(ctx)
+	defer cancel()
+	ended := c.waiting(following, r.ID, "")
+	if paused {
+		wait = 0
+	}
+	if wait > 0 {
+		if err := c.killTask(ctx, r.ID, "", sig, false); err != nil && !errdefs.IsNotFound(err) {
+			return exit{}, err
+		}
+		step("stop-signalled")
+		select {
+		case end := <-ended:
+			return end, end.err
+		case <-ctx.Done():
+			return exit{}, context.Cause(ctx)
+		case <-time.After(wait):
+		}
+	}
+	if err := c.killAndWait(ctx, r.ID); err != nil {
+		return exit{}, err
+	}
+	end := <-ended
+	return end, end.err
+}
+
+func stopSignal(labels map[string]string) string {
+	if s := labels[labelStopSignal]; s != "" {
+		return s
+	}
+	return "SIGTERM"
+}
+
+// Kill sends a signal ("SIGUSR1", "TERM", "9").
+func (c *Client) Kill(ctx context.Context, name, sig string) error {
+	ctx = c.in(ctx)
+	n, err := signal.ParseSignal(sig)
+	if err != nil {
+		return finding.Errorf(finding.StatusUsage, "kill -l lists the signals", "kill container %s: signal %q: no such signal", name, sig)
+	}
+	if _, err := c.own(ctx, name); err != nil {
+		return err
+	}
+	err = c.killTask(ctx, name, "", n, false)
+	if errdefs.IsNotFound(err) || errdefs.IsFailedPrecondition(err) {
+		return notRunning(name)
+	}
+	if err != nil {
+		return fmt.Errorf("kill container %s: %w", name, ociCause(err))
+	}
+	return nil
+}
+
+func notRunning(name string) error {
+	return finding.Errorf(finding.StatusFailed, "hostrun start "+name, "container %s: it does not run", name)
+}
+
+// Remove deletes the container, its snapshot, files and log. A running one is refused unless force is set.
+func (c *Client) Remove(ctx context.Context, name string, force bool) error {
+	ctx = c.in(ctx)
+	r, err := c.own(ctx, name)
+	if err != nil {
+		return err
+	}
+	l, err := c.lock(ctx, name)
+	if err != nil {
+		return err
+	}
+	defer l.unlock()
+	defer c.sweeping(ctx)()
+	task, err := c.getTask(ctx, name)
+	if err != nil {
+		return err
+	}
+	if runs(task) && !force {
+		return finding.Errorf(finding.StatusFailed, "hostrun down "+name+"\nor kill it: hostrun rm --force "+name, "remove container %s: it runs", name)
+	}
+	work, cancel := steady(ctx)
+	defer cancel()
+	c.progress("Container "+name, "Removing", "")
+	if err := c.discard(work, r); err != nil {
+		return err
+	}
+	c.progress("Container "+name, "Removed", "")
+	return nil
+}
+
+// unseen is the exit status of a process that ended while nobody could see it: the daemon was down, or the machine.
+const unseen = 255
+
+// Wait returns the container's exit status once it has ended.
+func (c *Client) Wait(ctx context.Context, name string) (int, error) {
+	ctx = c.in(ctx)
+	if _, err := c.own(ctx, name); err != nil {
+		return 0, err
+	}
+	end := c.waitTask(ctx, name, "")
+	if end.err == nil || ctx.Err() != nil {
+		return end.status, end.err
+	}
+	return c.pastExit(ctx, name)
+}
+
+// pastExit reads the end of a container without a task from its record.
+func (c *Client) pastExit(ctx context.Context, name string) (int, error) {
+	r, err := c.own(ctx, name)
+	for ; away(err) && ctx.Err() == nil; r, err = c.own(ctx, name) {
+		pause(ctx)
+	}
+	if err != nil {
+		return 0, err
+	}
+	if status := labelInt(r.Labels, labelExitStatus); status != nil {
+		return *status, nil
+	}
+	if r.Labels[labelStartedAt] == "" {
+		return 0, finding.Errorf(finding.StatusFailed, "hostrun start "+name, "wait for container %s: it was never started", name)
+	}
+	return unseen, finding.Errorf(finding.StatusFailed, "hostrun logs "+name,
+		"wait for container %s: it ended while containerd was not running, and its exit status is lost", name)
+}

@@ -1,0 +1,84 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/containerd/containerd/v2/core/containers"
+	"github.com/containerd/errdefs"
+)
+
+// Sweep finishes what killed processes left half done: creations are undone, removals and one-off containers completed.
+// A container whose creator lives, or that somebody is changing, is left alone.
+func (c *Client) Sweep(ctx context.Context) error {
+	ctx = c.in(ctx)
+	half, err := c.ctrd.ContainerService().List(ctx,
+		`labels."`+labelState+`"==`+stateCreating, `labels."`+labelState+`"==`+stateRemoving, `labels."`+labelOneOff+`"==true`)
+	if err != nil {
+		return fmt.Errorf("look for containers left half made: %w", err)
+	}
+	var failed []error
+	for _, r := range half {
+		if abandoned(r) {
+			failed = append(failed, c.sweepOne(ctx, r.ID))
+		}
+	}
+	return errors.Join(failed...)
+}
+
+func (c *Client) sweepOne(ctx context.Context, id string) error {
+	l, err := c.tryLock(id)
+	if errors.Is(err, errBusy) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer l.unlock()
+	return c.sweepLocked(ctx, id)
+}
+
+// sweepLocked looks again, now that nobody else changes the container.
+func (c *Client) sweepLocked(ctx context.Context, id string) error {
+	r, err := c.ctrd.ContainerService().Get(ctx, id)
+	if errdefs.IsNotFound(err) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read container %s: %w", id, err)
+	}
+	if !abandoned(r) {
+		return nil
+	}
+	c.opt.Log.Info("finish what was left half done", "container", id, "state", r.Labels[labelState])
+	return c.discard(ctx, r)
+}
+
+// sweeping runs Sweep beside other work; done returns once it is over. A failure is no reason to stop what the user
+// asked for.
+func (c *Client) sweeping(ctx context.Context) (done func()) {
+	ch := make(chan struct{})
+	go func() {
+		defer close(ch)
+		if err := c.Sweep(ctx); err != nil && ctx.Err() == nil {
+			c.opt.Log.Warn("sweep", "error", err)
+		}
+	}()
+	return func() { <-ch }
+}
+
+// own returns the record of a container of hostrun's.
+func (c *Client) own(ctx context.Context, id string) (containers.Container, error) {
+	r, err := c.ctrd.ContainerService().Get(ctx, id)
+	if errdefs.IsNotFound(err) || errdefs.IsInvalidArgument(err) {
+		return r, noContainer(id)
+	}
+	if err != nil {
+		return r, fmt.Errorf("read container %s: %w", id, err)
+	}
+	if foreign(r) {
+		return r, foreignError(id, c.opt.Namespace)
+	}
+	return r, nil
+}

@@ -1,0 +1,144 @@
+package runtime
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	tasks "github.com/containerd/containerd/api/services/tasks/v1"
+	"github.com/containerd/containerd/api/types"
+	taskapi "github.com/containerd/containerd/api/types/task"
+	"github.com/containerd/containerd/v2/core/mount"
+	"github.com/containerd/errdefs"
+	"golang.org/x/sys/unix"
+)
+
+// A streams says where a process's standard streams go: paths of fifos, or the URI of the log writer.
+type streams struct {
+	stdin, stdout, stderr string
+	terminal              bool
+}
+
+// An exit is how a process ended. The status of a signal n is 128+n.
+type exit struct {
+	status int
+	at     time.Time
+	err    error
+}
+
+func (c *Client) createTask(ctx context.Context, id string, root []mount.Mount, s streams) error {
+	req := &tasks.CreateTaskRequest{ContainerID: id, Stdin: s.stdin, Stdout: s.stdout, Stderr: s.stderr, Terminal: s.terminal}
+	for _, m := range root { // handed over, so that nobody asks the snapshotter again
+		req.Rootfs = append(req.Rootfs, &types.Mount{Type: m.Type, Source: m.Source, Target: m.Target, Options: m.Options})
+	}
+	_, err := c.ctrd.TaskService().Create(ctx, req)
+	return native(err)
+}
+
+func (c *Client) startTask(ctx context.Context, id, execID string) error {
+	_, err := c.ctrd.TaskService().Start(ctx, &tasks.StartRequest{ContainerID: id, ExecID: execID})
+	return native(err)
+}
+
+// waitTask waits for the end of the process, also over a restart of the daemon.
+func (c *Client) waitTask(ctx context.Context, id, execID string) exit {
+	for {
+		r, err := c.ctrd.TaskService().Wait(ctx, &tasks.WaitRequest{ContainerID: id, ExecID: execID})
+		err = native(err)
+		switch {
+		case err == nil:
+			return exit{status: int(r.ExitStatus), at: r.ExitedAt.AsTime()}
+		case ctx.Err() != nil:
+			return exit{err: context.Cause(ctx)}
+		case !away(err):
+			return exit{err: err}
+		}
+		pause(ctx)
+	}
+}
+
+// away reports that the daemon is being restarted: the call may be made again. A broken connection is Unavailable, or
+// Unknown with the words of the kernel, by the moment at which it broke.
+func away(err error) bool {
+	return err != nil && (errdefs.IsUnavailable(err) || strings.Contains(err.Error(), "connection reset by peer") ||
+		strings.Contains(err.Error(), "ttrpc: closed") || strings.Contains(err.Error(), "broken pipe"))
+}
+
+func pause(ctx context.Context) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(200 * time.Millisecond):
+	}
+}
+
+// waiting is waitTask in the background. It is called before the start, so that no end is missed.
+func (c *Client) waiting(ctx context.Context, id, execID string) <-chan exit {
+	ended := make(chan exit, 1)
+	go func() { ended <- c.waitTask(ctx, id, execID) }()
+	return ended
+}
+
+func (c *Client) killTask(ctx context.Context, id, execID string, sig unix.Signal, all bool) error {
+	_, err := c.ctrd.TaskService().Kill(ctx, &tasks.KillRequest{ContainerID: id, ExecID: execID, Signal: uint32(sig), All: all})
+	return native(err)
+}
+
+// getTask returns the container's process, or nil without one.
+func (c *Client) getTask(ctx context.Context, id string) (*taskapi.Process, error) {
+	r, err := c.ctrd.TaskService().Get(ctx, &tasks.GetRequest{ContainerID: id})
+	if err = native(err); errdefs.IsNotFound(err) {
+		return nil, nil
+	} else if err != nil {
+		return nil, fmt.Errorf("read the task of container %s: %w", id, err)
+	}
+	return r.Process, nil
+}
+
+func runs(p *taskapi.Process) bool {
+	if p == nil {
+		return false
+	}
+	switch p.Status {
+	case taskapi.Status_RUNNING, taskapi.Status_PAUSED, taskapi.Status_PAUSING:
+		return true
+	}
+	return false
+}
+
+// deleteTask ends what still runs and deletes the task with its shim. Nothing there is success.
+func (c *Client) deleteTask(ctx context.Context, id string) error {
+	for try := 0; ; try++ {
+		_, err := c.ctrd.TaskService().Delete(ctx, &tasks.DeleteTaskRequest{ContainerID: id})
+		err = native(err)
+		if err == nil || errdefs.IsNotFound(err) {
+			return nil
+		}
+		if try == 20 {
+			return fmt.Errorf("delete the task of container %s: %w", id, err)
+		}
+		if err := c.killAndWait(ctx, id); err != nil {
+			return fmt.Errorf("kill container %s: %w", id, err)
+		}
+	}
+}
+
+// killAndWait ends the task with SIGKILL: a running one, a paused one, and one that was created and never started.
+func (c *Client) killAndWait(ctx context.Context, id string) error {
+	short, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	ended := c.waiting(short, id, "")
+	err := c.killTask(ctx, id, "", unix.SIGKILL, true)
+	if err != nil && !errdefs.IsNotFound(err) && !errdefs.IsFailedPrecondition(err) {
+		return err
+	}
+	if p, _ := c.getTask(ctx, id); p != nil && p.Status == taskapi.Status_PAUSED { // the freezer holds signals back
+		_, _ = c.ctrd.TaskService().Resume(ctx, &tasks.ResumeTaskRequest{ContainerID: id})
+	}
+	select {
+	case <-ended:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}

@@ -1,0 +1,164 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/containerd/containerd/v2/core/containers"
+	"github.com/containerd/errdefs"
+
+	"hostrun.dev/hostrun/plan"
+)
+
+// Up makes the container of the plan exist and run, detached. It does nothing if the same plan already runs, and
+// replaces the container if the plan's hash differs or force is set.
+func (c *Client) Up(ctx context.Context, pl plan.Plan, force bool) (UpResult, error) {
+	ctx = c.in(ctx)
+	l, err := c.lock(ctx, pl.ID)
+	if err != nil {
+		return UpResult{}, err
+	}
+	defer l.unlock()
+	step("up-locked")
+	defer c.sweeping(ctx)()
+	work, cancel := steady(ctx)
+	defer cancel()
+	res := UpResult{ID: pl.ID, Action: "created"}
+	old, err := c.ctrd.ContainerService().Get(work, pl.ID)
+	switch {
+	case errdefs.IsNotFound(err):
+	case err != nil:
+		return res, fmt.Errorf("read container %s: %w", pl.ID, err)
+	case foreign(old):
+		return res, foreignError(pl.ID, c.opt.Namespace)
+	case old.Labels[labelState] != stateReady: // whoever made it no longer holds the lock: it is dead
+		if err := c.discard(work, old); err != nil {
+			return res, err
+		}
+	default:
+		if res, err = c.upOver(ctx, pl, old, force); err != nil || res.Action != "replaced" {
+			return res, err
+		}
+	}
+	if ctx.Err() != nil {
+		return res, context.Cause(ctx)
+	}
+	c.progress("Container "+pl.ID, "Creating", "")
+	if err := c.launch(ctx, pl); err != nil {
+		return res, err
+	}
+	c.progress("Container "+pl.ID, "Started", "")
+	return res, nil
+}
+
+// upOver decides about a container that is there. After "replaced" it is gone.
+func (c *Client) upOver(ctx context.Context, pl plan.Plan, old containers.Container, force bool) (UpResult, error) {
+	res := UpResult{ID: pl.ID, Action: "unchanged"}
+	if old.Labels[labelHash] != pl.Hash || force {
+		res.Action, res.Changed = "replaced", changes(old, pl)
+		c.progress("Container "+pl.ID, "Replacing", "")
+		if err := c.stop(ctx, old, nil); err != nil {
+			return res, err
+		}
+		work, cancel := steady(ctx)
+		defer cancel()
+		return res, c.discard(work, old)
+	}
+	task, err := c.getTask(ctx, pl.ID)
+	if err != nil || runs(task) {
+		return res, err
+	}
+	res.Action = "started"
+	if err := c.writeFiles(pl); err != nil {
+		return res, err
+	}
+	c.progress("Container "+pl.ID, "Starting", "")
+	return res, c.restart(ctx, old)
+}
+
+// changes names what differs between the spec that runs and the plan's.
+func changes(old containers.Container, pl plan.Plan) []string {
+	spec, err := specOf(old)
+	if err != nil {
+		return []string{err.Error()}
+	}
+	return diff(spec, old.Labels, pl)
+}
+
+// launch creates and starts a detached container; when it fails or ctx ends, nothing stays.
+func (c *Client) launch(ctx context.Context, pl plan.Plan) (err error) {
+	work, cancel := steady(ctx)
+	defer cancel()
+	uri, err := c.logURI(pl.ID, terminal(pl.Spec))
+	if err != nil {
+		return err
+	}
+	m, err := c.make(work, pl, map[string]string{labelLog: c.logPath(pl.ID)})
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, c.discard(work, m.record))
+		}
+	}()
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	s := streams{stdout: uri, stderr: uri, terminal: terminal(pl.Spec)}
+	return c.begin(ctx, work, m, s, argv0(pl.Spec))
+}
+
+// begin makes and starts the task and notes it in the record.
+func (c *Client) begin(ctx, work context.Context, m made, s streams, command string) error {
+	id := m.record.ID
+	if err := c.createTask(work, id, m.root, s); err != nil {
+		return startError("start container "+id, command, err)
+	}
+	step("task-created")
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if err := c.startTask(work, id, ""); err != nil {
+		return startError("start container "+id, command, err)
+	}
+	step("task-started")
+	err := c.setLabels(work, id, map[string]string{labelState: stateReady, labelStartedAt: timeLabel(time.Now()),
+		labelFinishedAt: "", labelExitStatus: ""})
+	if err != nil {
+		return fmt.Errorf("note the start of container %s: %w", id, err)
+	}
+	step("record-ready")
+	return nil
+}
+
+// restart starts a stopped container again. It leaves the container as it was when that fails.
+func (c *Client) restart(ctx context.Context, r containers.Container) error {
+	work, cancel := steady(ctx)
+	defer cancel()
+	spec, err := specOf(r)
+	if err != nil {
+		return err
+	}
+	if err := c.deleteTask(work, r.ID); err != nil {
+		return err
+	}
+	root, err := c.ctrd.SnapshotService(r.Snapshotter).Mounts(work, r.SnapshotKey)
+	if errdefs.IsNotFound(err) {
+		root, err = c.ctrd.SnapshotService(r.Snapshotter).Prepare(work, r.SnapshotKey, r.Labels[labelChainID])
+	}
+	if err != nil {
+		return fmt.Errorf("start container %s: read its snapshot: %w", r.ID, err)
+	}
+	uri, err := c.logURI(r.ID, terminal(spec))
+	if err != nil {
+		return err
+	}
+	s := streams{stdout: uri, stderr: uri, terminal: terminal(spec)}
+	if err := c.begin(ctx, work, made{record: r, root: root}, s, argv0(spec)); err != nil {
+		return errors.Join(err, c.deleteTask(work, r.ID))
+	}
+	return nil
+}
