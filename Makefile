@@ -7,6 +7,8 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unre
 
 BINARIES := hostrun hostrun-log hostrun-init
 LDFLAGS  := -s -w -X main.version=$(VERSION)
+# Without the generator of manual pages: they are made by the tests and lie in docs.
+TAGS     := urfave_cli_no_docs
 # What describes and decides without touching anything: it builds where there is no Linux.
 PURE     := ./finding ./rootfs ./abi/... ./host/... ./devices/... ./profiles/... ./plan/...
 # Slowest package of `go test`, with a wide margin: a hang ends in a stack dump instead of silence.
@@ -16,7 +18,7 @@ TIMEOUT  ?= 15m
 .PHONY: build demo demo-clean test unit lint setup bench install uninstall clean help
 
 build: ## Build the binaries into bin/, static and without cgo
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "$(LDFLAGS)" -o bin/ $(BINARIES:%=./cmd/%)
+	CGO_ENABLED=0 $(GO) build -trimpath -tags $(TAGS) -ldflags "$(LDFLAGS)" -o bin/ $(BINARIES:%=./cmd/%)
 
 demo: build ## Run DINOv2 in a slim container on the host's own PyTorch (about 3 GB of packages the first time)
 	integration/demo/demo.sh
@@ -45,18 +47,18 @@ bench: build ## Measure against ctr and docker compose, side by side
 
 install: build ## Install below PREFIX (/usr/local); DESTDIR for packagers
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/hostrun $(DESTDIR)$(PREFIX)/share/doc/hostrun \
-		$(DESTDIR)$(PREFIX)/share/man/man8 $(DESTDIR)$(PREFIX)/share/bash-completion/completions \
+		$(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/bash-completion/completions \
 		$(DESTDIR)$(PREFIX)/share/zsh/site-functions $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
 	install -m 755 bin/hostrun $(DESTDIR)$(PREFIX)/bin/hostrun
 	install -m 755 bin/hostrun-log bin/hostrun-init $(DESTDIR)$(PREFIX)/lib/hostrun/
-	install -m 644 $(wildcard docs/*.md) README.md $(DESTDIR)$(PREFIX)/share/doc/hostrun/
+	install -m 644 $(wildcard docs/*.md) README.md README.zh-CN.md $(DESTDIR)$(PREFIX)/share/doc/hostrun/
 	bin/hostrun completion bash >$(DESTDIR)$(PREFIX)/share/bash-completion/completions/hostrun
 	bin/hostrun completion zsh >$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_hostrun
 	bin/hostrun completion fish >$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/hostrun.fish
-	bin/hostrun man >$(DESTDIR)$(PREFIX)/share/man/man8/hostrun.8
+	install -m 644 docs/hostrun.1 $(DESTDIR)$(PREFIX)/share/man/man1/hostrun.1
 
 uninstall: ## Remove what install put there; images, volumes and logs stay
-	rm -f $(DESTDIR)$(PREFIX)/bin/hostrun $(DESTDIR)$(PREFIX)/share/man/man8/hostrun.8 \
+	rm -f $(DESTDIR)$(PREFIX)/bin/hostrun $(DESTDIR)$(PREFIX)/share/man/man1/hostrun.1 \
 		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/hostrun \
 		$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_hostrun \
 		$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/hostrun.fish

@@ -71,3 +71,9 @@ fi
 if [ "$for_whom" = test ] && [ -x "$here/build-engines.sh" ]; then
 	"$here/build-engines.sh"
 fi
+
+# Interpreters of other releases and builds, for package abi: from Debian's packages, unpacked, not installed. On another
+# distribution their tests skip, and say so.
+if [ "$for_whom" = test ]; then
+	"$here/fetch-pythons.sh" || say "without them some tests of package abi skip (and fail where HOSTRUN_REQUIRE_ALL=1)"
+fi
