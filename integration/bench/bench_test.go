@@ -92,6 +92,19 @@ func TestMeasureFailsWithTheOutput(t *testing.T) {
 	}
 }
 
+// The time that a service gets between up and down is nobody's.
+func TestPausesDoNotCount(t *testing.T) {
+	late := command{args: []string{"true"}, env: os.Environ(), pause: time.Second / 2}
+	r := result{subject: subject{steps: []command{late, late}}, step: make([]sample, 2)}
+	begin := time.Now()
+	if err := r.once(true, nil); err != nil {
+		t.Fatal(err)
+	}
+	if real := time.Since(begin); real < time.Second || real-r.total.max() < time.Second || real-r.clean.max() < time.Second {
+		t.Errorf("whole %v and %v of %v with two pauses of half a second", r.total, r.clean, real)
+	}
+}
+
 // What a command leaves in the background is waited for, outside its own time; a daemon is not.
 func TestSettleWaitsForTheBackground(t *testing.T) {
 	done := filepath.Join(t.TempDir(), "done")

@@ -92,7 +92,8 @@ func startDockerd(dir, containerd string) (*daemon, error) {
 	socket := filepath.Join(dir, "docker.sock")
 	return startDaemon("dockerd", socket, filepath.Join(dir, "dockerd.log"), "dockerd", "--containerd", containerd,
 		"--data-root", filepath.Join(dir, "docker"), "--exec-root", filepath.Join(dir, "docker-state"),
-		"--pidfile", filepath.Join(dir, "docker.pid"), "--host", "unix://"+socket, "--iptables=false", "--bridge=none")
+		"--pidfile", filepath.Join(dir, "docker.pid"), "--host", "unix://"+socket, "--iptables=false", "--bridge=none",
+		"--cgroup-parent", "/"+namespace)
 }
 
 // children returns the processes whose parent is this one.
@@ -138,4 +139,18 @@ func mountsBelow(dir string) ([]string, error) {
 		}
 	}
 	return points, nil
+}
+
+// removeCgroups removes what the containers' cgroups lay in, in each hierarchy of version 1 and in that of version 2. The
+// kernel refuses to remove one that is in use.
+func removeCgroups() {
+	for _, pattern := range []string{"/sys/fs/cgroup/", "/sys/fs/cgroup/*/"} {
+		parents, _ := filepath.Glob(pattern + namespace)
+		for _, parent := range parents {
+			below, _ := filepath.Glob(parent + "/*/")
+			for _, dir := range append(below, parent) {
+				_ = syscall.Rmdir(dir)
+			}
+		}
+	}
 }

@@ -50,8 +50,10 @@ func (r *result) once(counts bool, daemons map[int]bool) error {
 		}
 	}
 	begin := time.Now()
-	var total time.Duration
+	var total, paused time.Duration
 	for i, step := range r.steps {
+		time.Sleep(step.pause)
+		paused += step.pause
 		took, _, err := step.run()
 		if err != nil {
 			return err
@@ -66,7 +68,7 @@ func (r *result) once(counts bool, daemons map[int]bool) error {
 	}
 	if counts {
 		r.total.add(total)
-		r.clean.add(time.Since(begin))
+		r.clean.add(time.Since(begin) - paused)
 	}
 	return nil
 }

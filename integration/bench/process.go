@@ -22,6 +22,8 @@ type command struct {
 	args []string
 	env  []string // all of it
 	dir  string
+
+	pause time.Duration // before it; not measured
 }
 
 // run executes the command. The time is from before its start to its end, as a shell would see it; output is both

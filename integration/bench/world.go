@@ -198,6 +198,7 @@ func (w *world) close() error {
 	for i := len(w.started) - 1; i >= 0; i-- {
 		w.started[i].stop()
 	}
+	removeCgroups()
 	return removeAll(w.dir)
 }
 
