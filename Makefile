@@ -45,7 +45,7 @@ bench: build ## Measure against ctr and docker compose, side by side
 
 install: build ## Install below PREFIX (/usr/local); DESTDIR for packagers
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/hostrun $(DESTDIR)$(PREFIX)/share/doc/hostrun \
-		$(DESTDIR)$(PREFIX)/share/man/man8 $(DESTDIR)$(PREFIX)/share/bash-completion/completions \
+		$(DESTDIR)$(PREFIX)/share/bash-completion/completions \
 		$(DESTDIR)$(PREFIX)/share/zsh/site-functions $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
 	install -m 755 bin/hostrun $(DESTDIR)$(PREFIX)/bin/hostrun
 	install -m 755 bin/hostrun-log bin/hostrun-init $(DESTDIR)$(PREFIX)/lib/hostrun/
@@ -53,10 +53,9 @@ install: build ## Install below PREFIX (/usr/local); DESTDIR for packagers
 	bin/hostrun completion bash >$(DESTDIR)$(PREFIX)/share/bash-completion/completions/hostrun
 	bin/hostrun completion zsh >$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_hostrun
 	bin/hostrun completion fish >$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/hostrun.fish
-	bin/hostrun man >$(DESTDIR)$(PREFIX)/share/man/man8/hostrun.8
 
 uninstall: ## Remove what install put there; images, volumes and logs stay
-	rm -f $(DESTDIR)$(PREFIX)/bin/hostrun $(DESTDIR)$(PREFIX)/share/man/man8/hostrun.8 \
+	rm -f $(DESTDIR)$(PREFIX)/bin/hostrun \
 		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/hostrun \
 		$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_hostrun \
 		$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/hostrun.fish
