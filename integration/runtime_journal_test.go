@@ -60,6 +60,8 @@ func suffer(file string) error {
 		err = c.Stop(ctx, v.Plan.ID, nil)
 	case "remove":
 		err = c.Remove(ctx, v.Plan.ID, true)
+	case "down":
+		err = c.Down(ctx, v.Plan.ID, nil)
 	case "inspect":
 		_, err = c.Inspect(ctx, busybox, "", plan.ImageNeeds{Paths: []string{"/bin/sh"}})
 	default:
@@ -124,11 +126,12 @@ var deaths = []struct {
 	steps []string
 }{
 	{"up", creation},
-	{"replace", slices.Concat(ending, removal)},
+	{"replace", slices.Concat([]string{"stop-signalled", "task-deleted"}, removal)},
 	{"restart", []string{"task-created", "task-started", "record-ready"}},
 	{"run", []string{"record-created", "files-written", "snapshot-prepared", "task-created", "task-started", "run-exited"}},
 	{"stop", ending},
 	{"remove", slices.Concat(removal, []string{"task-deleted"})},
+	{"down", slices.Concat([]string{"stop-signalled", "task-deleted"}, removal)},
 	{"inspect", []string{"view-made", "view-removed"}},
 }
 
@@ -176,6 +179,9 @@ func TestRuntimeInterrupted(t *testing.T) {
 
 func (w *world) interrupted(verb, step string) {
 	pl := quick(w.plan("victim", "sleep", "1000"))
+	if step == "run-exited" {
+		pl = w.plan("victim", "true")
+	}
 	if verb == "inspect" {
 		ok(w.t, os.RemoveAll(w.opt.CacheDir))
 	}
@@ -217,9 +223,9 @@ func (w *world) killed(verb, step string) bool {
 		died = w.die("stop", step, pl)
 		ok(w.t, w.c.Stop(ctx, pl.ID, nil))
 		w.again(pl)
-	case "remove":
+	case "remove", "down":
 		w.again(pl)
-		died = w.die("remove", step, pl)
+		died = w.die(verb, step, pl)
 		w.again(pl)
 	case "inspect":
 		ok(w.t, os.RemoveAll(w.opt.CacheDir))

@@ -2,6 +2,7 @@ package integration
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -79,6 +80,13 @@ func TestRuntimeLife(t *testing.T) {
 		equal(t, "exit status", *w.one("web").ExitStatus, 137)
 		ok(t, w.c.Remove(ctx, "web", false))
 		w.clean()
+
+		w.up(pl, "created")
+		ok(t, w.c.Down(ctx, "web", nil))
+		w.clean()
+		if err := w.c.Down(ctx, "web", nil); !errors.Is(err, runtime.ErrNoContainer) {
+			t.Errorf("down of what is not there: %v", err)
+		}
 	})
 }
 

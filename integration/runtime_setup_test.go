@@ -106,14 +106,6 @@ func eachEngine(t *testing.T, test func(t *testing.T, w *world)) {
 	}
 }
 
-// oneEngine is for what no containerd has a part in.
-func oneEngine(t *testing.T, opts ...fixture.Option) *world {
-	t.Helper()
-	all := fixture.Engines(t)
-	w := newWorld(t, fixture.StartContainerd(t, all[len(all)-1].Binary, opts...))
-	return w
-}
-
 func newWorld(t *testing.T, ctrd *fixture.Containerd) *world {
 	t.Helper()
 	dir, err := libexec()

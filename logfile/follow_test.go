@@ -106,11 +106,12 @@ func TestFollowFarBehind(t *testing.T) {
 	path := logPath(t)
 	w := NewWriter(path, WriterOptions{MaxSize: 1000, MaxFiles: 2})
 	put(t, w, "first\n")
-	block := &blocking{seen: newSeen(), gate: make(chan struct{})}
+	block := &blocking{seen: newSeen(), entered: make(chan struct{}), gate: make(chan struct{})}
 	ended, done := make(chan struct{}), make(chan error, 1)
 	go func() {
 		done <- Read(context.Background(), path, ReadOptions{Tail: All, Follow: true, Ended: ended}, block, io.Discard)
 	}()
+	<-block.entered
 	for i := range 300 {
 		put(t, w, fmt.Sprintf("line %d\n", i))
 	}
@@ -138,10 +139,13 @@ func TestFollowFarBehind(t *testing.T) {
 // blocking is a terminal whose person pressed ^S.
 type blocking struct {
 	*seen
-	gate chan struct{}
+	once    sync.Once
+	entered chan struct{}
+	gate    chan struct{}
 }
 
 func (b *blocking) Write(p []byte) (int, error) {
+	b.once.Do(func() { close(b.entered) })
 	<-b.gate
 	return b.seen.Write(p)
 }

@@ -113,17 +113,16 @@ func (c *Client) prepare(ctx context.Context, pl plan.Plan, r containers.Contain
 // discard removes a container with everything that belongs to it, the record last. It is idempotent: several at once,
 // and one after another was killed in the middle, end alike.
 func (c *Client) discard(ctx context.Context, r containers.Container) error {
-	if r.Labels[labelState] != stateRemoving && r.Labels[labelState] != stateCreating && r.Labels[labelOneOff] == "" {
-		if err := c.setLabels(ctx, r.ID, map[string]string{labelState: stateRemoving, labelCreator: creator()}); err != nil {
-			if errdefs.IsNotFound(err) {
-				return nil
-			}
-			return err
-		}
-		step("removal-marked")
-	}
-	if err := c.deleteTask(ctx, r.ID); err != nil {
+	marked := make(chan error, 1)
+	go func() { marked <- c.markRemoval(ctx, r) }()
+	deleted := c.deleteTask(ctx, r.ID)
+	if err := <-marked; errdefs.IsNotFound(err) {
+		return nil
+	} else if err != nil {
 		return err
+	}
+	if deleted != nil {
+		return deleted
 	}
 	step("task-deleted")
 	if err := c.removeSnapshot(ctx, r); err != nil {
@@ -138,6 +137,19 @@ func (c *Client) discard(ctx context.Context, r containers.Container) error {
 		return fmt.Errorf("remove container %s: %w", r.ID, err)
 	}
 	step("record-deleted")
+	return nil
+}
+
+// markRemoval lets a later command finish a removal that is cut short. Half-made and one-off containers need no mark:
+// they go as soon as their creator has gone.
+func (c *Client) markRemoval(ctx context.Context, r containers.Container) error {
+	if r.Labels[labelState] == stateRemoving || r.Labels[labelState] == stateCreating || r.Labels[labelOneOff] != "" {
+		return nil
+	}
+	if err := c.setLabels(ctx, r.ID, map[string]string{labelState: stateRemoving, labelCreator: creator()}); err != nil {
+		return err
+	}
+	step("removal-marked")
 	return nil
 }
 

@@ -41,7 +41,38 @@ func (c *Client) Engine(ctx context.Context) (plan.Engine, error) {
 		e.InitBinary = init
 	}
 	e.NoFileMax, e.MemlockMax = daemonLimits(c.daemonPID)
+	e.Capabilities = daemonCapabilities(c.daemonPID)
 	return e, nil
+}
+
+// daemonCapabilities returns the daemon's bounding set: the OCI runtime can give a container no more (capabilities(7),
+// "Capability bounding set"). It is nil, which means all, where the set is full or can't be seen.
+func daemonCapabilities(pid int) []string {
+	if pid <= 0 {
+		return nil
+	}
+	caps, err := capability.NewPid2(pid)
+	if err == nil {
+		err = caps.Load()
+	}
+	if err != nil {
+		return nil
+	}
+	known := plan.Capabilities()
+	last, err := capability.LastCap()
+	if err == nil && int(last) < len(known)-1 {
+		known = known[:last+1]
+	}
+	var have []string
+	for bit, name := range known {
+		if caps.Get(capability.BOUNDING, capability.Cap(bit)) {
+			have = append(have, name)
+		}
+	}
+	if len(have) == len(known) {
+		return nil
+	}
+	return have
 }
 
 func executable(path string) bool {

@@ -74,8 +74,11 @@ func fullError(doing string, err error) error {
 		Hint: "make room: hostrun images; hostrun rmi IMAGE\nsee what fills it: df -h /var/lib/containerd"}
 }
 
+// ErrNoContainer is wrapped by errors about a name that no container has.
+var ErrNoContainer = errors.New("there is no such container")
+
 func noContainer(id string) error {
-	return finding.Errorf(finding.StatusFailed, "hostrun ps -a lists the containers", "container %s: there is no such container", id)
+	return finding.Errorf(finding.StatusFailed, "hostrun ps -a lists the containers", "container %s: %w", id, ErrNoContainer)
 }
 
 func foreignError(id, namespace string) error {

@@ -36,12 +36,21 @@ func (c *Client) List(ctx context.Context, all bool) ([]Container, error) {
 	}
 	var list []Container
 	for _, r := range records {
+		if leaving(r, running[r.ID]) {
+			continue
+		}
 		if one := describe(r, running[r.ID]); all || one.live() {
 			list = append(list, one)
 		}
 	}
 	sort.Slice(list, func(i, j int) bool { return list[i].Container < list[j].Container })
 	return list, nil
+}
+
+// leaving reports that the container is being removed: a one-off one is, as soon as it has ended.
+func leaving(r containers.Container, p *taskapi.Process) bool {
+	ended := r.Labels[labelOneOff] != "" && r.Labels[labelStartedAt] != "" && (p == nil || p.Status == taskapi.Status_STOPPED)
+	return ended || r.Labels[labelState] == stateRemoving
 }
 
 func (c Container) live() bool { return c.Status == "running" || c.Status == "paused" }

@@ -79,13 +79,16 @@ func (c *Client) runTask(ctx, work context.Context, m made, pl plan.Plan, stdio 
 	}
 	step("task-created")
 	if ctx.Err() != nil {
+		// First the task, then the fifos: a shim whose fifos are gone waits for them before it reports the end.
+		err := c.deleteTask(work, id)
 		f.close()
-		return 0, context.Cause(ctx)
+		return 0, errors.Join(context.Cause(ctx), err)
 	}
 	following, unfollow := context.WithCancel(context.WithoutCancel(ctx))
 	defer unfollow()
 	ended := c.waiting(following, id, "")
 	if err := c.startTask(work, id, ""); err != nil {
+		_ = c.deleteTask(work, id) // again, with its error, when the container is discarded
 		f.close()
 		return 0, startError("start container "+id, argv0(pl.Spec), err)
 	}

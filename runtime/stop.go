@@ -72,14 +72,10 @@ func (c *Client) stop(ctx context.Context, r containers.Container, timeout *time
 	if err != nil || task == nil {
 		return err
 	}
-	wait := grace(r.Labels)
-	if timeout != nil {
-		wait = *timeout
-	}
 	end := exit{status: int(task.ExitStatus), at: task.ExitedAt.AsTime()}
 	if task.Status != taskapi.Status_STOPPED {
 		c.progress("Container "+r.ID, "Stopping", "")
-		if end, err = c.terminate(ctx, r, wait, task.Status == taskapi.Status_PAUSED); err != nil {
+		if end, err = c.terminate(ctx, r, graceOf(r, timeout), task.Status == taskapi.Status_PAUSED); err != nil {
 			return fmt.Errorf("stop container %s: %w", r.ID, err)
 		}
 	}
@@ -96,6 +92,57 @@ func (c *Client) stop(ctx context.Context, r containers.Container, timeout *time
 	step("task-deleted")
 	c.progress("Container "+r.ID, "Stopped", "")
 	return nil
+}
+
+// Down stops the container as Stop does and removes it with its snapshot, files and log. The error wraps
+// ErrNoContainer when there is none.
+func (c *Client) Down(ctx context.Context, name string, timeout *time.Duration) error {
+	ctx = c.in(ctx)
+	if _, err := c.own(ctx, name); err != nil { // no lock file for a name that does not exist
+		return err
+	}
+	l, err := c.lock(ctx, name)
+	if err != nil {
+		return err
+	}
+	defer l.unlock()
+	defer c.sweeping(ctx)()
+	r, err := c.own(ctx, name)
+	if err != nil {
+		return err
+	}
+	if err := c.end(ctx, r, timeout); err != nil {
+		return err
+	}
+	work, cancel := steady(ctx)
+	defer cancel()
+	c.progress("Container "+name, "Removing", "")
+	if err := c.discard(work, r); err != nil {
+		return err
+	}
+	c.progress("Container "+name, "Removed", "")
+	return nil
+}
+
+// end ends the process of a container that is to be removed: how it ended is nobody's business any more.
+func (c *Client) end(ctx context.Context, r containers.Container, timeout *time.Duration) error {
+	task, err := c.getTask(ctx, r.ID)
+	if err != nil || !runs(task) {
+		return err
+	}
+	c.progress("Container "+r.ID, "Stopping", "")
+	if _, err := c.terminate(ctx, r, graceOf(r, timeout), task.Status == taskapi.Status_PAUSED); err != nil {
+		return fmt.Errorf("stop container %s: %w", r.ID, err)
+	}
+	return nil
+}
+
+// graceOf is timeout, or the container's own stop_grace_period.
+func graceOf(r containers.Container, timeout *time.Duration) time.Duration {
+	if timeout != nil {
+		return *timeout
+	}
+	return grace(r.Labels)
 }
 
 // settle notes the end of a task that ended by itself and deletes it. Until then the shim (of containerd 1.6 at least)

@@ -108,6 +108,16 @@ func runs(p *taskapi.Process) bool {
 
 // deleteTask ends what still runs and deletes the task with its shim. Nothing there is success.
 func (c *Client) deleteTask(ctx context.Context, id string) error {
+	p, err := c.getTask(ctx, id)
+	if err != nil || p == nil {
+		return err
+	}
+	// Deleting a task that was created and never started waits for the end of its output, which does not come.
+	if p.Status != taskapi.Status_STOPPED {
+		if err := c.killAndWait(ctx, id); err != nil {
+			return fmt.Errorf("kill container %s: %w", id, err)
+		}
+	}
 	for try := 0; ; try++ {
 		_, err := c.ctrd.TaskService().Delete(ctx, &tasks.DeleteTaskRequest{ContainerID: id})
 		err = native(err)

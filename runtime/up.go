@@ -59,7 +59,7 @@ func (c *Client) upOver(ctx context.Context, pl plan.Plan, old containers.Contai
 	if old.Labels[labelHash] != pl.Hash || force {
 		res.Action, res.Changed = "replaced", changes(old, pl)
 		c.progress("Container "+pl.ID, "Replacing", "")
-		if err := c.stop(ctx, old, nil); err != nil {
+		if err := c.end(ctx, old, nil); err != nil {
 			return res, err
 		}
 		work, cancel := steady(ctx)

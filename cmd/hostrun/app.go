@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	goruntime "runtime"
 	"strings"
+	"syscall"
 
 	"github.com/urfave/cli/v2"
 
@@ -143,7 +144,7 @@ func internalError(cause any) error {
 // interrupted is the end of a command by a signal of the caller.
 type interrupted struct{ number int }
 
-func (i interrupted) Error() string { return fmt.Sprintf("interrupted by signal %d", i.number) }
+func (i interrupted) Error() string { return "interrupted by " + signalName(syscall.Signal(i.number)) }
 
 // ended is the exit status of a container's process, which becomes ours without a word.
 type ended int

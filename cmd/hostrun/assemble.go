@@ -95,8 +95,13 @@ func hostNeeds(p *profiles.Profile) host.Needs {
 	return needs
 }
 
+// deviceRequests are the profile's devices; a privileged container gets all nodes of the host, as in docker.
 func deviceRequests(p *profiles.Profile) []devices.Request {
 	var requests []devices.Request
+	if p.Privileged {
+		at := p.Lines["privileged"]
+		requests = append(requests, devices.Request{Source: "/dev", Destination: "/dev", Access: "rwm", File: at.File, Line: at.Line})
+	}
 	for _, d := range p.Devices {
 		at := p.Lines[d.Key]
 		requests = append(requests, devices.Request{

@@ -2,8 +2,8 @@ package main
 
 import (
 	"context"
+	"errors"
 	"strings"
-	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -64,25 +64,12 @@ func runDown(ctx context.Context, s *session, o downOptions) error {
 			return err
 		}
 	}
-	here, err := existing(ctx, client)
-	if err != nil {
-		return err
-	}
 	return each(names, func(name string) error {
-		c, ok := here[name]
-		if !ok {
+		err := client.Down(ctx, name, timeout)
+		if errors.Is(err, runtime.ErrNoContainer) {
 			s.note("container %s is not there: nothing to do", name)
 			return nil
 		}
-		return takeDown(ctx, client, c, timeout)
+		return err
 	})
-}
-
-func takeDown(ctx context.Context, client *runtime.Client, c runtime.Container, timeout *time.Duration) error {
-	if c.Status == "running" || c.Status == "paused" {
-		if err := client.Stop(ctx, c.Container, timeout); err != nil {
-			return err
-		}
-	}
-	return client.Remove(ctx, c.Container, true)
 }

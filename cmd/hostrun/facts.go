@@ -9,7 +9,6 @@ import (
 )
 
 type factsOptions struct {
-	over         overrides
 	python, cuda string
 }
 

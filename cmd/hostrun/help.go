@@ -80,11 +80,12 @@ func helpCommand(s *session) *cli.Command {
 }
 
 func runHelp(s *session, _ helpOptions, words []string) error {
-	line, err := arrange(s.app, words)
+	app := newApp(s) // urfave/cli puts the caller's values in the place of s.app's defaults
+	line, err := arrange(app, words)
 	if err != nil {
 		return err
 	}
-	return writeHelp(s.stdout, s.app, line.path)
+	return writeHelp(s.stdout, app, line.path)
 }
 
 // writeHelp prints the page of a verb, or of hostrun where the path is empty.

@@ -4,11 +4,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/docker/go-units"
+	"golang.org/x/term"
 
 	"hostrun.dev/hostrun/runtime"
 )
@@ -110,15 +112,34 @@ func (p *progress) draw() {
 	if p.drawn > 0 {
 		fmt.Fprintf(&b, "\x1b[%dA", p.drawn) // CUU: up to our first line
 	}
-	width := 0
+	width, columns := 0, columnsOf(p.w)
 	for _, t := range p.tasks {
 		width = max(width, len(t.ID))
 	}
 	for _, t := range p.tasks {
-		fmt.Fprintf(&b, "\x1b[2K %-*s  %s\n", width, t.ID, t.describe()) // EL 2: clear the line first
+		fmt.Fprintf(&b, "\x1b[2K%s\n", clip(fmt.Sprintf(" %-*s  %s", width, t.ID, t.describe()), columns)) // EL 2: clear the line first
 	}
 	p.drawn, p.last = len(p.tasks), p.now()
 	_, _ = io.WriteString(p.w, b.String()) // a terminal that is gone takes nothing more
+}
+
+// columnsOf is the width of a terminal, 80 where it is unknown.
+func columnsOf(w io.Writer) int {
+	if file, ok := w.(*os.File); ok {
+		if columns, _, err := term.GetSize(int(file.Fd())); err == nil && columns > 0 {
+			return columns
+		}
+	}
+	return 80
+}
+
+// clip keeps a line from wrapping: going up by lines would miss what wrapped.
+func clip(line string, columns int) string {
+	runes := []rune(line)
+	if len(runes) < columns {
+		return line
+	}
+	return string(runes[:columns-1])
 }
 
 func (t *task) describe() string {

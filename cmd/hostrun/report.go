@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"hostrun.dev/hostrun/finding"
@@ -26,6 +27,10 @@ func (s *session) report(err error) int {
 	if errors.As(err, &status) {
 		return int(status)
 	}
+	var stop interrupted
+	if errors.As(err, &stop) && s.watches() {
+		return s.status(err)
+	}
 	var all several
 	if !errors.As(err, &all) {
 		all = several{err}
@@ -36,6 +41,12 @@ func (s *session) report(err error) int {
 	return s.status(all[0])
 }
 
+// watches says whether ^C is the way out of the verb, and no news to who typed it.
+func (s *session) watches() bool {
+	verb := s.line.verb()
+	return verb != nil && slices.Contains([]string{"run", "exec", "shell", "logs", "wait"}, verb.Name)
+}
+
 func (s *session) reportOne(err error) {
 	if s.progress.mode == "json" {
 		s.reportJSON(err)
@@ -43,7 +54,7 @@ func (s *session) reportOne(err error) {
 	}
 	findings := findingsOf(err)
 	s.writeFindings(findings)
-	fmt.Fprintf(s.stderr, "%s %s\n", s.paint(red, "hostrun: error:"), headline(err, findings))
+	fmt.Fprintf(s.stderr, "%s %s\n", s.paint(red, "hostrun: error:"), s.headline(err, findings))
 	for _, line := range hintsOf(err, findings) {
 		fmt.Fprintf(s.stderr, "%s %s\n", s.paint(cyan, "hostrun: hint:"), line)
 	}
@@ -52,7 +63,7 @@ func (s *session) reportOne(err error) {
 func (s *session) reportJSON(err error) {
 	findings := findingsOf(err)
 	line, _ := json.Marshal(map[string]any{
-		"error": true, "message": headline(err, findings), "hint": strings.Join(hintsOf(err, findings), "\n"),
+		"error": true, "message": s.headline(err, findings), "hint": strings.Join(hintsOf(err, findings), "\n"),
 		"findings": append([]finding.Finding{}, findings...), "code": s.status(err),
 	})
 	fmt.Fprintf(s.stderr, "%s\n", line)
@@ -125,7 +136,7 @@ func findingsOf(err error) []finding.Finding {
 	return profileFindings(err)
 }
 
-func headline(err error, findings []finding.Finding) string {
+func (s *session) headline(err error, findings []finding.Finding) string {
 	var refused *plan.Refused
 	var stop interrupted
 	switch {
@@ -134,9 +145,9 @@ func headline(err error, findings []finding.Finding) string {
 	case errors.As(err, &refused):
 		return fmt.Sprintf("%s: not started: %s", refused.Profile, count(len(findings), "finding", "stops", "stop")+" it")
 	case len(findings) == 1:
-		return fmt.Sprintf("%s: the profile is invalid", findings[0].File)
+		return fmt.Sprintf("%s: the profile is invalid", s.shortPath(findings[0].File))
 	case len(findings) > 1:
-		return fmt.Sprintf("%s: the profile is invalid: %d problems", findings[0].File, len(findings))
+		return fmt.Sprintf("%s: the profile is invalid: %d problems", s.shortPath(findings[0].File), len(findings))
 	}
 	return strings.TrimRight(err.Error(), "\n")
 }
@@ -149,6 +160,10 @@ func count(n int, noun, one, many string) string {
 }
 
 func hintsOf(err error, findings []finding.Finding) []string {
+	var stop interrupted
+	if errors.As(err, &stop) {
+		return []string{"the same command again completes what is half done"}
+	}
 	if len(findings) == 0 {
 		return finding.HintOf(err)
 	}
@@ -185,7 +200,7 @@ func (s *session) writeFinding(w io.Writer, f finding.Finding) {
 		fmt.Fprintf(w, "  --> %s\n", place)
 	}
 	for _, row := range [][2]string{{"about", f.Subject}, {"got", f.Got}, {"want", f.Want}, {"help", f.Remedy}} {
-		if row[1] != "" && !(row[0] == "about" && strings.Contains(f.Message, f.Subject)) {
+		if row[1] != "" && !(row[0] == "about" && (strings.Contains(f.Message, f.Subject) || f.Subject == f.File)) {
 			fmt.Fprintf(w, "  %5s: %s\n", row[0], indented(row[1], "         "))
 		}
 	}
@@ -196,14 +211,18 @@ func (s *session) place(f finding.Finding) string {
 	if f.File == "" {
 		return ""
 	}
-	file := f.File
-	if rel, err := filepath.Rel(s.dir, file); err == nil && filepath.IsAbs(file) && len(rel) < len(file) {
-		file = rel
-	}
 	if f.Line == 0 {
-		return file
+		return s.shortPath(f.File)
 	}
-	return fmt.Sprintf("%s:%d", file, f.Line)
+	return fmt.Sprintf("%s:%d", s.shortPath(f.File), f.Line)
+}
+
+// shortPath is a path relative to the caller's directory where that is shorter.
+func (s *session) shortPath(file string) string {
+	if rel, err := filepath.Rel(s.dir, file); err == nil && filepath.IsAbs(file) && len(rel) < len(file) {
+		return rel
+	}
+	return file
 }
 
 func indented(text, by string) string {

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	ctrlog "github.com/containerd/log"
 	"github.com/urfave/cli/v2"
 	"golang.org/x/term"
 
@@ -36,14 +37,12 @@ type session struct {
 
 // globals are the flags of every verb.
 type globals struct {
-	address, namespace             string
-	profileDirs                    cli.StringSlice
-	progress, color, logLevel      string
-	quiet                          bool
-	stateDir, dataDir, cacheDir    string
-	libexecDir                     string
-	defaultLibexec                 bool
-	forceColor, noColor, dumb, tty bool
+	address, namespace          string
+	profileDirs                 cli.StringSlice
+	progress, color, logLevel   string
+	quiet                       bool
+	stateDir, dataDir, cacheDir string
+	libexecDir                  string
 }
 
 func newSession(stdin io.Reader, stdout, stderr io.Writer, d deps) *session {
@@ -123,6 +122,7 @@ func (s *session) containerd(ctx context.Context) (*runtime.Client, error) {
 	if s.client != nil {
 		return s.client, nil
 	}
+	s.hushContainerd()
 	libexec := s.global.libexecDir
 	if libexec == "" {
 		libexec = s.libexecDir()
@@ -142,6 +142,15 @@ func (s *session) containerd(ctx context.Context) (*runtime.Client, error) {
 	}
 	s.client = client
 	return client, nil
+}
+
+// hushContainerd keeps the client library from writing to stderr what comes back as an error anyway.
+func (s *session) hushContainerd() {
+	level := s.global.logLevel
+	if level == "warn" {
+		level = "error"
+	}
+	_ = ctrlog.SetLevel(level) // one of logLevels
 }
 
 func (s *session) close() {

@@ -40,13 +40,14 @@ func upCommand(s *session) *cli.Command {
 }
 
 func runUp(ctx context.Context, s *session, o upOptions) error {
-	w := wants{what: "profile", min: 1}
-	if o.attach || s.line.dashes {
-		w.max = 1
-	}
-	names, err := s.names(w, true)
-	if err != nil {
+	names, err := s.names(wants{what: "profile", min: 1}, true)
+	switch {
+	case err != nil:
 		return err
+	case len(names) > 1 && o.attach:
+		return finding.Errorf(finding.StatusUsage, "hostrun up starts them all; hostrun logs -f NAME follows one", "hostrun up --attach takes one name, not %d", len(names))
+	case len(names) > 1 && s.line.dashes:
+		return finding.Errorf(finding.StatusUsage, "", "hostrun up takes one name with ARGS, not %d", len(names))
 	}
 	if s.line.dashes {
 		o.over.command = s.line.rest

@@ -1,0 +1,90 @@
+package main
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/urfave/cli/v2"
+)
+
+func TestArrange(t *testing.T) {
+	s, _, _ := testSession()
+	app := newApp(s)
+	for _, tc := range []struct{ in, want string }{
+		{"up dinov2", "hostrun up -- dinov2"},
+		{"up dinov2 --attach", "hostrun up --attach -- dinov2"},
+		{"up --attach dinov2 --namespace n", "hostrun --namespace=n up --attach -- dinov2"},
+		{"--namespace n up a b", "hostrun --namespace=n up -- a b"},
+		{"run a -e X=1 -eY=2 --env Z=3 -- -e W=4 --", "hostrun run --env=X=1 --env=Y=2 --env=Z=3 -- a -- -e W=4 --"},
+		{"run -iT a", "hostrun run --interactive --no-tty -- a"},
+		{"exec a -iu root -- id", "hostrun exec --interactive --user=root -- a -- id"},
+		{"logs -n-1 a", "hostrun logs --tail=-1 -- a"},
+		{"logs --tail -1 a", "hostrun logs --tail=-1 -- a"},
+		{"ps -q", "hostrun ps --quiet --"},
+		{"-q ps", "hostrun --quiet ps --"},
+		{"profiles --all list", "hostrun profiles list --all --"},
+		{"profiles init list", "hostrun profiles init -- list"},
+		{"run -- python", "hostrun run -- -- python"},
+		{"load -", "hostrun load -- -"},
+	} {
+		line, err := arrange(app, strings.Fields(tc.in))
+		if err != nil {
+			t.Errorf("%s: %v", tc.in, err)
+			continue
+		}
+		if got := strings.Join(line.words("hostrun"), " "); got != tc.want {
+			t.Errorf("%s:\n got %s\nwant %s", tc.in, got, tc.want)
+		}
+	}
+}
+
+// FuzzArrange: whatever is typed, the words after -- arrive as they are, and no word before it is lost.
+func FuzzArrange(f *testing.F) {
+	f.Add("run a -e X=1 -- -e W=4")
+	f.Add("profiles --all list")
+	f.Add("-h -- --")
+	f.Add("up --env= -e")
+	s, _, _ := testSession()
+	app := newApp(s)
+	f.Fuzz(func(t *testing.T, text string) {
+		words := strings.Fields(text)
+		line, err := arrange(app, words)
+		if err != nil {
+			return
+		}
+		if i := slices.Index(words, "--"); i >= 0 && line.dashes && !strings.HasSuffix(strings.Join(words, " "), strings.Join(line.rest, " ")) {
+			t.Errorf("%q: after --: %q", words, line.rest)
+		}
+		for _, name := range line.names {
+			if !slices.Contains(words, name) {
+				t.Errorf("%q: name %q was not there", words, name)
+			}
+		}
+	})
+}
+
+func TestNearest(t *testing.T) {
+	known := []string{"up", "check", "checks", "stop", "start", "restart"}
+	for word, want := range map[string]string{"chekc": "check checks", "strat": "start", "u": "up", "q": "", "xyz": "", "stpo": "stop"} {
+		if got := strings.Join(nearest(word, known), " "); got != want {
+			t.Errorf("nearest(%q) = %q, want %q", word, got, want)
+		}
+	}
+}
+
+// eachVerb calls fn for every command that help shows.
+func eachVerb(app *cli.App, fn func(path []*cli.Command)) {
+	var walk func(path []*cli.Command, commands []*cli.Command)
+	walk = func(path []*cli.Command, commands []*cli.Command) {
+		for _, command := range commands {
+			if command.Hidden {
+				continue
+			}
+			here := append(slices.Clone(path), command)
+			fn(here)
+			walk(here, command.Subcommands)
+		}
+	}
+	walk(nil, app.Commands)
+}

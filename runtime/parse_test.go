@@ -1,0 +1,74 @@
+package runtime
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"hostrun.dev/hostrun/finding"
+)
+
+func TestStartErrorReadsTheRuntimesWords(t *testing.T) {
+	for text, want := range map[string]int{
+		`OCI runtime create failed: runc create failed: unable to start container process: exec: "nosuch": executable file not found in $PATH: unknown`: finding.StatusNotFound,
+		`runc create failed: unable to start container process: exec: "/no/such": stat /no/such: no such file or directory: unknown`:                    finding.StatusNotFound,
+		"crun: executable file `nosuch` not found in $PATH: No such file or directory: unknown":                                                         finding.StatusNotFound,
+		`runc create failed: unable to start container process: exec: "/etc": is a directory: unknown`:                                                  finding.StatusNotExec,
+		`runc create failed: unable to start container process: exec: "/etc/x": permission denied: unknown`:                                             finding.StatusNotExec,
+		"exec /bin/x: exec format error": finding.StatusNotExec,
+		"runc create failed: unable to start container process: error mounting \"/x\": no such file or directory": finding.StatusFailed,
+		"write /var/lib/x: no space left on device":                                                               finding.StatusFailed,
+	} {
+		if got := finding.StatusOf(startError("start container a", "x", errors.New(text))); got != want {
+			t.Errorf("%s: status %d, want %d", text, got, want)
+		}
+	}
+}
+
+func TestLowerDirs(t *testing.T) {
+	got := lowerDirs([]string{"ro", `lowerdir=/a:/b\:c:/d\\e`})
+	if want := []string{"/a", "/b:c", `/d\e`}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestHardLimit(t *testing.T) {
+	text := "Limit Soft Limit Hard Limit Units\nMax open files            1024                 20000                files\nMax locked memory         8388608              unlimited            bytes\n"
+	if n, m := hardLimit(text, "Max open files"), hardLimit(text, "Max locked memory"); n != 20000 || m != 0 {
+		t.Errorf("got %d and %d", n, m)
+	}
+}
+
+func FuzzLowerDirs(f *testing.F) {
+	f.Add(`/a:/b`)
+	f.Add(`\:`)
+	f.Fuzz(func(t *testing.T, list string) {
+		escaped := strings.NewReplacer(`\`, `\\`, `:`, `\:`).Replace(list)
+		if got := lowerDirs([]string{"lowerdir=" + escaped}); len(got) != 1 || got[0] != list {
+			t.Errorf("%q became %q", list, got)
+		}
+	})
+}
+
+func FuzzAccounts(f *testing.F) {
+	f.Add("root:x:0:0:root:/root:/bin/sh\n#c\n\nshort:x\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		for _, line := range parseAccounts(text, 4) {
+			if len(line) < 4 || line[0] == "" || strings.Contains(strings.Join(line, ""), "\n") {
+				t.Errorf("%q gave %q", text, line)
+			}
+		}
+	})
+}
+
+func TestCreatorLabel(t *testing.T) {
+	if !alive(creator()) {
+		t.Error("this process is dead")
+	}
+	for _, label := range []string{"", "1", "x:y:z", "1:1:" + bootID(), strings.Replace(creator(), bootID(), "other-boot", 1)} {
+		if alive(label) {
+			t.Errorf("%q lives", label)
+		}
+	}
+}
