@@ -45,17 +45,18 @@ bench: build ## Measure against ctr and docker compose, side by side
 
 install: build ## Install below PREFIX (/usr/local); DESTDIR for packagers
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/hostrun $(DESTDIR)$(PREFIX)/share/doc/hostrun \
-		$(DESTDIR)$(PREFIX)/share/bash-completion/completions \
+		$(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/bash-completion/completions \
 		$(DESTDIR)$(PREFIX)/share/zsh/site-functions $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
 	install -m 755 bin/hostrun $(DESTDIR)$(PREFIX)/bin/hostrun
 	install -m 755 bin/hostrun-log bin/hostrun-init $(DESTDIR)$(PREFIX)/lib/hostrun/
 	install -m 644 $(wildcard docs/*.md) README.md $(DESTDIR)$(PREFIX)/share/doc/hostrun/
+	install -m 644 docs/hostrun.1 $(DESTDIR)$(PREFIX)/share/man/man1/
 	bin/hostrun completion bash >$(DESTDIR)$(PREFIX)/share/bash-completion/completions/hostrun
 	bin/hostrun completion zsh >$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_hostrun
 	bin/hostrun completion fish >$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/hostrun.fish
 
 uninstall: ## Remove what install put there; images, volumes and logs stay
-	rm -f $(DESTDIR)$(PREFIX)/bin/hostrun \
+	rm -f $(DESTDIR)$(PREFIX)/bin/hostrun $(DESTDIR)$(PREFIX)/share/man/man1/hostrun.1 \
 		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/hostrun \
 		$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_hostrun \
 		$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/hostrun.fish
