@@ -67,9 +67,11 @@ if [ ${#missing[@]} -gt 0 ]; then
 	[ ${#missing[@]} -eq 0 ] || die "still missing after the installation: ${missing[*]}"
 fi
 
-# The engines of other versions that the tests compare are built from their Go modules.
-if [ "$for_whom" = test ] && [ -x "$here/build-engines.sh" ]; then
+# The engines of other versions that the tests compare are built from their Go modules; interpreters of other releases and
+# builds are unpacked from the distribution's packages.
+if [ "$for_whom" = test ]; then
 	"$here/build-engines.sh"
+	if [ -x "$here/fetch-pythons.sh" ] && [ "$(. /etc/os-release && echo "$ID")" = debian ]; then "$here/fetch-pythons.sh"; fi
 fi
 
 # Interpreters of other releases and builds, for package abi: from Debian's packages, unpacked, not installed. On another

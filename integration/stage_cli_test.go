@@ -126,7 +126,7 @@ disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.cri.v1.images", 
 	}
 	defer log.Close()
 	e.process = exec.Command("containerd", "--config", config)
-	e.process.Stdout, e.process.Stderr = log, log
+	e.process.Stdout, e.process.Stderr, e.process.SysProcAttr = log, log, dieWithUs()
 	if err := e.process.Start(); err != nil {
 		return nil, err
 	}

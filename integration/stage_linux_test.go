@@ -12,3 +12,6 @@ func signalOf(p *os.ProcessState) int {
 	}
 	return 0
 }
+
+// dieWithUs ends a daemon when the test binary ends without a word: a panic, or go test's own time limit.
+func dieWithUs() *syscall.SysProcAttr { return &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM} }
