@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -63,10 +64,20 @@ func testCache() string {
 	return "/var/cache/hostrun-test"
 }
 
+// builtDir holds the programs of this tree: another checkout that is tested at the same time has its own.
+func builtDir() (string, error) {
+	top, err := filepath.Abs("..")
+	if err != nil {
+		return "", err
+	}
+	dir := filepath.Join(testCache(), "libexec", fmt.Sprintf("%x", sha256.Sum256([]byte(top)))[:12])
+	return dir, os.MkdirAll(dir, 0o755)
+}
+
 // built returns a program of the test cache after bringing it up to date, for several test processes at once.
 func built(name string, env []string, args ...string) (string, error) {
-	dir := filepath.Join(testCache(), "libexec")
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	dir, err := builtDir()
+	if err != nil {
 		return "", err
 	}
 	made := filepath.Join(dir, fmt.Sprintf(".%s.%d", name, os.Getpid()))

@@ -71,11 +71,6 @@ fi
 # builds are unpacked from the distribution's packages.
 if [ "$for_whom" = test ]; then
 	"$here/build-engines.sh"
-	if [ -x "$here/fetch-pythons.sh" ] && [ "$(. /etc/os-release && echo "$ID")" = debian ]; then "$here/fetch-pythons.sh"; fi
-fi
-
-# Interpreters of other releases and builds, for package abi: from Debian's packages, unpacked, not installed. On another
-# distribution their tests skip, and say so.
-if [ "$for_whom" = test ]; then
-	"$here/fetch-pythons.sh" || say "without them some tests of package abi skip (and fail where HOSTRUN_REQUIRE_ALL=1)"
+	# On another distribution than Debian the tests that want them skip, and say so.
+	"$here/fetch-pythons.sh" || say "without these interpreters some tests of package abi skip (and fail where HOSTRUN_REQUIRE_ALL=1)"
 fi

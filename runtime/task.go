@@ -33,7 +33,14 @@ func (c *Client) createTask(ctx context.Context, id string, root []mount.Mount, 
 		req.Rootfs = append(req.Rootfs, &types.Mount{Type: m.Type, Source: m.Source, Target: m.Target, Options: m.Options})
 	}
 	_, err := c.ctrd.TaskService().Create(ctx, req)
-	return native(err)
+	if err = native(err); errdefs.IsAlreadyExists(err) { // of a container of the same name whose record is gone
+		if err := c.deleteHiddenTask(ctx, id); err != nil {
+			return err
+		}
+		_, err = c.ctrd.TaskService().Create(ctx, req)
+		return native(err)
+	}
+	return err
 }
 
 func (c *Client) startTask(ctx context.Context, id, execID string) error {
@@ -109,8 +116,11 @@ func runs(p *taskapi.Process) bool {
 // deleteTask ends what still runs and deletes the task with its shim. Nothing there is success.
 func (c *Client) deleteTask(ctx context.Context, id string) error {
 	p, err := c.getTask(ctx, id)
-	if err != nil || p == nil {
+	if err != nil {
 		return err
+	}
+	if p == nil {
+		return c.deleteHiddenTask(ctx, id)
 	}
 	// Deleting a task that was created and never started waits for the end of its output, which does not come.
 	if p.Status != taskapi.Status_STOPPED {
@@ -131,6 +141,16 @@ func (c *Client) deleteTask(ctx context.Context, id string) error {
 			return fmt.Errorf("kill container %s: %w", id, err)
 		}
 	}
+}
+
+// deleteHiddenTask ends the shim of a task whose deletion was cut off when the client of that call died: containerd
+// shows no such task any more, refuses a new one ("already exists"), and keeps the shim. Deleting it again ends that.
+func (c *Client) deleteHiddenTask(ctx context.Context, id string) error {
+	_, err := c.ctrd.TaskService().Delete(ctx, &tasks.DeleteTaskRequest{ContainerID: id})
+	if err = native(err); err != nil && !errdefs.IsNotFound(err) {
+		return fmt.Errorf("delete the task of container %s: %w", id, err)
+	}
+	return nil
 }
 
 // killAndWait ends the task with SIGKILL: a running one, a paused one, and one that was created and never started.
