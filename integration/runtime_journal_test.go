@@ -75,13 +75,12 @@ var mortal = sync.OnceValues(func() (string, error) {
 	return built("mortal.test", nil, "test", "-c", "-tags", "failpoints", "hostrun.dev/hostrun/integration")
 })
 
-// child runs verb in a process of its own.
-func (w *world) child(verb, env string, pl plan.Plan) (syscall.WaitStatus, string) {
+// victim is a process of its own that does verb with the plan.
+func (w *world) victim(verb string, pl plan.Plan, env ...string) *exec.Cmd {
 	w.t.Helper()
 	bin, err := mortal()
 	ok(w.t, err)
 	opt := w.opt
-	opt.Log = nil
 	b, err := json.Marshal(struct {
 		Verb    string
 		Options map[string]string
@@ -92,7 +91,14 @@ func (w *world) child(verb, env string, pl plan.Plan) (syscall.WaitStatus, strin
 	file := w.ctrd.Path("victim.json")
 	ok(w.t, os.WriteFile(file, b, 0o600))
 	cmd := exec.Command(bin, "__victim", file)
-	cmd.Env = append(os.Environ(), env)
+	cmd.Env = append(os.Environ(), env...)
+	return cmd
+}
+
+// child runs verb in a process of its own.
+func (w *world) child(verb, env string, pl plan.Plan) (syscall.WaitStatus, string) {
+	w.t.Helper()
+	cmd := w.victim(verb, pl, env)
 	out, err := cmd.CombinedOutput()
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {

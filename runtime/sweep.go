@@ -18,6 +18,7 @@ func (c *Client) Sweep(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("look for containers left half made: %w", err)
 	}
+	c.sweepCgroups(ctx)
 	var failed []error
 	for _, r := range half {
 		if abandoned(r) {

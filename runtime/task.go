@@ -32,15 +32,34 @@ func (c *Client) createTask(ctx context.Context, id string, root []mount.Mount, 
 	for _, m := range root { // handed over, so that nobody asks the snapshotter again
 		req.Rootfs = append(req.Rootfs, &types.Mount{Type: m.Type, Source: m.Source, Target: m.Target, Options: m.Options})
 	}
-	_, err := c.ctrd.TaskService().Create(ctx, req)
-	if err = native(err); errdefs.IsAlreadyExists(err) { // of a container of the same name whose record is gone
+	return c.retryCreate(ctx, id, func() error {
+		_, err := c.ctrd.TaskService().Create(ctx, req)
+		return native(err)
+	})
+}
+
+// remnantPatience is how long containerd may take to clean up after a client that died in the middle of a call.
+const remnantPatience = 5 * time.Second
+
+// retryCreate makes a task where remnants of an earlier one may be: a command that was killed during its call leaves
+// containerd busy with undoing it, or with a task that it no longer shows.
+func (c *Client) retryCreate(ctx context.Context, id string, create func() error) error {
+	for begun, wait := time.Now(), 5*time.Millisecond; ; wait = min(2*wait, 200*time.Millisecond) {
+		err := create()
+		if !remnant(err) || time.Since(begun) > remnantPatience || ctx.Err() != nil {
+			return err
+		}
 		if err := c.deleteHiddenTask(ctx, id); err != nil {
 			return err
 		}
-		_, err = c.ctrd.TaskService().Create(ctx, req)
-		return native(err)
+		time.Sleep(wait)
 	}
-	return err
+}
+
+// remnant recognises what is left of an earlier task: the task, or the directory of its bundle, for which containerd
+// has no class of error.
+func remnant(err error) bool {
+	return errdefs.IsAlreadyExists(err) || err != nil && strings.Contains(err.Error(), "mkdir ") && strings.Contains(err.Error(), "file exists")
 }
 
 func (c *Client) startTask(ctx context.Context, id, execID string) error {
@@ -69,7 +88,7 @@ func (c *Client) waitTask(ctx context.Context, id, execID string) exit {
 // Unknown with the words of the kernel, by the moment at which it broke.
 func away(err error) bool {
 	return err != nil && (errdefs.IsUnavailable(err) || strings.Contains(err.Error(), "connection reset by peer") ||
-		strings.Contains(err.Error(), "ttrpc: closed") || strings.Contains(err.Error(), "broken pipe"))
+		strings.Contains(err.Error(), "ttrpc: closed") || strings.Contains(err.Error(), "error reading from server: EOF") || strings.Contains(err.Error(), "broken pipe"))
 }
 
 func pause(ctx context.Context) {

@@ -111,13 +111,13 @@ func (n notStarted) status() int {
 
 // inForeground is the end of a foreground process: its status, or why there is none.
 func (s *session) inForeground(status int, err error) error {
+	if err == nil { // also after ^C: a job that saves its work and ends well has ended well
+		return asEnded(status)
+	}
 	if cause := s.signals.ended(); cause != nil {
 		return cause
 	}
-	if err != nil {
-		return beforeStart(err)
-	}
-	return asEnded(status)
+	return beforeStart(err)
 }
 
 func beforeStart(err error) error {
