@@ -32,6 +32,7 @@ func TestRuntimeKilledSuddenly(t *testing.T) {
 					return nil
 				})
 				ok(t, w.c.Down(ctx, pl.ID, nil))
+				t.Logf("%s killed after %v", verb, moment)
 				w.eventually("nothing is left", func() error { // containerd takes its time to undo what was cut off
 					ok(t, w.c.Sweep(ctx))
 					if l := w.leaks().String(); l != "" {

@@ -125,6 +125,11 @@ func (c *Client) discard(ctx context.Context, r containers.Container) error {
 		return deleted
 	}
 	step("task-deleted")
+	if abandoned(r) {
+		if err := c.endOrphanShims(ctx, r.ID); err != nil {
+			return err
+		}
+	}
 	if err := c.removeSnapshot(ctx, r); err != nil {
 		return err
 	}

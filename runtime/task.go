@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -49,7 +50,7 @@ func (c *Client) retryCreate(ctx context.Context, id string, create func() error
 		if !remnant(err) || time.Since(begun) > remnantPatience || ctx.Err() != nil {
 			return err
 		}
-		if err := c.deleteHiddenTask(ctx, id); err != nil {
+		if err := errors.Join(c.deleteHiddenTask(ctx, id), c.endOrphanShims(ctx, id)); err != nil {
 			return err
 		}
 		time.Sleep(wait)
