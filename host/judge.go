@@ -100,7 +100,7 @@ func (env *environment) nearest(name string) []string {
 	limit := min(2, len(name)/3)
 	best := map[string]int{}
 	look := func(have string) {
-		if n := distance(Normalise(name), Normalise(have)); n <= limit || n <= 3 && strings.HasPrefix(Normalise(have), Normalise(name)) {
+		if n := finding.Distance(Normalise(name), Normalise(have)); n <= limit || n <= 3 && strings.HasPrefix(Normalise(have), Normalise(name)) {
 			best[have] = n
 		}
 	}
@@ -121,26 +121,6 @@ func (env *environment) nearest(name string) []string {
 		return best[a] < best[b] || best[a] == best[b] && a < b
 	})
 	return names[:min(3, len(names))]
-}
-
-// distance is the Levenshtein distance in bytes.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := 1
-			if a[i] == b[j] {
-				cost = 0
-			}
-			diagonal, row[j+1] = row[j+1], min(row[j+1]+1, row[j]+1, diagonal+cost)
-		}
-	}
-	return row[len(b)]
 }
 
 // incomplete tells of a half-deleted distribution. Files outside of the site directory (scripts in bin) are shown and

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"hostrun.dev/hostrun/finding"
 )
 
 // A decoder fills one Profile from the files that make it: the file itself after those that it extends. Each key's
@@ -91,7 +93,7 @@ func (d *decoder) unknownField(p pair, path string, names []string) {
 		return
 	}
 	remedy := "known here: " + strings.Join(names, ", ")
-	if near := nearest(p.key, names, 1); len(near) > 0 {
+	if near := finding.Nearest(p.key, names, 1); len(near) > 0 {
 		remedy = fmt.Sprintf("did you mean %s? Keys that begin with x- pass unread", near[0])
 	}
 	d.badAt(p.pos, join(path, p.key), remedy, "unknown key")

@@ -91,7 +91,7 @@ func (d *decoder) unknownKey(p pair, fields []field[Profile]) {
 }
 
 func proposal(key string, fields []field[Profile]) string {
-	if word, ok := meant[fold(key)]; ok {
+	if word, ok := meant[finding.Fold(key)]; ok {
 		return fmt.Sprintf("did you mean %s? Keys that begin with x- pass unread", word)
 	}
 	names := fieldNameList(fields)
@@ -99,7 +99,7 @@ func proposal(key string, fields []field[Profile]) string {
 		names = append(names, name)
 	}
 	sort.Strings(names)
-	if near := nearest(key, names, 1); len(near) > 0 {
+	if near := finding.Nearest(key, names, 1); len(near) > 0 {
 		return fmt.Sprintf("did you mean %s? Keys that begin with x- pass unread", near[0])
 	}
 	return "remove it, or begin it with x- to keep it unread; all keys are in docs/profile.md"

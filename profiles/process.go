@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/mattn/go-shellwords"
+
+	"hostrun.dev/hostrun/finding"
 )
 
 func readEntrypoint(d *decoder, p *Profile, n *node, key string) { d.argv(n, key, &p.Entrypoint) }
@@ -162,7 +164,7 @@ func readStopSignal(d *decoder, p *Profile, n *node, key string) {
 	name, known := signalName(s)
 	if !known {
 		remedy := "write a name or a number: SIGINT, SIGUSR1, 15"
-		if near := nearest(strings.TrimPrefix(strings.ToUpper(s), "SIG"), signalNames[1:], 1); len(near) > 0 {
+		if near := finding.Nearest(strings.TrimPrefix(strings.ToUpper(s), "SIG"), signalNames[1:], 1); len(near) > 0 {
 			remedy = "did you mean SIG" + near[0] + "?"
 		}
 		d.bad(n, key, remedy, "%q is no signal", s)

@@ -137,7 +137,7 @@ func unknown(opt Options, name string) error {
 		}
 	}
 	hint := "hostrun profiles lists them; a path works too: ./" + name + ".yaml"
-	if near := nearest(name, names, 5); len(near) > 0 {
+	if near := finding.Nearest(name, names, 5); len(near) > 0 {
 		hint = "did you mean " + strings.Join(near, ", ") + "?\n" + hint
 	}
 	where := "the built-in ones"

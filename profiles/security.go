@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/moby/sys/capability"
+
+	"hostrun.dev/hostrun/finding"
 )
 
 // capNames returns the capabilities of Linux in the form CAP_SYS_ADMIN, sorted.
@@ -44,7 +46,7 @@ func (d *decoder) capability(n *node, key, s string) (string, bool) {
 		}
 	}
 	remedy := "capabilities(7) lists them"
-	if near := nearest(name, names, 1); len(near) > 0 {
+	if near := finding.Nearest(name, names, 1); len(near) > 0 {
 		remedy = "did you mean " + strings.TrimPrefix(near[0], "CAP_") + "?"
 	}
 	d.bad(n, key, remedy, "%q is no capability", abridged(s))
@@ -67,7 +69,7 @@ func readSecurityOpt(d *decoder, p *Profile, n *node, key string) {
 		default:
 			known := []string{"no-new-privileges", "seccomp"}
 			remedy := "known: no-new-privileges[:true|false], seccomp:unconfined, seccomp:FILE"
-			if near := nearest(name, known, 1); len(near) > 0 {
+			if near := finding.Nearest(name, known, 1); len(near) > 0 {
 				remedy = "did you mean " + near[0] + "?"
 			}
 			d.bad(item, key, remedy, "unknown option %q", abridged(s))

@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+
+	"hostrun.dev/hostrun/finding"
 )
 
 var propagations = []string{"rprivate", "private", "rshared", "shared", "rslave", "slave"}
@@ -215,7 +217,7 @@ func (d *decoder) volumeOption(n *node, key string, v *Volume, option string) {
 		v.Propagation = option
 	default:
 		remedy := "known: " + strings.Join(known, ", ")
-		if near := nearest(option, known, 1); len(near) > 0 {
+		if near := finding.Nearest(option, known, 1); len(near) > 0 {
 			remedy = "did you mean " + near[0] + "?"
 		}
 		d.bad(n, key, remedy, "unknown option %q", abridged(option))

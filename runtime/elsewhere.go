@@ -111,7 +111,7 @@ func (c *Client) nearest(ctx context.Context, name string) string {
 	best, least := "", max(2, len(want)/4)+1
 	for _, img := range all {
 		have := familiar(img.Name)
-		d := min(distance(want, have), distance(tagless(want), tagless(have))+1)
+		d := min(finding.Distance(want, have), finding.Distance(tagless(want), tagless(have))+1)
 		if d < least || d == least && have < best {
 			best, least = have, d
 		}
@@ -124,24 +124,4 @@ func tagless(name string) string {
 		return name[:i]
 	}
 	return name
-}
-
-// distance is Levenshtein's: the least number of bytes to insert, delete or replace.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		diagonal := row[0]
-		row[0] = i
-		for j := 1; j <= len(b); j++ {
-			cost := diagonal
-			if a[i-1] != b[j-1] {
-				cost = 1 + min(diagonal, row[j], row[j-1])
-			}
-			diagonal, row[j] = row[j], cost
-		}
-	}
-	return row[len(b)]
 }

@@ -201,7 +201,7 @@ func (l *commandLine) unknownFlag(app *cli.App, word string) error {
 		}
 	}
 	hint := fmt.Sprintf("%s --help lists its flags; what belongs to the container comes after --", l.title())
-	if near := nearest(strings.TrimLeft(word, "-"), known); len(near) > 0 {
+	if near := finding.Nearest(strings.TrimLeft(word, "-"), known, 3); len(near) > 0 {
 		hint = "did you mean --" + strings.Join(near, " or --") + "?"
 	}
 	return finding.Errorf(finding.StatusUsage, hint, "%s has no flag %s", l.title(), word)
@@ -218,7 +218,7 @@ func unknownVerb(app *cli.App, word string) error {
 		}
 	}
 	hint := "hostrun help lists the verbs"
-	if near := nearest(word, known); len(near) > 0 {
+	if near := finding.Nearest(word, known, 3); len(near) > 0 {
 		hint = "did you mean " + strings.Join(near, " or ") + "?"
 	}
 	return finding.Errorf(finding.StatusUsage, hint, "hostrun has no verb %q", word)

@@ -64,15 +64,6 @@ func FuzzArrange(f *testing.F) {
 	})
 }
 
-func TestNearest(t *testing.T) {
-	known := []string{"up", "check", "checks", "stop", "start", "restart"}
-	for word, want := range map[string]string{"chekc": "check checks", "strat": "start", "u": "up", "q": "", "xyz": "", "stpo": "stop"} {
-		if got := strings.Join(nearest(word, known), " "); got != want {
-			t.Errorf("nearest(%q) = %q, want %q", word, got, want)
-		}
-	}
-}
-
 // eachVerb calls fn for every command that help shows.
 func eachVerb(app *cli.App, fn func(path []*cli.Command)) {
 	var walk func(path []*cli.Command, commands []*cli.Command)

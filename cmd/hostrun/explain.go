@@ -71,7 +71,7 @@ func entryOf(word string) (finding.Entry, error) {
 		known = append(known, entry.ID)
 	}
 	hint := "hostrun explain lists them"
-	if near := nearest(id, known); len(near) > 0 {
+	if near := finding.Nearest(id, known, 3); len(near) > 0 {
 		hint = "near it: " + strings.Join(near, ", ") + "; " + hint
 	}
 	return finding.Entry{}, finding.Errorf(finding.StatusUsage, hint, "no finding is called %q", word)

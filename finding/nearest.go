@@ -1,25 +1,25 @@
-package profiles
+package finding
 
 import (
 	"sort"
 	"strings"
 )
 
-// nearest returns at most n of names that a person may have meant by word, the likeliest first.
-func nearest(word string, names []string, n int) []string {
+// Nearest returns at most n of names that a person may have meant by word, the likeliest first.
+func Nearest(word string, names []string, n int) []string {
 	type candidate struct {
 		name     string
 		distance int
 	}
 	var all []candidate
 	seen := map[string]bool{}
-	w := fold(word)
+	w := Fold(word)
 	if len(w) > 64 { // no name is that long, and the distance costs the product of both lengths
 		return nil
 	}
 	for _, name := range names {
-		d := distance(w, fold(name))
-		if seen[name] || d > max(1, (min(len(w), len(name))+1)/3) && !(len(w) > 2 && strings.HasPrefix(fold(name), w)) {
+		d := Distance(w, Fold(name))
+		if seen[name] || d > max(1, (min(len(w), len(name))+1)/3) && !(len(w) > 2 && strings.HasPrefix(Fold(name), w)) {
 			continue
 		}
 		seen[name] = true
@@ -38,11 +38,11 @@ func nearest(word string, names []string, n int) []string {
 	return best
 }
 
-// fold takes out what people mix up: case, and - for _.
-func fold(s string) string { return strings.ReplaceAll(strings.ToLower(s), "-", "_") }
+// Fold takes out what people mix up: case, and - for _.
+func Fold(s string) string { return strings.ReplaceAll(strings.ToLower(s), "-", "_") }
 
-// distance is the optimal string alignment distance: Levenshtein's, with a swap of neighbours counted as one.
-func distance(a, b string) int {
+// Distance is the optimal string alignment distance: Levenshtein's, with a swap of neighbours counted as one. It counts bytes.
+func Distance(a, b string) int {
 	rows := make([][]int, len(a)+1)
 	for i := range rows {
 		rows[i] = make([]int, len(b)+1)
