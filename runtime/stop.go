@@ -75,7 +75,7 @@ func (c *Client) stop(ctx context.Context, r containers.Container, timeout *time
 	end := exit{status: int(task.ExitStatus), at: task.ExitedAt.AsTime()}
 	if task.Status != taskapi.Status_STOPPED {
 		c.progress("Container "+r.ID, "Stopping", "")
-		if end, err = c.terminate(ctx, r, graceOf(r, timeout), task.Status == taskapi.Status_PAUSED); err != nil {
+		if end, err = c.terminate(ctx, r, graceOf(r, timeout), task); err != nil {
 			return fmt.Errorf("stop container %s: %w", r.ID, err)
 		}
 	}
@@ -131,7 +131,7 @@ func (c *Client) end(ctx context.Context, r containers.Container, timeout *time.
 		return err
 	}
 	c.progress("Container "+r.ID, "Stopping", "")
-	if _, err := c.terminate(ctx, r, graceOf(r, timeout), task.Status == taskapi.Status_PAUSED); err != nil {
+	if _, err := c.terminate(ctx, r, graceOf(r, timeout), task); err != nil {
 		return fmt.Errorf("stop container %s: %w", r.ID, err)
 	}
 	return nil
@@ -178,7 +178,7 @@ func (c *Client) recordExit(ctx context.Context, id string, end exit) error {
 }
 
 // terminate sends the stop signal and after the grace period SIGKILL, and returns how the process ended.
-func (c *Client) terminate(ctx context.Context, r containers.Container, wait time.Duration, paused bool) (exit, error) {
+func (c *Client) terminate(ctx context.Context, r containers.Container, wait time.Duration, task *taskapi.Process) (exit, error) {
 	sig, err := signal.ParseSignal(stopSignal(r.Labels))
 	if err != nil {
 		sig = unix.SIGTERM
@@ -186,11 +186,11 @@ func (c *Client) terminate(ctx context.Context, r containers.Container, wait tim
 	following, cancel := context.WithCancel(ctx)
 	defer cancel()
 	ended := c.waiting(following, r.ID, "")
-	if paused {
+	if task.Status == taskapi.Status_PAUSED {
 		wait = 0
 	}
 	if wait > 0 {
-		if err := c.killTask(ctx, r.ID, "", sig, false); err != nil && !errdefs.IsNotFound(err) {
+		if err := c.signalTask(ctx, r.ID, task, sig); err != nil && !errdefs.IsNotFound(err) {
 			return exit{}, err
 		}
 		step("stop-signalled")
