@@ -3,10 +3,11 @@ package abi
 import (
 	"bytes"
 	"maps"
-	"regexp"
 	"slices"
 	"sort"
 	"strings"
+
+	"hostrun.dev/hostrun/pattern"
 )
 
 // code is what the ELF object with the interpreter's code tells (libpython, or the executable).
@@ -161,4 +162,4 @@ func versionString(o *object, v Version) (Version, bool) {
 	return found[0], true
 }
 
-var exactVersion = regexp.MustCompile(`^3\.\d+\.\d+((a|b|rc)\d+)?\+?$`)
+var exactVersion = pattern.New(`^3\.\d+\.\d+((a|b|rc)\d+)?\+?$`)

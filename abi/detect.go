@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
-	"regexp"
 	"strings"
 
+	"hostrun.dev/hostrun/pattern"
 	"hostrun.dev/hostrun/rootfs"
 )
 
@@ -137,7 +137,7 @@ func (d *detector) readMachine() {
 	}
 }
 
-var libpythonName = regexp.MustCompile(`^lib(python|pypy)(\d)\.?(\d*)([a-z]*)(-c)?\.so`)
+var libpythonName = pattern.New(`^lib(python|pypy)(\d)\.?(\d*)([a-z]*)(-c)?\.so`)
 
 // readCode reads the symbols of libpython if the executable needs one, else its own.
 func (d *detector) readCode() (func(), error) {

@@ -4,10 +4,10 @@ import (
 	"errors"
 	"io/fs"
 	"path"
-	"regexp"
 	"sort"
 
 	"hostrun.dev/hostrun/finding"
+	"hostrun.dev/hostrun/pattern"
 	"hostrun.dev/hostrun/rootfs"
 )
 
@@ -18,7 +18,7 @@ var usualPlaces = []string{
 }
 
 // interpreterName matches the names under which interpreters are installed; python3-config is none.
-var interpreterName = regexp.MustCompile(`^(python(3(\.\d+)?[dmtu]*)?|pypy(3(\.\d+)?)?)$`)
+var interpreterName = pattern.New(`^(python(3(\.\d+)?[dmtu]*)?|pypy(3(\.\d+)?)?)$`)
 
 // FindPythons returns every interpreter of the view: on env.Path first, in its order, then in the usual places. Two
 // names of one file give one entry, the first. Findings tell of interpreters that could not be read.

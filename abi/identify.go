@@ -2,10 +2,11 @@ package abi
 
 import (
 	"path"
-	"regexp"
+
+	"hostrun.dev/hostrun/pattern"
 )
 
-var executableName = regexp.MustCompile(`^(python|pypy)(3(?:\.\d+)?)?([a-z]*)$`)
+var executableName = pattern.New(`^(python|pypy)(3(?:\.\d+)?)?([a-z]*)$`)
 
 // findVersion decides whether this is a Python at all, which implementation, and its major and minor version. The
 // binary's own symbols come first, then the name of libpython, of the executable, and its table of suffixes.
@@ -55,15 +56,18 @@ func (d *detector) versionByLibrary() (Version, string) {
 	return Version{Major: number(m[2]), Minor: number(m[3]), Micro: -1}, "name of " + d.Libpython
 }
 
+// dotted finds the version in a name such as python3.11.
+var dotted = pattern.New(`(\d)\.(\d+)`)
+
 func (d *detector) versionByName() (Version, string) {
-	m := regexp.MustCompile(`(\d)\.(\d+)`).FindStringSubmatch(path.Base(d.Real))
+	m := dotted.FindStringSubmatch(path.Base(d.Real))
 	if m == nil {
 		return Version{}, ""
 	}
 	return Version{Major: number(m[1]), Minor: number(m[2]), Micro: -1}, "file name " + d.Real
 }
 
-var taggedVersion = regexp.MustCompile(`^\.(?:cpython-|pypy)3(\d+)`)
+var taggedVersion = pattern.New(`^\.(?:cpython-|pypy)3(\d+)`)
 
 // versionByTable reads the suffix table, unless the name tells the version: the table takes a few milliseconds.
 func (d *detector) versionByTable() (Version, string) {

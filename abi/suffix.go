@@ -1,19 +1,20 @@
 package abi
 
 import (
-	"regexp"
 	"slices"
 	"sort"
 	"strings"
+
+	"hostrun.dev/hostrun/pattern"
 )
 
 // maxSuffixes bounds the suffix table; real ones have up to seven entries.
 const maxSuffixes = 16
 
 var (
-	taggedSuffix = regexp.MustCompile(`^\.(cpython-3\d+[a-z]*|pypy3\d+-pp\d+)(-[A-Za-z0-9_.-]+)?\.so$`)
-	anySuffix    = regexp.MustCompile(`^(\.[A-Za-z0-9_.-]+)?\.so$`)
-	soabiText    = regexp.MustCompile(`^cpython-(3)(\d+)([a-z]*)(?:-(.+))?$`)
+	taggedSuffix = pattern.New(`^\.(cpython-3\d+[a-z]*|pypy3\d+-pp\d+)(-[A-Za-z0-9_.-]+)?\.so$`)
+	anySuffix    = pattern.New(`^(\.[A-Za-z0-9_.-]+)?\.so$`)
+	soabiText    = pattern.New(`^cpython-(3)(\d+)([a-z]*)(?:-(.+))?$`)
 )
 
 // suffixTable returns the strings of _PyImport_DynLoadFiletab (Python/dynload_shlib.c): the suffixes of native modules

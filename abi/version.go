@@ -1,11 +1,12 @@
 package abi
 
 import (
-	"regexp"
 	"strconv"
+
+	"hostrun.dev/hostrun/pattern"
 )
 
-var versionText = regexp.MustCompile(`^(\d+)\.(\d+)(?:\.(\d+)(?:(a|b|c|rc)(\d+))?)?`)
+var versionText = pattern.New(`^(\d+)\.(\d+)(?:\.(\d+)(?:(a|b|c|rc)(\d+))?)?`)
 
 var levels = map[string]string{"": "final", "a": "alpha", "b": "beta", "c": "candidate", "rc": "candidate"}
 

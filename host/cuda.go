@@ -4,11 +4,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"path"
-	"regexp"
 	"strconv"
 	"strings"
 
 	"hostrun.dev/hostrun/finding"
+	"hostrun.dev/hostrun/pattern"
 )
 
 // defaultCUDA is where every installer of the toolkit leaves a link.
@@ -109,7 +109,7 @@ func parseCUDAJSON(b []byte) string {
 	return ""
 }
 
-var cudaDefine = regexp.MustCompile(`(?m)^[ \t]*#[ \t]*define[ \t]+CUDA_VERSION[ \t]+(\d{4,6})\b`)
+var cudaDefine = pattern.New(`(?m)^[ \t]*#[ \t]*define[ \t]+CUDA_VERSION[ \t]+(\d{4,6})\b`)
 
 // parseCUDAHeader reads CUDA_VERSION of cuda.h: 1000 * major + 10 * minor.
 func parseCUDAHeader(text string) string {

@@ -2,8 +2,9 @@ package host
 
 import (
 	"path"
-	"regexp"
 	"strings"
+
+	"hostrun.dev/hostrun/pattern"
 )
 
 // A matter is a package whose facts a plan or a person wants, and whose absence or damage ends an ML job.
@@ -39,9 +40,9 @@ func doesMatter(normalised string) bool {
 }
 
 var (
-	assignment = regexp.MustCompile(`(?m)^([A-Za-z_]\w*)\s*(?::[^=\n]*)?=\s*(?:[A-Za-z_]\w*\s*=\s*)*(?:'([^'\n]*)'|"([^"\n]*)"|(True|False)\b)`)
-	dictEntry  = regexp.MustCompile(`['"]([a-z_]+)['"]\s*:\s*['"]([^'"\n]*)['"]`)
-	cudaWheel  = regexp.MustCompile(`^nvidia-.*-cu(\d+)$`)
+	assignment = pattern.New(`(?m)^([A-Za-z_]\w*)\s*(?::[^=\n]*)?=\s*(?:[A-Za-z_]\w*\s*=\s*)*(?:'([^'\n]*)'|"([^"\n]*)"|(True|False)\b)`)
+	dictEntry  = pattern.New(`['"]([a-z_]+)['"]\s*:\s*['"]([^'"\n]*)['"]`)
+	cudaWheel  = pattern.New(`^nvidia-.*-cu(\d+)$`)
 )
 
 // matterFacts reads the facts of the named distribution from the files below dir. Literals only: what a module
@@ -88,7 +89,7 @@ func literals(text string, names map[string]string) map[string]string {
 }
 
 // condaMatters are conda packages that are no Python distributions, or that decide about the others.
-var condaMatters = regexp.MustCompile(`^(python|cudatoolkit|cudnn|nccl|cuda(-.*)?|pytorch(-cuda|-mutex)?|libtorch|mkl|libgcc(-ng)?|libstdcxx(-ng)?)$`)
+var condaMatters = pattern.New(`^(python|cudatoolkit|cudnn|nccl|cuda(-.*)?|pytorch(-cuda|-mutex)?|libtorch|mkl|libgcc(-ng)?|libstdcxx(-ng)?)$`)
 
 // conda reads the names in conda-meta: <name>-<version>-<build>.json. Nil without that directory.
 func (m machine) conda(prefix string) map[string]string {

@@ -6,10 +6,10 @@ import (
 	"io"
 	"net/url"
 	"os"
-	"regexp"
 	"strings"
 	"syscall"
 
+	"hostrun.dev/hostrun/pattern"
 	"hostrun.dev/hostrun/rootfs"
 )
 
@@ -60,7 +60,7 @@ func parseMetadata(b []byte) (name, version string) {
 	return name, version
 }
 
-var eggPython = regexp.MustCompile(`-py\d+(\.\d+)?(-[^-]+)?$`)
+var eggPython = pattern.New(`-py\d+(\.\d+)?(-[^-]+)?$`)
 
 // splitDistName reads name and version out of the name of a metadata directory: name-version.dist-info,
 // name-version-py3.11.egg-info, name.egg-info.
@@ -139,8 +139,8 @@ const pyString = `(?:'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)")`
 var unescape = strings.NewReplacer(`\\`, `\`, `\'`, `'`, `\"`, `"`).Replace
 
 var (
-	finderMapping = regexp.MustCompile(`(?m)^MAPPING[^=\n]*=\s*(\{[^}\n]*\})`)
-	finderPair    = regexp.MustCompile(pyString + `\s*:\s*` + pyString)
+	finderMapping = pattern.New(`(?m)^MAPPING[^=\n]*=\s*(\{[^}\n]*\})`)
+	finderPair    = pattern.New(pyString + `\s*:\s*` + pyString)
 )
 
 // parseFinder returns MAPPING of setuptools' __editable___*_finder.py: module -> its directory or file
@@ -157,7 +157,7 @@ func parseFinder(text string) map[string]string {
 	return mapping
 }
 
-var runs = regexp.MustCompile(`[-_.]+`)
+var runs = pattern.New(`[-_.]+`)
 
 // Normalise returns a distribution's name as it is compared (PEP 503).
 func Normalise(name string) string {

@@ -3,7 +3,6 @@ package host
 import (
 	"context"
 	"path"
-	"regexp"
 	"runtime"
 	"sort"
 	"strings"
@@ -11,6 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"hostrun.dev/hostrun/abi"
+	"hostrun.dev/hostrun/pattern"
 )
 
 // maxMissing is how many missing files a Package names.
@@ -127,7 +127,7 @@ func (d *distribution) checkRecord(t *tree, entry string, py abi.Python) map[str
 }
 
 // movedScripts are lines of RECORD that dh-python leaves wrong when it moves a wheel's scripts to /usr/bin.
-var movedScripts = regexp.MustCompile(`^(\.\./)?scripts(-\d+\.\d+)?/`)
+var movedScripts = pattern.New(`^(\.\./)?scripts(-\d+\.\d+)?/`)
 
 func (d *distribution) checkFile(t *tree, p string) {
 	if path.Base(t.path) == kindDist && movedScripts.MatchString(p) {

@@ -2,12 +2,12 @@ package host
 
 import (
 	"path"
-	"regexp"
 	"sort"
 	"strconv"
 	"strings"
 
 	"hostrun.dev/hostrun/finding"
+	"hostrun.dev/hostrun/pattern"
 )
 
 // isShim says whether p is one of pyenv's shims: a script in a directory "shims" that calls pyenv exec
@@ -20,7 +20,7 @@ func (m machine) isShim(p string) bool {
 	return strings.HasPrefix(text, "#!") && strings.Contains(text, "pyenv\" exec ")
 }
 
-var shimRoot = regexp.MustCompile(`(?m)^\s*export PYENV_ROOT="([^"]+)"`)
+var shimRoot = pattern.New(`(?m)^\s*export PYENV_ROOT="([^"]+)"`)
 
 // pyenvWhich answers `pyenv which`: the versions that are selected, in order, and the first that has the command.
 func (m machine) pyenvWhich(shim, command string) (choice, []finding.Finding) {
@@ -123,7 +123,7 @@ func (m machine) pyenvVersionDir(root, version string) string {
 	return ""
 }
 
-var preRelease = regexp.MustCompile(`(?i)(a|b|rc|dev|-src|-latest|-stackless)[0-9]*$`)
+var preRelease = pattern.New(`(?i)(a|b|rc|dev|-src|-latest|-stackless)[0-9]*$`)
 
 // pyenvLatest returns the newest installed version that begins with prefix and a dot.
 func (m machine) pyenvLatest(root, prefix string) string {

@@ -21,21 +21,22 @@ import (
 const module = "hostrun.dev/hostrun"
 
 // pure are the packages that describe and decide. They read files below a root that they are given, and nothing else.
-var pure = []string{"finding", "rootfs", "abi", "host", "devices", "profiles", "plan"}
+var pure = []string{"finding", "pattern", "rootfs", "abi", "host", "devices", "profiles", "plan"}
 
 // arrow says which packages of ours a package may import directly: cmd -> runtime -> plan -> {profiles, devices, host}
 // -> abi -> rootfs -> finding (docs/architecture.md). A package that is not listed may import none.
 var arrow = map[string][]string{
 	"finding":            {},
+	"pattern":            {},
 	"rootfs":             {"finding"},
-	"abi":                {"rootfs", "finding"},
-	"host":               {"abi", "rootfs", "finding"},
+	"abi":                {"rootfs", "finding", "pattern"},
+	"host":               {"abi", "rootfs", "finding", "pattern"},
 	"devices":            {"abi", "rootfs", "finding"},
-	"profiles":           {"rootfs", "finding"},
-	"plan":               {"profiles", "devices", "host", "abi", "rootfs", "finding"},
+	"profiles":           {"rootfs", "finding", "pattern"},
+	"plan":               {"profiles", "devices", "host", "abi", "rootfs", "finding", "pattern"},
 	"logfile":            {},
-	"runtime":            {"plan", "profiles", "devices", "host", "abi", "rootfs", "finding", "logfile"},
-	"cmd/hostrun":        {"runtime", "plan", "profiles", "devices", "host", "abi", "rootfs", "finding", "logfile"},
+	"runtime":            {"plan", "profiles", "devices", "host", "abi", "rootfs", "finding", "pattern", "logfile"},
+	"cmd/hostrun":        {"runtime", "plan", "profiles", "devices", "host", "abi", "rootfs", "finding", "pattern", "logfile"},
 	"cmd/hostrun-log":    {"logfile"},
 	"cmd/hostrun-init":   {},
 	"cmd/hostrun-engine": {},

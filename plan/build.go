@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"path"
-	"regexp"
 	"sort"
 	"strings"
 
@@ -12,6 +11,7 @@ import (
 
 	"hostrun.dev/hostrun/abi"
 	"hostrun.dev/hostrun/finding"
+	"hostrun.dev/hostrun/pattern"
 	"hostrun.dev/hostrun/profiles"
 )
 
@@ -146,7 +146,7 @@ func (b *builder) fromProfile(key string) string {
 
 // identifier is containerd's rule for the names of containers (pkg/identifiers). The name becomes a directory and a cgroup
 // of ours too.
-var identifier = regexp.MustCompile(`^[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*$`)
+var identifier = pattern.New(`^[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*$`)
 
 const maxIdentifier = 76 // bytes, containerd's
 

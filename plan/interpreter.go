@@ -3,16 +3,16 @@ package plan
 import (
 	"fmt"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 
 	"hostrun.dev/hostrun/abi"
 	"hostrun.dev/hostrun/finding"
+	"hostrun.dev/hostrun/pattern"
 )
 
 // interpreterWord matches the last element of a word that names a Python.
-var interpreterWord = regexp.MustCompile(`^(?:python|pypy)([0-9]*)(?:\.([0-9]+))?[dmtu]*$`)
+var interpreterWord = pattern.New(`^(?:python|pypy)([0-9]*)(?:\.([0-9]+))?[dmtu]*$`)
 
 // words splits a command for the search of an interpreter: what a shell gets as -c SCRIPT is split too. It is no shell:
 // it knows quotes and separators, and expands nothing.

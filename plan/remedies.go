@@ -1,13 +1,12 @@
 package plan
 
 import (
-	"regexp"
-
 	"hostrun.dev/hostrun/finding"
+	"hostrun.dev/hostrun/pattern"
 )
 
 // proposedMount finds the mount that a remedy of HR032 proposes: "/p:/p:ro" under volumes.
-var proposedMount = regexp.MustCompile(`"(/[^":]*):(/[^":]*):ro"`)
+var proposedMount = pattern.New(`"(/[^":]*):(/[^":]*):ro"`)
 
 // settled reports whether the plan has an answer to what an earlier stage found.
 func (b *builder) settled(f finding.Finding) bool {

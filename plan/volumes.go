@@ -3,17 +3,17 @@ package plan
 import (
 	"fmt"
 	"path"
-	"regexp"
 	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 
 	"hostrun.dev/hostrun/finding"
+	"hostrun.dev/hostrun/pattern"
 	"hostrun.dev/hostrun/profiles"
 )
 
 // volumeName is docker's rule. A name becomes a directory of ours: it must not lead out of them.
-var volumeName = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]*$`)
+var volumeName = pattern.New(`^[a-zA-Z0-9][a-zA-Z0-9_.-]*$`)
 
 // addVolumes adds the profile's volumes and tmpfs.
 func (b *builder) addVolumes() {

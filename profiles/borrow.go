@@ -3,8 +3,9 @@ package profiles
 import (
 	"fmt"
 	"path"
-	"regexp"
 	"strings"
+
+	"hostrun.dev/hostrun/pattern"
 )
 
 var deviceFields = []field[Device]{
@@ -43,8 +44,8 @@ func readDevices(d *decoder, _ *Profile, n *node, key string) {
 }
 
 var (
-	cdiName     = regexp.MustCompile(`^[A-Za-z0-9._-]+/[A-Za-z0-9._-]+=[A-Za-z0-9._:-]+$`)
-	permissions = regexp.MustCompile(`^[rwm]{1,3}$`)
+	cdiName     = pattern.New(`^[A-Za-z0-9._-]+/[A-Za-z0-9._-]+=[A-Za-z0-9._:-]+$`)
+	permissions = pattern.New(`^[rwm]{1,3}$`)
 )
 
 // checkDevice completes v and brings its paths into one form.
@@ -168,7 +169,7 @@ func (d *decoder) borrowed(n *node, key, what string) (string, bool) {
 }
 
 // packageForm is the name of a distribution or of a module (packaging.python.org, "Names and normalization").
-var packageForm = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_])?$`)
+var packageForm = pattern.New(`^[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_])?$`)
 
 func readPackages(d *decoder, p *Python, n *node, key string) {
 	d.texts(n, key, false, func(item *node, s string) {

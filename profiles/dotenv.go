@@ -2,9 +2,10 @@ package profiles
 
 import (
 	"fmt"
-	"regexp"
 	"strconv"
 	"strings"
+
+	"hostrun.dev/hostrun/pattern"
 )
 
 // A dotenvParser reads the format of .env and env_file as compose does (docs.docker.com, "Syntax for .env files"):
@@ -70,8 +71,8 @@ func (p *dotenvParser) rawLine(line string, at int) {
 }
 
 var (
-	variableName = regexp.MustCompile(`^[\pL\pN_.\-\[\]]+$`)
-	exportPrefix = regexp.MustCompile(`^export\s+`)
+	variableName = pattern.New(`^[\pL\pN_.\-\[\]]+$`)
+	exportPrefix = pattern.New(`^export\s+`)
 )
 
 // statement reads what begins with line and returns the text behind it: a quoted value may go on after the line.
@@ -158,7 +159,7 @@ func (p *dotenvParser) expand(name, value string, line int) {
 	p.set(name, got, line)
 }
 
-var escapes = regexp.MustCompile(`\\(?:[abcfnrtv$"\\]|0[0-7]{0,3})`)
+var escapes = pattern.New(`\\(?:[abcfnrtv$"\\]|0[0-7]{0,3})`)
 
 // unescape reads the escapes of double quotes. \$ becomes $$, which interpolate turns into a dollar sign.
 func unescape(s string) string {

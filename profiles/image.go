@@ -2,11 +2,12 @@ package profiles
 
 import (
 	"fmt"
-	"regexp"
 	"strings"
 
 	"github.com/containerd/platforms"
 	"github.com/distribution/reference"
+
+	"hostrun.dev/hostrun/pattern"
 )
 
 var extendsFields = []field[extension]{
@@ -34,7 +35,7 @@ func readName(d *decoder, _ *Profile, n *node, path string) {
 	}
 }
 
-var imageID = regexp.MustCompile(`^(sha256:)?[0-9a-f]{64}$`)
+var imageID = pattern.New(`^(sha256:)?[0-9a-f]{64}$`)
 
 func readImage(d *decoder, p *Profile, n *node, path string) {
 	s, ok := d.text(n, path)

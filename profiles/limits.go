@@ -3,9 +3,10 @@ package profiles
 import (
 	"fmt"
 	"math"
-	"regexp"
 	"strconv"
 	"strings"
+
+	"hostrun.dev/hostrun/pattern"
 )
 
 // ulimitNames are the limits of setrlimit(2), as docker names them.
@@ -83,7 +84,7 @@ func readCPUs(d *decoder, p *Profile, n *node, key string) {
 	d.bad(n, key, "write how many processors' time it may have: 1.5; at least 0.01", "expected a number above 0, got %s", n.describe())
 }
 
-var cpuRange = regexp.MustCompile(`^(\d{1,4})(?:-(\d{1,4}))?$`)
+var cpuRange = pattern.New(`^(\d{1,4})(?:-(\d{1,4}))?$`)
 
 func readCPUSet(d *decoder, p *Profile, n *node, key string) {
 	s, ok := d.text(n, key)
@@ -123,7 +124,7 @@ func readPidsLimit(d *decoder, p *Profile, n *node, key string) {
 // What runc lets a container set (libcontainer/configs/validate, sysctl): the parameters of its own namespaces.
 var (
 	ipcSysctls = []string{"kernel.msgmax", "kernel.msgmnb", "kernel.msgmni", "kernel.sem", "kernel.shmall", "kernel.shmmax", "kernel.shmmni", "kernel.shm_rmid_forced"}
-	sysctlForm = regexp.MustCompile(`^[a-z0-9_]+([./][A-Za-z0-9_.*-]+)+$`)
+	sysctlForm = pattern.New(`^[a-z0-9_]+([./][A-Za-z0-9_.*-]+)+$`)
 )
 
 func isIPCSysctl(name string) bool {

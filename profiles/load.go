@@ -7,10 +7,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"hostrun.dev/hostrun/pattern"
 )
 
 // Options say where profiles are and what variables are worth.
@@ -141,7 +142,7 @@ func (l *loader) grow(src source, y *yaml.Node) *node {
 	return g.grow(y, 0)
 }
 
-var profileName = regexp.MustCompile(`^[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*$`)
+var profileName = pattern.New(`^[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*$`)
 
 // maxName is containerd's bound on identifiers (pkg/identifiers), less what `run` appends to the name.
 const maxName = 76 - len("-run-01234567")

@@ -5,12 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"regexp"
 	"strconv"
 	"strings"
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
+
+	"hostrun.dev/hostrun/pattern"
 )
 
 // parse returns the root mapping of a profile's text, or nil with the problem reported.
@@ -67,8 +68,8 @@ func unreadable(file string, text []byte) *Problem {
 }
 
 var (
-	yamlLine      = regexp.MustCompile(`^line (\d+): (.*)$`)
-	unknownAnchor = regexp.MustCompile(`^unknown anchor '(.*)' referenced$`)
+	yamlLine      = pattern.New(`^line (\d+): (.*)$`)
+	unknownAnchor = pattern.New(`^unknown anchor '(.*)' referenced$`)
 )
 
 // malformed puts the parser's message into ours. Its line is the one where it gave up.

@@ -3,7 +3,6 @@ package profiles
 import (
 	"fmt"
 	"path"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -11,6 +10,7 @@ import (
 	"github.com/mattn/go-shellwords"
 
 	"hostrun.dev/hostrun/finding"
+	"hostrun.dev/hostrun/pattern"
 )
 
 func readEntrypoint(d *decoder, p *Profile, n *node, key string) { d.argv(n, key, &p.Entrypoint) }
@@ -95,9 +95,9 @@ func readWorkingDir(d *decoder, p *Profile, n *node, key string) {
 }
 
 var (
-	userForm  = regexp.MustCompile(`^[^\s:]+(:[^\s:]+)?$`)
-	groupForm = regexp.MustCompile(`^[^\s:]+$`)
-	hostForm  = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$`)
+	userForm  = pattern.New(`^[^\s:]+(:[^\s:]+)?$`)
+	groupForm = pattern.New(`^[^\s:]+$`)
+	hostForm  = pattern.New(`^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$`)
 )
 
 func readUser(d *decoder, p *Profile, n *node, key string) {
@@ -234,7 +234,7 @@ func readGrace(d *decoder, p *Profile, n *node, key string) {
 	p.StopGracePeriod = &v
 }
 
-var durationPart = regexp.MustCompile(`^(\d+(?:\.\d+)?)(w|d|h|ms|us|µs|ns|m|s)`)
+var durationPart = pattern.New(`^(\d+(?:\.\d+)?)(w|d|h|ms|us|µs|ns|m|s)`)
 
 // parseDuration reads compose's durations: Go's, with days and weeks.
 func parseDuration(s string) (time.Duration, error) {

@@ -3,10 +3,10 @@ package profiles
 import (
 	"fmt"
 	"path/filepath"
-	"regexp"
 	"strings"
 
 	"hostrun.dev/hostrun/finding"
+	"hostrun.dev/hostrun/pattern"
 )
 
 var propagations = []string{"rprivate", "private", "rshared", "shared", "rslave", "slave"}
@@ -155,7 +155,7 @@ func (d *decoder) longVolume(n *node, key string) (Volume, bool) {
 	return v.Volume, d.report.added == before
 }
 
-var volumeName = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]*$`)
+var volumeName = pattern.New(`^[a-zA-Z0-9][a-zA-Z0-9_.-]*$`)
 
 func (d *decoder) checkVolumeName(n *node, key, name string) {
 	switch {

@@ -130,19 +130,30 @@ func (c *Client) discard(ctx context.Context, r containers.Container) error {
 			return err
 		}
 	}
-	if err := c.removeSnapshot(ctx, r); err != nil {
+	if err := c.removeRest(ctx, r); err != nil {
 		return err
 	}
-	step("snapshot-removed")
-	if err := c.removeFiles(r.ID); err != nil {
-		return fmt.Errorf("remove the files of container %s: %w", r.ID, err)
-	}
-	step("files-removed")
 	if err := c.ctrd.ContainerService().Delete(ctx, r.ID); err != nil && !errdefs.IsNotFound(err) {
 		return fmt.Errorf("remove container %s: %w", r.ID, err)
 	}
 	step("record-deleted")
 	return nil
+}
+
+// removeRest removes snapshot and files at once; neither needs the other.
+func (c *Client) removeRest(ctx context.Context, r containers.Container) error {
+	removed := make(chan error, 1)
+	go func() {
+		err := c.removeSnapshot(ctx, r)
+		step("snapshot-removed")
+		removed <- err
+	}()
+	err := c.removeFiles(r.ID)
+	step("files-removed")
+	if err != nil {
+		err = fmt.Errorf("remove the files of container %s: %w", r.ID, err)
+	}
+	return errors.Join(<-removed, err)
 }
 
 // markRemoval lets a later command finish a removal that is cut short. Half-made and one-off containers need no mark:

@@ -3,13 +3,13 @@ package runtime
 import (
 	"errors"
 	"fmt"
-	"regexp"
 	"strings"
 
 	"github.com/containerd/errdefs/pkg/errgrpc"
 	"golang.org/x/sys/unix"
 
 	"hostrun.dev/hostrun/finding"
+	"hostrun.dev/hostrun/pattern"
 )
 
 // native turns an error of a raw service call into one that errdefs understands.
@@ -18,10 +18,10 @@ func native(err error) error { return errgrpc.ToNative(err) }
 // The OCI runtimes' own words for a command that can't be executed: runc's come from Go's os/exec, crun's from its
 // exec.c ("executable file `x` not found in $PATH", "open executable").
 var (
-	notFoundWords = regexp.MustCompile("exec: \"[^\"]*\": (executable file not found in \\$PATH|no such file or directory|stat [^:]*: no such file or directory)|" +
+	notFoundWords = pattern.New("exec: \"[^\"]*\": (executable file not found in \\$PATH|no such file or directory|stat [^:]*: no such file or directory)|" +
 		"exec: \\\\?\"[^\"]*\\\\?\": (executable file not found|stat [^:]*: no such file)|" +
 		"executable file `[^']*['`] not found|(open executable|cannot find executable|exec [^:]*): No such file or directory|exec [^ :]+: no such file or directory")
-	notExecWords = regexp.MustCompile("exec: \\\\?\"[^\"]*\\\\?\": (permission denied|is a directory)|exec format error|Exec format error|" +
+	notExecWords = pattern.New("exec: \\\\?\"[^\"]*\\\\?\": (permission denied|is a directory)|exec format error|Exec format error|" +
 		"exec [^ :]+: permission denied|(open executable|exec [^:]*|executable file[^:]*): Permission denied|is not executable")
 )
 

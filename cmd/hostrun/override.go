@@ -4,13 +4,13 @@ import (
 	"fmt"
 	"maps"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
 
 	"hostrun.dev/hostrun/finding"
+	"hostrun.dev/hostrun/pattern"
 	"hostrun.dev/hostrun/profiles"
 )
 
@@ -112,7 +112,7 @@ func (o overrides) applyVolumes(s *session, p *profiles.Profile) error {
 }
 
 // volumeName is docs/profile.md's form of a named volume.
-var volumeName = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]*$`)
+var volumeName = pattern.New(`^[a-zA-Z0-9][a-zA-Z0-9_.-]*$`)
 
 // volume reads SOURCE:TARGET[:ro|rw].
 func (s *session) volume(word string) (profiles.Volume, error) {

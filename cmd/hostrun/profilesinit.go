@@ -7,13 +7,13 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 
 	"github.com/urfave/cli/v2"
 
 	"hostrun.dev/hostrun/finding"
 	"hostrun.dev/hostrun/host"
+	"hostrun.dev/hostrun/pattern"
 )
 
 type profilesInitOptions struct {
@@ -42,7 +42,7 @@ func profilesInitCommand(s *session) *cli.Command {
 }
 
 // profileName is the form of names that containerd takes for a container, too.
-var profileName = regexp.MustCompile(`^[a-zA-Z0-9]+(?:[-_.][a-zA-Z0-9]+)*$`)
+var profileName = pattern.New(`^[a-zA-Z0-9]+(?:[-_.][a-zA-Z0-9]+)*$`)
 
 func runProfilesInit(ctx context.Context, s *session, o profilesInitOptions) error {
 	names, err := s.names(wants{what: "profile", max: 1}, false)
