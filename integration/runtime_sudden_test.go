@@ -23,14 +23,7 @@ func TestRuntimeKilledSuddenly(t *testing.T) {
 					w.again(pl)
 				}
 				ended := w.suddenly(verb, moment, pl)
-				w.eventually("it runs", func() error { // a signal of the killed command may still be on its way
-					_, err := w.c.Up(ctx, pl, false)
-					ok(t, err)
-					if status := w.one(pl.ID).Status; status != "running" {
-						return errors.New("it is " + status)
-					}
-					return nil
-				})
+				w.running(pl)
 				ok(t, w.c.Down(ctx, pl.ID, nil))
 				t.Logf("%s killed after %v", verb, moment)
 				w.eventually("nothing is left", func() error { // containerd takes its time to undo what was cut off
