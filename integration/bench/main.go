@@ -26,6 +26,7 @@ type settings struct {
 	image  string
 	only   string
 	out    string
+	strict bool
 }
 
 // leastRounds is what a published figure needs.
@@ -37,6 +38,7 @@ func main() {
 	flag.StringVar(&s.bin, "bin", "bin", "directory of hostrun, hostrun-log and hostrun-init")
 	flag.StringVar(&s.image, "image", "", "archive of the image, named "+imageName+", with python3 of this distribution; built if not given")
 	flag.StringVar(&s.only, "only", "", "run, up, check or memory: measure only that, and print instead of writing -out")
+	flag.BoolVar(&s.strict, "strict", false, "fail when a target is missed")
 	flag.StringVar(&s.out, "out", "docs/benchmarks.md", "file to write")
 	flag.Parse()
 	if err := bench(s); err != nil {
@@ -156,8 +158,12 @@ func publish(r report, s settings) error {
 		}
 		say("written to %s", s.out)
 	}
-	if missed := r.missed(); len(missed) > 0 {
-		return fmt.Errorf("%d targets missed, the first: %s is %s, to be %s", len(missed), missed[0].what, missed[0].got, missed[0].target)
+	missed := r.missed()
+	for _, m := range missed {
+		say("target missed: %s is %s, to be %s", m.what, m.got, m.target)
+	}
+	if s.strict && len(missed) > 0 {
+		return fmt.Errorf("%d targets missed", len(missed))
 	}
 	return nil
 }
