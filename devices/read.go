@@ -138,7 +138,7 @@ func (r *reader) absent(q Request, err error) {
 		r.find(finding.DeviceMissing, q, got, "a device node", fmt.Sprintf("%s can't be looked at: %s", q.Source, got), "run hostrun as root, or correct the path under devices:")
 		return
 	}
-	r.find(finding.DeviceMissing, q, got, "a device node", fmt.Sprintf("the device %s does not exist: %s", q.Source, got), driverOf(q.Source))
+	r.find(finding.DeviceMissing, q, got, "a device node", missing(q.Source, got), driverOf(q.Source))
 }
 
 // driverOf says how to bring a device back that is not there.
@@ -169,4 +169,13 @@ func (r *reader) notNode(q Request, p string, fi fs.FileInfo) {
 	}
 	r.find(finding.DeviceNotNode, q, kind, "a device node, or a directory of such",
 		fmt.Sprintf("%s is %s, not a device node", q.Source, kind), fmt.Sprintf("move it to volumes:, as %s:%s", p, q.Destination))
+}
+
+// missing says that a device is absent, with the cause where that is more than the absence: a link that leads nowhere.
+func missing(source, cause string) string {
+	text := "the device " + source + " does not exist"
+	if cause != fs.ErrNotExist.Error() {
+		text += ": " + cause
+	}
+	return text
 }

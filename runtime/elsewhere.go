@@ -20,7 +20,7 @@ import (
 // absent is the error for an image that is not in the namespace: with the reason why it could not be pulled, if that
 // was tried, and with the places where an image of that name is.
 func (c *Client) absent(ctx context.Context, name string, pulled error) error {
-	status, text, hint := finding.StatusFailed, "it is not in containerd's namespace "+c.opt.Namespace, "hostrun pull "+familiar(name)
+	status, text, hint := finding.StatusFailed, "it is not in containerd's namespace "+c.opt.Namespace, "hostrun pull "+familiar(name)+"\nor load an archive of it: docker save "+familiar(name)+" | hostrun load"
 	if pulled != nil {
 		status, text, hint = pullError(name, pulled)
 	}
