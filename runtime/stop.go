@@ -97,6 +97,11 @@ func (c *Client) stop(ctx context.Context, r containers.Container, timeout *time
 // Down stops the container as Stop does and removes it with its snapshot, files and log. The error wraps
 // ErrNoContainer when there is none.
 func (c *Client) Down(ctx context.Context, name string, timeout *time.Duration) error {
+	return c.remove(ctx, name, func(ctx context.Context, r containers.Container) error { return c.end(ctx, r, timeout) })
+}
+
+// remove deletes a container with everything that belongs to it, unless first has something against it.
+func (c *Client) remove(ctx context.Context, name string, first func(context.Context, containers.Container) error) error {
 	ctx = c.in(ctx)
 	if _, err := c.own(ctx, name); err != nil { // no lock file for a name that does not exist
 		return err
@@ -111,7 +116,7 @@ func (c *Client) Down(ctx context.Context, name string, timeout *time.Duration) 
 	if err != nil {
 		return err
 	}
-	if err := c.end(ctx, r, timeout); err != nil {
+	if err := first(ctx, r); err != nil {
 		return err
 	}
 	work, cancel := steady(ctx)
@@ -242,32 +247,13 @@ func notRunning(name string) error {
 
 // Remove deletes the container, its snapshot, files and log. A running one is refused unless force is set.
 func (c *Client) Remove(ctx context.Context, name string, force bool) error {
-	ctx = c.in(ctx)
-	r, err := c.own(ctx, name)
-	if err != nil {
+	return c.remove(ctx, name, func(ctx context.Context, r containers.Container) error {
+		task, err := c.getTask(ctx, name)
+		if err == nil && runs(task) && !force {
+			return finding.Errorf(finding.StatusFailed, "hostrun down "+name+"\nor kill it: hostrun rm --force "+name, "remove container %s: it runs", name)
+		}
 		return err
-	}
-	l, err := c.lock(ctx, name)
-	if err != nil {
-		return err
-	}
-	defer l.unlock()
-	defer c.sweeping(ctx)()
-	task, err := c.getTask(ctx, name)
-	if err != nil {
-		return err
-	}
-	if runs(task) && !force {
-		return finding.Errorf(finding.StatusFailed, "hostrun down "+name+"\nor kill it: hostrun rm --force "+name, "remove container %s: it runs", name)
-	}
-	work, cancel := steady(ctx)
-	defer cancel()
-	c.progress("Container "+name, "Removing", "")
-	if err := c.discard(work, r); err != nil {
-		return err
-	}
-	c.progress("Container "+name, "Removed", "")
-	return nil
+	})
 }
 
 // unseen is the exit status of a process that ended while nobody could see it: the daemon was down, or the machine.
