@@ -12,13 +12,14 @@ build() { # series module version
 		[ "$(cat "$bin/version" 2>/dev/null)" = "$3" ]; then
 		return
 	fi
+	echo "build-engines: containerd $3, from its Go module" >&2
 	mkdir -p "$bin"
 	dir=$(mktemp -d)
 	(
 		cd "$dir"
 		go mod init engine.invalid >/dev/null 2>&1
 		for cmd in containerd containerd-shim-runc-v2 ctr; do
-			go get "$2/cmd/$cmd@$3" >/dev/null
+			go get "$2/cmd/$cmd@$3" >get.log 2>&1 || { cat get.log >&2; exit 1; }
 		done
 		for cmd in containerd containerd-shim-runc-v2 ctr; do
 			shim=
