@@ -23,6 +23,7 @@ import (
 
 	tasks "github.com/containerd/containerd/api/services/tasks/v1"
 
+	"hostrun.dev/hostrun/integration/fixture"
 	"hostrun.dev/hostrun/integration/image/archive"
 )
 
@@ -215,6 +216,7 @@ func (s *stage) strike() {
 		}
 	}
 	_ = s.client.Close()
+	fixture.RemoveCgroups(s.namespace)
 }
 
 func (s *stage) context() context.Context {
