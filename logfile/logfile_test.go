@@ -372,6 +372,9 @@ func TestTailDoesNotReadTheWholeFile(t *testing.T) {
 	}
 	defer file.Close()
 	if _, err := file.WriteAt([]byte("\n"+line(0, "stdout", "F", "not wanted")+line(1, "stdout", "F", "last but one")+line(2, "stdout", "F", "last")), 1<<40); err != nil {
+		if os.Getenv("HOSTRUN_REQUIRE_ALL") == "1" {
+			t.Fatalf("no file of a terabyte can be made here: %v", err)
+		}
 		t.Skipf("no file of a terabyte can be made here: %v", err)
 	}
 	if stdout, _ := read(t, path, ReadOptions{Tail: 2}); stdout != "last but one\nlast\n" {

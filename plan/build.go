@@ -11,7 +11,6 @@ import (
 
 	"hostrun.dev/hostrun/abi"
 	"hostrun.dev/hostrun/finding"
-	"hostrun.dev/hostrun/pattern"
 	"hostrun.dev/hostrun/profiles"
 )
 
@@ -144,19 +143,17 @@ func (b *builder) fromProfile(key string) string {
 	return "profile " + path.Base(pos.File) + ":" + itoa(pos.Line)
 }
 
-// identifier is containerd's rule for the names of containers (pkg/identifiers). The name becomes a directory and a cgroup
-// of ours too.
-var identifier = pattern.New(`^[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*$`)
-
-const maxIdentifier = 76 // bytes, containerd's
+// maxIdentifier is containerd's bound on names, in bytes (pkg/identifiers). A name becomes a directory and a cgroup of
+// ours too.
+const maxIdentifier = 76
 
 func (b *builder) checkName() {
 	for _, name := range []string{b.plan.ID, b.plan.Namespace} {
-		if identifier.MatchString(name) && len(name) <= maxIdentifier {
+		if profiles.NameForm.MatchString(name) && len(name) <= maxIdentifier {
 			continue
 		}
 		b.report("", finding.Finding{
-			ID: finding.ProfileInvalid, Severity: finding.Error, Subject: name, Want: identifier.String(),
+			ID: finding.ProfileInvalid, Severity: finding.Error, Subject: name, Want: profiles.NameForm.String(),
 			Message: fmt.Sprintf("%q can't be the name of a container or a namespace: containerd takes letters and digits, with single dots, dashes and underscores between", name),
 			Remedy:  "rename the profile's file",
 		})

@@ -8,12 +8,8 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 
 	"hostrun.dev/hostrun/finding"
-	"hostrun.dev/hostrun/pattern"
 	"hostrun.dev/hostrun/profiles"
 )
-
-// volumeName is docker's rule. A name becomes a directory of ours: it must not lead out of them.
-var volumeName = pattern.New(`^[a-zA-Z0-9][a-zA-Z0-9_.-]*$`)
 
 // addVolumes adds the profile's volumes and tmpfs.
 func (b *builder) addVolumes() {
@@ -41,9 +37,9 @@ func (b *builder) addVolumes() {
 }
 
 func (b *builder) checkTarget(v profiles.Volume) bool {
-	if v.Type == "volume" && !volumeName.MatchString(v.Source) {
+	if v.Type == "volume" && !profiles.VolumeNameForm.MatchString(v.Source) {
 		b.report(v.Key, finding.Finding{
-			ID: finding.ProfileInvalid, Severity: finding.Error, Subject: v.Key, Got: v.Source, Want: volumeName.String(),
+			ID: finding.ProfileInvalid, Severity: finding.Error, Subject: v.Key, Got: v.Source, Want: profiles.VolumeNameForm.String(),
 			Message: fmt.Sprintf("%q can't be the name of a volume", v.Source), Remedy: "use letters, digits, dots, dashes and underscores",
 		})
 		return false

@@ -142,7 +142,8 @@ func (l *loader) grow(src source, y *yaml.Node) *node {
 	return g.grow(y, 0)
 }
 
-var profileName = pattern.New(`^[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*$`)
+// NameForm is the form of a profile's name, which is containerd's of a container (pkg/identifiers).
+var NameForm = pattern.New(`^[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*$`)
 
 // maxName is containerd's bound on identifiers (pkg/identifiers), less what `run` appends to the name.
 const maxName = 76 - len("-run-01234567")
@@ -150,7 +151,7 @@ const maxName = 76 - len("-run-01234567")
 // decode merges the layers into the profile of src.
 func (l *loader) decode(src source, layers []layer) *Profile {
 	p := &Profile{Name: src.name, File: src.file(), Dir: src.dir(l.opt), Lines: map[string]Position{}}
-	if !profileName.MatchString(src.name) || len(src.name) > maxName {
+	if !NameForm.MatchString(src.name) || len(src.name) > maxName {
 		l.report.add(Problem{Position: Position{src.shown, 1, 1}, Key: "name", Message: fmt.Sprintf("%q can't be a container's name", abridged(src.name)),
 			Remedy: fmt.Sprintf("rename the file: letters and digits, joined by single . _ or -, at most %d", maxName)})
 	}

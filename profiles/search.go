@@ -187,7 +187,7 @@ func entriesOf(dir string, files []fs.DirEntry) []Entry {
 	for _, suffix := range []string{".yaml", ".yml"} {
 		for _, f := range files {
 			name := strings.TrimSuffix(f.Name(), suffix)
-			if f.IsDir() || name == f.Name() || !profileName.MatchString(name) {
+			if f.IsDir() || name == f.Name() || !NameForm.MatchString(name) {
 				continue
 			}
 			all = append(all, Entry{Name: name, File: filepath.Join(dir, f.Name())})

@@ -155,13 +155,14 @@ func (d *decoder) longVolume(n *node, key string) (Volume, bool) {
 	return v.Volume, d.report.added == before
 }
 
-var volumeName = pattern.New(`^[a-zA-Z0-9][a-zA-Z0-9_.-]*$`)
+// VolumeNameForm is docker's form of a named volume. It leads out of no directory.
+var VolumeNameForm = pattern.New(`^[a-zA-Z0-9][a-zA-Z0-9_.-]*$`)
 
 func (d *decoder) checkVolumeName(n *node, key, name string) {
 	switch {
 	case name == "":
 		d.bad(n, key, "write name:/target, or tmpfs: for files that may go", "an anonymous volume would be lost with the container")
-	case !volumeName.MatchString(name):
+	case !VolumeNameForm.MatchString(name):
 		d.bad(n, key, "begin a host path with / or ./; a volume's name has letters, digits, _ . and -", "%q is neither a host path nor the name of a volume", abridged(name))
 	}
 }

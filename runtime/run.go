@@ -123,12 +123,17 @@ func (c *Client) follow(ctx context.Context, r containers.Container, execID stri
 				signals = nil
 				continue
 			}
-			if sig, err := signal.ParseSignal(name); err == nil {
-				_ = c.killTask(free, r.ID, execID, sig, false)
-			}
+			c.passOn(free, r.ID, execID, name)
 		case <-ctx.Done():
 			return c.cut(free, r, execID, ended)
 		}
+	}
+}
+
+// passOn sends a signal by its name. A process that has just ended is no fault.
+func (c *Client) passOn(ctx context.Context, id, execID, name string) {
+	if sig, err := signal.ParseSignal(name); err == nil {
+		_ = c.killTask(ctx, id, execID, sig, false)
 	}
 }
 
@@ -196,9 +201,7 @@ func (c *Client) followSignals(ctx context.Context, r containers.Container, sign
 				signals = nil
 				continue
 			}
-			if sig, err := signal.ParseSignal(name); err == nil {
-				_ = c.killTask(ctx, r.ID, "", sig, false)
-			}
+			c.passOn(ctx, r.ID, "", name)
 		}
 	}
 }

@@ -10,7 +10,6 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"hostrun.dev/hostrun/finding"
-	"hostrun.dev/hostrun/pattern"
 	"hostrun.dev/hostrun/profiles"
 )
 
@@ -111,9 +110,6 @@ func (o overrides) applyVolumes(s *session, p *profiles.Profile) error {
 	return nil
 }
 
-// volumeName is docs/profile.md's form of a named volume.
-var volumeName = pattern.New(`^[a-zA-Z0-9][a-zA-Z0-9_.-]*$`)
-
 // volume reads SOURCE:TARGET[:ro|rw].
 func (s *session) volume(word string) (profiles.Volume, error) {
 	bad := func(why string) (profiles.Volume, error) {
@@ -136,7 +132,7 @@ func (s *session) volume(word string) (profiles.Volume, error) {
 	switch {
 	case v.Source == "":
 		return bad("the source is empty")
-	case volumeName.MatchString(v.Source):
+	case profiles.VolumeNameForm.MatchString(v.Source):
 		v.Type = "volume"
 	default:
 		v.Type, v.Source = "bind", s.hostPath(v.Source)

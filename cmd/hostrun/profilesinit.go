@@ -13,7 +13,7 @@ import (
 
 	"hostrun.dev/hostrun/finding"
 	"hostrun.dev/hostrun/host"
-	"hostrun.dev/hostrun/pattern"
+	"hostrun.dev/hostrun/profiles"
 )
 
 type profilesInitOptions struct {
@@ -41,9 +41,6 @@ func profilesInitCommand(s *session) *cli.Command {
 	}
 }
 
-// profileName is the form of names that containerd takes for a container, too.
-var profileName = pattern.New(`^[a-zA-Z0-9]+(?:[-_.][a-zA-Z0-9]+)*$`)
-
 func runProfilesInit(ctx context.Context, s *session, o profilesInitOptions) error {
 	names, err := s.names(wants{what: "profile", max: 1}, false)
 	if err != nil {
@@ -53,7 +50,7 @@ func runProfilesInit(ctx context.Context, s *session, o profilesInitOptions) err
 	if len(names) == 1 {
 		name = names[0]
 	}
-	if !profileName.MatchString(name) {
+	if !profiles.NameForm.MatchString(name) {
 		return finding.Errorf(finding.StatusUsage, "hostrun profiles init train", "%q is no name for a profile: letters, digits, and . _ - between them", name)
 	}
 	facts, err := host.Probe(ctx, s.hostOptions(), host.Needs{Python: s.needed(o.python), CUDA: "auto"})
