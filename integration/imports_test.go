@@ -36,10 +36,11 @@ var arrow = map[string][]string{
 	"plan":               {"profiles", "devices", "host", "abi", "rootfs", "finding", "pattern"},
 	"logfile":            {},
 	"runtime":            {"plan", "profiles", "devices", "host", "abi", "rootfs", "finding", "pattern", "logfile"},
-	"cmd/hostrun":        {"runtime", "plan", "profiles", "devices", "host", "abi", "rootfs", "finding", "pattern", "logfile"},
+	"engine":             {"finding"},
+	"cmd/hostrun":        {"runtime", "engine", "plan", "profiles", "devices", "host", "abi", "rootfs", "finding", "pattern", "logfile"},
 	"cmd/hostrun-log":    {"logfile"},
 	"cmd/hostrun-init":   {},
-	"cmd/hostrun-engine": {},
+	"cmd/hostrun-engine": {"engine", "finding"},
 }
 
 // A ban is an import that a package must not have, and why. It holds at any depth, or for our own code alone where a
