@@ -16,8 +16,10 @@ type Options struct {
 	DataDir    string // /var/lib/hostrun: named volumes, generated files, logs
 	CacheDir   string // /var/cache/hostrun: may be deleted at any time; "" for none
 	LibexecDir string // holds hostrun-log and hostrun-init
-	Log        *slog.Logger
-	Progress   func(Event) // called from several goroutines; nil for none
+	// RuntimeRoot is the state root of the OCI runtime; "" for containerd's own choice. The private engine has one of its own.
+	RuntimeRoot string
+	Log         *slog.Logger
+	Progress    func(Event) // called from several goroutines; nil for none
 }
 
 // An Event is one change that a person may want to see while hostrun works.

@@ -168,7 +168,9 @@ func (s several) Error() string { return errors.Join(s...).Error() }
 func severally(errs []error) error {
 	var all several
 	for _, err := range errs {
-		if err != nil {
+		if inner, ok := err.(several); ok {
+			all = append(all, inner...)
+		} else if err != nil {
 			all = append(all, err)
 		}
 	}
