@@ -1,33 +1,218 @@
 package engine
 
 import (
+	"bufio"
 	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"hostrun.dev/hostrun/finding"
 )
 
-// A Status is what is known of the private engine without asking it.
-type Status struct {
-	Running  bool
-	PID      int
-	Version  string    // of hostrun-engine, as `hostrun version` writes it
-	Since    time.Time // when it was ready
-	Outdated bool      // it runs from another file than LibexecDir has now; it is replaced once nothing needs it
-}
+// patience is the longest that a start may take: a cold disk, many containers to take up again.
+const patience = 30 * time.Second
 
-// Ensure starts the private engine if nobody answers at its socket, and waits until it does. Exactly one is started
-// however many processes call at once. Hold it first, so that it does not go idle between Ensure and the first call.
-// say is told what takes time; it may be nil. Errors carry status 75 (it does not come up; the end of its log is in the
-// error) or 77 (only root may start it), and what to type.
+// Ensure starts the private engine if nobody answers at its socket, and returns once it does. Exactly one is started
+// however many processes call at once; it outlives them. Hold it first, so that it does not go idle between Ensure and
+// the first call. say is told what takes time; it may be nil. Errors carry status 75 (it does not come up; the end of its log
+// is in the error), 77 (only root may start it) or 2 (a layout that can't work), and what to type.
 func Ensure(ctx context.Context, l Layout, say func(string)) (started bool, err error) {
-	return false, finding.Errorf(finding.StatusTryAgain, "", "start the private engine: not built yet")
+	if err := answers(l); !nobody(err) {
+		return false, err
+	}
+	if os.Geteuid() != 0 {
+		return false, mayNot(l)
+	}
+	if err := l.check(); err != nil {
+		return false, err
+	}
+	if err := Installed(l); err != nil {
+		return false, err
+	}
+	if err := makeDirs(l); err != nil {
+		return false, err
+	}
+	return startOnce(ctx, l, say)
 }
 
-// Hold keeps the engine from going idle until release is called or the process ends. It starts nothing, and works
-// before the first start. Where an engine is just leaving it waits until that has gone.
-func Hold(l Layout) (release func(), err error) { return func() {}, nil }
+func answers(l Layout) error {
+	conn, err := dial(l)
+	if err == nil {
+		_ = conn.Close()
+	}
+	return err
+}
 
-// State says whether the engine runs. It starts nothing and waits for nothing: a connect(2) and two small reads. That
-// none runs is no error; a socket that may not be used is (77).
-func State(l Layout) (Status, error) { return Status{}, nil }
+// startOnce lets one process start the engine. The others wait for its socket, or for their turn if that one fails.
+func startOnce(ctx context.Context, l Layout, say func(string)) (bool, error) {
+	turn, err := os.OpenFile(l.startLock(), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return false, storage(l, err)
+	}
+	defer turn.Close()
+	for deadline := time.Now().Add(patience); ; {
+		err := flock(turn, unix.LOCK_EX)
+		if up := answers(l); !nobody(up) {
+			return false, up
+		}
+		if err == nil {
+			err = start(ctx, l, say)
+		}
+		if !errors.Is(err, errBusy) || time.Now().After(deadline) {
+			return err == nil, err
+		}
+		// Somebody else starts one, or the one before is just leaving.
+		if err := sleep(ctx, pause); err != nil {
+			return false, err
+		}
+	}
+}
+
+func start(ctx context.Context, l Layout, say func(string)) error {
+	if say != nil {
+		say("starting the private engine")
+	}
+	if _, err := os.Stat("/run/systemd/system"); err == nil { // sd_booted(3)
+		return startUnit(ctx, l)
+	}
+	return startProcess(ctx, l)
+}
+
+// startProcess starts the engine in a session of its own, so that no terminal's end reaches it, and waits for its report.
+func startProcess(ctx context.Context, l Layout) error {
+	log, err := os.OpenFile(l.LogFile(), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	if err != nil {
+		return storage(l, err)
+	}
+	defer log.Close()
+	ready, report, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	defer ready.Close()
+	cmd := exec.Command(l.binary(), arguments(l, "--ready-fd=3")...)
+	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr, cmd.ExtraFiles = "/", environment(l), log, log, []*os.File{report}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	err = cmd.Start()
+	_ = report.Close()
+	if err != nil {
+		return finding.Errorf(finding.StatusTryAgain, "is it for this machine? file "+l.binary(), "start the private engine: %w", err)
+	}
+	go func() { _ = cmd.Wait() }()
+	return await(ctx, l, ready, cmd.Process)
+}
+
+func arguments(l Layout, more ...string) []string {
+	return append([]string{"--state", l.StateDir, "--root", l.RootDir}, more...)
+}
+
+// environment is the engine's own, the same whoever starts it: what one person's shell has must not reach the containers
+// of the next. The shim of this version comes before any other on the PATH, where containerd looks for it; the caller's
+// PATH is last, for systems without the usual directories.
+func environment(l Layout) []string {
+	env := []string{"PATH=" + l.LibexecDir + ":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:" + os.Getenv("PATH")}
+	for _, kv := range os.Environ() {
+		if strings.HasPrefix(kv, "HOSTRUN_ENGINE_") {
+			env = append(env, kv)
+		}
+	}
+	return env
+}
+
+// A Report is the one line that the engine writes to whoever started it.
+type Report struct {
+	PID    int    `json:"pid"`
+	Error  string `json:"error,omitempty"` // why it does not come up
+	Hint   string `json:"hint,omitempty"`
+	Status int    `json:"status,omitempty"`
+	Busy   bool   `json:"busy,omitempty"` // another one works on the same directories
+}
+
+// NewReport says that this process is ready (err is nil), or why it is not.
+func NewReport(err error) Report {
+	r := Report{PID: os.Getpid()}
+	if err != nil {
+		r.Error, r.Status, r.Hint, r.Busy = err.Error(), finding.StatusOf(err), strings.Join(finding.HintOf(err), "\n"), errors.Is(err, errBusy)
+	}
+	return r
+}
+
+// await reads the report. An engine that says nothing in time is ended: it is our child, and nobody uses it yet.
+func await(ctx context.Context, l Layout, ready *os.File, p *os.Process) error {
+	_ = ready.SetReadDeadline(time.Now().Add(patience))
+	defer context.AfterFunc(ctx, func() { _ = ready.SetReadDeadline(time.Now()) })()
+	line, err := bufio.NewReader(io.LimitReader(ready, 64<<10)).ReadBytes('\n')
+	var r Report
+	switch {
+	case err == nil && json.Unmarshal(line, &r) == nil:
+		return r.err(l)
+	case ctx.Err() != nil:
+		return context.Cause(ctx) // it comes up without us, and leaves again when it is idle
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		_ = p.Kill()
+		return failed(l, fmt.Sprintf("it was not ready within %v", patience))
+	}
+	return failed(l, "it ended before it was ready")
+}
+
+func (r Report) err(l Layout) error {
+	switch {
+	case r.Busy:
+		return &finding.Err{Status: r.Status, Hint: r.Hint, Err: fmt.Errorf("%s%w", strings.TrimSuffix(r.Error, errBusy.Error()), errBusy)}
+	case r.Error != "":
+		return &finding.Err{Status: r.Status, Hint: r.Hint, Err: errors.New(r.Error)}
+	}
+	return nil
+}
+
+// failed carries the end of the log: there the cause is.
+func failed(l Layout, cause string) error {
+	return finding.Errorf(finding.StatusTryAgain, "see its log: "+l.LogFile(), "start the private engine: %s%s", cause, tail(l.LogFile(), 5))
+}
+
+// tail returns the last lines of a file, each on a line of its own.
+func tail(path string, lines int) string {
+	file, err := os.Open(path)
+	if err != nil {
+		return ""
+	}
+	defer file.Close()
+	const most = 4096
+	if fi, err := file.Stat(); err == nil && fi.Size() > most {
+		_, _ = file.Seek(-most, io.SeekEnd)
+	}
+	b, _ := io.ReadAll(io.LimitReader(file, most))
+	all := strings.Split(strings.TrimSpace(string(b)), "\n")
+	if len(all) == 1 && all[0] == "" {
+		return ""
+	}
+	return ":\n  " + strings.Join(all[max(0, len(all)-lines):], "\n  ")
+}
+
+// storage gives an error of making or writing files its status, and says what to type where a disk is full.
+func storage(l Layout, err error) error {
+	var known *finding.Err
+	if err == nil || errors.As(err, &known) {
+		return err
+	}
+	hint := "look at " + l.StateDir + " and " + l.RootDir
+	switch {
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT), strings.Contains(err.Error(), syscall.ENOSPC.Error()):
+		hint = "make room: df -h " + l.RootDir + " " + l.StateDir
+	case errors.Is(err, syscall.EROFS):
+		hint = "the private engine needs a place to write: mount it read-write, or use a containerd of the system"
+	}
+	return finding.Errorf(finding.StatusTryAgain, hint, "start the private engine: %w", err)
+}
+
+// Storage is storage for the engine itself.
+func Storage(l Layout, err error) error { return storage(l, err) }

@@ -1,0 +1,115 @@
+// Command hostrun-engine is the private engine: containerd's server with the parts that hostrun needs, for machines
+// that have no containerd. `hostrun` starts it when it is first needed (package engine); it leaves when nothing has
+// needed it for a while. Containers live under shims of their own and outlive it.
+//
+//	hostrun-engine --state /run/hostrun/engine --root /var/lib/hostrun/engine
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime/debug"
+	"time"
+
+	"github.com/containerd/log"
+	"golang.org/x/sys/unix"
+
+	"hostrun.dev/hostrun/engine"
+)
+
+var version = "unreleased" // set at link time
+
+func main() {
+	var l engine.Layout
+	readyFD := flag.Int("ready-fd", -1, "write one line to this descriptor once the engine answers, or when it can't")
+	flag.StringVar(&l.StateDir, "state", "/run/hostrun/engine", "what does not outlive a boot")
+	flag.StringVar(&l.RootDir, "root", "/var/lib/hostrun/engine", "images, snapshots and records")
+	showVersion := flag.Bool("version", false, "print the version")
+	flag.Parse()
+	if *showVersion {
+		fmt.Println("hostrun-engine", version, "containerd", containerdVersion())
+		return
+	}
+	parent := newParent(*readyFD)
+	if err := run(l, parent); err != nil {
+		log.L.Error(err)
+		parent.report(err)
+		os.Exit(1)
+	}
+}
+
+// run serves until the engine is idle or told to end. Containers go on.
+func run(l engine.Layout, parent *parent) error {
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	l.LibexecDir = filepath.Dir(self)
+	locks, err := engine.Reserve(l)
+	if err != nil {
+		return err
+	}
+	defer closeAll(locks)
+	s, err := settings(os.Getenv)
+	if err != nil {
+		return err
+	}
+	keepLog(l, s.logLevel)
+	ends := make(chan os.Signal, 1)
+	signal.Notify(ends, unix.SIGTERM, unix.SIGINT)
+	signal.Ignore(unix.SIGHUP, unix.SIGPIPE)
+	clients, err := engine.OpenClients(l, s.gid)
+	if err != nil {
+		return engine.Storage(l, err)
+	}
+	server, err := serve(context.Background(), l, s)
+	if err != nil {
+		return err
+	}
+	record := engine.Record{PID: os.Getpid(), Version: version, Since: time.Now(), Stamp: engine.Stamp(self)}
+	if err := engine.Publish(l, record); err != nil {
+		return engine.Storage(l, err)
+	}
+	parent.report(nil)
+	log.L.WithField("version", version).WithField("pid", record.PID).Info("the private engine is ready")
+	debug.FreeOSMemory() // the start has read every plugin's tables once
+	watch := watcher{layout: l, self: self, stamp: record.Stamp, clients: clients, idle: s.idle}
+	why := watch.until(ends)
+	log.L.WithField("reason", why).Info("the private engine leaves; containers, if any, go on")
+	removeSockets(l)
+	server.Stop()
+	return nil
+}
+
+func closeAll(files []*os.File) {
+	for _, f := range files {
+		_ = f.Close()
+	}
+}
+
+// A parent waits to hear that the engine is ready: the process that started it, systemd, or nobody.
+type parent struct{ pipe *os.File }
+
+func newParent(fd int) *parent {
+	if fd < 0 {
+		return &parent{}
+	}
+	unix.CloseOnExec(fd) // a shim that inherits it would keep the reader waiting
+	return &parent{os.NewFile(uintptr(fd), "ready")}
+}
+
+func (p *parent) report(err error) {
+	if p.pipe != nil {
+		_ = json.NewEncoder(p.pipe).Encode(engine.NewReport(err)) // whoever waited may be gone
+		_ = p.pipe.Close()
+		p.pipe = nil
+	}
+	if err == nil {
+		notifySystemd("READY=1")
+	}
+}

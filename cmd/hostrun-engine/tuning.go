@@ -1,0 +1,124 @@
+package main
+
+import (
+	"net"
+	"os"
+	"os/user"
+	"runtime/debug"
+	"strconv"
+	"time"
+
+	"github.com/containerd/log"
+	"golang.org/x/sys/unix"
+
+	"hostrun.dev/hostrun/engine"
+	"hostrun.dev/hostrun/finding"
+)
+
+// The collector runs twice as often as by default: the engine waits most of its life, and what it holds meanwhile is
+// the machine's.
+func init() { debug.SetGCPercent(50) }
+
+// tuning is what the environment may change, for tests and for administrators.
+type tuning struct {
+	idle     time.Duration // HOSTRUN_ENGINE_IDLE, as in 90s
+	logLevel string        // HOSTRUN_ENGINE_LOG: debug, info, warn or error
+	gid      int           // of HOSTRUN_ENGINE_GROUP; -1 where there is no such group
+}
+
+func settings(env func(string) string) (tuning, error) {
+	t := tuning{idle: 5 * time.Minute, logLevel: "info", gid: groupID(env("HOSTRUN_ENGINE_GROUP"))}
+	if v := env("HOSTRUN_ENGINE_LOG"); v != "" {
+		t.logLevel = v
+	}
+	v := env("HOSTRUN_ENGINE_IDLE")
+	if v == "" {
+		return t, nil
+	}
+	d, err := time.ParseDuration(v)
+	if err != nil || d <= 0 {
+		return t, finding.Errorf(finding.StatusUsage, "write it as in HOSTRUN_ENGINE_IDLE=5m", "start the private engine: HOSTRUN_ENGINE_IDLE=%q: not a duration above 0", v)
+	}
+	t.idle = d
+	return t, nil
+}
+
+func groupID(name string) int {
+	if name == "" {
+		name = engine.DefaultGroup
+	}
+	g, err := user.LookupGroup(name)
+	if err != nil {
+		return -1
+	}
+	gid, err := strconv.Atoi(g.Gid)
+	if err != nil {
+		return -1
+	}
+	return gid
+}
+
+// keepLog writes the log to its file, of which there is one more, as large.
+func keepLog(l engine.Layout, level string) {
+	file := &boundedLog{path: l.LogFile(), most: 1 << 20}
+	file.open()
+	log.L.Logger.SetOutput(file)
+	if err := log.SetLevel(level); err != nil {
+		log.L.WithError(err).Warn("HOSTRUN_ENGINE_LOG")
+	}
+}
+
+// A boundedLog is a file that is renamed when it is full. It stands behind standard output and error too, where the Go
+// runtime writes a crash. logrus serialises the writes.
+type boundedLog struct {
+	path       string
+	most, size int64
+	file       *os.File
+}
+
+func (b *boundedLog) Write(p []byte) (int, error) {
+	if b.size += int64(len(p)); b.size > b.most {
+		b.open()
+	}
+	if b.file == nil {
+		return os.Stderr.Write(p)
+	}
+	return b.file.Write(p)
+}
+
+// open begins the file anew if it is full. If that fails the engine goes on without: a log is not worth a container.
+func (b *boundedLog) open() {
+	if fi, err := os.Stat(b.path); err == nil && fi.Size() > b.most/2 {
+		_ = os.Rename(b.path, b.path+".1")
+	}
+	file, err := os.OpenFile(b.path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	if err != nil {
+		return
+	}
+	if b.file != nil {
+		_ = b.file.Close()
+	}
+	b.file, b.size = file, 0
+	if fi, err := file.Stat(); err == nil {
+		b.size = fi.Size()
+	}
+	for _, fd := range []int{1, 2} {
+		_ = unix.Dup3(int(file.Fd()), fd, 0)
+	}
+}
+
+// notifySystemd tells the service manager, if there is one, by its datagram socket (sd_notify(3)).
+func notifySystemd(state string) {
+	address := os.Getenv("NOTIFY_SOCKET")
+	if address == "" {
+		return
+	}
+	_ = os.Unsetenv("NOTIFY_SOCKET")
+	conn, err := net.Dial("unixgram", address)
+	if err != nil {
+		log.L.WithError(err).Warn("tell systemd that the engine is ready")
+		return
+	}
+	defer conn.Close()
+	_, _ = conn.Write([]byte(state))
+}
