@@ -10,7 +10,7 @@ LDFLAGS  := -s -w -X main.version=$(VERSION)
 # Without the generator of manual pages: they are made by the tests and lie in docs.
 TAGS     := urfave_cli_no_docs
 # What describes and decides without touching anything: it builds where there is no Linux.
-PURE     := ./finding ./pattern ./rootfs ./abi/... ./host/... ./devices/... ./profiles/... ./plan/...
+PURE     := ./finding ./pattern ./rootfs ./abi/... ./host/... ./devices/... ./profiles/... ./plan/... ./doctor
 # Slowest package of `go test`, with a wide margin: a hang ends in a stack dump instead of silence.
 TIMEOUT  ?= 15m
 

@@ -21,7 +21,7 @@ import (
 const module = "hostrun.dev/hostrun"
 
 // pure are the packages that describe and decide. They read files below a root that they are given, and nothing else.
-var pure = []string{"finding", "pattern", "rootfs", "abi", "host", "devices", "profiles", "plan"}
+var pure = []string{"finding", "pattern", "rootfs", "abi", "host", "devices", "profiles", "plan", "doctor"}
 
 // arrow says which packages of ours a package may import directly: cmd -> runtime -> plan -> {profiles, devices, host}
 // -> abi -> rootfs -> finding (docs/architecture.md). A package that is not listed may import none.
@@ -37,7 +37,8 @@ var arrow = map[string][]string{
 	"logfile":            {},
 	"runtime":            {"plan", "profiles", "devices", "host", "abi", "rootfs", "finding", "pattern", "logfile"},
 	"engine":             {"finding"},
-	"cmd/hostrun":        {"runtime", "engine", "plan", "profiles", "devices", "host", "abi", "rootfs", "finding", "pattern", "logfile"},
+	"doctor":             {"host", "abi", "rootfs", "finding"},
+	"cmd/hostrun":        {"runtime", "engine", "doctor", "plan", "profiles", "devices", "host", "abi", "rootfs", "finding", "pattern", "logfile"},
 	"cmd/hostrun-log":    {"logfile"},
 	"cmd/hostrun-init":   {},
 	"cmd/hostrun-engine": {"engine", "finding"},

@@ -1,0 +1,44 @@
+package runtime
+
+import (
+	"context"
+	"fmt"
+	"sort"
+)
+
+// An Examination is what one containerd says of itself, for `hostrun doctor`.
+type Examination struct {
+	Version     string
+	Snapshotter string   // that hostrun uses there
+	OCIRuntime  string   // with its version; "" if the daemon finds none
+	Containers  []string // names of hostrun's in the namespace, by name; those too that ps hides, as they are being removed
+	HalfMade    []string // of them: those whose maker died half-way
+}
+
+// Examine asks for it. It changes nothing.
+func (c *Client) Examine(ctx context.Context) (Examination, error) {
+	ctx = c.in(ctx)
+	var x Examination
+	v, err := c.ctrd.Version(ctx)
+	if err != nil {
+		return x, fmt.Errorf("ask containerd for its version: %w", plainError(err))
+	}
+	f, err := c.facts(ctx)
+	if err != nil {
+		return x, err
+	}
+	x.Version, x.Snapshotter, x.OCIRuntime = v.Version, f.Snapshotter, f.OCIRuntime
+	records, err := c.ctrd.ContainerService().List(ctx, `labels."`+labelProfile+`"`)
+	if err != nil {
+		return x, fmt.Errorf("list the containers: %w", err)
+	}
+	for _, r := range records {
+		x.Containers = append(x.Containers, r.ID)
+		if abandoned(r) {
+			x.HalfMade = append(x.HalfMade, r.ID)
+		}
+	}
+	sort.Strings(x.Containers)
+	sort.Strings(x.HalfMade)
+	return x, nil
+}
