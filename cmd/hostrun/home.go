@@ -68,7 +68,7 @@ func (s *session) present(ctx context.Context) presence {
 
 // everRan says whether the private engine has something of its own on the disk.
 func (s *session) everRan() bool {
-	_, err := os.Stat(s.layout().EngineLock())
+	_, err := os.Stat(s.layout().RootDir)
 	return err == nil
 }
 
