@@ -47,7 +47,7 @@ func (e *examiner) engine(g Engine) {
 	hints := strings.Join(g.Hints, "\n")
 	switch g.Standing {
 	case Usable:
-		e.ok(g.Kind, "containerd %s at %s, %s", g.Version, g.Address, counted(len(g.Containers), "container"))
+		e.ok(g.Kind, "containerd %s at %s, %s", strings.TrimSuffix(g.Version, "+unknown"), g.Address, counted(len(g.Containers), "container"))
 	case Hanging:
 		e.add(Broken, g.Kind, hints, "%s", g.Error)
 	case Denied:

@@ -80,9 +80,7 @@ func (e *examiner) leftovers() {
 	found, complete := false, true
 	known := map[string]bool{}
 	for _, g := range e.Engines {
-		if g.Standing == Hanging || g.Standing == Denied || g.Standing == Absent && g.EverRan {
-			complete = false
-		}
+		complete = complete && e.told(g)
 		for _, name := range g.Containers {
 			known[name] = true
 		}
@@ -105,6 +103,20 @@ func (e *examiner) leftovers() {
 	if !found {
 		e.ok("none", "nothing was left half done")
 	}
+}
+
+// systemRecords is where a containerd of the distribution keeps its records.
+const systemRecords = "/var/lib/containerd/io.containerd.metadata.v1.bolt/meta.db"
+
+// told says whether a containerd has told of all its containers: one that is down may have some.
+func (e *examiner) told(g Engine) bool {
+	switch {
+	case g.Standing == Absent && g.Kind == "system":
+		return !e.view.Exists(systemRecords)
+	case g.Standing == Absent:
+		return !g.EverRan
+	}
+	return g.Standing == Usable
 }
 
 func join(dir string, names []string) string {

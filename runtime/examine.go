@@ -1,9 +1,13 @@
 package runtime
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"sort"
+	"strings"
 )
 
 // An Examination is what one containerd says of itself, for `hostrun doctor`.
@@ -41,4 +45,21 @@ func (c *Client) Examine(ctx context.Context) (Examination, error) {
 	sort.Strings(x.Containers)
 	sort.Strings(x.HalfMade)
 	return x, nil
+}
+
+// ShimOf returns the address of the containerd whose shim keeps a container of that name; "" where none does. A shim
+// outlives its containerd, so the address may be of one that is down.
+func ShimOf(namespace, id string) string {
+	files, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	for _, file := range files {
+		raw, err := os.ReadFile(file)
+		if err != nil || !bytes.Contains(raw, []byte("containerd-shim")) {
+			continue
+		}
+		args := strings.Split(string(raw), "\x00")
+		if strings.HasPrefix(filepath.Base(args[0]), "containerd-shim") && valueOf(args, "-namespace") == namespace && valueOf(args, "-id") == id {
+			return strings.TrimSuffix(valueOf(args, "-address"), ".ttrpc")
+		}
+	}
+	return ""
 }

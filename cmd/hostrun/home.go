@@ -162,49 +162,51 @@ func (s *session) containersDir() string {
 	return filepath.Join(s.abs(s.global.dataDir), "containers", s.global.namespace)
 }
 
-// containerdFor returns the containerd in which container name is to run: where it lives already, else the chosen one. A name is
-// taken once on a machine, as its directory and its cgroup bear it.
+// containerdFor returns the containerd in which container name is to run: where it lives already, else the chosen one. A name
+// is taken once on a machine, as its directory and its cgroup bear it.
 func (s *session) containerdFor(ctx context.Context, name string) (*runtime.Client, error) {
 	if !s.traceOf(name) {
 		return s.containerd(ctx)
 	}
-	if len(s.kinds()) == 1 {
-		client, err := s.containerd(ctx)
-		if err == nil {
-			err = s.nameFree(ctx, client, name)
-		}
-		return client, err
+	client, err := s.find(ctx, name)
+	if err != nil {
+		return nil, err
 	}
-	if client, err := s.find(ctx, name); client != nil || err != nil {
-		return client, err
+	if client != nil {
+		if has, err := holds(ctx, client, name); has || err != nil {
+			return client, err
+		}
+	}
+	if err := s.nameFree(ctx, name); err != nil {
+		return nil, err
 	}
 	return s.containerd(ctx)
 }
 
-// nameFree refuses a name that a container of another containerd than the one asked for bears.
-func (s *session) nameFree(ctx context.Context, client *runtime.Client, name string) error {
-	if mine, err := holds(ctx, client, name); mine || err != nil {
-		return err
-	}
+// nameFree refuses a name that a container bears in a containerd that the flags rule out, or in one that is down while the
+// container goes on.
+func (s *session) nameFree(ctx context.Context, name string) error {
 	chosen := s.runtimeOptions(s.kinds()[0]).Address
 	for _, kind := range []engineKind{systemEngine, privateEngine} {
-		opt := s.runtimeOptions(kind)
-		if opt.Address == chosen {
+		address := s.runtimeOptions(kind).Address
+		if slices.Contains(s.kinds(), kind) || address == chosen {
 			continue
 		}
-		o := s.reach(ctx, kind)
-		if kind == privateEngine && o.standing == absent && s.everRan() {
-			if started, err := s.startPrivate(ctx); err == nil {
-				o.client = started
-			}
+		client := s.reach(ctx, kind).client
+		if kind == privateEngine && client == nil && s.everRan() {
+			client, _ = s.startPrivate(ctx) // one that can't be started has no container that runs
 		}
-		if o.client == nil {
+		if client == nil {
 			continue
 		}
-		if taken, err := holds(ctx, o.client, name); err == nil && taken {
-			return finding.Errorf(finding.StatusFailed, "hostrun --engine "+string(kind)+" down "+name+", or use it there",
-				"container %s: the name is taken in another containerd (%s, %s)", name, kind, opt.Address)
+		if taken, err := holds(ctx, client, name); err == nil && taken {
+			return finding.Errorf(finding.StatusFailed, "use it there, or end it first: hostrun --engine "+string(kind)+" down "+name,
+				"container %s: the name is taken in the %s containerd (%s)", name, kind, address)
 		}
+	}
+	if address := runtime.ShimOf(s.global.namespace, name); address != "" {
+		return finding.Errorf(finding.StatusTryAgain, "start it again (systemctl start containerd) and see: hostrun ps",
+			"container %s: it still runs, and its containerd (%s) is down", name, address)
 	}
 	return nil
 }
