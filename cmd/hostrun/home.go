@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -295,7 +296,11 @@ func (s *session) imageElsewhere(ctx context.Context, asked *runtime.Client, nam
 			continue
 		}
 		if _, err := o.client.EnsureImage(ctx, name, platform, "never"); err == nil {
-			hint := "it is in the " + string(o.kind) + " containerd: hostrun --engine " + string(o.kind) + " save " + name + " | hostrun load"
+			within := ""
+			if s.line.gave("namespace") {
+				within = " --namespace " + s.global.namespace
+			}
+			hint := fmt.Sprintf("it is in the %s containerd: hostrun%s --engine %s save %s | hostrun%s load", o.kind, within, o.kind, name, within)
 			return finding.Errorf(finding.StatusOf(cause), strings.Join(append([]string{hint}, finding.HintOf(cause)...), "\n"), "%w", cause)
 		}
 	}
