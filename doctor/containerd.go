@@ -21,8 +21,10 @@ func (e *examiner) containerd() {
 		e.ok("chosen", "%s (%s)", chosen.Kind, chosen.Address)
 	case ok:
 		e.ok("chosen", "%s (%s), started when it is needed", chosen.Kind, chosen.Address)
-	case slices.ContainsFunc(e.Engines, func(g Engine) bool { return g.Standing == Hanging }):
+	case e.some(func(g Engine) bool { return g.Standing == Hanging }):
 		// said above; it is not passed over, as containers may live in it
+	case e.some(func(g Engine) bool { return g.startable() || g.Standing == Denied }):
+		e.add(Note, "chosen", "sudo hostrun doctor", "none that user %d may use; only root starts the private one", e.UID)
 	default:
 		e.add(Broken, "chosen", bothWays, "none: containers have nothing to run in")
 	}
@@ -36,11 +38,18 @@ func (e *examiner) chosen() (Engine, bool) {
 			return g, true
 		case g.Standing == Hanging:
 			return g, false
-		case g.Kind == "private" && g.Missing == "" && g.Standing == Absent && e.UID == 0:
+		case g.startable() && e.UID == 0:
 			return g, true
 		}
 	}
 	return Engine{}, false
+}
+
+func (e *examiner) some(is func(Engine) bool) bool { return slices.ContainsFunc(e.Engines, is) }
+
+// startable says that it does not run and can be started.
+func (g Engine) startable() bool {
+	return g.Kind == "private" && g.Missing == "" && g.Standing == Absent
 }
 
 func (e *examiner) engine(g Engine) {

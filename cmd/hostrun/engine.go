@@ -65,24 +65,20 @@ func (e *engines) close() {
 	}
 }
 
-// settleEngine checks --engine and --address against each other. A flag beats a variable of the environment.
+// settleEngine checks --engine and --address against each other. A flag beats a variable of the environment, and of two
+// variables the address, which is the narrower one.
 func (s *session) settleEngine() error {
 	g := &s.global
 	if err := oneOf("engine", g.engine, engineModes); err != nil {
 		return err
 	}
-	if g.address == "" || g.engine == "auto" && !s.line.gave("engine") {
+	if !s.line.gave("engine") || g.address == "" {
 		return nil
 	}
-	switch byAddress, byEngine := s.line.gave("address"), s.line.gave("engine"); {
-	case byAddress && !byEngine:
-		g.engine = "auto"
-	case byEngine && !byAddress:
-		g.address = ""
-	default:
-		return finding.Errorf(finding.StatusUsage, "give one of them; CONTAINERD_ADDRESS and HOSTRUN_ENGINE mean the same as the flags",
-			"--address %s and --engine %s: both say which containerd is used", g.address, g.engine)
+	if s.line.gave("address") {
+		return finding.Errorf(finding.StatusUsage, "give one of them", "--address %s and --engine %s: both say which containerd is used", g.address, g.engine)
 	}
+	g.address = ""
 	return nil
 }
 
