@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -46,6 +47,10 @@ func State(l Layout) (Status, error) {
 // dial connects to the engine's socket: the one proof that it lives. Its errors are nobody's or have a status.
 func dial(l Layout) (*net.UnixConn, error) {
 	conn, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: l.Address(), Net: "unix"})
+	if err == nil && dying(peer(conn)) {
+		_ = conn.Close()
+		err = syscall.ECONNREFUSED // which it will be in a moment
+	}
 	switch {
 	case err == nil || nobody(err):
 		return conn, err
@@ -53,6 +58,17 @@ func dial(l Layout) (*net.UnixConn, error) {
 		return nil, mayNot(l)
 	}
 	return nil, finding.Errorf(finding.StatusTryAgain, "", "connect to the private engine: %w", err)
+}
+
+// dying says that a process was killed and its last threads are about to go (proc_pid_stat(5), state Z): the kernel takes
+// connections for it until they have closed its files.
+func dying(pid int) bool {
+	if pid == 0 {
+		return false
+	}
+	b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	_, rest, _ := bytes.Cut(b, []byte(") "))
+	return bytes.HasPrefix(rest, []byte("Z"))
 }
 
 // nobody says that there is no socket, or that nobody listens there any more.

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	private "hostrun.dev/hostrun/engine"
 	"hostrun.dev/hostrun/integration/fixture"
 	"hostrun.dev/hostrun/plan"
 	"hostrun.dev/hostrun/runtime"
@@ -38,7 +39,7 @@ func TestEngineKilled(t *testing.T) {
 	counter := w.plan("counter", "sh", "-c", `i=0; trap 'echo last $i; exit 7' TERM; while :; do i=$((i+1)); echo $i; sleep 0.01; done`)
 	w.running(counter)
 	pid := w.one("counter").PID
-	load := startLoad(w, soak)
+	load := startLoad(w, p.Layout, soak)
 	for round := range n {
 		time.Sleep(time.Duration(rand.IntN(400)) * time.Millisecond)
 		p.Kill()
@@ -64,7 +65,7 @@ func TestEngineKilled(t *testing.T) {
 		}
 		return nil
 	})
-	t.Logf("%d rounds; the load did %d starts and removals, %d of them failed for want of an engine", n, load.done, load.failed)
+	t.Logf("%d rounds; the load did %d starts and removals, %d of them failed with the engine", n, load.done, load.failed)
 }
 
 // alive holds that the counter is the same process, and that the engine that came back knows it.
@@ -82,7 +83,7 @@ func (w *world) alive(t *testing.T, p *fixture.Private, pid, round int) {
 func (w *world) complete(t *testing.T) {
 	t.Helper()
 	var out, errs bytes.Buffer
-	ok(t, w.c.Logs(context.Background(), "counter", runtime.LogOptions{}, &out, &errs))
+	ok(t, w.c.Logs(context.Background(), "counter", runtime.LogOptions{Tail: -1}, &out, &errs))
 	equal(t, "standard error", errs.String(), "")
 	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
 	for i, line := range lines[:len(lines)-1] {
@@ -111,23 +112,23 @@ func loadNames(soak bool) []string {
 	return []string{"load-0"}
 }
 
-func startLoad(w *world, soak bool) *load {
+func startLoad(w *world, at private.Layout, soak bool) *load {
 	l := &load{end: make(chan struct{})}
 	for _, id := range loadNames(soak) {
 		pl := quick(w.plan(id, "sleep", "1000"))
-		l.all.Go(func() { l.work(w, pl) })
+		l.all.Go(func() { l.work(w, at, pl) })
 	}
 	return l
 }
 
-func (l *load) work(w *world, pl plan.Plan) {
+func (l *load) work(w *world, at private.Layout, pl plan.Plan) {
 	for {
 		select {
 		case <-l.end:
 			return
 		default:
 		}
-		err := command(w, pl)
+		err := command(w, at, pl)
 		l.mu.Lock()
 		l.done++
 		if err != nil {
@@ -137,16 +138,23 @@ func (l *load) work(w *world, pl plan.Plan) {
 	}
 }
 
-// command is what one `hostrun up` and one `hostrun down` do, without our own engine's start: the test times that itself.
-func command(w *world, pl plan.Plan) error {
-	c, err := runtime.Open(context.Background(), w.opt)
+// command is what one `hostrun up` and one `hostrun down` do.
+func command(w *world, l private.Layout, pl plan.Plan) error {
+	release, err := private.Hold(l)
 	if err != nil {
-		time.Sleep(5 * time.Millisecond)
+		return err
+	}
+	defer release()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	if _, err := private.Ensure(ctx, l, nil); err != nil {
+		return err
+	}
+	c, err := runtime.Open(ctx, w.opt)
+	if err != nil {
 		return err
 	}
 	defer c.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
-	defer cancel()
 	if _, err := c.Up(ctx, pl, false); err != nil {
 		return err
 	}

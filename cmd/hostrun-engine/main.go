@@ -59,7 +59,7 @@ func run(l engine.Layout, parent *parent) error {
 	if err != nil {
 		return err
 	}
-	keepLog(l, s.logLevel)
+	keepLog(l)
 	ends := make(chan os.Signal, 1)
 	signal.Notify(ends, unix.SIGTERM, unix.SIGINT)
 	signal.Ignore(unix.SIGHUP, unix.SIGPIPE)
@@ -76,6 +76,9 @@ func run(l engine.Layout, parent *parent) error {
 		return engine.Storage(l, err)
 	}
 	parent.report(nil)
+	if err := log.SetLevel(s.logLevel); err != nil {
+		log.L.WithError(err).Warn("HOSTRUN_ENGINE_LOG")
+	}
 	log.L.WithField("version", version).WithField("pid", record.PID).Info("the private engine is ready")
 	debug.FreeOSMemory() // the start has read every plugin's tables once
 	watch := watcher{layout: l, self: self, stamp: record.Stamp, clients: clients, idle: s.idle}

@@ -58,14 +58,13 @@ func groupID(name string) int {
 	return gid
 }
 
-// keepLog writes the log to its file, of which there is one more, as large.
-func keepLog(l engine.Layout, level string) {
+// keepLog writes the log to its file, of which there is one more, as large. Each plugin says that it is loaded; a start
+// tells warnings alone.
+func keepLog(l engine.Layout) {
 	file := &boundedLog{path: l.LogFile(), most: 1 << 20}
 	file.open()
 	log.L.Logger.SetOutput(file)
-	if err := log.SetLevel(level); err != nil {
-		log.L.WithError(err).Warn("HOSTRUN_ENGINE_LOG")
-	}
+	_ = log.SetLevel("warn") // a level of logrus
 }
 
 // A boundedLog is a file that is renamed when it is full. It stands behind standard output and error too, where the Go
