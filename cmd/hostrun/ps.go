@@ -61,7 +61,7 @@ func containerTable(now time.Time) table[runtime.Container] {
 		header: []string{"PROFILE", "CONTAINER", "IMAGE", "STATUS", "HEALTH", "DEVICES", "UPTIME"},
 		cells: func(c runtime.Container) []string {
 			return []string{
-				dash(c.Profile), c.Container, familiar(c.Image), statusWords(c, now), dash(c.Health), dash(strings.Join(c.Devices, ",")), uptime(c, now),
+				dash(c.Profile), c.Container, imageWords(c.Image), statusWords(c, now), dash(c.Health), dash(strings.Join(c.Devices, ",")), uptime(c, now),
 			}
 		},
 	}
@@ -87,6 +87,14 @@ func uptime(c runtime.Container, now time.Time) string {
 }
 
 func ago(d time.Duration) string { return units.HumanDuration(max(d, 0)) + " ago" }
+
+// imageWords is the image's name; a container without one has the host's own root.
+func imageWords(ref string) string {
+	if ref == "" {
+		return "(host)"
+	}
+	return familiar(ref)
+}
 
 // familiar is a reference as docker shows it: without the defaults that it implies.
 func familiar(ref string) string {
