@@ -68,7 +68,10 @@ func (b *builder) wholeHome(p string) bool {
 	if slices.Contains(systemDirs, p) || slices.Contains([]string{"/", "/root", "/home", "/srv", "/mnt", "/media", "/opt", "/var/lib"}, p) {
 		return true
 	}
-	return path.Dir(p) == "/home" || slices.ContainsFunc(b.f.Image.Users, func(u User) bool {
+	if path.Dir(p) == "/home" || path.Base(p) == ".local" || path.Base(p) == ".config" { // the latter two hold keyrings and tokens
+		return true
+	}
+	return slices.ContainsFunc(b.f.Image.Users, func(u User) bool {
 		return (u.UID == 0 || u.UID >= 1000) && strings.HasPrefix(u.Home, "/") && path.Clean(u.Home) != "/" && within(path.Clean(u.Home), p)
 	})
 }

@@ -80,7 +80,9 @@ func (b *builder) addHostRoot() {
 	if !usesHostRoot(b.p) {
 		return
 	}
-	b.root = &Root{Path: path.Join(b.directory(), "root"), Directories: []Directory{{Path: "/etc", Mode: 0o755}, {Path: "/var", Mode: 0o755}}}
+	// Closed to others on the host: the container may leave a set-user-ID program in its root (CVE-2021-41091).
+	b.addDirectory(Directory{Path: b.ownDirectory(), Mode: 0o700})
+	b.root = &Root{Path: path.Join(b.ownDirectory(), "root"), Directories: []Directory{{Path: "/etc", Mode: 0o755}, {Path: "/var", Mode: 0o755}}}
 	b.plan.Root = b.root
 	// mtab is what /etc/mtab is everywhere since util-linux 2.19 (mount(8), "FILES").
 	b.root.Links = []Link{{"/etc/mtab", "../proc/self/mounts"}, {"/var/run", "../run"}, {"/var/lock", "../run/lock"}}
@@ -90,6 +92,9 @@ func (b *builder) addHostRoot() {
 	b.addPrivate()
 	b.checkTargets()
 }
+
+// ownDirectory holds what the container may write to.
+func (b *builder) ownDirectory() string { return path.Join(b.directory(), "own") }
 
 func (b *builder) addRootEntry(e RootEntry) {
 	if _, covered := b.coveredBy(e.Path); covered {
@@ -136,7 +141,7 @@ func overlayName(p string) bool { return !strings.ContainsAny(p, ",:\\") }
 
 // addOverlay gives the container a layer of its own over a directory of the host. It ends with the container.
 func (b *builder) addOverlay(p string) {
-	layer := path.Join(b.directory(), "layer", p)
+	layer := path.Join(b.ownDirectory(), "layer", p)
 	b.addDirectory(Directory{Path: layer + "/upper", Mode: 0o755})
 	b.addDirectory(Directory{Path: layer + "/work", Mode: 0o755})
 	b.addOfHost(specs.Mount{Destination: p, Type: "overlay", Source: "overlay",

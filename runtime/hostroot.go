@@ -126,7 +126,7 @@ func mountsBelow(mounts []string, dir string) []string {
 func below(p, dir string) bool { return p == dir || strings.HasPrefix(p, dir+"/") }
 
 // rootName is the root directory of a container without an image, in the container's own directory.
-const rootName = "root"
+const rootName = "own/root"
 
 // ownRoot reports that the container has no snapshot: its root lies in its directory.
 func ownRoot(r containers.Container) bool { return r.SnapshotKey == "" }
