@@ -58,6 +58,7 @@ type Image struct {
 	Packages []host.Package    `json:"packages,omitempty"` // distributions in them: Name, Version and Site only
 	Users    []User            `json:"users,omitempty"`    // /etc/passwd
 	Groups   []Group           `json:"groups,omitempty"`   // /etc/group
+	Root     []RootEntry       `json:"root,omitempty"`     // with rootfs: host, which has no reference, digest and layers: the machine's own files that are its root, sorted
 	Paths    map[string]Path   `json:"paths,omitempty"`    // those that Needs asked for, and each directory above them
 	Findings []finding.Finding `json:"findings,omitempty"` // of reading it
 }
@@ -117,8 +118,9 @@ type Plan struct {
 	Namespace string            `json:"namespace"`
 	Image     string            `json:"image"` // full reference
 	Digest    string            `json:"digest"`
-	ChainID   string            `json:"chain_id"`
-	Runtime   string            `json:"runtime"` // containerd's runtime name
+	ChainID   string            `json:"chain_id"`       // "" without an image
+	Root      *Root             `json:"root,omitempty"` // instead of an image
+	Runtime   string            `json:"runtime"`        // containerd's runtime name
 	Spec      *specs.Spec       `json:"spec"`
 	Labels    map[string]string `json:"labels,omitempty"` // of the container: the profile's own and hostrun.dev/*
 

@@ -71,7 +71,7 @@ func (c *Client) newRecord(ctx context.Context, pl plan.Plan, labels map[string]
 	if err != nil {
 		return containers.Container{}, fmt.Errorf("create container %s: encode the spec: %w", pl.ID, err)
 	}
-	snapshotter, err := c.snapshotter(ctx)
+	snapshotter, key, err := c.snapshotOf(ctx, pl)
 	if err != nil {
 		return containers.Container{}, err
 	}
@@ -87,12 +87,24 @@ func (c *Client) newRecord(ctx context.Context, pl plan.Plan, labels map[string]
 		runtime = runtimeName
 	}
 	return containers.Container{ID: pl.ID, Image: pl.Image, Labels: all, Spec: spec, Snapshotter: snapshotter,
-		SnapshotKey: pl.ID, Runtime: containers.RuntimeInfo{Name: runtime}}, nil
+		SnapshotKey: key, Runtime: containers.RuntimeInfo{Name: runtime}}, nil
+}
+
+// snapshotOf names the container's own layer; there is none without an image.
+func (c *Client) snapshotOf(ctx context.Context, pl plan.Plan) (snapshotter, key string, err error) {
+	if pl.Root != nil {
+		return "", "", nil
+	}
+	snapshotter, err = c.snapshotter(ctx)
+	return snapshotter, pl.ID, err
 }
 
 // prepare makes the container's own layer. The image is unpacked if that has not happened for this snapshotter; a
 // snapshot of that name without an owner is left by somebody who is gone.
 func (c *Client) prepare(ctx context.Context, pl plan.Plan, r containers.Container) ([]mount.Mount, error) {
+	if ownRoot(r) {
+		return c.rootMounts(r.ID), nil
+	}
 	sn := c.ctrd.SnapshotService(r.Snapshotter)
 	root, err := sn.Prepare(ctx, r.SnapshotKey, pl.ChainID)
 	switch {

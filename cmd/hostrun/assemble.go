@@ -14,6 +14,7 @@ import (
 	"hostrun.dev/hostrun/host"
 	"hostrun.dev/hostrun/plan"
 	"hostrun.dev/hostrun/profiles"
+	"hostrun.dev/hostrun/runtime"
 )
 
 // An order is what is to be planned: a profile, as the command line changes it.
@@ -73,6 +74,10 @@ func (s *session) askContainerd(ctx context.Context, p *profiles.Profile, o orde
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(guard(func() (err error) { facts.Engine, err = client.Engine(ctx); return err }))
+	if p.Rootfs == profiles.HostRoot {
+		group.Go(guard(func() error { facts.Image = runtime.HostRoot(s.root, plan.Needs(p)); return nil }))
+		return group.Wait()
+	}
 	group.Go(guard(func() error {
 		ref, err := client.EnsureImage(ctx, p.Image, p.Platform, policy)
 		if err != nil {

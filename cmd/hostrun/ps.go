@@ -66,7 +66,7 @@ func containerTable(now time.Time, all []listed) table[listed] {
 		header: []string{"PROFILE", "CONTAINER", "IMAGE", "STATUS", "HEALTH", "DEVICES", "UPTIME"},
 		cells: func(c listed) []string {
 			return []string{
-				dash(c.Profile), c.Container.Container, familiar(c.Image), statusWords(c.Container, now), dash(c.Health), dash(strings.Join(c.Devices, ",")), uptime(c.Container, now),
+				dash(c.Profile), c.Container.Container, imageWords(c.Image), statusWords(c.Container, now), dash(c.Health), dash(strings.Join(c.Devices, ",")), uptime(c.Container, now),
 			}
 		},
 	}
@@ -99,6 +99,14 @@ func uptime(c runtime.Container, now time.Time) string {
 }
 
 func ago(d time.Duration) string { return units.HumanDuration(max(d, 0)) + " ago" }
+
+// imageWords is the image's name; a container without one has the host's own root.
+func imageWords(ref string) string {
+	if ref == "" {
+		return "(host)"
+	}
+	return familiar(ref)
+}
 
 // familiar is a reference as docker shows it: without the defaults that it implies.
 func familiar(ref string) string {
