@@ -16,7 +16,7 @@ type Options struct {
 	DataDir    string // /var/lib/hostrun: named volumes, generated files, logs
 	CacheDir   string // /var/cache/hostrun: may be deleted at any time; "" for none
 	LibexecDir string // holds hostrun-log and hostrun-init
-	// RuntimeRoot is the state root of the OCI runtime; "" for containerd's own choice. The private engine has one of its own.
+	// RuntimeRoot is where the OCI runtime keeps its state; "" for its default, which all containerds of a machine share.
 	RuntimeRoot string
 	Log         *slog.Logger
 	Progress    func(Event) // called from several goroutines; nil for none
