@@ -316,3 +316,55 @@ func TestSocketWithoutPermission(t *testing.T) {
 		t.Errorf("want 77, sudo and the group:\n%v", r)
 	}
 }
+
+// TestMemberOfTheGroup: who may not use the system's socket and may use the private engine's gets that, without root.
+func TestMemberOfTheGroup(t *testing.T) {
+	m := newMachine(t)
+	m.set("HOSTRUN_ENGINE_GROUP", "nogroup")
+	m.must("load", m.archive(tiny(t, "job:latest")))
+	m.must("up", "job")
+	m.system()
+	member := func(args ...string) result {
+		cmd := m.command(args...)
+		cmd.Args = slices.Concat([]string{"setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--"}, cmd.Args)
+		cmd.Path = "/usr/bin/setpriv"
+		return finish(cmd)
+	}
+	r := member("ps", "--format", "json")
+	if r.status != 0 || fmt.Sprint(engineOf(t, r.stdout)) != "map[job:private]" {
+		t.Errorf("ps of a member of the group:\n%v", r)
+	}
+	if r := member("--engine", "system", "ps"); r.status != 77 {
+		t.Errorf("the system's socket is root's:\n%v", r)
+	}
+	if r := member("inspect", "job"); r.status != 0 {
+		t.Errorf("inspect of a member of the group:\n%v", r)
+	}
+	if r := member("up", "other"); r.status != 77 || !strings.Contains(r.stderr, "sudo hostrun") {
+		t.Errorf("hostrun's directories are root's: want 77 and sudo:\n%v", r)
+	}
+	if r := member("run", "job", "--", "true"); r.status != 125 || !strings.Contains(r.stderr, "sudo hostrun") {
+		t.Errorf("hostrun's directories are root's: want 125 and sudo:\n%v", r)
+	}
+}
+
+// TestEngineTakesNoDescriptorAlong: a script that holds a lock on a descriptor while it calls hostrun (`exec 9>lock; flock 9`)
+// gives it back when it ends, although the engine that was started goes on.
+func TestEngineTakesNoDescriptorAlong(t *testing.T) {
+	m := newMachine(t)
+	held, err := os.Create(m.path("lock"))
+	ok(t, err)
+	ok(t, syscall.Flock(int(held.Fd()), syscall.LOCK_EX))
+	cmd := m.command("load", m.archive(tiny(t, "job:latest")))
+	cmd.ExtraFiles = []*os.File{held}
+	if r := finish(cmd); r.status != 0 || m.pid() == 0 {
+		t.Fatalf("want an engine that runs:\n%v", r)
+	}
+	ok(t, held.Close())
+	again, err := os.Open(m.path("lock"))
+	ok(t, err)
+	defer again.Close()
+	if err := syscall.Flock(int(again.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		t.Errorf("the engine keeps the caller's lock: %v", err)
+	}
+}
