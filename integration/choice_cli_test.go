@@ -356,7 +356,7 @@ func TestEngineTakesNoDescriptorAlong(t *testing.T) {
 	ok(t, err)
 	ok(t, syscall.Flock(int(held.Fd()), syscall.LOCK_EX))
 	cmd := m.command("load", m.archive(tiny(t, "job:latest")))
-	cmd.ExtraFiles = []*os.File{held}
+	cmd.ExtraFiles = []*os.File{6: held} // descriptor 9
 	if r := finish(cmd); r.status != 0 || m.pid() == 0 {
 		t.Fatalf("want an engine that runs:\n%v", r)
 	}
