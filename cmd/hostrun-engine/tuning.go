@@ -4,7 +4,6 @@ import (
 	"net"
 	"os"
 	"os/user"
-	"runtime/debug"
 	"strconv"
 	"time"
 
@@ -14,10 +13,6 @@ import (
 	"hostrun.dev/hostrun/engine"
 	"hostrun.dev/hostrun/finding"
 )
-
-// The collector runs twice as often as by default: the engine waits most of its life, and what it holds meanwhile is
-// the machine's.
-func init() { debug.SetGCPercent(50) }
 
 // tuning is what the environment may change, for tests and for administrators.
 type tuning struct {
