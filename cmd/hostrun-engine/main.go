@@ -14,6 +14,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/containerd/log"
@@ -58,6 +59,9 @@ func run(l engine.Layout, parent *parent) error {
 		return err
 	}
 	l.LibexecDir = filepath.Dir(self)
+	if path := os.Getenv("PATH"); !strings.HasPrefix(path, l.LibexecDir+":") { // started by hand
+		_ = os.Setenv("PATH", engine.Path(l, path))
+	}
 	locks, err := engine.Reserve(l)
 	if err != nil {
 		return err
@@ -87,7 +91,7 @@ func run(l engine.Layout, parent *parent) error {
 	if err := log.SetLevel(s.logLevel); err != nil {
 		log.L.WithError(err).Warn("HOSTRUN_ENGINE_LOG")
 	}
-	log.L.WithField("version", version).WithField("pid", record.PID).Info("the private engine is ready")
+	log.L.WithField("version", version).WithField("pid", record.PID).WithField("runtimes", runtimes()).Info("the private engine is ready")
 	debug.SetGCPercent(collectAtWork)
 	watch := watcher{layout: l, self: self, stamp: record.Stamp, clients: clients, idle: s.idle}
 	why := watch.until(ends)
