@@ -24,7 +24,7 @@ build: ## Build the binaries into bin/, static and without cgo
 	CGO_ENABLED=0 $(GO) build -trimpath -tags $(TAGS) -ldflags "$(LDFLAGS)" -o bin/ $(BINARIES:%=./cmd/%)
 	CGO_ENABLED=0 $(GO) build -trimpath -tags $(SHIMTAGS) -ldflags "-s -w" -o bin/ ./cmd/$(SHIM)
 
-runc: ## Build runc from its Go module into bin/, where the distribution has neither runc nor crun (as root; needs gcc)
+runc: ## Build runc from its Go module into bin/oci/, for machines without runc and crun (installs gcc and libseccomp-dev)
 	integration/build-runc.sh bin
 
 demo: build ## Run DINOv2 in a slim container on the host's own PyTorch (about 3 GB of packages the first time)
@@ -61,7 +61,7 @@ install: build ## Install below PREFIX (/usr/local); DESTDIR for packagers
 		$(DESTDIR)$(PREFIX)/share/zsh/site-functions $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
 	install -m 755 bin/hostrun $(DESTDIR)$(PREFIX)/bin/hostrun
 	install -m 755 bin/hostrun-log bin/hostrun-init bin/hostrun-engine bin/$(SHIM) $(DESTDIR)$(PREFIX)/lib/hostrun/
-	test ! -x bin/runc || install -m 755 bin/runc $(DESTDIR)$(PREFIX)/lib/hostrun/
+	test ! -x bin/oci/runc || install -D -m 755 bin/oci/runc $(DESTDIR)$(PREFIX)/lib/hostrun/oci/runc
 	install -m 644 $(wildcard docs/*.md) README.md README.zh-CN.md $(DESTDIR)$(PREFIX)/share/doc/hostrun/
 	bin/hostrun completion bash >$(DESTDIR)$(PREFIX)/share/bash-completion/completions/hostrun
 	bin/hostrun completion zsh >$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_hostrun

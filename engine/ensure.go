@@ -10,6 +10,7 @@ import (
 	"math"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -69,13 +70,23 @@ func startOnce(ctx context.Context, l Layout, say func(string)) (bool, error) {
 			err = start(ctx, l, say)
 		}
 		if !errors.Is(err, errBusy) || time.Now().After(deadline) {
-			return err == nil, err
+			return err == nil, slow(l, err)
 		}
 		// Somebody else starts one, or the one before is just leaving.
 		if err := sleep(ctx, pause); err != nil {
 			return false, err
 		}
 	}
+}
+
+// slow gives words to a lock that stayed taken: by an engine that is there and does not answer (it says so itself), or
+// by a command that does not come to its end.
+func slow(l Layout, err error) error {
+	var known *finding.Err
+	if !errors.Is(err, errBusy) || errors.As(err, &known) {
+		return err
+	}
+	return finding.Errorf(finding.StatusTryAgain, "see who: fuser -v "+l.startLock(), "start the private engine: another command has been starting it for %v", patience)
 }
 
 func start(ctx context.Context, l Layout, say func(string)) error {
@@ -119,16 +130,26 @@ func arguments(l Layout, more ...string) []string {
 }
 
 // environment is the engine's own, the same whoever starts it: what one person's shell has must not reach the containers
-// of the next. The shim of this version comes before any other on the PATH, where containerd looks for it; the caller's
-// PATH is last, for systems without the usual directories.
+// of the next.
 func environment(l Layout) []string {
-	env := []string{"PATH=" + l.LibexecDir + ":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:" + os.Getenv("PATH")}
+	env := []string{"PATH=" + Path(l, os.Getenv("PATH"))}
 	for _, kv := range os.Environ() {
 		if strings.HasPrefix(kv, "HOSTRUN_ENGINE_") {
 			env = append(env, kv)
 		}
 	}
 	return env
+}
+
+// Path is the engine's PATH. The shim of this version comes before any other, for containerd looks there. Then the usual
+// directories, what the caller has (systems without the usual ones), and last the runc that `make runc` has built: the
+// distribution's runtimes come first, as they get its updates.
+func Path(l Layout, callers string) string {
+	path := l.LibexecDir + ":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+	if callers != "" {
+		path += ":" + callers
+	}
+	return path + ":" + filepath.Join(l.LibexecDir, "oci")
 }
 
 // A Report is the one line that the engine writes to whoever started it.

@@ -8,20 +8,29 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 
+	bootapi "github.com/containerd/containerd/api/runtime/bootstrap/v1"
 	"github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2/runc"
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/containerd/v2/pkg/namespaces"
 	"github.com/containerd/containerd/v2/pkg/shim"
 )
 
-// A keeper is containerd's shim, but for its last act.
+// A keeper is containerd's shim, but for its first and its last act.
 type keeper struct{ shim.Shim }
+
+// Start begins the process that keeps the container; this one ends before the collector is worth its time.
+func (k keeper) Start(ctx context.Context, params *bootapi.BootstrapParams) (*bootapi.BootstrapResult, error) {
+	debug.SetGCPercent(-1)
+	return k.Shim.Start(ctx, params)
+}
 
 // Stop cleans up behind a shim that has ended. containerd calls it for each container, also where all is done: the shim
 // has deleted the container itself, and `runc delete --force` would only find that there is none. Then that process, a
 // tenth of a container's whole life, is left out.
 func (k keeper) Stop(ctx context.Context, id string) (shim.StopStatus, error) {
+	debug.SetGCPercent(-1)
 	bundle, err := bundleOf(id)
 	if err != nil {
 		return shim.StopStatus{}, err

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -23,7 +24,7 @@ type watcher struct {
 func (w watcher) until(ends <-chan os.Signal) string {
 	tick := time.NewTicker(min(max(w.idle/20, 20*time.Millisecond), 10*time.Second))
 	defer tick.Stop()
-	for last := time.Now(); ; {
+	for last, rests := time.Now(), false; ; {
 		select {
 		case s := <-ends:
 			return s.String()
@@ -32,6 +33,11 @@ func (w watcher) until(ends <-chan os.Signal) string {
 		if w.needed() {
 			last = time.Now()
 		}
+		calm := !connected(w.layout.Address())
+		if calm && !rests {
+			debug.FreeOSMemory() // once, after work
+		}
+		rests = calm
 		// An upgrade has put another file in its place: the next command starts that one.
 		if replaced := engine.Stamp(w.self) != w.stamp; (replaced || time.Since(last) >= w.idle) && w.mayLeave() {
 			return map[bool]string{true: "it was upgraded", false: "it is idle"}[replaced]

@@ -14,6 +14,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/containerd/log"
@@ -43,13 +44,24 @@ func main() {
 	}
 }
 
+// The collector waits until a start is over, and works at ease meanwhile: memory is given back when nobody works
+// (watcher.until).
+const (
+	collectAtStart = 800
+	collectAtWork  = 200
+)
+
 // run serves until the engine is idle or told to end. Containers go on.
 func run(l engine.Layout, parent *parent) error {
+	debug.SetGCPercent(collectAtStart)
 	self, err := os.Executable()
 	if err != nil {
 		return err
 	}
 	l.LibexecDir = filepath.Dir(self)
+	if path := os.Getenv("PATH"); !strings.HasPrefix(path, l.LibexecDir+":") { // started by hand
+		_ = os.Setenv("PATH", engine.Path(l, path))
+	}
 	locks, err := engine.Reserve(l)
 	if err != nil {
 		return err
@@ -79,8 +91,8 @@ func run(l engine.Layout, parent *parent) error {
 	if err := log.SetLevel(s.logLevel); err != nil {
 		log.L.WithError(err).Warn("HOSTRUN_ENGINE_LOG")
 	}
-	log.L.WithField("version", version).WithField("pid", record.PID).Info("the private engine is ready")
-	debug.FreeOSMemory() // the start has read every plugin's tables once
+	log.L.WithField("version", version).WithField("pid", record.PID).WithField("runtimes", runtimes()).Info("the private engine is ready")
+	debug.SetGCPercent(collectAtWork)
 	watch := watcher{layout: l, self: self, stamp: record.Stamp, clients: clients, idle: s.idle}
 	why := watch.until(ends)
 	log.L.WithField("reason", why).Info("the private engine leaves; containers, if any, go on")

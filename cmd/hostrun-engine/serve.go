@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime/debug"
 	"slices"
@@ -81,6 +82,17 @@ func raiseLimits() {
 		}
 	}
 	_ = os.WriteFile("/proc/self/oom_score_adj", []byte("-999"), 0o644)
+}
+
+// runtimes are the OCI runtimes on the PATH. None is no reason not to start: images can be loaded without.
+func runtimes() []string {
+	var found []string
+	for _, name := range []string{"crun", "runc"} {
+		if path, err := exec.LookPath(name); err == nil {
+			found = append(found, path)
+		}
+	}
+	return found
 }
 
 // sameVersion holds the shim to this engine's containerd: mixed, they fail at the first container with words that name

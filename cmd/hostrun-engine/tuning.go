@@ -4,7 +4,6 @@ import (
 	"net"
 	"os"
 	"os/user"
-	"runtime/debug"
 	"strconv"
 	"time"
 
@@ -14,10 +13,6 @@ import (
 	"hostrun.dev/hostrun/engine"
 	"hostrun.dev/hostrun/finding"
 )
-
-// The collector runs twice as often as by default: the engine waits most of its life, and what it holds meanwhile is
-// the machine's.
-func init() { debug.SetGCPercent(50) }
 
 // tuning is what the environment may change, for tests and for administrators.
 type tuning struct {
@@ -61,17 +56,17 @@ func groupID(name string) int {
 // keepLog writes the log to its file, of which there is one more, as large. Each plugin says that it is loaded; a start
 // tells warnings alone.
 func keepLog(l engine.Layout) {
-	file := &boundedLog{path: l.LogFile(), most: 1 << 20}
+	file := &boundedLog{path: l.LogFile(), most: 1 << 20, behind: []int{1, 2}}
 	file.open()
 	log.L.Logger.SetOutput(file)
 	_ = log.SetLevel("warn") // a level of logrus
 }
 
-// A boundedLog is a file that is renamed when it is full. It stands behind standard output and error too, where the Go
-// runtime writes a crash. logrus serialises the writes.
+// A boundedLog is a file that is renamed when it is full. logrus serialises the writes.
 type boundedLog struct {
 	path       string
 	most, size int64
+	behind     []int // descriptors that lead to it too: standard output and error, where the Go runtime writes a crash
 	file       *os.File
 }
 
@@ -101,7 +96,7 @@ func (b *boundedLog) open() {
 	if fi, err := file.Stat(); err == nil {
 		b.size = fi.Size()
 	}
-	for _, fd := range []int{1, 2} {
+	for _, fd := range b.behind {
 		_ = unix.Dup3(int(file.Fd()), fd, 0)
 	}
 }
