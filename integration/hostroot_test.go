@@ -232,3 +232,28 @@ func TestHostRootFactsShowNoMoreThanTheContainer(t *testing.T) {
 		}
 	}
 }
+
+// TestHostRootKilledAnywhere kills up and down at each step: the same command again heals, and nothing stays behind.
+func TestHostRootKilledAnywhere(t *testing.T) {
+	eachEngine(t, func(t *testing.T, w *world) {
+		dir := fakeMachine(t, true)
+		writable := func(p *profiles.Profile) { p.ReadOnly = false }
+		pl := quick(on(t, dir, w.hostRootFacts(dir, "job", writable, "sleep", "1000")))
+		for _, d := range []struct {
+			verb  string
+			steps []string
+		}{{"up", creation}, {"down", removal}} {
+			for _, step := range d.steps {
+				if d.verb == "down" {
+					w.running(pl)
+				}
+				if !w.die(d.verb, step, pl) {
+					t.Errorf("%s does not come to step %s", d.verb, step)
+				}
+				w.running(pl)
+				ok(t, w.c.Remove(context.Background(), "job", true))
+				w.clean()
+			}
+		}
+	})
+}
