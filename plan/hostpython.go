@@ -55,10 +55,10 @@ func (b *builder) linkedPaths(py *host.Python) []string {
 		for path.Base(link) == path.Base(real) && link != "/" {
 			link, real = path.Dir(link), path.Dir(real)
 		}
-		// Now links are at or below link. Which of the names below it is the link, the facts do not tell.
+		// Now the link is at or below link; at which of the names, the facts do not tell.
 		for _, p := range []string{py.Prefix, py.BasePrefix} {
-			if rest := strings.TrimPrefix(p, link); within(p, link) && rest != "" {
-				paths = append(paths, path.Join(real, rest))
+			if within(p, link) && p != "/usr" && p != "/usr/local" {
+				paths = append(paths, path.Join(real, strings.TrimPrefix(p, link)))
 			}
 		}
 	}
