@@ -208,6 +208,30 @@ func TestHostRootRunsAsAUserOfTheMachine(t *testing.T) {
 	})
 }
 
+// TestHostRootWithoutAPlaceForALayer: where overlayfs does not take the file system of hostrun's directory, the error says what to do.
+func TestHostRootWithoutAPlaceForALayer(t *testing.T) {
+	eachEngine(t, func(t *testing.T, w *world) {
+		dir := fakeMachine(t, true)
+		for _, d := range []string{"lower", "upper", "work", "data"} {
+			ok(t, os.Mkdir(w.ctrd.Path(d), 0o755))
+		}
+		data := w.ctrd.Path("data") // no overlay goes over an overlay's upper layer
+		ok(t, unix.Mount("overlay", data, "overlay", 0, fmt.Sprintf("lowerdir=%s,upperdir=%s,workdir=%s", w.ctrd.Path("lower"), w.ctrd.Path("upper"), w.ctrd.Path("work"))))
+		defer func() { ok(t, unix.Unmount(data, unix.MNT_DETACH)) }()
+		opt := w.opt
+		opt.DataDir = data
+		c, err := runtime.Open(context.Background(), opt)
+		ok(t, err)
+		defer c.Close()
+		v := &world{t: t, ctrd: w.ctrd, opt: opt, c: c}
+		_, err = c.Up(context.Background(), on(t, dir, v.hostRootFacts(dir, "job", func(p *profiles.Profile) { p.ReadOnly = false }, "true")), false)
+		refused(t, "up", err, 1, "writable layer", "read_only", "ext4")
+		if l := v.leaks(); len(l.Containers)+len(l.Tasks)+len(l.Shims)+len(l.Cgroups)+len(l.Files) > 0 || len(l.Mounts) > 1 {
+			t.Errorf("left behind:\n%s", l)
+		}
+	})
+}
+
 // TestHostRootFactsShowNoMoreThanTheContainer: a path is known only where the container has it.
 func TestHostRootFactsShowNoMoreThanTheContainer(t *testing.T) {
 	if os.Getuid() != 0 {
@@ -231,4 +255,29 @@ func TestHostRootFactsShowNoMoreThanTheContainer(t *testing.T) {
 			t.Errorf("mounts below /usr: %q", e.Mounts)
 		}
 	}
+}
+
+// TestHostRootKilledAnywhere kills up and down at each step: the same command again heals, and nothing stays behind.
+func TestHostRootKilledAnywhere(t *testing.T) {
+	eachEngine(t, func(t *testing.T, w *world) {
+		dir := fakeMachine(t, true)
+		writable := func(p *profiles.Profile) { p.ReadOnly = false }
+		pl := quick(on(t, dir, w.hostRootFacts(dir, "job", writable, "sleep", "1000")))
+		for _, d := range []struct {
+			verb  string
+			steps []string
+		}{{"up", creation}, {"down", removal}} {
+			for _, step := range d.steps {
+				if d.verb == "down" {
+					w.running(pl)
+				}
+				if !w.die(d.verb, step, pl) {
+					t.Errorf("%s does not come to step %s", d.verb, step)
+				}
+				w.running(pl)
+				ok(t, w.c.Remove(context.Background(), "job", true))
+				w.clean()
+			}
+		}
+	})
 }

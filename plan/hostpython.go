@@ -18,16 +18,16 @@ func (b *builder) addHostPython() {
 	b.setUserSite(py)
 	b.python = &py.Python
 	b.checkHidden(&py.Python)
-	for _, p := range ownPaths(py) {
+	for _, p := range append(b.linkedPaths(py), ownPaths(py)...) {
 		b.borrowPath(p)
 	}
 	for _, s := range py.Sites {
 		b.checkReadable(s)
 	}
-	dir := path.Dir(py.Executable)
+	dir := b.interpreterDir(py)
 	search := slices.DeleteFunc(strings.Split(b.env.get("PATH"), ":"), func(d string) bool { return d == dir })
 	b.env.set("PATH", strings.Join(append([]string{dir}, search...), ":"), "host python")
-	b.checkSameInterpreter(py)
+	b.checkSameInterpreter(py, dir)
 	b.checkFlags()
 }
 
@@ -41,6 +41,38 @@ func ownPaths(py *host.Python) []string {
 		paths = append(paths, pkg.Editable)
 	}
 	return slices.DeleteFunc(paths, func(p string) bool { return !strings.HasPrefix(p, "/") })
+}
+
+// linkedPaths are directories of the environment that a link in the root leads to, out of it: where /usr/local/conda is a link to
+// /data/conda, the container needs the latter.
+func (b *builder) linkedPaths(py *host.Python) []string {
+	var paths []string
+	for _, s := range py.Sites {
+		link, real := s.Path, s.Real
+		if real == "" || real == link || !b.ofHostRoot(link) || b.ofHostRoot(real) {
+			continue
+		}
+		for path.Base(link) == path.Base(real) && link != "/" {
+			link, real = path.Dir(link), path.Dir(real)
+		}
+		// Now the link is at or below link; at which of the names, the facts do not tell.
+		for _, p := range []string{py.Prefix, py.BasePrefix} {
+			if within(p, link) && p != "/usr" && p != "/usr/local" {
+				paths = append(paths, path.Join(real, strings.TrimPrefix(p, link)))
+			}
+		}
+	}
+	return paths
+}
+
+// interpreterDir is the directory in which the container has the interpreter. A link to it outside of its environment
+// (~/.local/bin/python3) is not in the container; the name is in the environment too.
+func (b *builder) interpreterDir(py *host.Python) string {
+	dir := path.Dir(py.Executable)
+	if _, covered := b.coveredBy(dir); covered || b.ofHostRoot(dir) {
+		return dir
+	}
+	return path.Dir(py.Real)
 }
 
 // borrowPath binds a directory of the environment at its own path, unless the root or another mount shows it.
@@ -89,7 +121,7 @@ func (b *builder) setUserSite(py *host.Python) {
 }
 
 // checkSameInterpreter warns where the command runs another interpreter than the one whose packages the profile asks for.
-func (b *builder) checkSameInterpreter(py *host.Python) {
+func (b *builder) checkSameInterpreter(py *host.Python, dir string) {
 	named := pythonWords(b.args)
 	if len(named) == 0 {
 		return
@@ -100,9 +132,9 @@ func (b *builder) checkSameInterpreter(py *host.Python) {
 		if path.IsAbs(word) {
 			p = path.Clean(word)
 		}
-		same = p == path.Clean(py.Executable) || path.Dir(p) == path.Dir(py.Executable) && answersTo(&py.Python, path.Base(p)) || p == py.Real && py.Venv == nil
+		same = path.Dir(p) == dir && answersTo(&py.Python, path.Base(p)) || p == py.Real && py.Venv == nil
 	} else {
-		same = answersTo(&py.Python, word) && slices.Contains(b.searchPath(), path.Dir(py.Executable))
+		same = answersTo(&py.Python, word) && slices.Contains(b.searchPath(), dir)
 	}
 	if same {
 		return

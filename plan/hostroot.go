@@ -45,7 +45,7 @@ const optEntries = "/opt/*"
 // among it, for it may hold a password or a token: environment, profile.d, pip.conf, gitconfig, apt, nvidia, machine-id.
 var hostEtc = []string{
 	// the loader and the C library: ld.so(8), nsswitch.conf(5), getaddrinfo(3), getservbyname(3), tzset(3), locale(5)
-	"ld.so.cache", "ld.so.conf", "ld.so.conf.d", "passwd", "group", "nsswitch.conf", "host.conf", "gai.conf", "services", "protocols",
+	"ld.so.cache", "ld.so.conf", "ld.so.conf.d", "ld-musl-*.path", "passwd", "group", "nsswitch.conf", "host.conf", "gai.conf", "services", "protocols",
 	"networks", "rpc", "localtime", "timezone", "locale.alias", "locale.conf", "default/locale",
 	// names of the system
 	"os-release", "debian_version", "lsb-release", "redhat-release", "system-release", "*-release", "alternatives",

@@ -210,3 +210,56 @@ func TestWholeHomeIsRefused(t *testing.T) {
 		}
 	}
 }
+
+// TestWhatTheHostsRootShowsIsNoFinding: a .pth line that leads to a system directory leads nowhere in an image, and there in this root.
+func TestWhatTheHostsRootShowsIsNoFinding(t *testing.T) {
+	f := hostRoot()
+	f.Profile.Python.Interpreter = "auto"
+	f.Host.Python = annsVenv()
+	for _, p := range []string{"/usr/share/job", "/srv/job"} {
+		f.Host.Findings = append(f.Host.Findings, finding.Finding{ID: finding.SitePathIgnored, Severity: finding.Warning, Subject: p, Remedy: `add "` + p + ":" + p + `:ro" to volumes:`})
+	}
+	var told []string
+	for _, x := range build(t, f).Findings {
+		told = append(told, x.Subject)
+	}
+	if !slices.Equal(told, []string{"/srv/job"}) {
+		t.Errorf("told of %q", told)
+	}
+}
+
+// TestLinksOutOfTheHostsRootAreFollowed: the container has the link, and needs what it leads to.
+func TestLinksOutOfTheHostsRootAreFollowed(t *testing.T) {
+	for _, real := range []string{"/data/conda", "/data/miniconda3"} {
+		f := hostRoot()
+		f.Profile.Python.Interpreter = "auto"
+		p := python("/usr/local/conda/bin/python3", 11)
+		p.Prefix, p.BasePrefix, p.Stdlib, p.Real = "/usr/local/conda", "/usr/local/conda", "/usr/local/conda/lib/python3.11", real+"/bin/python3.11"
+		f.Host.Python = &host.Python{Python: p, Kind: "conda", Sites: []host.Site{
+			{Path: p.Prefix + "/lib/python3.11/site-packages", Real: real + "/lib/python3.11/site-packages", Mode: 0o755}}}
+		if got := build(t, f).Borrowed; len(got) != 1 || got[0].Source != real {
+			t.Errorf("borrowed: %+v, want %s", got, real)
+		}
+	}
+}
+
+// TestInterpreterThatALinkAtHomeLeadsTo: the link itself is not in the container, so PATH names the environment's directory.
+func TestInterpreterThatALinkAtHomeLeadsTo(t *testing.T) {
+	f := hostRoot()
+	f.Profile.Python.Interpreter = "auto"
+	f.Profile.Command = command("python3", "train.py")
+	f.Host.Python = annsVenv()
+	f.Host.Python.Executable, f.Host.Python.Prefix, f.Host.Python.Venv = "/home/ann/.local/bin/python3", f.Host.Python.BasePrefix, nil
+	f.Host.Python.Sites = f.Host.Python.Sites[1:]
+	pl := build(t, f)
+	if want := "PATH=" + f.Host.Python.BasePrefix + "/bin:"; !strings.HasPrefix(pl.Spec.Process.Env[0], want) {
+		t.Errorf("%s, want %s", pl.Spec.Process.Env[0], want)
+	}
+	if len(pl.Findings) > 0 {
+		t.Errorf("findings: %v", pl.Findings)
+	}
+	f.Profile.Command = command("/home/ann/.local/bin/python3", "train.py")
+	if told := build(t, f).Findings; len(told) != 1 || told[0].ID != finding.RootOtherPython {
+		t.Errorf("a command that the container lacks: %v", told)
+	}
+}

@@ -15,6 +15,8 @@ import (
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/moby/sys/mountinfo"
 
+	"hostrun.dev/hostrun/finding"
+	"hostrun.dev/hostrun/pattern"
 	"hostrun.dev/hostrun/plan"
 	"hostrun.dev/hostrun/rootfs"
 )
@@ -134,6 +136,15 @@ func ownRoot(r containers.Container) bool { return r.SnapshotKey == "" }
 // rootMounts are what the shim mounts as the root of such a container.
 func (c *Client) rootMounts(id string) []mount.Mount {
 	return []mount.Mount{{Type: "bind", Source: filepath.Join(c.dir(id), rootName), Options: []string{"rbind", "rw"}}}
+}
+
+// noLayerWords are runc's and crun's for an overlay that the kernel refuses: the file system of the upper layer lacks what it
+// needs (Documentation/filesystems/overlayfs.rst, "Upper and Lower"), or there is no overlayfs.
+var noLayerWords = pattern.New("mounting \"overlay\" to rootfs|mount `overlay` to")
+
+func noLayer(doing string, err error) error {
+	return finding.Errorf(finding.StatusFailed, "remove read_only: false from the profile, or keep /var/lib/hostrun on a local ext4 or xfs",
+		"%s: the writable layer over the machine's own directories can't be mounted: %w", doing, ociCause(err))
 }
 
 // makeRoot makes the root directory, once: of what the container made of it later, no link is followed on the host.
