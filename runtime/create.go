@@ -113,9 +113,25 @@ func (c *Client) prepare(ctx context.Context, pl plan.Plan, r containers.Contain
 // discard removes a container with everything that belongs to it, the record last. It is idempotent: several at once,
 // and one after another was killed in the middle, end alike.
 func (c *Client) discard(ctx context.Context, r containers.Container) error {
+	return c.discardAfter(ctx, r, c.deleteTask)
+}
+
+// finish is discard for a container that somebody who died was making or removing. The caller holds its lock.
+func (c *Client) finish(ctx context.Context, r containers.Container) error {
+	c.opt.Log.Info("finish what was left half done", "container", r.ID, "state", r.Labels[labelState])
+	return c.discardAfter(ctx, r, func(ctx context.Context, id string) error {
+		if err := c.deleteTask(ctx, id); err != nil {
+			return err
+		}
+		return c.endOrphanShims(ctx, id)
+	})
+}
+
+// discardAfter marks the removal while deleteTask ends the task, then removes the rest.
+func (c *Client) discardAfter(ctx context.Context, r containers.Container, deleteTask func(context.Context, string) error) error {
 	marked := make(chan error, 1)
 	go func() { marked <- c.markRemoval(ctx, r) }()
-	deleted := c.deleteTask(ctx, r.ID)
+	deleted := deleteTask(ctx, r.ID)
 	if err := <-marked; errdefs.IsNotFound(err) {
 		return nil
 	} else if err != nil {
@@ -125,11 +141,6 @@ func (c *Client) discard(ctx context.Context, r containers.Container) error {
 		return deleted
 	}
 	step("task-deleted")
-	if abandoned(r) {
-		if err := c.endOrphanShims(ctx, r.ID); err != nil {
-			return err
-		}
-	}
 	if err := c.removeRest(ctx, r); err != nil {
 		return err
 	}
@@ -156,13 +167,13 @@ func (c *Client) removeRest(ctx context.Context, r containers.Container) error {
 	return errors.Join(<-removed, err)
 }
 
-// markRemoval lets a later command finish a removal that is cut short. Half-made and one-off containers need no mark:
-// they go as soon as their creator has gone.
+// markRemoval lets a later command finish a removal that is cut short, by taking the lock that is held as long as it goes
+// on. Half-made and one-off containers need no mark: they go as soon as their creator has gone.
 func (c *Client) markRemoval(ctx context.Context, r containers.Container) error {
 	if r.Labels[labelState] == stateRemoving || r.Labels[labelState] == stateCreating || r.Labels[labelOneOff] != "" {
 		return nil
 	}
-	if err := c.setLabels(ctx, r.ID, map[string]string{labelState: stateRemoving, labelCreator: creator()}); err != nil {
+	if err := c.setLabels(ctx, r.ID, map[string]string{labelState: stateRemoving}); err != nil {
 		return err
 	}
 	step("removal-marked")

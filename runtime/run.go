@@ -39,7 +39,7 @@ func (c *Client) Run(ctx context.Context, pl plan.Plan, stdio IO, signals <-chan
 	if err != nil {
 		return 0, errors.Join(err, c.discard(work, r.record))
 	}
-	c.reapLater(work, r.record)
+	c.reapOneOff(work, r.record)
 	return status, nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/containerd/containerd/v2/core/containers"
 	"github.com/containerd/errdefs"
 
+	"hostrun.dev/hostrun/finding"
 	"hostrun.dev/hostrun/plan"
 )
 
@@ -33,8 +34,11 @@ func (c *Client) Up(ctx context.Context, pl plan.Plan, force bool) (UpResult, er
 		return res, fmt.Errorf("read container %s: %w", pl.ID, err)
 	case foreign(old):
 		return res, foreignError(pl.ID, c.opt.Namespace)
+	case old.Labels[labelOneOff] != "" && !abandoned(old):
+		return res, finding.Errorf(finding.StatusFailed, "wait for its end, or end it: hostrun down "+pl.ID,
+			"container %s: the name is in use by a container of hostrun run", pl.ID)
 	case old.Labels[labelState] != stateReady: // whoever made it no longer holds the lock: it is dead
-		if err := c.discard(work, old); err != nil {
+		if err := c.finish(work, old); err != nil {
 			return res, err
 		}
 	default:
@@ -59,12 +63,7 @@ func (c *Client) upOver(ctx context.Context, pl plan.Plan, old containers.Contai
 	if old.Labels[labelHash] != pl.Hash || force {
 		res.Action, res.Changed = "replaced", changes(old, pl)
 		c.progress("Container "+pl.ID, "Replacing", "")
-		if err := c.end(ctx, old, nil); err != nil {
-			return res, err
-		}
-		work, cancel := steady(ctx)
-		defer cancel()
-		return res, c.discard(work, old)
+		return res, c.replace(ctx, old)
 	}
 	task, err := c.getTask(ctx, pl.ID)
 	if err != nil || runs(task) {
@@ -76,6 +75,20 @@ func (c *Client) upOver(ctx context.Context, pl plan.Plan, old containers.Contai
 	}
 	c.progress("Container "+pl.ID, "Starting", "")
 	return res, c.restart(ctx, old)
+}
+
+// replace ends and removes a container whose name is needed at once.
+func (c *Client) replace(ctx context.Context, old containers.Container) error {
+	task, err := c.getTask(ctx, old.ID)
+	if err == nil {
+		err = c.end(ctx, old, task, nil)
+	}
+	if err != nil {
+		return err
+	}
+	work, cancel := steady(ctx)
+	defer cancel()
+	return c.discard(work, old)
 }
 
 // changes names what differs between the spec that runs and the plan's.
