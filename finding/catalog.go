@@ -59,6 +59,7 @@ const (
 
 	LimitUnsupported = "HR080" // a limit that this kernel, cgroup version or OCI runtime can't hold
 	RuntimeTooOld    = "HR081" // the OCI runtime does not know recursive read-only mounts
+	RuntimeUnusable  = "HR086" // the OCI runtime that the profile asks for, or any, is missing or does not work here
 )
 
 // Explain returns the entry of id; an unknown id gives an Entry with the id alone and exit status 1.

@@ -118,4 +118,7 @@ var catalog = map[string]Entry{
 	RuntimeTooOld: {Title: "the OCI runtime is too old for recursive read-only mounts", ExitStatus: StatusMisfit, Story: "" +
 		"A read-only bind mount keeps the file systems mounted below it writable unless the runtime sets the flag recursively (rro; runc 1.1 and Linux 5.12). hostrun falls back to plain read-only, which is not enough where something is mounted below.\n\n" +
 		"Upgrade runc."},
+	RuntimeUnusable: {Title: "the OCI runtime can't be used", ExitStatus: StatusMisfit, Story: "" +
+		"containerd leaves the making of a container to an OCI runtime, a program that it finds on its own PATH. hostrun takes crun where that is installed, because it starts a container in half the time of runc, and runc else. crun is passed over where it would refuse: on a machine with cgroup v1 that has controllers on its second, unified hierarchy too (\"cgroups in hybrid mode not supported\"), and where it was built without seccomp or capabilities. runtime: in a profile decides otherwise, and then what is named must be there and work.\n\n" +
+		"Install one (apt-get install crun, or runc), or correct runtime:, or remove it."},
 }

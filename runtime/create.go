@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 
+	"github.com/containerd/containerd/api/types/runc/options"
 	"github.com/containerd/containerd/v2/core/containers"
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/containerd/v2/core/snapshots"
@@ -82,12 +83,29 @@ func (c *Client) newRecord(ctx context.Context, pl plan.Plan, labels map[string]
 	maps.Copy(all, map[string]string{labelProfile: pl.Profile, labelHash: pl.Hash, labelChainID: pl.ChainID,
 		labelState: stateCreating, labelCreator: creator()})
 	maps.Copy(all, labels)
-	runtime := pl.Runtime
-	if runtime == "" {
-		runtime = runtimeName
+	runtime, err := runtimeInfo(pl)
+	if err != nil {
+		return containers.Container{}, fmt.Errorf("create container %s: %w", pl.ID, err)
 	}
 	return containers.Container{ID: pl.ID, Image: pl.Image, Labels: all, Spec: spec, Snapshotter: snapshotter,
-		SnapshotKey: pl.ID, Runtime: containers.RuntimeInfo{Name: runtime}}, nil
+		SnapshotKey: pl.ID, Runtime: runtime}, nil
+}
+
+// runtimeInfo tells the shim its OCI runtime, where that is not the shim's own default.
+func runtimeInfo(pl plan.Plan) (containers.RuntimeInfo, error) {
+	info := containers.RuntimeInfo{Name: pl.Runtime}
+	if info.Name == "" {
+		info.Name = runtimeName
+	}
+	if pl.RuntimePath == "" && pl.RuntimeRoot == "" {
+		return info, nil
+	}
+	options, err := typeurl.MarshalAny(&options.Options{BinaryName: pl.RuntimePath, Root: pl.RuntimeRoot})
+	if err != nil {
+		return info, fmt.Errorf("encode the options of its OCI runtime: %w", err)
+	}
+	info.Options = options
+	return info, nil
 }
 
 // prepare makes the container's own layer. The image is unpacked if that has not happened for this snapshotter; a

@@ -16,8 +16,10 @@ type Options struct {
 	DataDir    string // /var/lib/hostrun: named volumes, generated files, logs
 	CacheDir   string // /var/cache/hostrun: may be deleted at any time; "" for none
 	LibexecDir string // holds hostrun-log and hostrun-init
-	Log        *slog.Logger
-	Progress   func(Event) // called from several goroutines; nil for none
+	// RuntimeRoot is where the OCI runtime keeps its state; "" for its default, which all containerds of a machine share.
+	RuntimeRoot string
+	Log         *slog.Logger
+	Progress    func(Event) // called from several goroutines; nil for none
 }
 
 // An Event is one change that a person may want to see while hostrun works.

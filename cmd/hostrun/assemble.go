@@ -68,7 +68,7 @@ func (s *session) askContainerd(ctx context.Context, p *profiles.Profile, policy
 		policy = p.PullPolicy
 	}
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(guard(func() (err error) { facts.Engine, err = client.Engine(ctx); return err }))
+	group.Go(guard(func() (err error) { facts.Engine, err = client.EngineFor(ctx, p.Runtime); return err }))
 	group.Go(guard(func() error {
 		ref, err := client.EnsureImage(ctx, p.Image, p.Platform, policy)
 		if err != nil {
