@@ -22,14 +22,19 @@ type made struct {
 	root   []mount.Mount
 }
 
-// make creates record, then files, then snapshot: in this order, so that whatever a crash leaves behind is named by a
-// record. The record also keeps containerd's garbage collector off the snapshot. On error nothing stays.
+// make creates the record, and beside it the snapshot, then files: whatever a crash leaves behind is named by the record,
+// or by the mark of a snapshot that has none yet. On error nothing stays.
 func (c *Client) make(ctx context.Context, pl plan.Plan, labels map[string]string) (made, error) {
 	record, err := c.newRecord(ctx, pl, labels)
 	if err != nil {
 		return made{}, err
 	}
+	early := c.prepareEarly(ctx, pl, record)
+	defer early.forget()
 	record, err = c.ctrd.ContainerService().Create(ctx, record)
+	if err != nil {
+		early.undo(ctx)
+	}
 	if errdefs.IsAlreadyExists(err) {
 		return made{}, fmt.Errorf("create container %s: %w", pl.ID, errdefs.ErrAlreadyExists)
 	}
@@ -37,7 +42,7 @@ func (c *Client) make(ctx context.Context, pl plan.Plan, labels map[string]strin
 		return made{}, createError(pl.ID, err)
 	}
 	step("record-created")
-	root, err := c.fill(ctx, pl, record)
+	root, err := c.fill(ctx, pl, record, early)
 	if err != nil {
 		return made{}, errors.Join(createError(pl.ID, err), c.discard(ctx, record))
 	}
@@ -52,10 +57,13 @@ func createError(id string, err error) error {
 }
 
 // fill makes files and snapshot at once; neither needs the other.
-func (c *Client) fill(ctx context.Context, pl plan.Plan, record containers.Container) ([]mount.Mount, error) {
+func (c *Client) fill(ctx context.Context, pl plan.Plan, record containers.Container, early *earlySnapshot) ([]mount.Mount, error) {
 	written := make(chan error, 1)
 	go func() { written <- c.writeFiles(pl) }()
-	root, err := c.prepare(ctx, pl, record)
+	root, err := early.mounts(ctx)
+	if err != nil {
+		root, err = c.prepare(ctx, pl, record)
+	}
 	if werr := <-written; werr != nil {
 		return nil, werr
 	}
@@ -88,7 +96,7 @@ func (c *Client) newRecord(ctx context.Context, pl plan.Plan, labels map[string]
 		return containers.Container{}, fmt.Errorf("create container %s: %w", pl.ID, err)
 	}
 	return containers.Container{ID: pl.ID, Image: pl.Image, Labels: all, Spec: spec, Snapshotter: snapshotter,
-		SnapshotKey: pl.ID, Runtime: runtime}, nil
+		SnapshotKey: snapshotKey(pl.ID), Runtime: runtime}, nil
 }
 
 // runtimeInfo tells the shim its OCI runtime, where that is not the shim's own default.
@@ -109,7 +117,7 @@ func runtimeInfo(pl plan.Plan) (containers.RuntimeInfo, error) {
 }
 
 // prepare makes the container's own layer. The image is unpacked if that has not happened for this snapshotter; a
-// snapshot of that name without an owner is left by somebody who is gone.
+// snapshot of that name is one that the attempt beside the record has made after all.
 func (c *Client) prepare(ctx context.Context, pl plan.Plan, r containers.Container) ([]mount.Mount, error) {
 	sn := c.ctrd.SnapshotService(r.Snapshotter)
 	root, err := sn.Prepare(ctx, r.SnapshotKey, pl.ChainID)

@@ -19,6 +19,7 @@ func (c *Client) Sweep(ctx context.Context) error {
 		return fmt.Errorf("look for containers left half made: %w", err)
 	}
 	c.sweepCgroups(ctx)
+	c.sweepSnapshots(ctx)
 	var failed []error
 	for _, r := range half {
 		if abandoned(r) {

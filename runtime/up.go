@@ -124,7 +124,8 @@ func (c *Client) launch(ctx context.Context, pl plan.Plan) (err error) {
 	return c.begin(ctx, work, m, s, argv0(pl.Spec))
 }
 
-// begin makes and starts the task and notes it in the record.
+// begin makes and starts the task and notes it in the record: while it is being started, for the note waits for the disk.
+// A record that says "ready" with a task that was never started is one that the next up starts again.
 func (c *Client) begin(ctx, work context.Context, m made, s streams, command string) error {
 	id := m.record.ID
 	if err := c.createTask(work, id, m.root, s); err != nil {
@@ -134,17 +135,24 @@ func (c *Client) begin(ctx, work context.Context, m made, s streams, command str
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	if err := c.startTask(work, id, ""); err != nil {
+	noted := make(chan error, 1)
+	go func() { noted <- c.noteReady(work, id) }()
+	err := c.startTask(work, id, "")
+	if nerr := <-noted; err == nil && nerr != nil {
+		return fmt.Errorf("note the start of container %s: %w", id, nerr)
+	}
+	if err != nil {
 		return startError("start container "+id, command, err)
 	}
 	step("task-started")
-	err := c.setLabels(work, id, map[string]string{labelState: stateReady, labelStartedAt: timeLabel(time.Now()),
-		labelFinishedAt: "", labelExitStatus: ""})
-	if err != nil {
-		return fmt.Errorf("note the start of container %s: %w", id, err)
-	}
-	step("record-ready")
 	return nil
+}
+
+func (c *Client) noteReady(ctx context.Context, id string) error {
+	err := c.setLabels(ctx, id, map[string]string{labelState: stateReady, labelStartedAt: timeLabel(time.Now()),
+		labelFinishedAt: "", labelExitStatus: ""})
+	step("record-ready")
+	return err
 }
 
 // restart starts a stopped container again. It leaves the container as it was when that fails.
@@ -171,7 +179,16 @@ func (c *Client) restart(ctx context.Context, r containers.Container) error {
 	}
 	s := streams{stdout: uri, stderr: uri, terminal: terminal(spec)}
 	if err := c.begin(ctx, work, made{record: r, root: root}, s, argv0(spec)); err != nil {
-		return errors.Join(err, c.deleteTask(work, r.ID))
+		return errors.Join(err, c.deleteTask(work, r.ID), c.noteAsBefore(work, r))
 	}
 	return nil
+}
+
+// noteAsBefore takes the note of a start back that failed.
+func (c *Client) noteAsBefore(ctx context.Context, r containers.Container) error {
+	was := map[string]string{}
+	for _, key := range []string{labelStartedAt, labelFinishedAt, labelExitStatus} {
+		was[key] = r.Labels[key]
+	}
+	return c.setLabels(ctx, r.ID, was)
 }
