@@ -62,6 +62,7 @@ const (
 	RootNoPlace      = "HR082" // rootfs: host, and a mount's target would have to be made in a read-only directory of the host
 	RootWholeHome    = "HR083" // rootfs: host, and the interpreter lies in a home directory itself
 	RootOtherPython  = "HR084" // rootfs: host, and the command runs another interpreter than python: names
+	RuntimeUnusable  = "HR086" // the OCI runtime that the profile asks for, or any, is missing or does not work here
 )
 
 // Explain returns the entry of id; an unknown id gives an Entry with the id alone and exit status 1.

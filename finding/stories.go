@@ -127,4 +127,7 @@ var catalog = map[string]Entry{
 	RootOtherPython: {Title: "the command runs another Python than the one borrowed", ExitStatus: StatusMisfit, Story: "" +
 		"With rootfs: host the container runs the host's interpreters, and python: names the one whose packages the job needs; its directory is first on the container's PATH. The command names another one, which looks into other directories: import may end in ModuleNotFoundError.\n\n" +
 		"Run python3, or name the interpreter that the command runs under python:."},
+	RuntimeUnusable: {Title: "the OCI runtime can't be used", ExitStatus: StatusMisfit, Story: "" +
+		"containerd leaves the making of a container to an OCI runtime, a program that it finds on its own PATH. hostrun takes crun where that is installed, because it starts a container in half the time of runc, and runc else. crun is passed over where it would refuse: on a machine with cgroup v1 that has controllers on its second, unified hierarchy too (\"cgroups in hybrid mode not supported\"), and where it was built without seccomp or capabilities. runtime: in a profile decides otherwise, and then what is named must be there and work.\n\n" +
+		"Install one (apt-get install crun, or runc), or correct runtime:, or remove it."},
 }

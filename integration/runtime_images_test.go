@@ -268,7 +268,7 @@ func TestRuntimeOpenErrors(t *testing.T) {
 // TestRuntimeEngine asks the real runc.
 func TestRuntimeEngine(t *testing.T) {
 	eachEngine(t, func(t *testing.T, w *world) {
-		e, err := w.c.Engine(context.Background())
+		e, err := w.c.EngineFor(context.Background(), "runc")
 		ok(t, err)
 		if !strings.HasPrefix(e.OCIRuntime, "runc 1.") || !slices.Contains(e.MountOptions, "rro") || e.Seccomp == nil || e.DataDir != w.opt.DataDir {
 			t.Errorf("engine: %s %v", e.OCIRuntime, e.MountOptions)
@@ -276,7 +276,7 @@ func TestRuntimeEngine(t *testing.T) {
 		second, err := runtime.Open(context.Background(), w.opt)
 		ok(t, err)
 		defer second.Close()
-		cached, err := second.Engine(context.Background())
+		cached, err := second.EngineFor(context.Background(), "runc")
 		ok(t, err)
 		equal(t, "from the cache", cached.OCIRuntime, e.OCIRuntime)
 		equal(t, "mount options", strings.Join(cached.MountOptions, " "), strings.Join(e.MountOptions, " "))

@@ -14,6 +14,10 @@ import (
 	"testing"
 	"time"
 
+	containerd "github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/core/containers"
+	"github.com/containerd/containerd/v2/pkg/namespaces"
+
 	"hostrun.dev/hostrun/plan"
 	"hostrun.dev/hostrun/runtime"
 )
@@ -62,6 +66,8 @@ func suffer(file string) error {
 		err = c.Remove(ctx, v.Plan.ID, true)
 	case "down":
 		err = c.Down(ctx, v.Plan.ID, nil)
+	case "reap":
+		err = runtime.Reap(ctx, runtime.Reaping{Options: v.Options, ID: v.Plan.ID})
 	case "inspect":
 		_, err = c.Inspect(ctx, busybox, "", plan.ImageNeeds{Paths: []string{"/bin/sh"}})
 	default:
@@ -136,8 +142,9 @@ var deaths = []struct {
 	{"restart", []string{"task-created", "task-started", "record-ready"}},
 	{"run", []string{"record-created", "files-written", "snapshot-prepared", "task-created", "task-started", "run-exited"}},
 	{"stop", ending},
-	{"remove", slices.Concat(removal, []string{"task-deleted"})},
-	{"down", slices.Concat([]string{"stop-signalled", "task-deleted"}, removal)},
+	{"remove", []string{"removal-marked"}},
+	{"down", []string{"stop-signalled", "removal-marked"}},
+	{"reap", slices.Concat([]string{"task-deleted"}, removal[1:])},
 	{"inspect", []string{"view-made", "view-removed"}},
 }
 
@@ -233,6 +240,13 @@ func (w *world) killed(verb, step string) bool {
 		w.again(pl)
 		died = w.die(verb, step, pl)
 		w.again(pl)
+	case "reap": // what down leaves to it
+		w.again(pl)
+		ok(w.t, w.c.Kill(ctx, pl.ID, "KILL"))
+		w.label(pl.ID, "hostrun.dev/state", "removing")
+		died = w.die("reap", step, pl)
+		w.gone(pl.ID)
+		w.again(pl)
 	case "inspect":
 		ok(w.t, os.RemoveAll(w.opt.CacheDir))
 		died = w.die("inspect", step, pl)
@@ -245,6 +259,17 @@ func (w *world) killed(verb, step string) bool {
 	}
 	w.clean()
 	return died
+}
+
+// label changes a container's record behind hostrun's back.
+func (w *world) label(id, key, value string) {
+	w.t.Helper()
+	cl, err := containerd.New(w.opt.Address)
+	ok(w.t, err)
+	defer cl.Close()
+	ctx := namespaces.WithNamespace(context.Background(), w.opt.Namespace)
+	_, err = cl.ContainerService().Update(ctx, containers.Container{ID: id, Labels: map[string]string{key: value}}, "labels."+key)
+	ok(w.t, err)
 }
 
 // quick ends at the first signal: these tests are not about the grace period.

@@ -35,11 +35,11 @@ import (
 // that the journal tests kill.
 var runtimeHelpers = map[string]func(args []string) error{
 	runtime.ReapVerb: func(args []string) error {
-		opt, id, err := runtime.ReapOptions(args)
+		reaping, err := runtime.ReapOptions(args)
 		if err != nil {
 			return err
 		}
-		return runtime.Reap(context.Background(), opt, id)
+		return runtime.Reap(context.Background(), reaping)
 	},
 }
 

@@ -24,6 +24,7 @@ func Build(f Facts) (Plan, error) {
 		b.checkName,
 		b.checkLabels,
 		b.checkPlatform,
+		b.checkRuntime,
 		b.setUser,
 		b.setEnvironment,
 		b.setCommand,
@@ -109,6 +110,10 @@ func newBuilder(f Facts) *builder {
 		Digest:    f.Image.Digest,
 		ChainID:   f.Image.ChainID,
 		Runtime:   f.Engine.RuntimeName,
+
+		RuntimePath: f.Engine.RuntimePath,
+		RuntimeRoot: f.Engine.RuntimeRoot,
+
 		Spec:      b.spec,
 		Origins:   map[string]string{},
 		TTY:       f.Profile.TTY,

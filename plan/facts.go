@@ -100,7 +100,10 @@ type ImageNeeds struct {
 type Engine struct {
 	Namespace    string           `json:"namespace"`
 	RuntimeName  string           `json:"runtime_name"`            // "io.containerd.runc.v2"
-	OCIRuntime   string           `json:"oci_runtime"`             // "runc", with its version: "runc 1.1.5"
+	OCIRuntime   string           `json:"oci_runtime"`             // that the profile asks for or that fits best, with its version: "runc 1.1.5"
+	RuntimePath  string           `json:"runtime_path,omitempty"`  // its file; "" leaves containerd's default, runc on its own PATH
+	RuntimeRoot  string           `json:"runtime_root,omitempty"`  // where it keeps its state; "" for its default
+	RuntimeError string           `json:"runtime_error,omitempty"` // why there is none that can be used
 	MountOptions []string         `json:"mount_options,omitempty"` // that it knows beyond the classic ones ("rro"), by `runc features`; sorted
 	NoFileMax    uint64           `json:"nofile_max,omitempty"`    // hard RLIMIT_NOFILE of the daemon; 0: may be raised at will
 	MemlockMax   uint64           `json:"memlock_max,omitempty"`   // likewise, RLIMIT_MEMLOCK in bytes
@@ -112,17 +115,20 @@ type Engine struct {
 
 // A Plan is what will be started, and all that must be known about it.
 type Plan struct {
-	Schema    int               `json:"schema"` // 1
-	ID        string            `json:"id"`     // of the container: the profile's name
-	Profile   string            `json:"profile"`
-	Namespace string            `json:"namespace"`
-	Image     string            `json:"image"` // full reference
-	Digest    string            `json:"digest"`
-	ChainID   string            `json:"chain_id"`       // "" without an image
-	Root      *Root             `json:"root,omitempty"` // instead of an image
-	Runtime   string            `json:"runtime"`        // containerd's runtime name
-	Spec      *specs.Spec       `json:"spec"`
-	Labels    map[string]string `json:"labels,omitempty"` // of the container: the profile's own and hostrun.dev/*
+	Schema    int    `json:"schema"` // 1
+	ID        string `json:"id"`     // of the container: the profile's name
+	Profile   string `json:"profile"`
+	Namespace string `json:"namespace"`
+	Image     string `json:"image"` // full reference
+	Digest    string `json:"digest"`
+	ChainID   string `json:"chain_id"`       // "" without an image
+	Root      *Root  `json:"root,omitempty"` // instead of an image
+	Runtime   string `json:"runtime"`        // containerd's runtime name
+	// The OCI runtime's file and its root; "" for containerd's defaults.
+	RuntimePath string            `json:"runtime_path,omitempty"`
+	RuntimeRoot string            `json:"runtime_root,omitempty"`
+	Spec        *specs.Spec       `json:"spec"`
+	Labels      map[string]string `json:"labels,omitempty"` // of the container: the profile's own and hostrun.dev/*
 
 	Files       []File            `json:"files,omitempty"`       // to write before the start
 	Directories []Directory       `json:"directories,omitempty"` // to make before the start

@@ -18,6 +18,7 @@ const (
 	LabelStopSignal  = "hostrun.dev/stop-signal"
 	LabelStopSeconds = "hostrun.dev/stop-seconds"
 	LabelTTY         = "hostrun.dev/tty"
+	LabelRuntime     = "hostrun.dev/oci-runtime" // that the profile asks for
 )
 
 // maxLabel is the most bytes of name and value together that containerd takes (containerd, pkg/labels).
@@ -29,6 +30,9 @@ func (b *builder) setLabels() {
 	pl.Labels = map[string]string{}
 	for k, v := range b.p.Labels {
 		pl.Labels[k] = v
+	}
+	if b.p.Runtime != "" { // hostrun's own choice is none of the container's identity
+		pl.Labels[LabelRuntime] = b.p.Runtime
 	}
 	pl.Hash = hash(pl)
 	pl.Labels[LabelProfile] = pl.Profile

@@ -56,6 +56,22 @@ func (b *builder) checkForeign(arch string) {
 	})
 }
 
+// checkRuntime refuses to start without an OCI runtime that works.
+func (b *builder) checkRuntime() {
+	why := b.f.Engine.RuntimeError
+	if why == "" {
+		return
+	}
+	remedy := "install crun or runc (apt-get install crun), where containerd's PATH leads"
+	if b.p.Runtime != "" {
+		remedy = "correct runtime:, or remove it, or install it where containerd's PATH leads"
+	}
+	b.report("runtime", finding.Finding{
+		ID: finding.RuntimeUnusable, Severity: finding.Error, Subject: "runtime", Got: b.p.Runtime,
+		Message: "there is no OCI runtime to start the container with: " + why, Remedy: remedy,
+	})
+}
+
 func sortedKeys[V any](m map[string]V) []string {
 	keys := make([]string, 0, len(m))
 	for k := range m {

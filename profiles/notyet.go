@@ -22,7 +22,7 @@ var notYet = map[string]string{
 	"networks": "use network_mode: host", "oom_kill_disable": "", "oom_score_adj": "", "pid": "",
 	"ports":      "remove it: with the host's network (the default) the ports of the container are the host's",
 	"post_start": "", "pre_start": "", "pre_stop": "", "profiles": "a profile of hostrun is one service: write one file for each",
-	"provider": "", "pull_refresh_after": "use pull_policy:", "runtime": "", "scale": "", "secrets": "bind the file under volumes:",
+	"provider": "", "pull_refresh_after": "use pull_policy:", "scale": "", "secrets": "bind the file under volumes:",
 	"storage_opt": "", "umask": "", "use_api_socket": "", "userns_mode": "", "uts": "", "volumes_from": "repeat them under volumes:",
 	// hostrun's own
 	"ascend": "name the nodes under devices: and bind the driver's directory under volumes:", "npus": "name the nodes under devices:, for example /dev/davinci0",

@@ -38,8 +38,9 @@ type Profile struct {
 	CapAdd          []string `json:"cap_add,omitempty"`           // "CAP_SYS_ADMIN" form, or "ALL"
 	CapDrop         []string `json:"cap_drop,omitempty"`          // likewise
 	NoNewPrivileges *bool    `json:"no_new_privileges,omitempty"` // security_opt; nil: the default (on)
-	Seccomp         string   `json:"seccomp,omitempty"`           // "" the default, "unconfined", or the absolute path of a profile
+	Seccomp         string   `json:"seccomp,omitempty"`           // "" the default, "multiarch" that for 32-bit programs too, "unconfined", or the absolute path of a profile
 	SeccompProfile  []byte   `json:"seccomp_profile,omitempty"`   // the content of that file
+	Runtime         string   `json:"runtime,omitempty"`           // "" hostrun's choice, "runc", "crun", or an absolute path
 	Privileged      bool     `json:"privileged,omitempty"`
 	ReadOnly        bool     `json:"read_only,omitempty"` // with Rootfs "host" true unless the file says false
 	Init            bool     `json:"init,omitempty"`

@@ -68,7 +68,7 @@ func readSecurityOpt(d *decoder, p *Profile, n *node, key string) {
 			d.notYetProblem(item.pos, key, "remove it", fmt.Sprintf("%q", s))
 		default:
 			known := []string{"no-new-privileges", "seccomp"}
-			remedy := "known: no-new-privileges[:true|false], seccomp:unconfined, seccomp:FILE"
+			remedy := "known: no-new-privileges[:true|false], seccomp:unconfined, seccomp:multiarch, seccomp:FILE"
 			if near := finding.Nearest(name, known, 1); len(near) > 0 {
 				remedy = "did you mean " + near[0] + "?"
 			}
@@ -94,9 +94,9 @@ func (d *decoder) seccomp(p *Profile, n *node, key, value string) {
 	d.mark("security_opt.seccomp", n.pos)
 	switch value {
 	case "":
-		d.bad(n, key, "write seccomp:unconfined, or seccomp:FILE", "seccomp has no value")
+		d.bad(n, key, "write seccomp:unconfined, seccomp:multiarch, or seccomp:FILE", "seccomp has no value")
 		return
-	case "unconfined":
+	case "unconfined", "multiarch":
 		p.Seccomp, p.SeccompProfile = value, nil
 		return
 	case "builtin": // docker's word for its default
@@ -118,4 +118,18 @@ func (d *decoder) seccomp(p *Profile, n *node, key, value string) {
 		return
 	}
 	p.Seccomp, p.SeccompProfile = file, text
+}
+
+// readRuntime takes a program, not one of docker's names for a configured runtime.
+func readRuntime(d *decoder, p *Profile, n *node, path string) {
+	s, ok := d.text(n, path)
+	switch {
+	case !ok:
+	case s == "runc", s == "crun", strings.HasPrefix(s, "/"):
+		p.Runtime = s
+	case s == "nvidia":
+		d.bad(n, path, "remove it: name the nodes under devices:, no hook of a runtime is needed", "%q is not an OCI runtime that hostrun uses", s)
+	default:
+		d.bad(n, path, "write crun, runc, or the absolute path of one", "%q is not known", abridged(s))
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 
+	"github.com/containerd/containerd/api/types/runc/options"
 	"github.com/containerd/containerd/v2/core/containers"
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/containerd/v2/core/snapshots"
@@ -21,14 +22,19 @@ type made struct {
 	root   []mount.Mount
 }
 
-// make creates record, then files, then snapshot: in this order, so that whatever a crash leaves behind is named by a
-// record. The record also keeps containerd's garbage collector off the snapshot. On error nothing stays.
+// make creates the record, and beside it the snapshot, then files: whatever a crash leaves behind is named by the record,
+// or by the mark of a snapshot that has none yet. On error nothing stays.
 func (c *Client) make(ctx context.Context, pl plan.Plan, labels map[string]string) (made, error) {
 	record, err := c.newRecord(ctx, pl, labels)
 	if err != nil {
 		return made{}, err
 	}
+	early := c.prepareEarly(ctx, pl, record)
+	defer early.forget()
 	record, err = c.ctrd.ContainerService().Create(ctx, record)
+	if err != nil {
+		early.undo(ctx)
+	}
 	if errdefs.IsAlreadyExists(err) {
 		return made{}, fmt.Errorf("create container %s: %w", pl.ID, errdefs.ErrAlreadyExists)
 	}
@@ -36,7 +42,7 @@ func (c *Client) make(ctx context.Context, pl plan.Plan, labels map[string]strin
 		return made{}, createError(pl.ID, err)
 	}
 	step("record-created")
-	root, err := c.fill(ctx, pl, record)
+	root, err := c.fill(ctx, pl, record, early)
 	if err != nil {
 		return made{}, errors.Join(createError(pl.ID, err), c.discard(ctx, record))
 	}
@@ -51,10 +57,13 @@ func createError(id string, err error) error {
 }
 
 // fill makes files and snapshot at once; neither needs the other.
-func (c *Client) fill(ctx context.Context, pl plan.Plan, record containers.Container) ([]mount.Mount, error) {
+func (c *Client) fill(ctx context.Context, pl plan.Plan, record containers.Container, early *earlySnapshot) ([]mount.Mount, error) {
 	written := make(chan error, 1)
 	go func() { written <- c.writeFiles(pl) }()
-	root, err := c.prepare(ctx, pl, record)
+	root, err := early.mounts(ctx)
+	if err != nil {
+		root, err = c.prepare(ctx, pl, record)
+	}
 	if werr := <-written; werr != nil {
 		return nil, werr
 	}
@@ -82,12 +91,29 @@ func (c *Client) newRecord(ctx context.Context, pl plan.Plan, labels map[string]
 	maps.Copy(all, map[string]string{labelProfile: pl.Profile, labelHash: pl.Hash, labelChainID: pl.ChainID,
 		labelState: stateCreating, labelCreator: creator()})
 	maps.Copy(all, labels)
-	runtime := pl.Runtime
-	if runtime == "" {
-		runtime = runtimeName
+	runtime, err := runtimeInfo(pl)
+	if err != nil {
+		return containers.Container{}, fmt.Errorf("create container %s: %w", pl.ID, err)
 	}
 	return containers.Container{ID: pl.ID, Image: pl.Image, Labels: all, Spec: spec, Snapshotter: snapshotter,
-		SnapshotKey: key, Runtime: containers.RuntimeInfo{Name: runtime}}, nil
+		SnapshotKey: key, Runtime: runtime}, nil
+}
+
+// runtimeInfo tells the shim its OCI runtime, where that is not the shim's own default.
+func runtimeInfo(pl plan.Plan) (containers.RuntimeInfo, error) {
+	info := containers.RuntimeInfo{Name: pl.Runtime}
+	if info.Name == "" {
+		info.Name = runtimeName
+	}
+	if pl.RuntimePath == "" && pl.RuntimeRoot == "" {
+		return info, nil
+	}
+	options, err := typeurl.MarshalAny(&options.Options{BinaryName: pl.RuntimePath, Root: pl.RuntimeRoot})
+	if err != nil {
+		return info, fmt.Errorf("encode the options of its OCI runtime: %w", err)
+	}
+	info.Options = options
+	return info, nil
 }
 
 // snapshotOf names the container's own layer; there is none without an image.
@@ -96,11 +122,11 @@ func (c *Client) snapshotOf(ctx context.Context, pl plan.Plan) (snapshotter, key
 		return "", "", nil
 	}
 	snapshotter, err = c.snapshotter(ctx)
-	return snapshotter, pl.ID, err
+	return snapshotter, snapshotKey(pl.ID), err
 }
 
 // prepare makes the container's own layer. The image is unpacked if that has not happened for this snapshotter; a
-// snapshot of that name without an owner is left by somebody who is gone.
+// snapshot of that name is one that the attempt beside the record has made after all.
 func (c *Client) prepare(ctx context.Context, pl plan.Plan, r containers.Container) ([]mount.Mount, error) {
 	if ownRoot(r) {
 		return c.rootMounts(r.ID), nil
@@ -125,9 +151,25 @@ func (c *Client) prepare(ctx context.Context, pl plan.Plan, r containers.Contain
 // discard removes a container with everything that belongs to it, the record last. It is idempotent: several at once,
 // and one after another was killed in the middle, end alike.
 func (c *Client) discard(ctx context.Context, r containers.Container) error {
+	return c.discardAfter(ctx, r, c.deleteTask)
+}
+
+// finish is discard for a container that somebody who died was making or removing. The caller holds its lock.
+func (c *Client) finish(ctx context.Context, r containers.Container) error {
+	c.opt.Log.Info("finish what was left half done", "container", r.ID, "state", r.Labels[labelState])
+	return c.discardAfter(ctx, r, func(ctx context.Context, id string) error {
+		if err := c.deleteTask(ctx, id); err != nil {
+			return err
+		}
+		return c.endOrphanShims(ctx, id)
+	})
+}
+
+// discardAfter marks the removal while deleteTask ends the task, then removes the rest.
+func (c *Client) discardAfter(ctx context.Context, r containers.Container, deleteTask func(context.Context, string) error) error {
 	marked := make(chan error, 1)
 	go func() { marked <- c.markRemoval(ctx, r) }()
-	deleted := c.deleteTask(ctx, r.ID)
+	deleted := deleteTask(ctx, r.ID)
 	if err := <-marked; errdefs.IsNotFound(err) {
 		return nil
 	} else if err != nil {
@@ -137,11 +179,6 @@ func (c *Client) discard(ctx context.Context, r containers.Container) error {
 		return deleted
 	}
 	step("task-deleted")
-	if abandoned(r) {
-		if err := c.endOrphanShims(ctx, r.ID); err != nil {
-			return err
-		}
-	}
 	if err := c.removeRest(ctx, r); err != nil {
 		return err
 	}
@@ -168,13 +205,13 @@ func (c *Client) removeRest(ctx context.Context, r containers.Container) error {
 	return errors.Join(<-removed, err)
 }
 
-// markRemoval lets a later command finish a removal that is cut short. Half-made and one-off containers need no mark:
-// they go as soon as their creator has gone.
+// markRemoval lets a later command finish a removal that is cut short, by taking the lock that is held as long as it goes
+// on. Half-made and one-off containers need no mark: they go as soon as their creator has gone.
 func (c *Client) markRemoval(ctx context.Context, r containers.Container) error {
 	if r.Labels[labelState] == stateRemoving || r.Labels[labelState] == stateCreating || r.Labels[labelOneOff] != "" {
 		return nil
 	}
-	if err := c.setLabels(ctx, r.ID, map[string]string{labelState: stateRemoving, labelCreator: creator()}); err != nil {
+	if err := c.setLabels(ctx, r.ID, map[string]string{labelState: stateRemoving}); err != nil {
 		return err
 	}
 	step("removal-marked")

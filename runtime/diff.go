@@ -14,8 +14,18 @@ func diff(old *specs.Spec, labels map[string]string, pl plan.Plan) []string {
 	if was, is := labels["hostrun.dev/image-digest"], pl.Digest; was != is {
 		changed = append(changed, fmt.Sprintf("image: %s -> %s", was, is))
 	}
+	if was, is := labels[plan.LabelRuntime], pl.Labels[plan.LabelRuntime]; was != is {
+		changed = append(changed, fmt.Sprintf("runtime: %s -> %s", orNone(was), orNone(is)))
+	}
 	if len(changed) == 0 && labels[labelHash] != pl.Hash {
 		changed = append(changed, "generated files")
 	}
 	return changed
+}
+
+func orNone(s string) string {
+	if s == "" {
+		return "(none)"
+	}
+	return s
 }

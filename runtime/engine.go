@@ -2,14 +2,11 @@ package runtime
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/moby/profiles/seccomp"
 	"github.com/moby/sys/capability"
@@ -22,21 +19,21 @@ const runtimeName = "io.containerd.runc.v2"
 
 // engineFacts is what is cached of one run of the daemon.
 type engineFacts struct {
-	Snapshotter  string   `json:"snapshotter"`
-	Binary       string   `json:"binary"` // the OCI runtime
-	Stamp        string   `json:"stamp"`  // of that file
-	OCIRuntime   string   `json:"oci_runtime"`
-	MountOptions []string `json:"mount_options"`
+	Snapshotter string   `json:"snapshotter"`
+	Why         []string `json:"why,omitempty"` // a better snapshotter is not used
 }
 
-// Engine reports what this containerd and its OCI runtime can do.
-func (c *Client) Engine(ctx context.Context) (plan.Engine, error) {
-	f, err := c.facts(c.in(ctx))
-	if err != nil {
+// Engine reports what this containerd can do, and the OCI runtime that hostrun chooses by itself.
+func (c *Client) Engine(ctx context.Context) (plan.Engine, error) { return c.EngineFor(ctx, "") }
+
+// EngineFor is Engine with the OCI runtime that a profile asks for: "" for hostrun's choice, "runc", "crun", or a path.
+func (c *Client) EngineFor(ctx context.Context, asked string) (plan.Engine, error) {
+	if _, err := c.facts(c.in(ctx)); err != nil {
 		return plan.Engine{}, err
 	}
-	e := plan.Engine{Namespace: c.opt.Namespace, RuntimeName: runtimeName, OCIRuntime: f.OCIRuntime, MountOptions: f.MountOptions,
-		DataDir: c.opt.DataDir, Seccomp: seccomp.DefaultProfile()}
+	r := c.ociRuntime(ctx, asked)
+	e := plan.Engine{Namespace: c.opt.Namespace, RuntimeName: runtimeName, OCIRuntime: r.Version, RuntimePath: r.Path, RuntimeRoot: c.opt.RuntimeRoot,
+		RuntimeError: r.Error, MountOptions: r.MountOptions, DataDir: c.opt.DataDir, Seccomp: seccomp.DefaultProfile()}
 	if init := filepath.Join(c.opt.LibexecDir, "hostrun-init"); executable(init) {
 		e.InitBinary = init
 	}
@@ -85,38 +82,35 @@ func (c *Client) snapshotter(ctx context.Context) (string, error) {
 	return f.Snapshotter, err
 }
 
-// facts asks once a run of the daemon, and once a version of the OCI runtime's file.
+// facts asks once a run of the daemon.
 func (c *Client) facts(ctx context.Context) (engineFacts, error) {
-	c.engineOnce.Do(func() { c.engine, c.engineErr = c.readFacts(ctx) })
+	c.engineOnce.Do(func() {
+		c.engine, c.engineErr = c.readFacts(ctx)
+		if len(c.engine.Why) > 0 {
+			c.opt.Log.Debug("containerd has no overlayfs: each container gets a copy of its image", "snapshotter", c.engine.Snapshotter, "why", strings.Join(c.engine.Why, "; "))
+		}
+	})
 	return c.engine, c.engineErr
 }
 
 func (c *Client) readFacts(ctx context.Context) (engineFacts, error) {
 	var f engineFacts
-	binary := daemonLookPath(c.daemonPID, "runc")
-	key := fmt.Sprintf("engine/%s-%d-%d.json", hashOf(c.opt.Address, bootID()), c.daemonPID, startTime(max(c.daemonPID, 1)))
-	if c.daemonPID > 0 && c.cached(key, &f) && f.Binary == binary && f.Stamp == stamp(binary) && f.Snapshotter != "" {
+	key := fmt.Sprintf("engine/%s-%d-%d.json", hashOf(cacheFormat, c.opt.Address, bootID()), c.daemonPID, startTime(max(c.daemonPID, 1)))
+	if c.daemonPID > 0 && c.cached(key, &f) && f.Snapshotter != "" {
 		return f, nil
 	}
-	f = engineFacts{Binary: binary, Stamp: stamp(binary)}
-	var err error
-	if f.Snapshotter, err = c.pickSnapshotter(ctx); err != nil {
-		return f, err
-	}
-	if binary != "" {
-		f.OCIRuntime, f.MountOptions = askRuntime(ctx, binary)
-	}
-	if c.daemonPID > 0 {
+	f, err := c.pickSnapshotter(ctx)
+	if err == nil && c.daemonPID > 0 {
 		c.cache(key, f)
 	}
-	return f, nil
+	return f, err
 }
 
 // pickSnapshotter prefers overlayfs, and falls back to native where the kernel or the file system has no overlay.
-func (c *Client) pickSnapshotter(ctx context.Context) (string, error) {
+func (c *Client) pickSnapshotter(ctx context.Context) (engineFacts, error) {
 	r, err := c.ctrd.IntrospectionService().Plugins(ctx, "type==io.containerd.snapshotter.v1")
 	if err != nil {
-		return "", fmt.Errorf("ask containerd for its snapshotters: %w", err)
+		return engineFacts{}, fmt.Errorf("ask containerd for its snapshotters: %w", err)
 	}
 	usable, why := map[string]bool{}, []string{}
 	for _, p := range r.Plugins {
@@ -126,12 +120,16 @@ func (c *Client) pickSnapshotter(ctx context.Context) (string, error) {
 			why = append(why, p.ID+": "+p.InitErr.Message)
 		}
 	}
-	for _, name := range []string{"overlayfs", "native"} {
-		if usable[name] {
-			return name, nil
-		}
+	if usable["overlayfs"] {
+		return engineFacts{Snapshotter: "overlayfs"}, nil
 	}
-	return "", finding.Errorf(finding.StatusFailed, "enable overlayfs in /etc/containerd/config.toml (disabled_plugins)",
+	if usable["native"] {
+		if len(why) == 0 {
+			why = []string{"it is not enabled"}
+		}
+		return engineFacts{Snapshotter: "native", Why: why}, nil
+	}
+	return engineFacts{}, finding.Errorf(finding.StatusFailed, "enable overlayfs in /etc/containerd/config.toml (disabled_plugins)",
 		"containerd at %s has neither overlayfs nor native snapshots (%s)", c.opt.Address, strings.Join(why, "; "))
 }
 
@@ -160,37 +158,6 @@ func stamp(path string) string {
 	}
 	return fmt.Sprintf("%d-%d", fi.Size(), fi.ModTime().UnixNano())
 }
-
-// askRuntime runs `runc --version` and `runc features` (runc 1.1). An old runtime has no features and gets no option.
-func askRuntime(ctx context.Context, binary string) (version string, options []string) {
-	short, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	version = filepath.Base(binary)
-	if out, err := exec.CommandContext(short, binary, "--version").Output(); err == nil {
-		line, _, _ := strings.Cut(string(out), "\n")
-		if f := strings.Fields(line); len(f) > 0 {
-			version += " " + f[len(f)-1]
-		}
-	}
-	out, err := exec.CommandContext(short, binary, "features").Output()
-	var features struct {
-		MountOptions []string `json:"mountOptions"`
-	}
-	if err != nil || json.Unmarshal(out, &features) != nil {
-		return version, nil
-	}
-	for _, o := range features.MountOptions {
-		if recursive[o] {
-			options = append(options, o)
-		}
-	}
-	return version, options
-}
-
-// recursive holds the options of mount_setattr(2) that runtime-spec 1.1 added (config.md, "Linux mount options").
-var recursive = map[string]bool{"rro": true, "rrw": true, "rnosuid": true, "rsuid": true, "rnodev": true, "rdev": true, "rnoexec": true,
-	"rexec": true, "rnoatime": true, "ratime": true, "rnodiratime": true, "rdiratime": true, "rrelatime": true, "rnorelatime": true,
-	"rstrictatime": true, "rnostrictatime": true, "rnosymfollow": true, "rsymfollow": true, "idmap": true, "ridmap": true}
 
 // daemonLimits returns the daemon's hard RLIMIT_NOFILE and RLIMIT_MEMLOCK where it may not raise them for a container
 // (setrlimit(2): CAP_SYS_RESOURCE); 0 where it may, or where that can't be seen.

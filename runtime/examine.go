@@ -31,7 +31,7 @@ func (c *Client) Examine(ctx context.Context) (Examination, error) {
 	if err != nil {
 		return x, err
 	}
-	x.Version, x.Snapshotter, x.OCIRuntime = v.Version, f.Snapshotter, f.OCIRuntime
+	x.Version, x.Snapshotter, x.OCIRuntime = v.Version, f.Snapshotter, c.ociRuntime(ctx, "").usable()
 	records, err := c.ctrd.ContainerService().List(ctx, `labels."`+labelProfile+`"`)
 	if err != nil {
 		return x, fmt.Errorf("list the containers: %w", err)

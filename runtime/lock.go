@@ -11,10 +11,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A lock is held on one container's name by whoever changes it. The kernel drops it with its owner.
+// A lock is held on one container's name by whoever changes it. The kernel drops it with its last owner: it belongs to
+// the open file, and so also to a child that got the file (flock(2)).
 type lock struct {
-	f    *os.File
-	path string
+	f      *os.File
+	path   string
+	passed bool // to a child, which releases it
 }
 
 var errBusy = errors.New("another hostrun is changing the container")
@@ -56,13 +58,13 @@ func sameFile(f *os.File, path string) bool {
 
 // lock waits for the lock of id.
 func (c *Client) lock(ctx context.Context, id string) (*lock, error) {
-	wait := 2 * time.Millisecond
+	wait, begun := 2*time.Millisecond, time.Now()
 	for told := false; ; {
 		l, err := c.tryLock(id)
 		if !errors.Is(err, errBusy) {
 			return l, err
 		}
-		if wait > 500*time.Millisecond && !told {
+		if time.Since(begun) > time.Second && !told {
 			c.progress("Container "+id, "Waiting", errBusy.Error())
 			told = true
 		}
@@ -71,12 +73,33 @@ func (c *Client) lock(ctx context.Context, id string) (*lock, error) {
 			return nil, context.Cause(ctx)
 		case <-time.After(wait):
 		}
-		wait = min(wait*3/2, time.Second)
+		wait = nextWait(wait, time.Since(begun))
 	}
+}
+
+// nextWait grows the pauses. A removal in the background takes some hundredths of a second, and whoever starts the
+// container anew waits for it: so long they stay short.
+func nextWait(wait, waited time.Duration) time.Duration {
+	if waited < 200*time.Millisecond {
+		return min(wait*3/2, 4*time.Millisecond)
+	}
+	return min(wait*3/2, time.Second)
 }
 
 // unlock removes the file while it is held: the next one makes its own.
 func (l *lock) unlock() {
-	_ = os.Remove(l.path)
+	if !l.passed {
+		_ = os.Remove(l.path)
+	}
 	_ = l.f.Close()
+}
+
+// inheritedLock is the lock of id that this process's parent held and passed on as that file descriptor.
+func (c *Client) inheritedLock(fd int, id string) (*lock, error) {
+	unix.CloseOnExec(fd)
+	l := &lock{f: os.NewFile(uintptr(fd), "lock"), path: c.lockPath(id)}
+	if l.f == nil || !sameFile(l.f, l.path) {
+		return nil, fmt.Errorf("take the lock of container %s over: descriptor %d is not it", id, fd)
+	}
+	return l, nil
 }

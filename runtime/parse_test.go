@@ -72,3 +72,44 @@ func TestCreatorLabel(t *testing.T) {
 		}
 	}
 }
+
+func TestReadVersion(t *testing.T) {
+	for text, want := range map[string]string{
+		"runc version 1.1.5+ds1\ncommit: 1.1.5+ds1-1+deb12u1\nspec: 1.0.2-dev\n":          "runc 1.1.5+ds1",
+		"crun version 1.8.1\ncommit: f8a0\nspec: 1.0.0\n+SYSTEMD +SECCOMP +CAP +YAJL\n\n": "crun 1.8.1",
+		"crun 0.17\n": "x 0.17", "": "x", "\n": "x",
+	} {
+		if got := readVersion("x", text); got.Version != want {
+			t.Errorf("%q: %q, want %q", text, got.Version, want)
+		}
+	}
+}
+
+func TestCrunRefuses(t *testing.T) {
+	good := readVersion("crun", "crun version 1.8.1\n+SECCOMP +CAP\n")
+	for _, test := range []struct {
+		p           probe
+		controllers string
+		memlock     uint64
+		want        string
+	}{
+		{p: good},
+		{p: good, controllers: "hugetlb", want: "hugetlb"},
+		{p: good, memlock: 8 << 20, want: "CAP_SYS_RESOURCE"},
+		{p: readVersion("crun", "crun version 1.8.1\n+CAP\n"), want: "without seccomp"},
+		{p: readVersion("crun", ""), want: "without seccomp"},
+	} {
+		got := crunRefuses(test.p, test.controllers, test.memlock)
+		if got != test.want && (test.want == "" || !strings.Contains(got, test.want)) {
+			t.Errorf("%+v: %q", test, got)
+		}
+	}
+	if optionsOf("crun 1.3") != nil || optionsOf("runc 1.4.0") != nil || !slices.Contains(optionsOf("crun 1.4"), "rro") || optionsOf("crun 1.10.1") == nil {
+		t.Error("mount options by version")
+	}
+}
+
+func FuzzReadVersion(f *testing.F) {
+	f.Add("crun version 1.8.1\n+SECCOMP +CAP\n")
+	f.Fuzz(func(t *testing.T, text string) { optionsOf(readVersion("x", text).Version) })
+}

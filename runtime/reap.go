@@ -12,46 +12,73 @@ import (
 	"github.com/containerd/errdefs"
 )
 
-// ReapVerb is the hidden verb by which hostrun removes a one-off container behind the back of the user. Its arguments
-// are those that ReapOptions reads.
+// ReapVerb is the hidden verb by which hostrun removes an ended container behind the back of the user. Its arguments are
+// those that ReapOptions reads.
 const ReapVerb = "__reap"
 
-// ReapOptions reads the arguments after ReapVerb.
-func ReapOptions(args []string) (opt Options, id string, err error) {
-	if len(args) != 5 {
-		return opt, "", fmt.Errorf("%s: five arguments are needed", ReapVerb)
-	}
-	return Options{Address: args[0], Namespace: args[1], StateDir: args[2], DataDir: args[3]}, args[4], nil
+// lockFD is the descriptor by which a reaper gets the lock of a detached container: the first after the standard streams.
+const lockFD = 3
+
+// How a reaper comes to the container's lock.
+const (
+	lockPassed = "lock-passed" // as lockFD: the lock never is nobody's, so no other command comes between
+	lockFree   = "lock-free"   // takes it itself: nobody else knows the name of a one-off container
+)
+
+// A Reaping is what a reaper is to do.
+type Reaping struct {
+	Options Options
+	ID      string
+	Locked  bool // the container's lock came with the process
 }
 
-// Reap removes the one-off container id, which has ended, and sweeps.
-func Reap(ctx context.Context, opt Options, id string) error {
-	c, err := Open(ctx, opt)
+// ReapOptions reads the arguments after ReapVerb.
+func ReapOptions(args []string) (Reaping, error) {
+	if len(args) != 6 || args[4] != lockPassed && args[4] != lockFree {
+		return Reaping{}, fmt.Errorf("%s: wrong arguments", ReapVerb)
+	}
+	return Reaping{ID: args[5], Locked: args[4] == lockPassed,
+		Options: Options{Address: args[0], Namespace: args[1], StateDir: args[2], DataDir: args[3]}}, nil
+}
+
+// Reap removes a container that has ended and is being removed, or is a one-off one.
+func Reap(ctx context.Context, r Reaping) error {
+	c, err := Open(ctx, r.Options)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
 	ctx = c.in(ctx)
-	if l, err := c.lock(ctx, id); err == nil {
-		defer l.unlock()
+	l, err := c.reaperLock(ctx, r)
+	if err != nil {
+		return err
 	}
-	r, err := c.ctrd.ContainerService().Get(ctx, id)
+	defer l.unlock()
+	record, err := c.ctrd.ContainerService().Get(ctx, r.ID)
 	if errdefs.IsNotFound(err) {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("read container %s: %w", id, err)
+		return fmt.Errorf("read container %s: %w", r.ID, err)
 	}
-	if r.Labels[labelOneOff] == "" {
+	// With the lock comes the word of its last owner that the container is to go; its mark may come later, or never.
+	if !r.Locked && record.Labels[labelOneOff] == "" && record.Labels[labelState] != stateRemoving {
 		return nil
 	}
-	return c.discard(ctx, r)
+	return c.discard(ctx, record)
 }
 
-// reapLater leaves the removal, 30 ms of it in containerd's shim, to a child that outlives this process. If the child
+func (c *Client) reaperLock(ctx context.Context, r Reaping) (*lock, error) {
+	if r.Locked {
+		return c.inheritedLock(lockFD, r.ID)
+	}
+	return c.lock(ctx, r.ID)
+}
+
+// reapOneOff leaves the removal, 30 ms of it in containerd's shim, to a child that outlives this process. If the child
 // can't be started the removal happens here; if it dies, the next command's sweep finds a one-off without a creator.
-func (c *Client) reapLater(ctx context.Context, r containers.Container) {
-	if err := c.startReaper(r.ID); err == nil {
+func (c *Client) reapOneOff(ctx context.Context, r containers.Container) {
+	if err := c.startReaper(r.ID, nil); err == nil {
 		return
 	}
 	free, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
@@ -61,16 +88,42 @@ func (c *Client) reapLater(ctx context.Context, r containers.Container) {
 	}
 }
 
-func (c *Client) startReaper(id string) error {
+// discardLater marks the container, whose process has ended, as one that is being removed, and leaves the removal and the
+// lock to a child. From the mark on nobody shows the container any more, and any command finishes the removal if the
+// child dies; a command that wants the name waits for the lock.
+func (c *Client) discardLater(ctx context.Context, r containers.Container, l *lock) error {
+	marked := make(chan error, 1)
+	go func() { marked <- c.markRemoval(ctx, r) }()
+	started := c.startReaper(r.ID, l)
+	if err := <-marked; err != nil && !errdefs.IsNotFound(err) { // not found: the child was quicker
+		return fmt.Errorf("remove container %s: %w", r.ID, err)
+	}
+	if started != nil {
+		c.opt.Log.Debug("remove the container without a child", "container", r.ID, "error", started)
+		return c.discard(ctx, r)
+	}
+	return nil
+}
+
+// startReaper starts the child; with a lock, it is the child's from then on.
+func (c *Client) startReaper(id string, l *lock) error {
 	self, err := os.Executable()
 	if err != nil {
 		return err
 	}
-	cmd := exec.Command(self, ReapVerb, c.opt.Address, c.opt.Namespace, c.opt.StateDir, c.opt.DataDir, id)
+	how := lockFree
+	cmd := exec.Command(self)
+	if l != nil {
+		how, cmd.ExtraFiles = lockPassed, []*os.File{l.f}
+	}
+	cmd.Args = append(cmd.Args, ReapVerb, c.opt.Address, c.opt.Namespace, c.opt.StateDir, c.opt.DataDir, how, id)
 	cmd.Dir = "/"
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // ^C at the terminal is not for it
 	if err := cmd.Start(); err != nil {
 		return err
+	}
+	if l != nil {
+		l.passed = true
 	}
 	go func() { _ = cmd.Wait() }()
 	return nil

@@ -78,14 +78,15 @@ var bootID = sync.OnceValue(func() string {
 	return strings.TrimSpace(string(b))
 })
 
-// abandoned reports whether nobody will finish what the record says is under way.
+// abandoned reports whether nobody will finish what the record says is under way, provided that nobody holds the
+// container's lock: a removal is always done under it, by a process that may not be the one that began it.
 func abandoned(r containers.Container) bool {
 	if r.Labels[labelProfile] == "" {
 		return false // foreign
 	}
 	switch {
 	case r.Labels[labelState] == stateRemoving:
-		return !alive(r.Labels[labelCreator])
+		return true
 	case r.Labels[labelState] == stateCreating, r.Labels[labelOneOff] == "true":
 		return !alive(r.Labels[labelCreator])
 	}

@@ -39,7 +39,7 @@ func (c *Client) Run(ctx context.Context, pl plan.Plan, stdio IO, signals <-chan
 	if err != nil {
 		return 0, errors.Join(err, c.discard(work, r.record))
 	}
-	c.reapLater(work, r.record)
+	c.reapOneOff(work, r.record)
 	return status, nil
 }
 
@@ -73,7 +73,7 @@ func (c *Client) runTask(ctx, work context.Context, m made, pl plan.Plan, stdio 
 	if err != nil {
 		return 0, err
 	}
-	if err := c.createTask(work, id, m.root, f.streams); err != nil {
+	if err := c.createTask(work, id, volatile(m.root), f.streams); err != nil {
 		f.close()
 		return 0, startError("start container "+id, argv0(pl.Spec), err)
 	}

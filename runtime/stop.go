@@ -34,16 +34,16 @@ func (c *Client) Start(ctx context.Context, name string) error {
 
 // lockOwn locks a container of hostrun's that is complete.
 func (c *Client) lockOwn(ctx context.Context, name string) (*lock, containers.Container, error) {
-	if _, err := c.own(ctx, name); err != nil { // no lock file for a name that does not exist
+	if _, err := c.recorded(ctx, name); err != nil { // no lock file for a name that does not exist
 		return nil, containers.Container{}, err
 	}
 	l, err := c.lock(ctx, name)
 	if err != nil {
 		return nil, containers.Container{}, err
 	}
-	r, err := c.own(ctx, name)
+	r, err := c.recorded(ctx, name)
 	if err == nil && abandoned(r) {
-		err = errors.Join(c.discard(ctx, r), noContainer(name))
+		err = errors.Join(c.finish(ctx, r), noContainer(name))
 	}
 	if err != nil {
 		l.unlock()
@@ -94,16 +94,19 @@ func (c *Client) stop(ctx context.Context, r containers.Container, timeout *time
 	return nil
 }
 
-// Down stops the container as Stop does and removes it with its snapshot, files and log. The error wraps
-// ErrNoContainer when there is none.
+// Down stops the container as Stop does and removes it with its snapshot, files and log. It returns when the process has
+// ended; what is left of the removal goes on in the background and is never lost. The error wraps ErrNoContainer when
+// there is none.
 func (c *Client) Down(ctx context.Context, name string, timeout *time.Duration) error {
-	return c.remove(ctx, name, func(ctx context.Context, r containers.Container) error { return c.end(ctx, r, timeout) })
+	return c.remove(ctx, name, func(ctx context.Context, r containers.Container, task *taskapi.Process) error {
+		return c.end(ctx, r, task, timeout)
+	})
 }
 
-// remove deletes a container with everything that belongs to it, unless first has something against it.
-func (c *Client) remove(ctx context.Context, name string, first func(context.Context, containers.Container) error) error {
+// remove deletes a container with everything that belongs to it, after end has ended its process or has said why not.
+func (c *Client) remove(ctx context.Context, name string, end func(context.Context, containers.Container, *taskapi.Process) error) error {
 	ctx = c.in(ctx)
-	if _, err := c.own(ctx, name); err != nil { // no lock file for a name that does not exist
+	if _, err := c.recorded(ctx, name); err != nil { // no lock file for a name that does not exist
 		return err
 	}
 	l, err := c.lock(ctx, name)
@@ -112,28 +115,43 @@ func (c *Client) remove(ctx context.Context, name string, first func(context.Con
 	}
 	defer l.unlock()
 	defer c.sweeping(ctx)()
-	r, err := c.own(ctx, name)
+	r, err := c.recorded(ctx, name)
 	if err != nil {
 		return err
 	}
-	if err := first(ctx, r); err != nil {
+	task, err := c.getTask(ctx, name)
+	if err == nil {
+		err = end(ctx, r, task)
+	}
+	if err != nil {
 		return err
 	}
-	work, cancel := steady(ctx)
-	defer cancel()
 	c.progress("Container "+name, "Removing", "")
-	if err := c.discard(work, r); err != nil {
+	if err := c.discardEnded(ctx, r, task, l); err != nil {
 		return err
 	}
 	c.progress("Container "+name, "Removed", "")
 	return nil
 }
 
+// discardEnded removes a container whose process has ended, in the background where there is a task: to delete it takes
+// longer than all the rest.
+func (c *Client) discardEnded(ctx context.Context, r containers.Container, task *taskapi.Process, l *lock) error {
+	work, cancel := steady(ctx)
+	defer cancel()
+	switch {
+	case abandoned(r):
+		return c.finish(work, r)
+	case task == nil:
+		return c.discard(work, r)
+	}
+	return c.discardLater(work, r, l)
+}
+
 // end ends the process of a container that is to be removed: how it ended is nobody's business any more.
-func (c *Client) end(ctx context.Context, r containers.Container, timeout *time.Duration) error {
-	task, err := c.getTask(ctx, r.ID)
-	if err != nil || !runs(task) {
-		return err
+func (c *Client) end(ctx context.Context, r containers.Container, task *taskapi.Process, timeout *time.Duration) error {
+	if !runs(task) {
+		return nil
 	}
 	c.progress("Container "+r.ID, "Stopping", "")
 	if _, err := c.terminate(ctx, r, graceOf(r, timeout), task); err != nil {
@@ -247,12 +265,15 @@ func notRunning(name string) error {
 
 // Remove deletes the container, its snapshot, files and log. A running one is refused unless force is set.
 func (c *Client) Remove(ctx context.Context, name string, force bool) error {
-	return c.remove(ctx, name, func(ctx context.Context, r containers.Container) error {
-		task, err := c.getTask(ctx, name)
-		if err == nil && runs(task) && !force {
+	return c.remove(ctx, name, func(ctx context.Context, r containers.Container, task *taskapi.Process) error {
+		if !runs(task) {
+			return nil
+		}
+		if !force {
 			return finding.Errorf(finding.StatusFailed, "hostrun down "+name+"\nor kill it: hostrun rm --force "+name, "remove container %s: it runs", name)
 		}
-		return err
+		now := time.Duration(0)
+		return c.end(ctx, r, task, &now)
 	})
 }
 

@@ -19,6 +19,7 @@ func (c *Client) Sweep(ctx context.Context) error {
 		return fmt.Errorf("look for containers left half made: %w", err)
 	}
 	c.sweepCgroups(ctx)
+	c.sweepSnapshots(ctx)
 	var failed []error
 	for _, r := range half {
 		if abandoned(r) {
@@ -52,8 +53,7 @@ func (c *Client) sweepLocked(ctx context.Context, id string) error {
 	if !abandoned(r) {
 		return nil
 	}
-	c.opt.Log.Info("finish what was left half done", "container", id, "state", r.Labels[labelState])
-	return c.discard(ctx, r)
+	return c.finish(ctx, r)
 }
 
 // sweeping runs Sweep beside other work; done returns once it is over. A failure is no reason to stop what the user
@@ -69,8 +69,17 @@ func (c *Client) sweeping(ctx context.Context) (done func()) {
 	return func() { <-ch }
 }
 
-// own returns the record of a container of hostrun's.
+// own returns the record of a container of hostrun's. One that is being removed is there no more.
 func (c *Client) own(ctx context.Context, id string) (containers.Container, error) {
+	r, err := c.recorded(ctx, id)
+	if err == nil && r.Labels[labelState] == stateRemoving {
+		return r, noContainer(id)
+	}
+	return r, err
+}
+
+// recorded returns the record of a container of hostrun's, for those who change it under its lock.
+func (c *Client) recorded(ctx context.Context, id string) (containers.Container, error) {
 	r, err := c.ctrd.ContainerService().Get(ctx, id)
 	if errdefs.IsNotFound(err) || errdefs.IsInvalidArgument(err) {
 		return r, noContainer(id)

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	tasks "github.com/containerd/containerd/api/services/tasks/v1"
@@ -38,6 +40,27 @@ func (c *Client) createTask(ctx context.Context, id string, root []mount.Mount, 
 		return native(err)
 	})
 }
+
+// volatile makes the root of a one-off container one that nobody waits for the disk for: to unmount an overlay writes
+// back everything that is dirty in its file system, which may be tens of gigabytes on a training host (Linux 5.10,
+// Documentation/filesystems/overlayfs.rst, "Volatile mount"). What is mounted so can't be mounted again, so a container
+// that may be started again does without.
+func volatile(root []mount.Mount) []mount.Mount {
+	if len(root) != 1 || root[0].Type != "overlay" || !volatileOverlay() {
+		return root
+	}
+	m := root[0]
+	m.Options = append(slices.Clone(m.Options), "volatile")
+	return []mount.Mount{m}
+}
+
+var volatileOverlay = sync.OnceValue(func() bool {
+	var name unix.Utsname
+	var major, minor int
+	_ = unix.Uname(&name) // it can't fail
+	_, _ = fmt.Sscanf(unix.ByteSliceToString(name.Release[:]), "%d.%d", &major, &minor)
+	return major > 5 || major == 5 && minor >= 10
+})
 
 // remnantPatience is how long containerd may take to clean up after a client that died in the middle of a call.
 const remnantPatience = 5 * time.Second

@@ -10,6 +10,7 @@ import (
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/errdefs"
 
+	"hostrun.dev/hostrun/finding"
 	"hostrun.dev/hostrun/plan"
 )
 
@@ -34,8 +35,11 @@ func (c *Client) Up(ctx context.Context, pl plan.Plan, force bool) (UpResult, er
 		return res, fmt.Errorf("read container %s: %w", pl.ID, err)
 	case foreign(old):
 		return res, foreignError(pl.ID, c.opt.Namespace)
+	case old.Labels[labelOneOff] != "" && !abandoned(old):
+		return res, finding.Errorf(finding.StatusFailed, "wait for its end, or end it: hostrun down "+pl.ID,
+			"container %s: the name is in use by a container of hostrun run", pl.ID)
 	case old.Labels[labelState] != stateReady: // whoever made it no longer holds the lock: it is dead
-		if err := c.discard(work, old); err != nil {
+		if err := c.finish(work, old); err != nil {
 			return res, err
 		}
 	default:
@@ -60,12 +64,7 @@ func (c *Client) upOver(ctx context.Context, pl plan.Plan, old containers.Contai
 	if old.Labels[labelHash] != pl.Hash || force {
 		res.Action, res.Changed = "replaced", changes(old, pl)
 		c.progress("Container "+pl.ID, "Replacing", "")
-		if err := c.end(ctx, old, nil); err != nil {
-			return res, err
-		}
-		work, cancel := steady(ctx)
-		defer cancel()
-		return res, c.discard(work, old)
+		return res, c.replace(ctx, old)
 	}
 	task, err := c.getTask(ctx, pl.ID)
 	if err != nil || runs(task) {
@@ -77,6 +76,20 @@ func (c *Client) upOver(ctx context.Context, pl plan.Plan, old containers.Contai
 	}
 	c.progress("Container "+pl.ID, "Starting", "")
 	return res, c.restart(ctx, old)
+}
+
+// replace ends and removes a container whose name is needed at once.
+func (c *Client) replace(ctx context.Context, old containers.Container) error {
+	task, err := c.getTask(ctx, old.ID)
+	if err == nil {
+		err = c.end(ctx, old, task, nil)
+	}
+	if err != nil {
+		return err
+	}
+	work, cancel := steady(ctx)
+	defer cancel()
+	return c.discard(work, old)
 }
 
 // changes names what differs between the spec that runs and the plan's.
@@ -112,7 +125,8 @@ func (c *Client) launch(ctx context.Context, pl plan.Plan) (err error) {
 	return c.begin(ctx, work, m, s, argv0(pl.Spec))
 }
 
-// begin makes and starts the task and notes it in the record.
+// begin makes and starts the task and notes it in the record: while it is being started, for the note waits for the disk.
+// A record that says "ready" with a task that was never started is one that the next up starts again.
 func (c *Client) begin(ctx, work context.Context, m made, s streams, command string) error {
 	id := m.record.ID
 	if err := c.createTask(work, id, m.root, s); err != nil {
@@ -122,17 +136,24 @@ func (c *Client) begin(ctx, work context.Context, m made, s streams, command str
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	if err := c.startTask(work, id, ""); err != nil {
+	noted := make(chan error, 1)
+	go func() { noted <- c.noteReady(work, id) }()
+	err := c.startTask(work, id, "")
+	if nerr := <-noted; err == nil && nerr != nil {
+		return fmt.Errorf("note the start of container %s: %w", id, nerr)
+	}
+	if err != nil {
 		return startError("start container "+id, command, err)
 	}
 	step("task-started")
-	err := c.setLabels(work, id, map[string]string{labelState: stateReady, labelStartedAt: timeLabel(time.Now()),
-		labelFinishedAt: "", labelExitStatus: ""})
-	if err != nil {
-		return fmt.Errorf("note the start of container %s: %w", id, err)
-	}
-	step("record-ready")
 	return nil
+}
+
+func (c *Client) noteReady(ctx context.Context, id string) error {
+	err := c.setLabels(ctx, id, map[string]string{labelState: stateReady, labelStartedAt: timeLabel(time.Now()),
+		labelFinishedAt: "", labelExitStatus: ""})
+	step("record-ready")
+	return err
 }
 
 // restart starts a stopped container again. It leaves the container as it was when that fails.
@@ -156,7 +177,7 @@ func (c *Client) restart(ctx context.Context, r containers.Container) error {
 	}
 	s := streams{stdout: uri, stderr: uri, terminal: terminal(spec)}
 	if err := c.begin(ctx, work, made{record: r, root: root}, s, argv0(spec)); err != nil {
-		return errors.Join(err, c.deleteTask(work, r.ID))
+		return errors.Join(err, c.deleteTask(work, r.ID), c.noteAsBefore(work, r))
 	}
 	return nil
 }
@@ -171,4 +192,13 @@ func (c *Client) rootOf(ctx context.Context, r containers.Container) ([]mount.Mo
 		root, err = c.ctrd.SnapshotService(r.Snapshotter).Prepare(ctx, r.SnapshotKey, r.Labels[labelChainID])
 	}
 	return root, err
+}
+
+// noteAsBefore takes the note of a start back that failed.
+func (c *Client) noteAsBefore(ctx context.Context, r containers.Container) error {
+	was := map[string]string{}
+	for _, key := range []string{labelStartedAt, labelFinishedAt, labelExitStatus} {
+		was[key] = r.Labels[key]
+	}
+	return c.setLabels(ctx, r.ID, was)
 }

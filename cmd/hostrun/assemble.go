@@ -73,7 +73,7 @@ func (s *session) askContainerd(ctx context.Context, p *profiles.Profile, o orde
 		policy = p.PullPolicy
 	}
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(guard(func() (err error) { facts.Engine, err = client.Engine(ctx); return err }))
+	group.Go(guard(func() (err error) { facts.Engine, err = client.EngineFor(ctx, p.Runtime); return err }))
 	if p.Rootfs == profiles.HostRoot {
 		group.Go(guard(func() error { facts.Image = runtime.HostRoot(s.root, plan.Needs(p)); return nil }))
 		return group.Wait()
