@@ -205,7 +205,7 @@ func TestContainersAreFoundWhereTheyLive(t *testing.T) {
 
 	c.Kill() // its socket stays behind, and so does its container
 	equal(t, "ps with a stale socket", fmt.Sprint(m.where()), "map[job:private]")
-	m.want(75, "container other: it still runs, and its containerd ("+c.Address+") is down", "up", "other")
+	m.want(75, "container other: it runs already, in another containerd ("+c.Address+")", "up", "other")
 	c.Start()
 	m.want(0, "other unchanged", "up", "other")
 	m.must("down", "--all", "-y")
