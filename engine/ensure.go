@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -115,6 +116,8 @@ func startProcess(ctx context.Context, l Layout) error {
 	cmd := exec.Command(l.binary(), arguments(l, "--ready-fd=3")...)
 	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr, cmd.ExtraFiles = "/", environment(l), log, log, []*os.File{report}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	// A descriptor that the caller was given, as by `exec 9>lock; flock 9`, must not live as long as the engine does.
+	_ = unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC) // Linux 5.11; ExtraFiles are copied later
 	err = cmd.Start()
 	_ = report.Close()
 	if err != nil {
