@@ -37,14 +37,14 @@ func flock(file *os.File, how int) error {
 // pause is between two looks at a lock that somebody holds: its holder is a process that starts or leaves, in milliseconds.
 const pause = 2 * time.Millisecond
 
-// flockWithin tries again until the lock is free, ctx ends or patience is over.
-func flockWithin(ctx context.Context, file *os.File, how int, patience time.Duration) error {
+// until tries again after each wait, as long as the answer is that somebody holds a lock, ctx lives and patience is left.
+func until(ctx context.Context, patience, wait time.Duration, try func() error) error {
 	for deadline := time.Now().Add(patience); ; {
-		err := flock(file, how)
+		err := try()
 		if !errors.Is(err, errBusy) || time.Now().After(deadline) {
 			return err
 		}
-		if err := sleep(ctx, pause); err != nil {
+		if err := sleep(ctx, wait); err != nil {
 			return err
 		}
 	}
@@ -70,7 +70,8 @@ func Hold(l Layout) (release func(), err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := flockWithin(context.Background(), file, unix.LOCK_SH, leaving); err != nil {
+	err = until(context.Background(), leaving, pause, func() error { return flock(file, unix.LOCK_SH) })
+	if err != nil {
 		_ = file.Close()
 		return nil, finding.Errorf(finding.StatusTryAgain, "", "wait for the private engine to leave: %w", err)
 	}

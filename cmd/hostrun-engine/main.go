@@ -48,7 +48,7 @@ func main() {
 // (watcher.until).
 const (
 	collectAtStart = 800
-	collectAtWork  = 200
+	collectAtWork  = 100
 )
 
 // run serves until the engine is idle or told to end. Containers go on.
