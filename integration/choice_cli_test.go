@@ -346,6 +346,13 @@ func TestMemberOfTheGroup(t *testing.T) {
 	if r := member("run", "job", "--", "true"); r.status != 125 || !strings.Contains(r.stderr, "sudo hostrun") {
 		t.Errorf("hostrun's directories are root's: want 125 and sudo:\n%v", r)
 	}
+	own := m.path("own")
+	ok(t, os.Mkdir(own, 0o755))
+	ok(t, os.Chown(own, 65534, 65534))
+	r = member("--address", m.layout.Address(), "--state-dir", own+"/state", "--data-dir", own+"/data", "--cache-dir", own+"/cache", "run", "job", "--", "echo", "hello")
+	if r.status != 0 || r.stdout != "hello\n" {
+		t.Errorf("with directories of their own:\n%v", r)
+	}
 }
 
 // TestEngineTakesNoDescriptorAlong: a script that holds a lock on a descriptor while it calls hostrun (`exec 9>lock; flock 9`)
