@@ -432,3 +432,24 @@ func TestEngineEnvironment(t *testing.T) {
 		}
 	}
 }
+
+// TestEngineWithoutOverlay: where overlayfs can't be used (here: on another overlay) containers run on whole copies.
+func TestEngineWithoutOverlay(t *testing.T) {
+	p := newPrivate(t)
+	for _, dir := range []string{"root", "lower", "upper", "work"} {
+		ok(t, os.Mkdir(p.Path(dir), 0o700))
+	}
+	options := "lowerdir=" + p.Path("lower") + ",upperdir=" + p.Path("upper") + ",workdir=" + p.Path("work")
+	ok(t, unix.Mount("overlay", p.Layout.RootDir, "overlay", 0, options))
+	mustEnsure(t, p)
+	w := newWorld(t, &p.Containerd)
+	w.load(fixture.BusyboxImage(t, busybox))
+	pl := quick(w.plan("copied", "sleep", "1000"))
+	w.running(pl)
+	copies, err := filepath.Glob(filepath.Join(p.Layout.RootDir, "io.containerd.snapshotter.v1.native", "snapshots", "*"))
+	ok(t, err)
+	if len(copies) < 2 { // the image's layer, and the container's own
+		t.Errorf("native snapshots: %v", copies)
+	}
+	ok(t, w.c.Down(context.Background(), pl.ID, nil))
+}

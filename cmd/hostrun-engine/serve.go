@@ -17,6 +17,7 @@ import (
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/containerd/v2/defaults"
 	containerd "github.com/containerd/containerd/v2/version"
+	"github.com/containerd/log"
 	"golang.org/x/sys/unix"
 
 	"hostrun.dev/hostrun/engine"
@@ -44,6 +45,13 @@ func serve(ctx context.Context, l engine.Layout, s tuning) (*server.Server, erro
 	}
 	if err := mount.SetTempMountLocation(filepath.Join(l.RootDir, "tmpmounts")); err != nil {
 		return nil, engine.Storage(l, err)
+	}
+	var refused refusal
+	if err := overlayWorks(l.RootDir); err != nil && !errors.As(err, &refused) {
+		return nil, engine.Storage(l, err)
+	} else if err != nil {
+		log.L.WithError(err).Warn("no overlayfs here: containers run on whole copies of their images (native snapshots)")
+		config.DisabledPlugins = append(config.DisabledPlugins, "io.containerd.snapshotter.v1.overlayfs")
 	}
 	srv, err := server.New(ctx, config)
 	if err != nil {
