@@ -46,12 +46,8 @@ func serve(ctx context.Context, l engine.Layout, s tuning) (*server.Server, erro
 	if err := mount.SetTempMountLocation(filepath.Join(l.RootDir, "tmpmounts")); err != nil {
 		return nil, engine.Storage(l, err)
 	}
-	var refused refusal
-	if err := overlayWorks(l.RootDir); err != nil && !errors.As(err, &refused) {
+	if err := leaveOutOverlay(config); err != nil {
 		return nil, engine.Storage(l, err)
-	} else if err != nil {
-		log.L.WithError(err).Warn("no overlayfs here: containers run on whole copies of their images (native snapshots)")
-		config.DisabledPlugins = append(config.DisabledPlugins, "io.containerd.snapshotter.v1.overlayfs")
 	}
 	srv, err := server.New(ctx, config)
 	if err != nil {
@@ -62,6 +58,18 @@ func serve(ctx context.Context, l engine.Layout, s tuning) (*server.Server, erro
 	}
 	srv.Wait()
 	return srv, nil
+}
+
+// leaveOutOverlay disables overlayfs where it can't be used; then native is what is left.
+func leaveOutOverlay(config *srvconfig.Config) error {
+	err := overlayWorks(config.Root)
+	var refused refusal
+	if errors.As(err, &refused) {
+		log.L.WithError(err).Warn("no overlayfs here: containers run on whole copies of their images (native snapshots)")
+		config.DisabledPlugins = append(config.DisabledPlugins, "io.containerd.snapshotter.v1.overlayfs")
+		return nil
+	}
+	return err
 }
 
 func configuration(l engine.Layout, s tuning) *srvconfig.Config {
