@@ -32,7 +32,7 @@ func Ensure(ctx context.Context, l Layout, say func(string)) (started bool, err 
 		return false, err
 	}
 	if os.Geteuid() != 0 {
-		return false, mayNot(l)
+		return false, finding.Errorf(finding.StatusPermission, whoMay, "start the private engine: it does not run, and only root may start it")
 	}
 	if err := l.check(); err != nil {
 		return false, err
