@@ -114,6 +114,20 @@ func TestHostRootBorrowsAnEnvironmentOutsideOfIt(t *testing.T) {
 	}
 }
 
+// TestHostRootOfACarefulCaller: a umask that closes everything does not close the container's root to its user.
+func TestHostRootOfACarefulCaller(t *testing.T) {
+	s := newStage(t)
+	for _, mode := range []string{"true", "false"} {
+		s.profile("job", "rootfs: host\nread_only: "+mode+"\nuser: nobody\ncommand: [sh, -c, 'ls / >/dev/null && ls /etc /var >/dev/null && touch /tmp/x && echo fine']\n")
+		cmd := s.command("run", "job")
+		cmd.Args = append([]string{"sh", "-c", "umask 077; exec \"$0\" \"$@\"", cmd.Path}, cmd.Args[1:]...)
+		cmd.Path = "/bin/sh"
+		if r := finish(cmd); r.stdout != "fine\n" {
+			t.Errorf("read_only: %s: %v", mode, r)
+		}
+	}
+}
+
 // TestHostRootReplays: recorded facts give the same spec, without a machine or containerd.
 func TestHostRootReplays(t *testing.T) {
 	s := newStage(t)

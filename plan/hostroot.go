@@ -104,6 +104,7 @@ func (b *builder) addRootEntry(e RootEntry) {
 	case slices.Contains(hostMasks, e.Path):
 		b.addOfHost(specs.Mount{Destination: e.Path, Type: "tmpfs", Source: "tmpfs", Options: []string{"nosuid", "nodev", "noexec", "mode=555", "size=4k", "ro"}})
 	case e.Link != "":
+		b.addRootDirectories(path.Dir(e.Path))
 		b.root.Links = append(b.root.Links, Link{e.Path, e.Link})
 	case !e.Dir:
 		b.addOfHost(bindFile(e.Path, e.Path))
@@ -116,6 +117,15 @@ func (b *builder) addRootEntry(e RootEntry) {
 		b.addReadOnly(e.Path)
 		b.addMountsBelow(e)
 	}
+}
+
+// addRootDirectories makes p and what is above it in the root.
+func (b *builder) addRootDirectories(p string) {
+	if p == "/" || slices.ContainsFunc(b.root.Directories, func(d Directory) bool { return d.Path == p }) {
+		return
+	}
+	b.addRootDirectories(path.Dir(p))
+	b.root.Directories = append(b.root.Directories, Directory{Path: p, Mode: 0o755})
 }
 
 // addOfHost adds a mount that one of the profile replaces.
@@ -163,6 +173,7 @@ func (b *builder) addPrivate() {
 		if b.p.ReadOnly {
 			b.addOfHost(scratch(d.Path, d.Mode, d.UID, d.GID))
 		} else {
+			b.addRootDirectories(path.Dir(d.Path))
 			b.root.Directories = append(b.root.Directories, d)
 		}
 	}

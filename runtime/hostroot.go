@@ -2,7 +2,6 @@ package runtime
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -152,25 +151,17 @@ func makeRoot(root *plan.Root) error {
 	if root == nil {
 		return nil
 	}
-	err := os.Mkdir(root.Path, 0o755)
-	if errors.Is(err, fs.ErrExist) {
+	if _, err := os.Lstat(root.Path); err == nil {
 		return nil
 	}
-	if err != nil {
-		return fmt.Errorf("make the root directory: %w", err)
-	}
-	for _, d := range root.Directories {
+	for _, d := range append([]plan.Directory{{Path: "/", Mode: 0o755}}, root.Directories...) {
 		d.Path = filepath.Join(root.Path, d.Path)
 		if err := makeDirectory(d); err != nil {
 			return err
 		}
 	}
 	for _, l := range root.Links {
-		p := filepath.Join(root.Path, l.Path)
-		if err := os.MkdirAll(filepath.Dir(p), 0o755); err != nil {
-			return fmt.Errorf("make the root directory: %w", err)
-		}
-		if err := os.Symlink(l.Target, p); err != nil {
+		if err := os.Symlink(l.Target, filepath.Join(root.Path, l.Path)); err != nil {
 			return fmt.Errorf("make the root directory: %w", err)
 		}
 	}
