@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 )
 
 const bothWays = "make install\nor: apt-get install containerd && systemctl start containerd"
@@ -56,7 +57,10 @@ func (e *examiner) engine(g Engine) {
 	hints := strings.Join(g.Hints, "\n")
 	switch g.Standing {
 	case Usable:
-		e.ok(g.Kind, "containerd %s at %s, %s", strings.TrimSuffix(g.Version, "+unknown"), g.Address, counted(len(g.Containers), "container"))
+		e.ok(g.Kind, "containerd %s at %s, %s%s", strings.TrimSuffix(g.Version, "+unknown"), g.Address, counted(len(g.Containers), "container"), g.life())
+		if g.Outdated {
+			e.add(Note, g.Kind, "", "the engine that runs (pid %d) is of another installation than %s; it is replaced once no container needs it", g.PID, e.LibexecDir)
+		}
 	case Hanging:
 		e.add(Broken, g.Kind, hints, "%s", g.Error)
 	case Denied:
@@ -64,6 +68,14 @@ func (e *examiner) engine(g Engine) {
 	case Absent:
 		e.absent(g)
 	}
+}
+
+// life is who serves the private engine, and since when.
+func (g Engine) life() string {
+	if g.PID == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", process %d since %s", g.PID, g.Since.Format(time.DateTime))
 }
 
 func (e *examiner) absent(g Engine) {
@@ -89,7 +101,7 @@ func (e *examiner) ociRuntime() {
 	e.group = "OCI runtime"
 	found := false
 	for _, name := range []string{"crun", "runc"} {
-		path := e.executable(name, append([]string{e.LibexecDir}, filepath.SplitList(e.Path)...)...)
+		path := e.executable(name, append(filepath.SplitList(e.Path), filepath.Join(e.LibexecDir, "oci"))...) // the private engine's order
 		if path == "" {
 			continue
 		}
@@ -98,7 +110,7 @@ func (e *examiner) ociRuntime() {
 	}
 	if !found {
 		e.add(Broken, "runc or crun", "apt-get install runc\nor build it from source: make runc && make install",
-			"neither is in %s nor on PATH (%s): nothing can start a container's process", e.LibexecDir, e.Path)
+			"neither is on PATH (%s) nor in %s/oci: nothing can start a container's process", e.Path, e.LibexecDir)
 		return
 	}
 	for _, g := range e.Engines {

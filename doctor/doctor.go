@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"hostrun.dev/hostrun/host"
 	"hostrun.dev/hostrun/rootfs"
@@ -57,6 +58,10 @@ type Engine struct {
 	// Of the private engine.
 	Missing string // why it can't be started; "" if it is installed
 	EverRan bool   // it has a root on the disk
+	// Of the private engine, if it runs.
+	PID      int
+	Since    time.Time
+	Outdated bool // it runs from another file than LibexecDir has now
 	// Of a usable one.
 	Version, Snapshotter, OCIRuntime string
 	Containers, HalfMade             []string // names: all of hostrun's, and those whose maker died half-way

@@ -133,14 +133,18 @@ func TestExamine(t *testing.T) {
 			system(m, Denied)
 			m.Engines[1].Standing, m.Engines[1].Snapshotter, m.Engines[1].OCIRuntime = Usable, "overlayfs", "crun 1.8.1"
 		}, []string{"note system/privileges", "note containerd/system"}, "private (/run/hostrun/engine/engine.sock)"},
+		{"an engine of before the upgrade", func(m *Machine, _ map[string]string) {
+			system(m, Absent)
+			m.Engines[1] = Engine{Kind: "private", Standing: Usable, Snapshotter: "overlayfs", OCIRuntime: "runc 1.1.5", PID: 7, Outdated: true}
+		}, []string{"note containerd/private"}, "replaced once no container needs it"},
 		{"no OCI runtime", func(m *Machine, f map[string]string) {
 			delete(f, "/usr/bin/runc")
 			m.Engines[0].OCIRuntime = ""
 		}, []string{"broken OCI runtime/runc or crun"}, "make runc"},
 		{"built runc", func(_ *Machine, f map[string]string) {
 			delete(f, "/usr/bin/runc")
-			f["/usr/lib/hostrun/runc"] = "#!"
-		}, nil, "/usr/lib/hostrun/runc (version 1)"},
+			f["/usr/lib/hostrun/oci/runc"] = "#!"
+		}, nil, "/usr/lib/hostrun/oci/runc (version 1)"},
 		{"the daemon finds no runtime", func(m *Machine, _ map[string]string) { m.Engines[0].OCIRuntime = "" }, []string{"broken OCI runtime/used by system"}, "on its PATH"},
 		{"programs missing", func(_ *Machine, f map[string]string) { delete(f, "/usr/lib/hostrun/hostrun-init") }, []string{"broken hostrun/programs"}, "make install"},
 		{"a full disk", func(m *Machine, _ map[string]string) { m.Free = func(string) (uint64, bool) { return 1 << 20, true } },

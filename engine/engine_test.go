@@ -227,3 +227,20 @@ func TestDying(t *testing.T) {
 		t.Error("who is not there is not dying")
 	}
 }
+
+// TestPassable: a command that came first made /run/hostrun for root alone, and the group could not reach the socket.
+func TestPassable(t *testing.T) {
+	dir := t.TempDir()
+	for name, want := range map[string]os.FileMode{"hostrun": 0o711, "other": 0o700} {
+		path := filepath.Join(dir, name)
+		if err := os.Mkdir(path, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := passable(path); err != nil {
+			t.Fatal(err)
+		}
+		if fi, err := os.Stat(path); err != nil || fi.Mode().Perm() != want {
+			t.Errorf("%s: %v, %v, want %v", name, fi.Mode(), err, want)
+		}
+	}
+}

@@ -32,7 +32,7 @@ func Ensure(ctx context.Context, l Layout, say func(string)) (started bool, err 
 		return false, err
 	}
 	if os.Geteuid() != 0 {
-		return false, mayNot(l)
+		return false, finding.Errorf(finding.StatusPermission, whoMay, "start the private engine: it does not run, and only root may start it")
 	}
 	if err := l.check(); err != nil {
 		return false, err
@@ -55,35 +55,37 @@ func answers(l Layout) error {
 }
 
 // startOnce lets one process start the engine. The others wait for its socket, or for their turn if that one fails.
-func startOnce(ctx context.Context, l Layout, say func(string)) (bool, error) {
+func startOnce(ctx context.Context, l Layout, say func(string)) (started bool, err error) {
 	turn, err := os.OpenFile(l.startLock(), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return false, storage(l, err)
 	}
 	defer turn.Close()
-	for deadline := time.Now().Add(patience); ; {
-		err := flock(turn, unix.LOCK_EX)
+	// While another command starts one, its socket ends the waiting, or the lock if it failed.
+	err = until(ctx, patience, pause, func() error {
 		if up := answers(l); !nobody(up) {
-			return false, up
+			return up
 		}
-		if err == nil {
-			err = start(ctx, l, say)
-		}
-		if !errors.Is(err, errBusy) || time.Now().After(deadline) {
-			return err == nil, slow(l, err)
-		}
-		// Somebody else starts one, or the one before is just leaving.
-		if err := sleep(ctx, pause); err != nil {
-			return false, err
-		}
+		return flock(turn, unix.LOCK_EX)
+	})
+	if err != nil {
+		return false, slow(l, err)
 	}
+	// It is our turn. Busy is now an engine that is just leaving.
+	err = until(ctx, leaving, 10*pause, func() error {
+		if up := answers(l); !nobody(up) {
+			return up
+		}
+		err := start(ctx, l, say)
+		started = err == nil
+		return err
+	})
+	return started, err
 }
 
-// slow gives words to a lock that stayed taken: by an engine that is there and does not answer (it says so itself), or
-// by a command that does not come to its end.
+// slow gives words to a start that does not come to its end.
 func slow(l Layout, err error) error {
-	var known *finding.Err
-	if !errors.Is(err, errBusy) || errors.As(err, &known) {
+	if !errors.Is(err, errBusy) {
 		return err
 	}
 	return finding.Errorf(finding.StatusTryAgain, "see who: fuser -v "+l.startLock(), "start the private engine: another command has been starting it for %v", patience)

@@ -37,14 +37,14 @@ func flock(file *os.File, how int) error {
 // pause is between two looks at a lock that somebody holds: its holder is a process that starts or leaves, in milliseconds.
 const pause = 2 * time.Millisecond
 
-// flockWithin tries again until the lock is free, ctx ends or patience is over.
-func flockWithin(ctx context.Context, file *os.File, how int, patience time.Duration) error {
+// until tries again after each wait, as long as the answer is that somebody holds a lock, ctx lives and patience is left.
+func until(ctx context.Context, patience, wait time.Duration, try func() error) error {
 	for deadline := time.Now().Add(patience); ; {
-		err := flock(file, how)
+		err := try()
 		if !errors.Is(err, errBusy) || time.Now().After(deadline) {
 			return err
 		}
-		if err := sleep(ctx, pause); err != nil {
+		if err := sleep(ctx, wait); err != nil {
 			return err
 		}
 	}
@@ -70,7 +70,8 @@ func Hold(l Layout) (release func(), err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := flockWithin(context.Background(), file, unix.LOCK_SH, leaving); err != nil {
+	err = until(context.Background(), leaving, pause, func() error { return flock(file, unix.LOCK_SH) })
+	if err != nil {
 		_ = file.Close()
 		return nil, finding.Errorf(finding.StatusTryAgain, "", "wait for the private engine to leave: %w", err)
 	}
@@ -80,7 +81,7 @@ func Hold(l Layout) (release func(), err error) {
 func openClients(l Layout) (*os.File, error) {
 	file, err := os.Open(l.clientsLock())
 	if errors.Is(err, os.ErrNotExist) && os.Geteuid() == 0 {
-		if err := makeDirs(l); err != nil {
+		if err := prepare(l); err != nil {
 			return nil, err
 		}
 		file, err = os.OpenFile(l.clientsLock(), os.O_RDONLY|os.O_CREATE, 0o600)
@@ -89,6 +90,14 @@ func openClients(l Layout) (*os.File, error) {
 		return nil, mayNot(l)
 	}
 	return file, err
+}
+
+// prepare makes the directories of a layout that can work.
+func prepare(l Layout) error {
+	if err := l.check(); err != nil {
+		return err
+	}
+	return makeDirs(l)
 }
 
 // makeDirs makes what the locks lie in. Others may pass through the state directory to the socket, and see nothing else.
@@ -108,10 +117,7 @@ func makeDirs(l Layout) error {
 // for the garbage collector closes a file that nothing refers to. A second engine on either is refused at once, with
 // the first one's pid: in bolt's own lock it would wait for ever.
 func Reserve(l Layout) (locks []*os.File, err error) {
-	if err := l.check(); err != nil {
-		return nil, err
-	}
-	if err := makeDirs(l); err != nil {
+	if err := prepare(l); err != nil {
 		return nil, err
 	}
 	for _, dir := range []string{l.StateDir, l.RootDir} {
@@ -169,8 +175,22 @@ func OpenClients(l Layout, gid int) (*os.File, error) {
 	if err != nil || gid < 0 {
 		return file, err
 	}
-	if err := file.Chown(0, gid); err != nil {
+	if err := errors.Join(file.Chown(0, gid), file.Chmod(0o640), passable(filepath.Dir(l.StateDir))); err != nil {
+		_ = file.Close()
 		return nil, err
 	}
-	return file, file.Chmod(0o640)
+	return file, nil
+}
+
+// passable lets the group through hostrun's own directory to the state below it: another command may have made it for
+// root alone. Directories of others stay as they are.
+func passable(dir string) error {
+	if filepath.Base(dir) != "hostrun" {
+		return nil
+	}
+	fi, err := os.Stat(dir)
+	if err != nil {
+		return err
+	}
+	return os.Chmod(dir, fi.Mode().Perm()|0o011)
 }

@@ -37,12 +37,15 @@ func State(l Layout) (Status, error) {
 	}
 	defer conn.Close()
 	r := readRecord(l)
-	s := Status{Running: true, PID: r.PID, Version: r.Version, Since: r.Since, Outdated: r.Stamp != Stamp(l.binary())}
+	s := Status{Running: true, PID: r.PID, Version: r.Version, Since: r.Since, Outdated: outdated(r.Stamp, Stamp(l.binary()))}
 	if pid := peer(conn); pid != 0 {
 		s.PID = pid
 	}
 	return s, nil
 }
+
+// outdated compares what runs to what is installed; nothing is newer than nothing.
+func outdated(runs, installed string) bool { return installed != "" && runs != installed }
 
 // dial connects to the engine's socket: the one proof that it lives. Its errors are nobody's or have a status.
 func dial(l Layout) (*net.UnixConn, error) {
@@ -76,10 +79,13 @@ func nobody(err error) bool {
 	return errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED)
 }
 
-// mayNot is what a person reads who is neither root nor in the group.
+// whoMay is what a person reads who is neither root nor in the group.
+const whoMay = "run hostrun as root: sudo hostrun ...\n" +
+	"or let root start it and join its group, whose members are as good as root: sudo groupadd --system --force " + DefaultGroup +
+	"; sudo usermod -aG " + DefaultGroup + " $(id -un)"
+
 func mayNot(l Layout) error {
-	return finding.Errorf(finding.StatusPermission, "run hostrun as root: sudo hostrun ...\nor let root start it and join its group, whose members are as good as root: sudo groupadd --system --force "+
-		DefaultGroup+"; sudo usermod -aG "+DefaultGroup+" $(id -un)", "use the private engine at %s: permission denied", l.Address())
+	return finding.Errorf(finding.StatusPermission, whoMay, "use the private engine at %s: permission denied", l.Address())
 }
 
 // peer returns the pid of the process that listens; 0 where it lives in a pid namespace that is not visible here.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -39,7 +40,8 @@ func unitArguments(l Layout) []string {
 		name += "-" + strconv.Itoa(os.Getpid())
 	}
 	args := []string{"--quiet", "--collect", "--unit=" + name, "--description=hostrun's private containerd"}
-	for _, p := range unitProperties {
+	// What it says before it opens its log itself goes there too (systemd 240).
+	for _, p := range append(slices.Clone(unitProperties), "StandardOutput=append:"+l.LogFile(), "StandardError=append:"+l.LogFile()) {
 		args = append(args, "--property="+p)
 	}
 	for _, kv := range environment(l) {

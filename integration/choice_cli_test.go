@@ -205,7 +205,7 @@ func TestContainersAreFoundWhereTheyLive(t *testing.T) {
 
 	c.Kill() // its socket stays behind, and so does its container
 	equal(t, "ps with a stale socket", fmt.Sprint(m.where()), "map[job:private]")
-	m.want(75, "container other: it still runs, and its containerd ("+c.Address+") is down", "up", "other")
+	m.want(75, "container other: it runs already, in another containerd ("+c.Address+")", "up", "other")
 	c.Start()
 	m.want(0, "other unchanged", "up", "other")
 	m.must("down", "--all", "-y")
@@ -345,6 +345,13 @@ func TestMemberOfTheGroup(t *testing.T) {
 	}
 	if r := member("run", "job", "--", "true"); r.status != 125 || !strings.Contains(r.stderr, "sudo hostrun") {
 		t.Errorf("hostrun's directories are root's: want 125 and sudo:\n%v", r)
+	}
+	own := m.path("own")
+	ok(t, os.Mkdir(own, 0o755))
+	ok(t, os.Chown(own, 65534, 65534))
+	r = member("--address", m.layout.Address(), "--state-dir", own+"/state", "--data-dir", own+"/data", "--cache-dir", own+"/cache", "run", "job", "--", "echo", "hello")
+	if r.status != 0 || r.stdout != "hello\n" {
+		t.Errorf("with directories of their own:\n%v", r)
 	}
 }
 

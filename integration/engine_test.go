@@ -86,7 +86,11 @@ func startPrivate(t *testing.T) (*fixture.Private, *world) {
 
 // child runs ensure in a process of its own, as somebody else if options of setpriv say so.
 func child(p *fixture.Private, setpriv ...string) *exec.Cmd {
-	args := []string{os.Args[0], "__ensure", p.Layout.StateDir, p.Layout.RootDir, p.Layout.LibexecDir}
+	return childOf(os.Args[0], p, setpriv...)
+}
+
+func childOf(program string, p *fixture.Private, setpriv ...string) *exec.Cmd {
+	args := []string{program, "__ensure", p.Layout.StateDir, p.Layout.RootDir, p.Layout.LibexecDir}
 	if len(setpriv) > 0 {
 		args = append(append([]string{"setpriv"}, setpriv...), args...)
 	}
@@ -332,20 +336,20 @@ func TestEngineForUsers(t *testing.T) {
 	member := []string{"--reuid=65534", "--regid=65534", "--groups=100"}
 	stranger := []string{"--reuid=65534", "--regid=65534", "--clear-groups"}
 	p := newPrivate(t)
-	os.Args[0] = copyOf(t, os.Args[0], p.Path("test"))
+	program := copyOf(t, os.Args[0], p.Path("test")) // where others may run it
 	for name, who := range map[string][]string{"member": member, "stranger": stranger} {
-		e := said(t, child(p, who...))
+		e := said(t, childOf(program, p, who...))
 		equal(t, name+" before root: status", e.Status, finding.StatusPermission)
 		if !strings.Contains(e.Error, "sudo hostrun") {
 			t.Errorf("%s is not told what to type: %s", name, e.Error)
 		}
 	}
 	pid := mustEnsure(t, p).PID
-	e := said(t, child(p, member...))
+	e := said(t, childOf(program, p, member...))
 	if e.PID != pid || e.Started || e.Error != "" {
 		t.Errorf("a member of the group: %+v, want pid %d", e, pid)
 	}
-	e = said(t, child(p, stranger...))
+	e = said(t, childOf(program, p, stranger...))
 	equal(t, "stranger: status", e.Status, finding.StatusPermission)
 	if !strings.Contains(e.Error, "permission denied") || !strings.Contains(e.Error, "usermod -aG hostrun") {
 		t.Errorf("a stranger is not told what to type: %s", e.Error)
@@ -431,4 +435,25 @@ func TestEngineEnvironment(t *testing.T) {
 			t.Errorf("the engine has %s", kv)
 		}
 	}
+}
+
+// TestEngineWithoutOverlay: where overlayfs can't be used (here: on another overlay) containers run on whole copies.
+func TestEngineWithoutOverlay(t *testing.T) {
+	p := newPrivate(t)
+	for _, dir := range []string{"root", "lower", "upper", "work"} {
+		ok(t, os.Mkdir(p.Path(dir), 0o700))
+	}
+	options := "lowerdir=" + p.Path("lower") + ",upperdir=" + p.Path("upper") + ",workdir=" + p.Path("work")
+	ok(t, unix.Mount("overlay", p.Layout.RootDir, "overlay", 0, options))
+	mustEnsure(t, p)
+	w := newWorld(t, &p.Containerd)
+	w.load(fixture.BusyboxImage(t, busybox))
+	pl := quick(w.plan("copied", "sleep", "1000"))
+	w.running(pl)
+	copies, err := filepath.Glob(filepath.Join(p.Layout.RootDir, "io.containerd.snapshotter.v1.native", "snapshots", "*"))
+	ok(t, err)
+	if len(copies) < 2 { // the image's layer, and the container's own
+		t.Errorf("native snapshots: %v", copies)
+	}
+	ok(t, w.c.Down(context.Background(), pl.ID, nil))
 }

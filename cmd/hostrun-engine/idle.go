@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"os"
 	"path/filepath"
+	"runtime"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -34,8 +35,9 @@ func (w watcher) until(ends <-chan os.Signal) string {
 			last = time.Now()
 		}
 		calm := !connected(w.layout.Address())
-		if calm && !rests {
-			debug.FreeOSMemory() // once, after work
+		if calm && !rests { // once, after work; what lies in pools is let go by the second collection alone (sync.Pool)
+			runtime.GC()
+			debug.FreeOSMemory()
 		}
 		rests = calm
 		// An upgrade has put another file in its place: the next command starts that one.

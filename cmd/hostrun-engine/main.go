@@ -48,7 +48,7 @@ func main() {
 // (watcher.until).
 const (
 	collectAtStart = 800
-	collectAtWork  = 200
+	collectAtWork  = 100
 )
 
 // run serves until the engine is idle or told to end. Containers go on.
@@ -71,6 +71,11 @@ func run(l engine.Layout, parent *parent) error {
 	if err != nil {
 		return err
 	}
+	return work(l, s, self, parent)
+}
+
+// work is run with the directories reserved.
+func work(l engine.Layout, s tuning, self string, parent *parent) error {
 	keepLog(l)
 	ends := make(chan os.Signal, 1)
 	signal.Notify(ends, unix.SIGTERM, unix.SIGINT)
@@ -83,22 +88,26 @@ func run(l engine.Layout, parent *parent) error {
 	if err != nil {
 		return err
 	}
-	record := engine.Record{PID: os.Getpid(), Version: version, Since: time.Now(), Stamp: engine.Stamp(self)}
-	if err := engine.Publish(l, record); err != nil {
+	w := watcher{layout: l, self: self, stamp: engine.Stamp(self), clients: clients, idle: s.idle}
+	if err := engine.Publish(l, engine.Record{PID: os.Getpid(), Version: version, Since: time.Now(), Stamp: w.stamp}); err != nil {
 		return engine.Storage(l, err)
 	}
 	parent.report(nil)
-	if err := log.SetLevel(s.logLevel); err != nil {
-		log.L.WithError(err).Warn("HOSTRUN_ENGINE_LOG")
-	}
-	log.L.WithField("version", version).WithField("pid", record.PID).WithField("runtimes", runtimes()).Info("the private engine is ready")
-	debug.SetGCPercent(collectAtWork)
-	watch := watcher{layout: l, self: self, stamp: record.Stamp, clients: clients, idle: s.idle}
-	why := watch.until(ends)
+	ready(s)
+	why := w.until(ends)
 	log.L.WithField("reason", why).Info("the private engine leaves; containers, if any, go on")
 	removeSockets(l)
 	server.Stop()
 	return nil
+}
+
+// ready ends what holds for the start alone.
+func ready(s tuning) {
+	debug.SetGCPercent(collectAtWork)
+	if err := log.SetLevel(s.logLevel); err != nil {
+		log.L.WithError(err).Warn("HOSTRUN_ENGINE_LOG")
+	}
+	log.L.WithFields(log.Fields{"version": version, "pid": os.Getpid(), "runtimes": runtimes()}).Info("the private engine is ready")
 }
 
 func closeAll(files []*os.File) {

@@ -17,6 +17,7 @@ import (
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/containerd/v2/defaults"
 	containerd "github.com/containerd/containerd/v2/version"
+	"github.com/containerd/log"
 	"golang.org/x/sys/unix"
 
 	"hostrun.dev/hostrun/engine"
@@ -45,6 +46,9 @@ func serve(ctx context.Context, l engine.Layout, s tuning) (*server.Server, erro
 	if err := mount.SetTempMountLocation(filepath.Join(l.RootDir, "tmpmounts")); err != nil {
 		return nil, engine.Storage(l, err)
 	}
+	if err := leaveOutOverlay(config); err != nil {
+		return nil, engine.Storage(l, err)
+	}
 	srv, err := server.New(ctx, config)
 	if err != nil {
 		return nil, engine.Storage(l, err)
@@ -54,6 +58,18 @@ func serve(ctx context.Context, l engine.Layout, s tuning) (*server.Server, erro
 	}
 	srv.Wait()
 	return srv, nil
+}
+
+// leaveOutOverlay disables overlayfs where it can't be used; then native is what is left.
+func leaveOutOverlay(config *srvconfig.Config) error {
+	err := overlayWorks(config.Root)
+	var refused refusal
+	if errors.As(err, &refused) {
+		log.L.WithError(err).Warn("no overlayfs here: containers run on whole copies of their images (native snapshots)")
+		config.DisabledPlugins = append(config.DisabledPlugins, "io.containerd.snapshotter.v1.overlayfs")
+		return nil
+	}
+	return err
 }
 
 func configuration(l engine.Layout, s tuning) *srvconfig.Config {

@@ -128,10 +128,7 @@ func (s *session) profileCandidates() []candidate {
 }
 
 func (s *session) containerCandidates(ctx context.Context) []candidate {
-	all, err := listAll(ctx, s.present(ctx).there) // nobody starts a daemon by pressing Tab
-	if err != nil {
-		return nil
-	}
+	all, _ := listAll(ctx, s.present(ctx).there) // nobody starts a daemon by pressing Tab
 	var names []candidate
 	for _, c := range all {
 		names = append(names, candidate{c.Container.Container, c.Status})

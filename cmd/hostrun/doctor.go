@@ -91,6 +91,9 @@ func (s *session) engineFacts(ctx context.Context, kind engineKind) doctor.Engin
 	}
 	if kind == privateEngine {
 		e.EverRan = s.everRan()
+		if running, err := engine.State(s.layout()); err == nil && running.Running {
+			e.PID, e.Since, e.Outdated = running.PID, running.Since, running.Outdated
+		}
 		if err := engine.Installed(s.layout()); err != nil {
 			e.Missing = err.Error()
 		}

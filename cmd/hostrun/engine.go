@@ -133,7 +133,10 @@ func (s *session) runtimeOptions(kind engineKind) runtime.Options {
 	case systemEngine:
 		opt.Address = s.abs(s.global.systemAddress)
 	case privateEngine:
-		opt.Address, opt.RuntimeRoot = s.layout().Address(), s.layout().RuntimeRoot()
+		opt.Address = s.layout().Address()
+	}
+	if opt.Address == s.layout().Address() { // also by its name
+		opt.RuntimeRoot = s.layout().RuntimeRoot()
 	}
 	return opt
 }
@@ -163,8 +166,8 @@ func (s *session) remember(o opening) opening {
 func (s *session) open(ctx context.Context, kind engineKind) opening {
 	s.hushContainerd()
 	opt := s.runtimeOptions(kind)
-	if kind == privateEngine {
-		if err := s.hold(); err != nil {
+	if opt.Address == s.layout().Address() {
+		if err := s.hold(); err != nil && kind == privateEngine {
 			return opening{kind: kind, standing: standingOf(err), err: err}
 		}
 	}
@@ -265,10 +268,6 @@ func (s *session) noEngine(cause error) error {
 func (s *session) containerd(ctx context.Context) (*runtime.Client, error) {
 	s.choosing.Lock()
 	defer s.choosing.Unlock()
-	return s.chosenEngine(ctx)
-}
-
-func (s *session) chosenEngine(ctx context.Context) (*runtime.Client, error) {
 	var refused error
 	kinds := s.kinds()
 	for _, kind := range kinds {

@@ -206,8 +206,8 @@ func (s *session) nameFree(ctx context.Context, name string) error {
 		}
 	}
 	if address := runtime.ShimOf(s.global.namespace, name); address != "" {
-		return finding.Errorf(finding.StatusTryAgain, "start it again (systemctl start containerd) and see: hostrun ps",
-			"container %s: it still runs, and its containerd (%s) is down", name, address)
+		return finding.Errorf(finding.StatusTryAgain, "use it there: hostrun --address "+address+" ...\nif that containerd is down, start it again: systemctl start containerd",
+			"container %s: it runs already, in another containerd (%s)", name, address)
 	}
 	return nil
 }
@@ -225,27 +225,23 @@ type listed struct {
 func (s *session) list(ctx context.Context) ([]listed, error) {
 	p := s.present(ctx)
 	all, err := listAll(ctx, p.there)
-	if err != nil {
-		return nil, err
-	}
+	troubles := []error{p.trouble, err}
 	if p.sleeping && s.unknownTrace(all) {
 		client, err := s.startPrivate(ctx)
-		if err != nil {
-			return all, err
+		if err == nil {
+			var more []listed
+			more, err = listAll(ctx, []opening{{kind: privateEngine, client: client}})
+			all = append(all, more...)
 		}
-		more, err := listAll(ctx, []opening{{kind: privateEngine, client: client}})
-		if err != nil {
-			return all, err
-		}
-		all = append(all, more...)
+		troubles = append(troubles, err)
 	}
 	slices.SortStableFunc(all, func(a, b listed) int { return strings.Compare(a.Container.Container, b.Container.Container) })
-	return all, p.trouble
+	return all, severally(troubles)
 }
 
 func listAll(ctx context.Context, there []opening) ([]listed, error) {
 	found := make([][]listed, len(there))
-	group, ctx := errgroup.WithContext(ctx)
+	var group errgroup.Group
 	for i, o := range there {
 		group.Go(guard(func() error {
 			some, err := o.client.List(ctx, true)

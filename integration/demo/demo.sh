@@ -65,7 +65,7 @@ end_engine() {
 # The OCI runtime: the distribution's crun or runc, or one built here from its source.
 prepare_runtime() {
 	local name path
-	if ! command -v crun >/dev/null && ! command -v runc >/dev/null && [ ! -x "$top/bin/runc" ]; then
+	if ! command -v crun >/dev/null && ! command -v runc >/dev/null && [ ! -x "$top/bin/oci/runc" ]; then
 		if command -v apt-get >/dev/null; then
 			"$top/integration/setup.sh" runtime 9>&-
 		else
@@ -77,7 +77,8 @@ prepare_runtime() {
 		path=$(command -v "$name" || true)
 		[ -z "$path" ] || note "$path: $("$path" --version | head -n 1)"
 	done
-	[ ! -x "$top/bin/runc" ] || note "$top/bin/runc: $("$top/bin/runc" --version | head -n 1), built here; comes first in the private engine"
+	path=$top/bin/oci/runc
+	[ ! -x "$path" ] || note "$path: $("$path" --version | head -n 1), built here; used where the distribution has none"
 }
 
 # which_engine says what hostrun chose, in doctor's words.
