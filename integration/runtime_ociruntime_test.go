@@ -114,3 +114,30 @@ func TestRuntimeChoice(t *testing.T) {
 		t.Errorf("missing: %q", e.RuntimeError)
 	}
 }
+
+// TestRuntimeWithoutOverlay: a machine without overlayfs copies the image for each container, and is told so.
+func TestRuntimeWithoutOverlay(t *testing.T) {
+	for _, e := range fixture.Engines(t) {
+		t.Run(e.Name, func(t *testing.T) {
+			w := newWorld(t, fixture.StartContainerd(t, e.Binary, fixture.Disabled("io.containerd.snapshotter.v1.overlayfs")))
+			ctx := context.Background()
+			var said output
+			w.opt.Progress = func(e runtime.Event) { _, _ = said.Write([]byte(e.ID + " " + e.Status + " " + e.Text + "\n")) }
+			ok(t, w.c.Close())
+			var err error
+			w.c, err = runtime.Open(ctx, w.opt)
+			ok(t, err)
+			w.load(fixture.BusyboxImage(t, busybox))
+			status, err := w.c.Run(ctx, w.plan("one", "sh", "-c", "touch /made; exit 3"), runtime.IO{}, nil)
+			ok(t, err)
+			equal(t, "status", status, 3)
+			w.up(quick(w.plan("web", "sleep", "1000")), "created")
+			ok(t, w.c.Stop(ctx, "web", nil))
+			ok(t, w.c.Start(ctx, "web"))
+			ok(t, w.c.Down(ctx, "web", nil))
+			if n := strings.Count(said.String(), "no overlayfs"); n != 1 {
+				t.Errorf("said %d times:\n%s", n, said.String())
+			}
+		})
+	}
+}

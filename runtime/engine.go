@@ -100,6 +100,9 @@ func (c *Client) readFacts(ctx context.Context) (engineFacts, error) {
 		return f, nil
 	}
 	f, err := c.pickSnapshotter(ctx)
+	if len(f.Why) > 0 { // once a run of the daemon
+		c.progress("containerd", "Warning", "it has no overlayfs ("+strings.Join(f.Why, "; ")+"): each container gets a copy of its image, which takes time and room")
+	}
 	if err == nil && c.daemonPID > 0 {
 		c.cache(key, f)
 	}

@@ -135,7 +135,7 @@ func TestTreeIsAnEnvironment(t *testing.T) {
 		t.Skipf("the distribution's Python is missing: %v", err)
 	}
 	dir := filepath.Join(t.TempDir(), "env")
-	site, err := makeTree(dir, python)
+	site, err := makeTree(dir, python, treeFiles)
 	if err != nil {
 		t.Fatal(err)
 	}

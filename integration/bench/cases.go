@@ -29,61 +29,151 @@ type verdict struct {
 // measurer measures a list of subjects in turn.
 type measurer func(...subject) ([]result, error)
 
+// ctr runs the image's `true` by ctr, at an address, each time under a new name.
+func (w *world) ctr(name, address string, flags ...string) subject {
+	n := 0
+	s := subject{name: name, steps: make([]command, 1)}
+	s.before = func() error {
+		n++
+		id := fmt.Sprintf("%s-%d", strings.NewReplacer(" ", "", "-", "").Replace(name), n)
+		args := append([]string{"ctr", "--address", address, "--namespace", namespace, "run", "--rm", "--net-host"}, flags...)
+		s.steps[0] = w.command(append(args, fullName, id, "true")...)
+		return nil
+	}
+	return s
+}
+
 // runTable compares one-off containers.
 func (w *world) runTable(measure measurer) (table, error) {
-	ctr := func(name string, flags ...string) subject {
-		n := 0
-		s := subject{name: name, steps: make([]command, 1)}
-		s.before = func() error {
-			n++
-			id := fmt.Sprintf("%s-%d", strings.NewReplacer(" ", "", "-", "").Replace(name), n)
-			args := append([]string{"ctr", "--namespace", namespace, "run", "--rm", "--net-host"}, flags...)
-			s.steps[0] = w.command(append(args, fullName, id, "true")...)
-			return nil
-		}
-		return s
+	bundle, err := w.makeBundle()
+	if err != nil {
+		return table{}, err
 	}
 	results, err := measure(
 		subject{name: "hostrun run", note: "proof, 30,000 borrowed files, seccomp", steps: []command{w.hostrun("run", "-T", "true")}},
-		ctr("ctr run --rm"),
-		ctr("ctr run --rm --seccomp", "--seccomp"),
+		w.ctr("ctr run --rm", w.ctrd.socket),
+		w.ctr("ctr run --rm --seccomp", w.ctrd.socket, "--seccomp"),
 		subject{name: "docker run --rm", steps: []command{w.command("docker", "run", "--rm", "--net=host", imageName, "true")}},
+		subject{name: "runc run", note: "of what hostrun spec prints; no containerd, the root mounted before", steps: []command{w.command("runc", "--root", filepath.Join(w.dir, "runc"), "run", "--bundle", bundle, "bench")}},
+		subject{name: "hostrun run", note: "on its private engine", steps: []command{w.privately("run", "-T", "true")}},
+		w.ctr("ctr run --rm", w.private.socket),
 	)
 	if err != nil {
 		return table{}, err
 	}
 	results[1].note = "no seccomp filter"
 	results[2].note = "the same filter as hostrun's"
+	results[6].note = "no seccomp filter, on hostrun's private engine"
 	t := table{title: "A one-off container: `true`", results: results,
 		explain: "Host network, the same image; hostrun and ctr on the same containerd and snapshots. The last column is the time until " +
 			"no process of the command is left: hostrun returns when the container has ended, and removes it in the background."}
-	t.compare("hostrun run / ctr run --rm", 0, 1, 1.0)
-	t.compare("hostrun run / ctr run --rm --seccomp", 0, 2, 1.0)
+	t.compare("hostrun run / ctr run --rm", 0, 1, 0.7)
+	t.compare("hostrun run / ctr run --rm --seccomp", 0, 2, 0.7)
+	t.compare("hostrun run / runc run", 0, 4, 2.2)
+	t.compare("private engine: hostrun run / ctr run --rm", 5, 6, 0.7)
+	t.compare("private engine: hostrun run / runc run", 5, 4, 2.2)
 	return t, nil
+}
+
+// makeBundle makes a bundle of what hostrun spec prints for the profile "true": its files are those of the container of
+// that name, which stays, and its root is a snapshot of the same image.
+func (w *world) makeBundle() (string, error) {
+	bundle := filepath.Join(w.dir, "bundle")
+	root := filepath.Join(bundle, "rootfs")
+	if err := os.MkdirAll(root, 0o755); err != nil {
+		return "", err
+	}
+	for _, c := range []command{w.hostrun("up", "true"), w.hostrun("stop", "true"),
+		w.command("ctr", "--namespace", namespace, "images", "mount", "--rw", fullName, root)} {
+		if _, _, err := c.run(); err != nil {
+			return "", err
+		}
+	}
+	_, spec, err := w.hostrun("spec", "true").run()
+	if err != nil {
+		return "", err
+	}
+	return bundle, os.WriteFile(filepath.Join(bundle, "config.json"), spec, 0o644)
 }
 
 // upTable compares a service's start and end.
 func (w *world) upTable(measure measurer) (table, error) {
 	// A signal that comes before the shell has set its trap is lost on PID 1, and the grace period of 10 s passes: a
 	// matter of the service, not of who starts it.
-	service := func(name string, up, down command) subject {
+	service := func(name, note string, up, down command) subject {
 		down.pause = 100 * time.Millisecond
-		return subject{name: name, steps: []command{up, down}}
+		return subject{name: name, note: note, steps: []command{up, down}}
 	}
-	subjects := []subject{service("hostrun up, down", w.hostrun("up", "up"), w.hostrun("down", "-y", "up"))}
+	subjects := []subject{service("hostrun up, down", "", w.hostrun("up", "up"), w.hostrun("down", "-y", "up"))}
 	for _, tool := range w.compose {
-		subjects = append(subjects, service(tool.name+" up -d, down", w.composeCommand(tool, "up", "-d"), w.composeCommand(tool, "down")))
+		subjects = append(subjects, service(tool.name+" up -d, down", "", w.composeCommand(tool, "up", "-d"), w.composeCommand(tool, "down")))
 	}
+	subjects = append(subjects, service("hostrun up, down", "on its private engine", w.privately("up", "up"), w.privately("down", "-y", "up")))
 	results, err := measure(subjects...)
 	if err != nil {
 		return table{}, err
 	}
 	t := table{title: "A service: up and down", results: results,
 		explain: "One service on the host's network, with the same site-packages mounted, which ends at SIGTERM at once. It has a tenth of a second between up and down, not counted, to set its trap. docker compose works through the dockerd " +
-			"of this machine, on the same containerd."}
+			"of this machine, on the same containerd. hostrun down returns when the process has ended, and removes the rest in the background."}
 	for i := range w.compose {
 		t.compare("hostrun / "+w.compose[i].name, 0, i+1, 0.5)
+		t.compareStep("hostrun up / "+w.compose[i].name+" up -d", 0, i+1, 0, 0.5)
+		t.compareStep("private engine: hostrun up / "+w.compose[i].name+" up -d", len(subjects)-1, i+1, 0, 0.5)
 	}
+	return t, nil
+}
+
+// listTable compares lists of one running container.
+func (w *world) listTable(measure measurer) (table, error) {
+	ends := []command{w.hostrun("down", "-y", "up"), w.command("docker", "rm", "--force", "bench-list")}
+	for _, c := range []command{w.hostrun("up", "up"), w.command("docker", "run", "--detach", "--net=host", "--name", "bench-list", imageName, "sleep", "1000")} {
+		if _, _, err := c.run(); err != nil {
+			return table{}, err
+		}
+	}
+	results, err := measure(
+		subject{name: "hostrun ps", steps: []command{w.hostrun("ps")}},
+		subject{name: "docker ps", steps: []command{w.command("docker", "ps")}},
+	)
+	for _, c := range ends {
+		_, _, endErr := c.run()
+		err = errors.Join(err, endErr)
+	}
+	if err != nil {
+		return table{}, err
+	}
+	t := table{title: "The list of containers", results: results, explain: "One container runs in each."}
+	t.compare("hostrun ps / docker ps", 0, 1, 0.7)
+	return t, nil
+}
+
+// eight are the names of profiles that are alike.
+func eight() []string {
+	var names []string
+	for i := range 8 {
+		names = append(names, fmt.Sprintf("job%d", i))
+	}
+	return names
+}
+
+// eightTable compares eight containers at once with eight one after another.
+func (w *world) eightTable(measure measurer) (table, error) {
+	down := func() error {
+		_, _, err := w.hostrun(append([]string{"down", "-y", "-t", "0"}, eight()...)...).run()
+		return errors.Join(err, settle(w.daemons()))
+	}
+	together := subject{name: "hostrun up of eight", steps: []command{w.hostrun(append([]string{"up"}, eight()...)...)}, before: down, stays: true}
+	apart := subject{name: "hostrun up", note: "eight times", before: down, stays: true}
+	for _, name := range eight() {
+		apart.steps = append(apart.steps, w.hostrun("up", name))
+	}
+	results, err := measure(together, apart)
+	if err = errors.Join(err, down()); err != nil {
+		return table{}, err
+	}
+	t := table{title: "Eight containers", results: results, explain: "By one command, and by one command each."}
+	t.compare("at once / one after another", 0, 1, 0.55)
 	return t, nil
 }
 
@@ -122,7 +212,13 @@ func (w *world) forget(part string) func() error {
 // compare adds the ratio of two medians.
 func (t *table) compare(what string, a, b int, target float64) {
 	r := ratio(t.results[a].total, t.results[b].total)
-	t.verdict = append(t.verdict, verdict{what, fmt.Sprintf("%.2f", r), fmt.Sprintf("at most %.1f", target), r <= target})
+	t.verdict = append(t.verdict, verdict{what, fmt.Sprintf("%.2f", r), fmt.Sprintf("at most %g", target), r <= target})
+}
+
+// compareStep adds the ratio of two medians of one step.
+func (t *table) compareStep(what string, a, b, step int, target float64) {
+	r := ratio(t.results[a].step[step], t.results[b].step[step])
+	t.verdict = append(t.verdict, verdict{what, fmt.Sprintf("%.2f", r), fmt.Sprintf("at most %g", target), r <= target})
 }
 
 // limit adds a time that has a limit of its own.

@@ -28,6 +28,15 @@ type daemon struct {
 
 // startDaemon starts a daemon and waits for its socket.
 func startDaemon(name, socket, log string, args ...string) (*daemon, error) {
+	d, err := launch(name, socket, log, args...)
+	if err != nil {
+		return nil, err
+	}
+	return d, d.await()
+}
+
+// launch starts a daemon.
+func launch(name, socket, log string, args ...string) (*daemon, error) {
 	out, err := os.Create(log)
 	if err != nil {
 		return nil, err
@@ -40,7 +49,7 @@ func startDaemon(name, socket, log string, args ...string) (*daemon, error) {
 		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
 	go func() { d.ended <- d.cmd.Wait() }()
-	return d, d.await()
+	return d, nil
 }
 
 func (d *daemon) await() error {
@@ -94,6 +103,15 @@ func startDockerd(dir, containerd string) (*daemon, error) {
 		"--data-root", filepath.Join(dir, "docker"), "--exec-root", filepath.Join(dir, "docker-state"),
 		"--pidfile", filepath.Join(dir, "docker.pid"), "--host", "unix://"+socket, "--iptables=false", "--bridge=none",
 		"--cgroup-parent", "/"+namespace)
+}
+
+// startEngine starts hostrun's private engine with directories of its own. It stays, however idle.
+func startEngine(bin, state, root string) (*daemon, error) {
+	if err := os.MkdirAll(state, 0o700); err != nil {
+		return nil, err
+	}
+	return startDaemon("hostrun-engine", filepath.Join(state, "engine.sock"), filepath.Join(state, "bench.log"),
+		"env", "HOSTRUN_ENGINE_IDLE=24h", filepath.Join(bin, "hostrun-engine"), "--state", state, "--root", root)
 }
 
 // children returns the processes whose parent is this one.

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -35,9 +36,9 @@ const leastRounds = 20
 func main() {
 	s := settings{}
 	flag.IntVar(&s.rounds, "n", 30, "rounds to count")
-	flag.StringVar(&s.bin, "bin", "bin", "directory of hostrun, hostrun-log and hostrun-init")
+	flag.StringVar(&s.bin, "bin", "bin", "directory of hostrun and the programs beside it")
 	flag.StringVar(&s.image, "image", "", "archive of the image, named "+imageName+", with python3 of this distribution; built if not given")
-	flag.StringVar(&s.only, "only", "", "run, up, check or memory: measure only that, and print instead of writing -out")
+	flag.StringVar(&s.only, "only", "", "a list of run, up, list, eight, check, engine, memory, files and containers: measure only those, and print instead of writing -out")
 	flag.BoolVar(&s.strict, "strict", false, "fail when a target is missed")
 	flag.StringVar(&s.out, "out", "docs/benchmarks.md", "file to write")
 	flag.Parse()
@@ -56,8 +57,10 @@ func bench(s settings) (err error) {
 	if s.bin, err = filepath.Abs(s.bin); err != nil {
 		return err
 	}
-	if _, err := os.Stat(filepath.Join(s.bin, "hostrun")); err != nil {
-		return fmt.Errorf("find hostrun's binaries: %w\nhint: make build", err)
+	for _, program := range []string{"hostrun", "hostrun-engine"} {
+		if _, err := os.Stat(filepath.Join(s.bin, program)); err != nil {
+			return fmt.Errorf("find hostrun's binaries: %w\nhint: make build", err)
+		}
 	}
 	if err := setUp(); err != nil {
 		return err
@@ -119,7 +122,11 @@ func (w *world) measureAll(s settings) (report, error) {
 		progress = os.Stderr
 	}
 	inTurn := func(subjects ...subject) ([]result, error) {
-		return measure(s.rounds, subjects, w.daemons(), progress)
+		stay := w.daemons()
+		for _, pid := range children() { // containers that a table has started to be there
+			stay[pid] = true
+		}
+		return measure(s.rounds, subjects, stay, progress)
 	}
 	for _, part := range []struct {
 		name  string
@@ -127,10 +134,15 @@ func (w *world) measureAll(s settings) (report, error) {
 	}{
 		{"run", func() (table, error) { return w.runTable(inTurn) }},
 		{"up", func() (table, error) { return w.upTable(inTurn) }},
+		{"list", func() (table, error) { return w.listTable(inTurn) }},
+		{"eight", func() (table, error) { return w.eightTable(inTurn) }},
 		{"check", func() (table, error) { return w.checkTable(inTurn) }},
+		{"engine", func() (table, error) { return w.engineTable(s.rounds) }},
 		{"memory", w.memoryTable},
+		{"files", func() (table, error) { return w.filesTable(inTurn) }},
+		{"containers", func() (table, error) { return w.containersTable(inTurn) }},
 	} {
-		if s.only != "" && s.only != part.name {
+		if s.only != "" && !slices.Contains(strings.Split(s.only, ","), part.name) {
 			continue
 		}
 		say("measuring: %s", part.name)

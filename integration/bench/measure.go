@@ -12,6 +12,7 @@ type subject struct {
 	note   string       // what differs from the others, for the reader
 	before func() error // not measured; may be nil
 	steps  []command    // measured one by one
+	stays  bool         // what it starts is ended by before
 }
 
 // A result is what a subject's runs took.
@@ -20,6 +21,7 @@ type result struct {
 	total sample   // all steps
 	step  []sample // each
 	clean sample   // all steps, and until their background processes have ended too
+	kib   int64    // most memory that a process of it had resident
 }
 
 // warmups are the rounds that are not counted.
@@ -54,17 +56,20 @@ func (r *result) once(counts bool, daemons map[int]bool) error {
 	for i, step := range r.steps {
 		time.Sleep(step.pause)
 		paused += step.pause
-		took, _, err := step.run()
+		took, _, kib, err := step.runWhole()
 		if err != nil {
 			return err
 		}
+		r.kib = max(r.kib, kib)
 		total += took
 		if counts {
 			r.step[i].add(took)
 		}
 	}
-	if err := settle(daemons); err != nil {
-		return err
+	if !r.stays {
+		if err := settle(daemons); err != nil {
+			return err
+		}
 	}
 	if counts {
 		r.total.add(total)

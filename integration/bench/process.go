@@ -29,17 +29,26 @@ type command struct {
 // run executes the command. The time is from before its start to its end, as a shell would see it; output is both
 // streams. A status other than 0 is an error that holds the output.
 func (c command) run() (time.Duration, []byte, error) {
+	took, output, _, err := c.runWhole()
+	return took, output, err
+}
+
+// runWhole is run, with the most memory that the process had resident, in KiB.
+func (c command) runWhole() (took time.Duration, out []byte, kib int64, err error) {
 	cmd := exec.Command(c.args[0], c.args[1:]...)
 	cmd.Env, cmd.Dir = c.env, c.dir
 	var output bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &output, &output
 	begin := time.Now()
-	err := cmd.Run()
-	took := time.Since(begin)
+	err = cmd.Run()
+	took = time.Since(begin)
 	if err != nil {
-		return took, nil, fmt.Errorf("%s: %w\n%s", strings.Join(c.args, " "), err, output.Bytes())
+		return took, nil, 0, fmt.Errorf("%s: %w\n%s", strings.Join(c.args, " "), err, output.Bytes())
 	}
-	return took, output.Bytes(), nil
+	if usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
+		kib = usage.Maxrss
+	}
+	return took, output.Bytes(), kib, nil
 }
 
 // settle waits for the background processes that commands left to us (hostrun removes a one-off container after it has

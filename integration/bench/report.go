@@ -38,6 +38,9 @@ func (t table) write(p *printer) {
 	if len(t.results) > 0 {
 		t.writeResults(p)
 	}
+	if len(t.verdict) == 0 {
+		return
+	}
 	p.f("\n| figure | measured | target | |\n|---|---|---|---|\n")
 	for _, v := range t.verdict {
 		p.f("| %s | %s | %s | %s |\n", v.what, v.got, v.target, v.word())
@@ -56,9 +59,9 @@ func (t table) writeResults(p *printer) {
 	}
 }
 
-// stepColumns is how many columns single steps get: none if there is but one.
+// stepColumns is how many columns single steps get: two for up and down, else none.
 func stepColumns(steps int) int {
-	if steps < 2 {
+	if steps != 2 {
 		return 0
 	}
 	return steps
@@ -68,7 +71,7 @@ func stepHeads(steps int) string {
 	if steps == 2 {
 		return " up | down |"
 	}
-	return strings.Repeat(" |", stepColumns(steps))
+	return ""
 }
 
 func (r result) title() string {
@@ -79,7 +82,10 @@ func (r result) title() string {
 }
 
 func (v verdict) word() string {
-	if v.met {
+	switch {
+	case v.target == "":
+		return ""
+	case v.met:
 		return "met"
 	}
 	return "**missed**"
@@ -141,6 +147,7 @@ func (w *world) describePeers() ([]string, error) {
 	}{
 		{"containerd", []string{"containerd", "--version"}, 2},
 		{"runc", []string{"runc", "--version"}, 2},
+		{"ctr", []string{"ctr", "--version"}, 2},
 		{"dockerd", []string{"dockerd", "--version"}, 2},
 		{"docker client", []string{"docker", "--version"}, 2},
 	} {

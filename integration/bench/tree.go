@@ -14,9 +14,9 @@ const (
 	treeNative   = 4 // extension modules a package
 )
 
-// makeTree makes a virtual environment of the distribution's Python at dir, fills it up to treeFiles files in treePackages
+// makeTree makes a virtual environment of the distribution's Python at dir, fills it up to that many files in treePackages
 // packages, each with its .dist-info, and returns its site directory.
-func makeTree(dir, python string) (string, error) {
+func makeTree(dir, python string, files int) (string, error) {
 	if _, _, err := (command{args: []string{python, "-m", "venv", "--without-pip", dir}, env: os.Environ()}).run(); err != nil {
 		return "", err
 	}
@@ -29,7 +29,7 @@ func makeTree(dir, python string) (string, error) {
 		return "", err
 	}
 	for i := range treePackages {
-		if err := makePackage(sites[0], fmt.Sprintf("pack%03d", i), native, suffix); err != nil {
+		if err := makePackage(sites[0], fmt.Sprintf("pack%03d", i), native, suffix, files/treePackages); err != nil {
 			return "", err
 		}
 	}
@@ -49,11 +49,11 @@ func nativeModule(python string) (content []byte, suffix string, err error) {
 }
 
 // makePackage writes one package of its share of the files: modules in directories of 50, extension modules, metadata.
-func makePackage(site, name string, native []byte, suffix string) error {
+func makePackage(site, name string, native []byte, suffix string, count int) error {
 	const meta = 4
 	files := map[string][]byte{}
 	record := &strings.Builder{}
-	for i := range treeFiles/treePackages - treeNative - meta {
+	for i := range count - treeNative - meta {
 		files[fmt.Sprintf("%s/sub%d/module%d.py", name, i/50, i)] = []byte(strings.Repeat("# a line of a module\n", 50))
 	}
 	for i := range treeNative {

@@ -24,6 +24,7 @@ type world struct {
 	env     []string
 	ctrd    *daemon
 	dockerd *daemon
+	private *daemon // hostrun's own engine
 	compose []composeTool
 	started []*daemon
 }
@@ -49,10 +50,10 @@ func newWorld(bin, image string, say func(string, ...any)) (w *world, err error)
 		}
 	}()
 	say("making a Python environment of %d files", treeFiles)
-	if w.site, err = makeTree(filepath.Join(dir, "env"), python); err != nil {
+	if w.site, err = makeTree(filepath.Join(dir, "env"), python, treeFiles); err != nil {
 		return w, err
 	}
-	say("starting containerd and dockerd in %s", dir)
+	say("starting containerd, dockerd and the private engine in %s", dir)
 	if err := w.startDaemons(); err != nil {
 		return w, err
 	}
@@ -99,6 +100,10 @@ func (w *world) startDaemons() (err error) {
 		return err
 	}
 	w.started = append(w.started, w.dockerd)
+	if w.private, err = startEngine(w.bin, filepath.Join(w.dir, "e"), filepath.Join(w.dir, "engine")); err != nil {
+		return err
+	}
+	w.started = append(w.started, w.private)
 	return nil
 }
 
@@ -135,7 +140,7 @@ func findCompose(env []string) ([]composeTool, error) {
 
 // load gives the image to containerd, where hostrun and ctr share it, and to dockerd.
 func (w *world) load(image string) error {
-	for _, c := range []command{w.hostrun("load", "-i", image), w.command("docker", "load", "--quiet", "-i", image)} {
+	for _, c := range []command{w.hostrun("load", "-i", image), w.privately("load", "-i", image), w.command("docker", "load", "--quiet", "-i", image)} {
 		if _, _, err := c.run(); err != nil {
 			return err
 		}
@@ -148,6 +153,11 @@ func (w *world) command(args ...string) command { return command{args: args, env
 func (w *world) hostrun(args ...string) command {
 	program := filepath.Join(w.bin, "hostrun")
 	return w.command(append([]string{program, "--profile-dir", filepath.Join(w.dir, "profiles"), "--progress", "quiet"}, args...)...)
+}
+
+// privately is hostrun with its own engine.
+func (w *world) privately(args ...string) command {
+	return w.hostrun(append([]string{"--address", w.private.socket}, args...)...)
 }
 
 func (w *world) composeCommand(tool composeTool, args ...string) command {
@@ -163,9 +173,13 @@ func (w *world) writeFiles() error {
 	compose := "services:\n  bench:\n    image: " + imageName + "\n    network_mode: host\n    " + service + "\n" +
 		"    volumes: [\"" + w.site + ":/opt/site:ro\"]\n    environment: {PYTHONPATH: /opt/site}\n"
 	files := map[string]string{
-		"profiles/true.yaml": profile + "command: [\"true\"]\n",
-		"profiles/up.yaml":   profile + service + "\n",
-		"compose.yaml":       compose,
+		"profiles/plain.yaml": "image: " + imageName + "\n" + service + "\n",
+		"profiles/true.yaml":  profile + "command: [\"true\"]\n",
+		"profiles/up.yaml":    profile + service + "\n",
+		"compose.yaml":        compose,
+	}
+	for _, name := range eight() {
+		files["profiles/"+name+".yaml"] = profile + service + "\n"
 	}
 	if err := os.MkdirAll(filepath.Join(w.dir, "profiles"), 0o755); err != nil {
 		return err
@@ -190,7 +204,8 @@ func (w *world) daemons() map[int]bool {
 // close stops what runs and removes everything.
 func (w *world) close() error {
 	if w.env != nil {
-		w.hostrun("down", "-y", "up").run()
+		w.hostrun("down", "-y", "--all").run()
+		w.privately("down", "-y", "--all").run()
 		for _, tool := range w.compose {
 			w.composeCommand(tool, "down", "-t", "0").run()
 		}
