@@ -3,6 +3,7 @@ package runtime
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -38,13 +39,25 @@ func (c *Client) Examine(ctx context.Context) (Examination, error) {
 	}
 	for _, r := range records {
 		x.Containers = append(x.Containers, r.ID)
-		if abandoned(r) {
+		if abandoned(r) && !c.busy(r.ID) {
 			x.HalfMade = append(x.HalfMade, r.ID)
 		}
 	}
 	sort.Strings(x.Containers)
 	sort.Strings(x.HalfMade)
 	return x, nil
+}
+
+// busy reports that somebody is changing the container: a removal in the background is nothing half made.
+func (c *Client) busy(id string) bool {
+	if _, err := os.Stat(c.lockPath(id)); err != nil {
+		return false
+	}
+	l, err := c.tryLock(id)
+	if err == nil {
+		l.unlock()
+	}
+	return errors.Is(err, errBusy)
 }
 
 // ShimOf returns the address of the containerd whose shim keeps a container of that name; "" where none does. A shim
