@@ -59,6 +59,9 @@ const (
 
 	LimitUnsupported = "HR080" // a limit that this kernel, cgroup version or OCI runtime can't hold
 	RuntimeTooOld    = "HR081" // the OCI runtime does not know recursive read-only mounts
+	RootNoPlace      = "HR082" // rootfs: host, and a mount's target would have to be made in a read-only directory of the host
+	RootWholeHome    = "HR083" // rootfs: host, and the interpreter lies in a home directory itself
+	RootOtherPython  = "HR084" // rootfs: host, and the command runs another interpreter than python: names
 	RuntimeUnusable  = "HR086" // the OCI runtime that the profile asks for, or any, is missing or does not work here
 )
 

@@ -118,6 +118,15 @@ var catalog = map[string]Entry{
 	RuntimeTooOld: {Title: "the OCI runtime is too old for recursive read-only mounts", ExitStatus: StatusMisfit, Story: "" +
 		"A read-only bind mount keeps the file systems mounted below it writable unless the runtime sets the flag recursively (rro; runc 1.1 and Linux 5.12). hostrun falls back to plain read-only, which is not enough where something is mounted below.\n\n" +
 		"Upgrade runc."},
+	RootNoPlace: {Title: "a mount has no place in the host's read-only root", ExitStatus: StatusMisfit, Story: "" +
+		"With rootfs: host the container's /usr, /opt and parts of /etc are this machine's own, bound read-only. A mount needs a directory or file to stand on, and where the machine has none, the OCI runtime would have to make one in a read-only file system: \"mkdir ...: read-only file system\".\n\n" +
+		"Choose a target outside of them, such as /data: there the root is the container's own. Or make the directory on the machine."},
+	RootWholeHome: {Title: "the interpreter would bring a home directory along", ExitStatus: StatusMisfit, Story: "" +
+		"With rootfs: host no home directory of this machine is in the container: keys, tokens and histories lie there. An interpreter outside of the system directories is bound with its environment's directory, and here that directory is a home directory, or holds some.\n\n" +
+		"Make an environment in a directory of its own (python3 -m venv /opt/venv) and name it under python:."},
+	RootOtherPython: {Title: "the command runs another Python than the one borrowed", ExitStatus: StatusMisfit, Story: "" +
+		"With rootfs: host the container runs the host's interpreters, and python: names the one whose packages the job needs; its directory is first on the container's PATH. The command names another one, which looks into other directories: import may end in ModuleNotFoundError.\n\n" +
+		"Run python3, or name the interpreter that the command runs under python:."},
 	RuntimeUnusable: {Title: "the OCI runtime can't be used", ExitStatus: StatusMisfit, Story: "" +
 		"containerd leaves the making of a container to an OCI runtime, a program that it finds on its own PATH. hostrun takes crun where that is installed, because it starts a container in half the time of runc, and runc else. crun is passed over where it would refuse: on a machine with cgroup v1 that has controllers on its second, unified hierarchy too (\"cgroups in hybrid mode not supported\"), and where it was built without seccomp or capabilities. runtime: in a profile decides otherwise, and then what is named must be there and work.\n\n" +
 		"Install one (apt-get install crun, or runc), or correct runtime:, or remove it."},

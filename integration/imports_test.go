@@ -21,26 +21,32 @@ import (
 const module = "hostrun.dev/hostrun"
 
 // pure are the packages that describe and decide. They read files below a root that they are given, and nothing else.
-var pure = []string{"finding", "pattern", "rootfs", "abi", "host", "devices", "profiles", "plan"}
+var pure = []string{"finding", "pattern", "rootfs", "abi", "host", "devices", "profiles", "plan", "doctor"}
 
 // arrow says which packages of ours a package may import directly: cmd -> runtime -> plan -> {profiles, devices, host}
 // -> abi -> rootfs -> finding (docs/architecture.md). A package that is not listed may import none.
 var arrow = map[string][]string{
-	"finding":            {},
-	"pattern":            {},
-	"rootfs":             {"finding"},
-	"abi":                {"rootfs", "finding", "pattern"},
-	"host":               {"abi", "rootfs", "finding", "pattern"},
-	"devices":            {"abi", "rootfs", "finding"},
-	"profiles":           {"rootfs", "finding", "pattern"},
-	"plan":               {"profiles", "devices", "host", "abi", "rootfs", "finding", "pattern"},
-	"logfile":            {},
-	"runtime":            {"plan", "profiles", "devices", "host", "abi", "rootfs", "finding", "pattern", "logfile"},
-	"cmd/hostrun":        {"runtime", "plan", "profiles", "devices", "host", "abi", "rootfs", "finding", "pattern", "logfile"},
-	"cmd/hostrun-log":    {"logfile"},
-	"cmd/hostrun-init":   {},
-	"cmd/hostrun-engine": {},
+	"finding":                     {},
+	"pattern":                     {},
+	"rootfs":                      {"finding"},
+	"abi":                         {"rootfs", "finding", "pattern"},
+	"host":                        {"abi", "rootfs", "finding", "pattern"},
+	"devices":                     {"abi", "rootfs", "finding"},
+	"profiles":                    {"rootfs", "finding", "pattern"},
+	"plan":                        {"profiles", "devices", "host", "abi", "rootfs", "finding", "pattern"},
+	"logfile":                     {},
+	"runtime":                     {"plan", "profiles", "devices", "host", "abi", "rootfs", "finding", "pattern", "logfile"},
+	"engine":                      {"finding"},
+	"doctor":                      {"host", "abi", "rootfs", "finding"},
+	"cmd/hostrun":                 {"runtime", "engine", "doctor", "plan", "profiles", "devices", "host", "abi", "rootfs", "finding", "pattern", "logfile"},
+	"cmd/hostrun-log":             {"logfile"},
+	"cmd/hostrun-init":            {},
+	"cmd/hostrun-engine":          {"engine", "finding"},
+	"cmd/containerd-shim-runc-v2": {},
 }
+
+// servers are the programs that containerd's own code is linked into.
+var servers = []string{"cmd/hostrun-engine", "cmd/containerd-shim-runc-v2"}
 
 // A ban is an import that a package must not have, and why. It holds at any depth, or for our own code alone where a
 // library of the agreed list imports the thing for a purpose that we leave alone.
@@ -69,8 +75,12 @@ func only(names ...string) func(string) bool {
 var bans = []ban{
 	{not("runtime", "cmd", "integration"), "github.com/containerd/containerd", false,
 		"runtime alone talks to containerd: facts and plans must replay on a machine without it"},
-	{func(pkg string) bool { return strings.HasPrefix(pkg, "cmd/") }, "github.com/containerd/containerd", true,
+	{func(pkg string) bool { return strings.HasPrefix(pkg, "cmd/") && !slices.Contains(servers, pkg) }, "github.com/containerd/containerd", true,
 		"a command says what to do in words of package runtime"},
+	{not("cmd/hostrun-engine", "integration"), "github.com/containerd/containerd/v2/cmd/containerd", false,
+		"containerd's server is linked into the private engine alone: every other program would pay for it at each start"},
+	{only(servers...), "github.com/containerd/containerd/v2/client", true, "a server of containerd is not its own client"},
+	{only("engine"), "google.golang.org/", false, "each command asks where the engine is before it pays for a connection"},
 	{isPure, "net", true, "the pure half reads files below a root; what it says must not depend on a network"},
 	{isPure, "net/http", false, "the pure half reads files below a root; what it says must not depend on a network"},
 	{isPure, "google.golang.org/grpc", false, "the pure half reads files below a root; what it says must not depend on a daemon"},
@@ -257,6 +267,10 @@ func TestImportArrowCatches(t *testing.T) {
 		{"logfile", goPackage{Deps: []string{"github.com/containerd/containerd/v2/client"}}, "runtime alone talks to containerd"},
 		{"cmd/hostrun-log", goPackage{Deps: []string{"github.com/sirupsen/logrus"}}, "standard library only"},
 		{"cmd/hostrun", goPackage{Imports: ours("runtime", "plan", "devices/nvidia", "cmd/hostrun/inner"), Deps: []string{"github.com/containerd/containerd/v2/client"}}, ""},
+		{"engine", goPackage{Deps: []string{"github.com/containerd/containerd/v2/client"}}, "runtime alone talks to containerd"},
+		{"engine", goPackage{Imports: ours("runtime")}, "against the arrow"},
+		{"runtime", goPackage{Deps: []string{"github.com/containerd/containerd/v2/cmd/containerd/server"}}, "linked into the private engine alone"},
+		{"cmd/hostrun-engine", goPackage{Imports: append(ours("engine"), "github.com/containerd/containerd/v2/cmd/containerd/server")}, ""},
 		{"devices/nvidia", goPackage{Imports: ours("devices", "rootfs", "devices/nvidia/nvml")}, ""},
 		{"abi/elf", goPackage{Imports: ours("rootfs", "finding")}, ""},
 		{"host", goPackage{Imports: ours("abi", "abi/elf")}, ""},

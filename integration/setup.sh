@@ -4,6 +4,7 @@
 #
 #   integration/setup.sh            what the tests need
 #   integration/setup.sh demo       what the demonstration needs
+#   integration/setup.sh runtime    an OCI runtime: runc, unless crun is there
 set -euo pipefail
 
 for_whom=${1:-test}
@@ -26,8 +27,12 @@ has() { command -v "$1"; }
 
 find_missing() {
 	missing=()
-	need containerd has containerd
-	need runc has runc
+	[ "$for_whom" = test ] || has crun >/dev/null || need runc has runc
+	[ "$for_whom" = runtime ] && return
+	if [ "$for_whom" = test ]; then
+		need containerd has containerd
+		need runc has runc
+	fi
 	need python3 test -x /usr/bin/python3
 	# ensurepip alone decides whether `python3 -m venv` works: Debian keeps it in python3-venv.
 	need python3-venv /usr/bin/python3 -c 'import venv, ensurepip'

@@ -32,6 +32,7 @@ func Build(f Facts) (Plan, error) {
 		b.setNamespaces,
 		b.addDefaultMounts,
 		b.addVolumes,
+		b.addHostRoot,
 		b.addNames,
 		b.addInit,
 		b.addPython,
@@ -90,7 +91,8 @@ type builder struct {
 	user   account
 	mounts []mount
 	args   []string    // of the container without init
-	python *abi.Python // of the image, that runs the command; nil until it is known
+	python *abi.Python // that runs the command: of the image, or of the host where it is the root; nil until it is known
+	root   *Root       // nil with an image
 }
 
 func newBuilder(f Facts) *builder {

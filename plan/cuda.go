@@ -8,6 +8,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 
 	"hostrun.dev/hostrun/finding"
+	"hostrun.dev/hostrun/host"
 )
 
 // cudaPath is where programs look for the toolkit.
@@ -24,6 +25,10 @@ func (b *builder) addCUDA() {
 		b.noCUDA()
 		return
 	}
+	if usesHostRoot(b.p) {
+		b.addHostCUDA(c)
+		return
+	}
 	at := []string{cudaPath}
 	if b.real(cudaPath) != b.real(c.Real) && b.reachable(c.Real) {
 		at = []string{c.Real, cudaPath}
@@ -33,11 +38,26 @@ func (b *builder) addCUDA() {
 		b.plan.Borrowed = append(b.plan.Borrowed, Borrowed{Source: c.Real, Destination: destination, For: "cuda"})
 		b.maskStubs(destination)
 	}
-	b.env.set("CUDA_HOME", cudaPath, "hostrun")
+	b.nameCUDA(cudaPath)
+}
+
+// nameCUDA tells programs where the toolkit is.
+func (b *builder) nameCUDA(at string) {
+	b.env.set("CUDA_HOME", at, "hostrun")
 	// Behind the image's own directories: a compiler of the image stays the one that is found.
-	if search := strings.Split(b.env.get("PATH"), ":"); !slices.Contains(search, cudaPath+"/bin") {
-		b.env.set("PATH", strings.Join(append(search, cudaPath+"/bin"), ":"), "hostrun")
+	if search := strings.Split(b.env.get("PATH"), ":"); !slices.Contains(search, at+"/bin") {
+		b.env.set("PATH", strings.Join(append(search, at+"/bin"), ":"), "hostrun")
 	}
+}
+
+// addHostCUDA: where the root is the host's, the toolkit lies where it lies there, and nothing can be made in /usr/local.
+func (b *builder) addHostCUDA(c *host.CUDA) {
+	if _, covered := b.coveredBy(c.Real); !covered && !b.ofHostRoot(c.Real) {
+		b.mounts = append(b.mounts, mount{Mount: b.borrowed(c.Real, c.Real), origin: "host cuda", key: "cuda"})
+	}
+	b.plan.Borrowed = append(b.plan.Borrowed, Borrowed{Source: c.Real, Destination: c.Real, For: "cuda"})
+	b.maskStubs(c.Real)
+	b.nameCUDA(c.Real)
 }
 
 func (b *builder) noCUDA() {

@@ -58,6 +58,7 @@ type Image struct {
 	Packages []host.Package    `json:"packages,omitempty"` // distributions in them: Name, Version and Site only
 	Users    []User            `json:"users,omitempty"`    // /etc/passwd
 	Groups   []Group           `json:"groups,omitempty"`   // /etc/group
+	Root     []RootEntry       `json:"root,omitempty"`     // with rootfs: host, which has no reference, digest and layers: the machine's own files that are its root, sorted
 	Paths    map[string]Path   `json:"paths,omitempty"`    // those that Needs asked for, and each directory above them
 	Findings []finding.Finding `json:"findings,omitempty"` // of reading it
 }
@@ -120,8 +121,9 @@ type Plan struct {
 	Namespace string `json:"namespace"`
 	Image     string `json:"image"` // full reference
 	Digest    string `json:"digest"`
-	ChainID   string `json:"chain_id"`
-	Runtime   string `json:"runtime"` // containerd's runtime name
+	ChainID   string `json:"chain_id"`       // "" without an image
+	Root      *Root  `json:"root,omitempty"` // instead of an image
+	Runtime   string `json:"runtime"`        // containerd's runtime name
 	// The OCI runtime's file and its root; "" for containerd's defaults.
 	RuntimePath string            `json:"runtime_path,omitempty"`
 	RuntimeRoot string            `json:"runtime_root,omitempty"`

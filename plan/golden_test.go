@@ -78,6 +78,9 @@ func archive(t *testing.T, pl plan.Plan) *txtar.Archive {
 		lines = append(lines, fmt.Sprintf("%s %04o %d:%d", d.Path, d.Mode, d.UID, d.GID))
 	}
 	add("directories", lines)
+	if pl.Root != nil {
+		add("root", rootLines(pl.Root))
+	}
 	for _, f := range pl.Files {
 		add("file "+f.Path, []string{strings.TrimSuffix(f.Content, "\n")})
 	}
@@ -119,6 +122,17 @@ func findingLines(all []finding.Finding) []string {
 				lines = append(lines, "  "+more[0]+": "+more[1])
 			}
 		}
+	}
+	return lines
+}
+
+func rootLines(r *plan.Root) []string {
+	lines := []string{r.Path}
+	for _, d := range r.Directories {
+		lines = append(lines, fmt.Sprintf("%s %04o %d:%d", d.Path, d.Mode, d.UID, d.GID))
+	}
+	for _, l := range r.Links {
+		lines = append(lines, l.Path+" -> "+l.Target)
 	}
 	return lines
 }

@@ -65,7 +65,11 @@ func (b *builder) checkLabels() {
 // hash is over all that makes one container another one: the spec, the generated files, the image, and what is kept in
 // labels. encoding/json writes fields in their order and maps sorted, so equal plans give equal text.
 func hash(pl *Plan) string {
-	text, err := json.Marshal([]any{pl.Spec, pl.Files, pl.Directories, pl.Digest, pl.Labels, pl.StopSignal, pl.StopSeconds, pl.TTY, pl.StdinOpen})
+	all := []any{pl.Spec, pl.Files, pl.Directories, pl.Digest, pl.Labels, pl.StopSignal, pl.StopSeconds, pl.TTY, pl.StdinOpen}
+	if pl.Root != nil { // appended, so that the hashes of containers that run stay what they are
+		all = append(all, pl.Root)
+	}
+	text, err := json.Marshal(all)
 	if err != nil {
 		return "" // a float that is no number: no profile gives one
 	}

@@ -17,7 +17,7 @@ func Needs(p *profiles.Profile) ImageNeeds {
 			paths[path.Clean(v.Target)] = true
 		}
 	}
-	if borrowsPython(p) {
+	if borrowsPython(p) && !usesHostRoot(p) { // there the host's Python is the one that runs
 		n.Python = true
 		n.Command = namedInterpreter(p)
 		n.Path, _ = lookup(p.Environment, "PATH")
@@ -29,7 +29,7 @@ func Needs(p *profiles.Profile) ImageNeeds {
 			paths[path.Clean(word)] = true
 		}
 	}
-	if borrowsCUDA(p) {
+	if borrowsCUDA(p) && !usesHostRoot(p) {
 		paths[cudaPath] = true
 		if strings.HasPrefix(p.CUDA, "/") {
 			paths[path.Clean(p.CUDA)] = true

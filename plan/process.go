@@ -31,13 +31,20 @@ func (b *builder) setCommand() {
 	if len(b.args) == 0 || b.args[0] == "" {
 		b.report("command", finding.Finding{
 			ID: finding.ImageCommand, Severity: finding.Error, Subject: "command",
-			Got:     "no command in the profile, and neither ENTRYPOINT nor CMD in " + b.f.Image.Reference,
+			Got:     b.noCommand(),
 			Message: "neither profile nor image says what to run",
 			Remedy:  "set command: in the profile, or give one after --: hostrun run " + b.p.Name + " -- python3 script.py",
 		})
 	}
 	b.setWorkingDir()
 	b.spec.Process.Terminal = b.p.TTY
+}
+
+func (b *builder) noCommand() string {
+	if usesHostRoot(b.p) {
+		return "no command in the profile, and no image"
+	}
+	return "no command in the profile, and neither ENTRYPOINT nor CMD in " + b.f.Image.Reference
 }
 
 func (b *builder) setWorkingDir() {

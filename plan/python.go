@@ -23,6 +23,10 @@ func (b *builder) addPython() {
 		b.noHostPython()
 		return
 	}
+	if usesHostRoot(b.p) {
+		b.addHostPython()
+		return
+	}
 	b.env.set("PYTHONDONTWRITEBYTECODE", "1", "hostrun")
 	b.env.set("PYTHONNOUSERSITE", "1", "hostrun")
 	image := b.choosePython()
@@ -77,7 +81,7 @@ func (b *builder) checkFit(image *abi.Python) {
 func (b *builder) checkHidden(image *abi.Python) {
 	for _, p := range []string{image.Executable, image.Real, image.Stdlib} {
 		m, ok := b.coveredBy(p)
-		if p == "" || !ok {
+		if p == "" || !ok || m.Type == "bind" && m.Source == m.Destination && usesHostRoot(b.p) {
 			continue
 		}
 		b.report(m.key, finding.Finding{

@@ -23,6 +23,9 @@ func (b *builder) mounted(f finding.Finding) bool {
 	if m == nil || m[1] != m[2] {
 		return false
 	}
+	if usesHostRoot(b.p) && b.ofHostRoot(m[1]) {
+		return true
+	}
 	for _, have := range b.mounts {
 		if have.Type == "bind" && have.Source == have.Destination && within(m[1], have.Destination) {
 			return true

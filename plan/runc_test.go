@@ -235,9 +235,10 @@ func TestRuncHoldsTheRest(t *testing.T) {
 	runc := needRunc(t)
 	f := simple()
 	realHost(t, &f)
-	f.Profile.Command = command("/probe", "/dev/zero-too", "/proc/sys/net/core/somaxconn", "/proc/self/limits", "/proc/self/mountinfo", "/proc/net/dev")
-	f.Profile.Devices = []profiles.Device{{Source: "/dev/zero", Target: "/dev/zero-too", Key: "devices[0]"}}
-	f.Nodes = []devices.Node{{Path: "/dev/zero", Destination: "/dev/zero-too", Type: "b", Major: 7, Minor: 0, Mode: 0o600}}
+	f.Profile.Command = command("/probe", "/dev/null-too", "/proc/sys/net/core/somaxconn", "/proc/self/limits", "/proc/self/mountinfo", "/proc/net/dev")
+	f.Profile.Devices = []profiles.Device{{Source: "/dev/null", Target: "/dev/null-too", Key: "devices[0]"}}
+	// The probe reads it to the end: not a disk, which may be one (7:0 is loop0).
+	f.Nodes = []devices.Node{{Path: "/dev/null", Destination: "/dev/null-too", Type: "c", Major: 1, Minor: 3, Mode: 0o600}}
 	f.Profile.CPUs, f.Profile.MemLimit, f.Profile.PidsLimit = 0.5, 256<<20, 100
 	f.Engine.NoFileMax, f.Engine.MemlockMax = 4096, 64<<10
 	f.Profile.IPC, f.Profile.NetworkMode = "host", "none"
@@ -253,8 +254,8 @@ func TestRuncHoldsTheRest(t *testing.T) {
 	if got := s.Files["/proc/net/dev"]; strings.Count(got, ":") > 3 {
 		t.Errorf("network none has interfaces:\n%s", got)
 	}
-	if strings.Contains(s.Files["/dev/zero-too"], "no such file") {
-		t.Errorf("the device is absent: %s", s.Files["/dev/zero-too"])
+	if strings.Contains(s.Files["/dev/null-too"], "no such file") {
+		t.Errorf("the device is absent: %s", s.Files["/dev/null-too"])
 	}
 	var mknod uint64 = 1 << 27 // CAP_MKNOD, linux/capability.h
 	if n, err := strconv.ParseUint(s.Status["CapBnd"], 16, 64); err != nil || n&mknod != 0 {

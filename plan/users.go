@@ -108,6 +108,15 @@ func (b *builder) groupsOf(name string) []uint32 {
 }
 
 func (b *builder) unknownAccount(key, kind, name, file string) {
+	if usesHostRoot(b.p) {
+		b.report(key, finding.Finding{
+			ID: finding.ImageUser, Severity: finding.Error, Subject: name,
+			Got: "no such name in " + file + " of this machine", Want: "a " + kind + " of this machine, or a number",
+			Message: fmt.Sprintf("this machine's %s does not know the %s %q", file, kind, name),
+			Remedy:  "use a number (user: \"1000:1000\"); accounts of a directory service (LDAP, SSSD) have no line in " + file,
+		})
+		return
+	}
 	b.report(key, finding.Finding{
 		ID: finding.ImageUser, Severity: finding.Error, Subject: name,
 		Got: "no such name in " + file + " of " + b.f.Image.Reference, Want: "a " + kind + " of the image, or a number",

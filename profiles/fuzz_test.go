@@ -38,8 +38,8 @@ func FuzzLoad(f *testing.F) {
 		must(t, os.WriteFile(file, text, 0o644))
 		p, err := Load(Options{Cwd: dir, Env: testEnv}, file)
 		if err == nil {
-			if p.Image == "" || p.Lines["image"].Line < 1 {
-				t.Errorf("a profile without image: %+v", p)
+			if (p.Image == "") == (p.Rootfs == "") || p.Lines["image"].Line+p.Lines["rootfs"].Line < 1 {
+				t.Errorf("a profile without a root, or with two: %+v", p)
 			}
 			return
 		}

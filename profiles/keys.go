@@ -40,6 +40,7 @@ var imageFields = []field[Profile]{
 	{name: "name", about: "the profile's name; must be that of the file", schema: textSchema, read: readName},
 	{name: "container_name", about: "the container's name; must be the profile's", schema: textSchema, read: readName},
 	{name: "image", about: "the image, as docker names it", schema: textSchema, read: readImage},
+	{name: "rootfs", about: "host: no image; the root is made of this machine's own system directories", schema: enum("host"), read: readRootfs},
 	{name: "platform", about: "os/arch[/variant] of the image; this machine's by default", schema: textSchema, read: readPlatform},
 	{name: "pull_policy", about: "when to pull the image; missing by default", schema: enum("always", "missing", "if_not_present", "never"), read: readPullPolicy},
 	{name: "labels", about: "labels of the container", schema: namedSchema, read: readLabels},
@@ -67,7 +68,7 @@ var mountFields = []field[Profile]{
 	{name: "volumes", about: "directories and files of the host, named volumes, tmpfs: SOURCE:TARGET[:OPTIONS]", schema: listOf(textSchema, schemaOf(volumeFields)), read: readVolumes},
 	{name: "tmpfs", about: "file systems in memory: /path[:size=1g,mode=1777]", schema: oneOrMore, read: readTmpfs},
 	{name: "devices", about: "device nodes, or directories of them: SOURCE[:TARGET[:rwm]]", schema: listOf(textSchema, schemaOf(deviceFields)), read: readDevices},
-	{name: "read_only", about: "the root file system is read-only", schema: boolSchema, read: readBool(func(p *Profile) *bool { return &p.ReadOnly })},
+	{name: "read_only", about: "the root file system is read-only; true by default with rootfs: host", schema: boolSchema, read: readBool(func(p *Profile) *bool { return &p.ReadOnly })},
 	{name: "shm_size", about: "size of /dev/shm; half of the memory by default", schema: sizeSchema, read: readBytes(func(p *Profile) *int64 { return &p.ShmSize })},
 }
 

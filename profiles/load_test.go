@@ -129,7 +129,7 @@ func TestBuiltin(t *testing.T) {
 			t.Errorf("%s: %v", f.Name(), err)
 			continue
 		}
-		if p.File != "builtin:"+f.Name() || p.Dir != "/somewhere" || p.Image == "" || p.Command == nil {
+		if p.File != "builtin:"+f.Name() || p.Dir != "/somewhere" || p.Image == "" && p.Rootfs == "" || p.Command == nil {
 			t.Errorf("%s: %+v", f.Name(), p)
 		}
 	}
@@ -164,6 +164,7 @@ func TestSearch(t *testing.T) {
 	want := []Entry{
 		{"a", "one/a.yaml", false}, {"a", filepath.Join(dir, "two/a.yaml"), true}, {"b", "one/b.yaml", false}, {"b", "one/b.yml", true},
 		{"dinov2", filepath.Join(dir, "two/dinov2.yaml"), false}, {"dinov2", "builtin:dinov2.yaml", true},
+		{"hello", "builtin:hello.yaml", false},
 	}
 	if diff := cmp.Diff(want, entries); diff != "" {
 		t.Error(diff)

@@ -26,7 +26,6 @@ var notYet = map[string]string{
 	"storage_opt": "", "umask": "", "use_api_socket": "", "userns_mode": "", "uts": "", "volumes_from": "repeat them under volumes:",
 	// hostrun's own
 	"ascend": "name the nodes under devices: and bind the driver's directory under volumes:", "npus": "name the nodes under devices:, for example /dev/davinci0",
-	"rootfs": "use image:",
 }
 
 // elsewhere maps keys that are no service's to what a person who wrote them needs to know.

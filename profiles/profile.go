@@ -13,6 +13,7 @@ type Profile struct {
 	Dir  string `json:"dir"`  // of the file; relative paths were taken from it. The caller's for a built-in one
 
 	Image      string `json:"image"`
+	Rootfs     string `json:"rootfs,omitempty"`      // "": the image's. "host": the root is made of this machine's own files, and Image is ""
 	Platform   string `json:"platform,omitempty"`    // os/arch[/variant]; "" is this machine's
 	PullPolicy string `json:"pull_policy,omitempty"` // "always", "missing" (default), "never"
 
@@ -41,7 +42,7 @@ type Profile struct {
 	SeccompProfile  []byte   `json:"seccomp_profile,omitempty"`   // the content of that file
 	Runtime         string   `json:"runtime,omitempty"`           // "" hostrun's choice, "runc", "crun", or an absolute path
 	Privileged      bool     `json:"privileged,omitempty"`
-	ReadOnly        bool     `json:"read_only,omitempty"`
+	ReadOnly        bool     `json:"read_only,omitempty"` // with Rootfs "host" true unless the file says false
 	Init            bool     `json:"init,omitempty"`
 	TTY             bool     `json:"tty,omitempty"`
 	StdinOpen       bool     `json:"stdin_open,omitempty"`

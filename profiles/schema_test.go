@@ -65,7 +65,7 @@ func TestReferenceNamesEveryKey(t *testing.T) {
 
 func TestSchemaTakesGoodProfiles(t *testing.T) {
 	s := schema(t)
-	for _, file := range append(profilesOf(t, "good"), "builtin/dinov2.yaml") {
+	for _, file := range append(profilesOf(t, "good"), "builtin/dinov2.yaml", "builtin/hello.yaml") {
 		if err := validate(s, document(t, file)); err != nil {
 			t.Errorf("%s: %v", file, err)
 		}

@@ -19,6 +19,9 @@ func (v *View) locate(p string) (string, error) {
 		}
 		return v.layers[0], nil
 	}
+	if seen, _ := v.shows(p); !seen {
+		return "", fs.ErrNotExist
+	}
 	dirs, err := v.merge(path.Dir(p))
 	if err != nil {
 		return "", err
@@ -114,6 +117,17 @@ func (v *View) ReadDir(p string) ([]fs.DirEntry, error) {
 	if err != nil {
 		return nil, err
 	}
+	entries, err := v.readDir(p, r)
+	if _, all := v.shows(r.Path); all || err != nil {
+		return entries, err
+	}
+	return slices.DeleteFunc(entries, func(e fs.DirEntry) bool {
+		seen, _ := v.shows(path.Join(r.Path, e.Name()))
+		return !seen
+	}), nil
+}
+
+func (v *View) readDir(p string, r Resolved) ([]fs.DirEntry, error) {
 	if len(v.layers) == 1 {
 		return os.ReadDir(r.Real)
 	}

@@ -29,6 +29,7 @@ var ErrNotRegular = errors.New("not a regular file")
 // root. A View is safe for concurrent use.
 type View struct {
 	layers []string // host directories, top first
+	only   []string // nil: all. Else what is seen: these, and what is below and above them
 	merged sync.Map // path -> []string: what merge returned; images do not change
 }
 
@@ -38,6 +39,34 @@ func Dir(root string) *View { return &View{layers: []string{root}} }
 // Layers returns the union of overlayfs layer directories, the topmost first: the order of lowerdir=
 // (Documentation/filesystems/overlayfs.rst). Whiteouts and opaque directories hide what lies below.
 func Layers(dirs ...string) *View { return &View{layers: dirs} }
+
+// Only returns the same tree with nothing in it but paths, what is below them, and the directories that lead to them. A link that
+// leads elsewhere dangles.
+func (v *View) Only(paths ...string) *View {
+	only := make([]string, 0, len(paths))
+	for _, p := range paths {
+		only = append(only, clean(p))
+	}
+	return &View{layers: v.layers, only: only}
+}
+
+// shows reports whether p is seen; all reports whether everything below it is, too.
+func (v *View) shows(p string) (seen, all bool) {
+	if v.only == nil {
+		return true, true
+	}
+	for _, o := range v.only {
+		switch {
+		case within(p, o):
+			return true, true
+		case within(o, p):
+			seen = true
+		}
+	}
+	return seen, false
+}
+
+func within(p, dir string) bool { return p == dir || dir == "/" || strings.HasPrefix(p, dir+"/") }
 
 // A Resolved is where a path leads.
 type Resolved struct {

@@ -229,6 +229,33 @@ func TestLayersWithoutAny(t *testing.T) {
 	}
 }
 
+// TestOnlyShowsNoMore: what is not named is not there, however a path leads to it.
+func TestOnlyShowsNoMore(t *testing.T) {
+	whole := Dir(tree(t, "m", "usr/bin/sh", "usr/key -> ../etc/shadow", "bin -> usr/bin", "etc/passwd", "etc/shadow", "etc/ssl/certs/ca", "etc/ssl/private/key", "opt/x/leak -> /root", "root/id"))
+	view := whole.Only("/usr", "bin", "/etc/passwd", "/etc/ssl/certs/")
+	for _, p := range []string{"/", "/usr", "/bin/sh", "/usr/bin/sh", "/etc", "/etc/passwd", "/etc/ssl", "/etc/ssl/certs/ca", "/etc/ssl/certs/../certs/ca"} {
+		if !view.Exists(p) {
+			t.Errorf("%s is not there", p)
+		}
+	}
+	for _, p := range []string{"/etc/shadow", "/usr/key", "/etc/ssl/private", "/etc/ssl/private/key", "/usr/../root/id", "/opt", "/opt/x/leak/id", "/root", "/etc/passwd2", "/us"} {
+		if view.Exists(p) {
+			t.Errorf("%s is there", p)
+		}
+		if _, err := view.ReadFile(p, 1000); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("read %s: %v", p, err)
+		}
+	}
+	for dir, want := range map[string][]string{"/": {"bin", "etc", "usr"}, "/etc": {"passwd", "ssl"}, "/etc/ssl": {"certs"}, "/usr": {"bin", "key"}, "/bin": {"sh"}} {
+		if got := names(t, view, dir); !slices.Equal(got, want) {
+			t.Errorf("%s: %q, want %q", dir, got, want)
+		}
+	}
+	if !whole.Exists("/etc/shadow") {
+		t.Error("the whole tree lost a file")
+	}
+}
+
 func FuzzResolve(f *testing.F) {
 	f.Add("/a/../b/./c", "../../x")
 	f.Add("////", "/")

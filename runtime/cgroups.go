@@ -21,7 +21,8 @@ func (c *Client) sweepCgroups(ctx context.Context) {
 		gone, asked := orphans[id]
 		if !asked {
 			_, err := c.ctrd.ContainerService().Get(ctx, id)
-			gone = errdefs.IsNotFound(err)
+			_, files := os.Lstat(c.dir(id))
+			gone = errdefs.IsNotFound(err) && os.IsNotExist(files)
 			orphans[id] = gone
 		}
 		if gone {

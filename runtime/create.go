@@ -80,7 +80,7 @@ func (c *Client) newRecord(ctx context.Context, pl plan.Plan, labels map[string]
 	if err != nil {
 		return containers.Container{}, fmt.Errorf("create container %s: encode the spec: %w", pl.ID, err)
 	}
-	snapshotter, err := c.snapshotter(ctx)
+	snapshotter, key, err := c.snapshotOf(ctx, pl)
 	if err != nil {
 		return containers.Container{}, err
 	}
@@ -96,7 +96,7 @@ func (c *Client) newRecord(ctx context.Context, pl plan.Plan, labels map[string]
 		return containers.Container{}, fmt.Errorf("create container %s: %w", pl.ID, err)
 	}
 	return containers.Container{ID: pl.ID, Image: pl.Image, Labels: all, Spec: spec, Snapshotter: snapshotter,
-		SnapshotKey: snapshotKey(pl.ID), Runtime: runtime}, nil
+		SnapshotKey: key, Runtime: runtime}, nil
 }
 
 // runtimeInfo tells the shim its OCI runtime, where that is not the shim's own default.
@@ -116,9 +116,21 @@ func runtimeInfo(pl plan.Plan) (containers.RuntimeInfo, error) {
 	return info, nil
 }
 
+// snapshotOf names the container's own layer; there is none without an image.
+func (c *Client) snapshotOf(ctx context.Context, pl plan.Plan) (snapshotter, key string, err error) {
+	if pl.Root != nil {
+		return "", "", nil
+	}
+	snapshotter, err = c.snapshotter(ctx)
+	return snapshotter, snapshotKey(pl.ID), err
+}
+
 // prepare makes the container's own layer. The image is unpacked if that has not happened for this snapshotter; a
 // snapshot of that name is one that the attempt beside the record has made after all.
 func (c *Client) prepare(ctx context.Context, pl plan.Plan, r containers.Container) ([]mount.Mount, error) {
+	if ownRoot(r) {
+		return c.rootMounts(r.ID), nil
+	}
 	sn := c.ctrd.SnapshotService(r.Snapshotter)
 	root, err := sn.Prepare(ctx, r.SnapshotKey, pl.ChainID)
 	switch {

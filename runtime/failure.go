@@ -37,6 +37,8 @@ func startError(doing, command string, err error) error {
 			"%s: command %q: not executable in the container", doing, command)
 	case noSpace(err):
 		return fullError(doing, err)
+	case noLayerWords.MatchString(text):
+		return noLayer(doing, err)
 	}
 	return fmt.Errorf("%s: %w", doing, ociCause(err))
 }

@@ -25,7 +25,7 @@ func (c *Client) writeFiles(pl plan.Plan) error {
 			return err
 		}
 	}
-	return nil
+	return makeRoot(pl.Root)
 }
 
 // makeDirectory makes d unless it is there: what is there keeps its owner and mode, it may be the user's.

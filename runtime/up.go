@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/containerd/containerd/v2/core/containers"
+	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/errdefs"
 
 	"hostrun.dev/hostrun/finding"
@@ -166,10 +167,7 @@ func (c *Client) restart(ctx context.Context, r containers.Container) error {
 	if err := c.deleteTask(work, r.ID); err != nil {
 		return err
 	}
-	root, err := c.ctrd.SnapshotService(r.Snapshotter).Mounts(work, r.SnapshotKey)
-	if errdefs.IsNotFound(err) {
-		root, err = c.ctrd.SnapshotService(r.Snapshotter).Prepare(work, r.SnapshotKey, r.Labels[labelChainID])
-	}
+	root, err := c.rootOf(work, r)
 	if err != nil {
 		return fmt.Errorf("start container %s: read its snapshot: %w", r.ID, err)
 	}
@@ -191,4 +189,16 @@ func (c *Client) noteAsBefore(ctx context.Context, r containers.Container) error
 		was[key] = r.Labels[key]
 	}
 	return c.setLabels(ctx, r.ID, was)
+}
+
+// rootOf returns the mounts of a stopped container's root.
+func (c *Client) rootOf(ctx context.Context, r containers.Container) ([]mount.Mount, error) {
+	if ownRoot(r) {
+		return c.rootMounts(r.ID), nil
+	}
+	root, err := c.ctrd.SnapshotService(r.Snapshotter).Mounts(ctx, r.SnapshotKey)
+	if errdefs.IsNotFound(err) {
+		root, err = c.ctrd.SnapshotService(r.Snapshotter).Prepare(ctx, r.SnapshotKey, r.Labels[labelChainID])
+	}
+	return root, err
 }

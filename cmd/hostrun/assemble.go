@@ -14,6 +14,7 @@ import (
 	"hostrun.dev/hostrun/host"
 	"hostrun.dev/hostrun/plan"
 	"hostrun.dev/hostrun/profiles"
+	"hostrun.dev/hostrun/runtime"
 )
 
 // An order is what is to be planned: a profile, as the command line changes it.
@@ -50,7 +51,7 @@ func (s *session) gather(ctx context.Context, o order) (plan.Facts, error) {
 	group.Go(guard(func() (err error) { facts.Host, err = host.Probe(ctx, s.hostOptions(), hostNeeds(p)); return err }))
 	group.Go(guard(func() error { facts.Nodes, found = devices.Nodes(s.root, deviceRequests(p)); return nil }))
 	group.Go(guard(func() error { facts.Sources = s.look(plan.BindSources(p)); return nil }))
-	group.Go(guard(func() error { return s.askContainerd(ctx, p, o.pull, &facts) }))
+	group.Go(guard(func() error { return s.askContainerd(ctx, p, o, &facts) }))
 	if err := group.Wait(); err != nil {
 		return facts, err
 	}
@@ -59,8 +60,12 @@ func (s *session) gather(ctx context.Context, o order) (plan.Facts, error) {
 }
 
 // askContainerd fills in image and engine.
-func (s *session) askContainerd(ctx context.Context, p *profiles.Profile, policy string, facts *plan.Facts) error {
-	client, err := s.containerd(ctx)
+func (s *session) askContainerd(ctx context.Context, p *profiles.Profile, o order, facts *plan.Facts) error {
+	id, policy := o.id, o.pull
+	if id == "" {
+		id = p.Name
+	}
+	client, err := s.containerdFor(ctx, id)
 	if err != nil {
 		return err
 	}
@@ -69,10 +74,14 @@ func (s *session) askContainerd(ctx context.Context, p *profiles.Profile, policy
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(guard(func() (err error) { facts.Engine, err = client.EngineFor(ctx, p.Runtime); return err }))
+	if p.Rootfs == profiles.HostRoot {
+		group.Go(guard(func() error { facts.Image = runtime.HostRoot(s.root, plan.Needs(p)); return nil }))
+		return group.Wait()
+	}
 	group.Go(guard(func() error {
 		ref, err := client.EnsureImage(ctx, p.Image, p.Platform, policy)
 		if err != nil {
-			return err
+			return s.imageElsewhere(ctx, client, p.Image, p.Platform, err)
 		}
 		facts.Image, err = client.Inspect(ctx, ref, p.Platform, plan.Needs(p))
 		return err

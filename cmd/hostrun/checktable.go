@@ -11,6 +11,7 @@ import (
 	"hostrun.dev/hostrun/finding"
 	"hostrun.dev/hostrun/host"
 	"hostrun.dev/hostrun/plan"
+	"hostrun.dev/hostrun/profiles"
 )
 
 // writeCheck prints one result for a person: the verdict, the two sides, what is borrowed, the findings.
@@ -48,7 +49,7 @@ func (s *session) writeSides(f plan.Facts, image abi.Python) {
 }
 
 func sides(f plan.Facts, image abi.Python) [][3]string {
-	rows := [][3]string{{"system", dash(f.Host.OS.Pretty) + ", " + f.Host.Arch, familiar(f.Image.Reference) + ", " + f.Image.Arch}}
+	rows := [][3]string{{"system", dash(f.Host.OS.Pretty) + ", " + f.Host.Arch, rootWords(f)}}
 	if py := f.Host.Python; py != nil {
 		rows = append(rows,
 			[3]string{"python", pythonWords(py.Python), pythonWords(image)},
@@ -66,9 +67,20 @@ func sides(f plan.Facts, image abi.Python) [][3]string {
 	return rows
 }
 
+// rootWords say what the container's root is.
+func rootWords(f plan.Facts) string {
+	if f.Profile.Rootfs == profiles.HostRoot {
+		return "none: the host's own root"
+	}
+	return familiar(f.Image.Reference) + ", " + f.Image.Arch
+}
+
 // imagePython is the interpreter that the container would run: the one whose site directory the plan binds a file
 // into, or, where the plan came to no choice, the first that was found.
 func imagePython(f plan.Facts, pl plan.Plan) abi.Python {
+	if f.Profile.Rootfs == profiles.HostRoot && f.Host.Python != nil {
+		return f.Host.Python.Python
+	}
 	if pl.Spec != nil {
 		for _, m := range pl.Spec.Mounts {
 			for _, p := range f.Image.Pythons {

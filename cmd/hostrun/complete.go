@@ -78,6 +78,8 @@ func (s *session) takeGlobals(line commandLine) {
 			_ = s.global.profileDirs.Set(value) // it refuses nothing
 		case "address":
 			s.global.address = value
+		case "engine":
+			s.global.engine = value
 		case "namespace":
 			s.global.namespace = value
 		}
@@ -126,27 +128,20 @@ func (s *session) profileCandidates() []candidate {
 }
 
 func (s *session) containerCandidates(ctx context.Context) []candidate {
-	client, err := s.containerd(ctx)
-	if err != nil {
-		return nil
-	}
-	all, err := client.List(ctx, true)
-	if err != nil {
-		return nil
-	}
+	all, _ := listAll(ctx, s.present(ctx).there) // nobody starts a daemon by pressing Tab
 	var names []candidate
 	for _, c := range all {
-		names = append(names, candidate{c.Container, c.Status})
+		names = append(names, candidate{c.Container.Container, c.Status})
 	}
 	return names
 }
 
 func (s *session) imageCandidates(ctx context.Context) []candidate {
-	client, err := s.containerd(ctx)
-	if err != nil {
+	there := s.present(ctx).there
+	if len(there) == 0 {
 		return nil
 	}
-	all, err := client.Images(ctx)
+	all, err := there[0].client.Images(ctx)
 	if err != nil {
 		return nil
 	}

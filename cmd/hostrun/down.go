@@ -51,25 +51,40 @@ func runDown(ctx context.Context, s *session, o downOptions) error {
 			return err
 		}
 	}
-	client, err := s.containerd(ctx)
-	if err != nil {
-		return err
-	}
-	names, err := s.chosen(ctx, client, o.all)
-	if err != nil || len(names) == 0 {
-		return err
+	chosen, trouble := s.chosen(ctx, o.all)
+	if len(chosen) == 0 {
+		return trouble
 	}
 	if o.all {
-		if err := s.confirmed(o.yes, "stop and remove %s?", strings.Join(names, ", ")); err != nil {
+		if err := s.confirmed(o.yes, "stop and remove %s?", namesOf(chosen)); err != nil {
 			return err
 		}
 	}
-	return each(names, func(name string) error {
-		err := client.Down(ctx, name, timeout)
-		if errors.Is(err, runtime.ErrNoContainer) {
-			s.note("container %s is not there: nothing to do", name)
-			return nil
+	err = s.onEach(ctx, chosen, func(client *runtime.Client, name string) error { return client.Down(ctx, name, timeout) })
+	return severally([]error{s.exceptAbsent(err), trouble})
+}
+
+func namesOf(chosen []resident) string {
+	names := make([]string, len(chosen))
+	for i, r := range chosen {
+		names[i] = r.name
+	}
+	return strings.Join(names, ", ")
+}
+
+// exceptAbsent turns the errors about names without a container into notes: the end is the same.
+func (s *session) exceptAbsent(err error) error {
+	var all several
+	if !errors.As(err, &all) {
+		all = several{err}
+	}
+	left := make([]error, len(all))
+	for i, one := range all {
+		if errors.Is(one, runtime.ErrNoContainer) {
+			s.note("%v: nothing to do", one)
+		} else {
+			left[i] = one
 		}
-		return err
-	})
+	}
+	return severally(left)
 }

@@ -59,7 +59,7 @@ func runExec(ctx context.Context, s *session, o execOptions) error {
 	case o.tty && !isTerminal(s.stdin):
 		return finding.Errorf(finding.StatusUsage, "leave -t away, or run it from a terminal", "flag --tty: stdin is no terminal")
 	}
-	client, err := s.containerd(ctx)
+	client, err := s.home(ctx, containerName(names[0]))
 	if err != nil {
 		return beforeStart(err)
 	}

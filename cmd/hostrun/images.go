@@ -37,11 +37,7 @@ func runImages(ctx context.Context, s *session, o imagesOptions) error {
 	if err := s.none(); err != nil {
 		return err
 	}
-	client, err := s.containerd(ctx)
-	if err != nil {
-		return err
-	}
-	all, err := client.Images(ctx)
+	all, err := s.images(ctx)
 	if err != nil {
 		return err
 	}
@@ -52,6 +48,15 @@ func runImages(ctx context.Context, s *session, o imagesOptions) error {
 		return nil
 	}
 	return show(s.stdout, o.format, all, imageTable(time.Now()))
+}
+
+// images lists those of the containerd that would be used. A private engine that has never run is not started to say none.
+func (s *session) images(ctx context.Context) ([]runtime.ImageInfo, error) {
+	client, err := s.forImages(ctx)
+	if err != nil || client == nil {
+		return nil, err
+	}
+	return client.Images(ctx)
 }
 
 func imageTable(now time.Time) table[runtime.ImageInfo] {

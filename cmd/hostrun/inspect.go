@@ -7,7 +7,6 @@ import (
 
 	"hostrun.dev/hostrun/finding"
 	"hostrun.dev/hostrun/plan"
-	"hostrun.dev/hostrun/runtime"
 )
 
 type inspectOptions struct {
@@ -43,13 +42,9 @@ func runInspect(ctx context.Context, s *session, o inspectOptions) error {
 	if err != nil {
 		return err
 	}
-	client, err := s.containerd(ctx)
-	if err != nil {
-		return err
-	}
 	found := make([]any, len(names))
 	for i, name := range names {
-		if found[i], err = o.look(ctx, client, name); err != nil {
+		if found[i], err = o.look(ctx, s, name); err != nil {
 			return err
 		}
 	}
@@ -64,12 +59,20 @@ func runInspect(ctx context.Context, s *session, o inspectOptions) error {
 	return nil
 }
 
-func (o inspectOptions) look(ctx context.Context, client *runtime.Client, name string) (any, error) {
+func (o inspectOptions) look(ctx context.Context, s *session, name string) (any, error) {
 	switch {
 	case o.format == "table":
 		return nil, finding.Errorf(finding.StatusUsage, "", "flag --format: inspect prints pretty, json, or a template")
 	case !o.image:
+		client, err := s.home(ctx, containerName(name))
+		if err != nil {
+			return nil, err
+		}
 		return client.InspectContainer(ctx, containerName(name))
+	}
+	client, err := s.containerd(ctx)
+	if err != nil {
+		return nil, err
 	}
 	ref, err := client.EnsureImage(ctx, name, o.platform, "never")
 	if err != nil {

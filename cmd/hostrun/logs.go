@@ -46,7 +46,7 @@ func runLogs(ctx context.Context, s *session, o logsOptions) error {
 	if err != nil {
 		return err
 	}
-	client, err := s.containerd(ctx)
+	client, err := s.home(ctx, containerName(names[0]))
 	if err != nil {
 		return err
 	}

@@ -27,6 +27,7 @@ func TestScripts(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("HOME", filepath.Join(env.WorkDir, "home"))
 			env.Setenv("CONTAINERD_ADDRESS", filepath.Join(env.WorkDir, "no.sock"))
+			env.Setenv("HOSTRUN_SYSTEM_ADDRESS", filepath.Join(env.WorkDir, "system.sock"))
 			env.Setenv("HOSTRUN_CACHE_DIR", filepath.Join(env.WorkDir, "cache"))
 			env.Setenv("HOSTRUN_DATA_DIR", filepath.Join(env.WorkDir, "data"))
 			env.Setenv("HOSTRUN_STATE_DIR", filepath.Join(env.WorkDir, "state"))

@@ -88,25 +88,47 @@ func existing(ctx context.Context, client *runtime.Client) (map[string]runtime.C
 	return byName, nil
 }
 
-// chosen returns the containers that a verb is about: those named, or all of the namespace.
-func (s *session) chosen(ctx context.Context, client *runtime.Client, all bool) ([]string, error) {
+// chosen returns the containers that a verb is about: those named, or all of the namespace. With all, an error may come
+// beside containers: one containerd could not be asked.
+func (s *session) chosen(ctx context.Context, all bool) ([]resident, error) {
+	var chosen []resident
 	if !all {
 		words, err := s.names(wants{what: "container", min: 1}, false)
-		names := make([]string, len(words))
-		for i, word := range words {
-			names[i] = containerName(word)
+		for _, word := range words {
+			chosen = append(chosen, resident{name: containerName(word)})
 		}
-		return names, err
+		return chosen, err
 	}
 	if len(s.line.names) > 0 {
 		return nil, finding.Errorf(finding.StatusUsage, "", "%s: give names or --all, not both", s.line.title())
 	}
-	list, err := client.List(ctx, true)
-	var names []string
+	list, err := s.list(ctx)
 	for _, c := range list {
-		names = append(names, c.Container)
+		chosen = append(chosen, resident{c.Container.Container, c.client})
 	}
-	return names, err
+	return chosen, err
+}
+
+// onEach calls fn for every container at the same time, with the containerd that it lives in.
+func (s *session) onEach(ctx context.Context, chosen []resident, fn func(client *runtime.Client, name string) error) error {
+	errs := make([]error, len(chosen))
+	var group errgroup.Group
+	for i, r := range chosen {
+		group.Go(func() error {
+			errs[i] = guard(func() (err error) {
+				if r.client == nil {
+					r.client, err = s.home(ctx, r.name)
+				}
+				if err != nil {
+					return err
+				}
+				return fn(r.client, r.name)
+			})()
+			return nil
+		})
+	}
+	_ = group.Wait() // the errors are in errs
+	return severally(errs)
 }
 
 // confirmed asks before something is destroyed, if a person is there to answer.

@@ -40,7 +40,7 @@ func (o overrides) apply(s *session, p *profiles.Profile) error {
 	}
 	say := func(key, words string) { p.Lines[key] = profiles.Position{File: words} }
 	if o.image != "" {
-		p.Image = o.image
+		p.UseImage(o.image)
 		say("image", "--image "+o.image)
 	}
 	if o.user != "" {

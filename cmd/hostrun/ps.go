@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -22,7 +23,7 @@ func psCommand(s *session) *cli.Command {
 	return &cli.Command{
 		Name: "ps", Category: "look", Usage: "list containers", ArgsUsage: "",
 		Description: page{
-			about:    "Lists the running containers of the namespace; with -a those that have ended too. The fields of the JSON form are the names that a template takes.",
+			about:    "Lists the running containers of the namespace; with -a those that have ended too. Both the machine's containerd and hostrun's own are asked; where both hold containers a column says which. The fields of the JSON form are the names that a template takes.",
 			examples: []string{"hostrun ps -a", "hostrun ps --format json", "hostrun ps --format '{{.container}} {{.pid}}'"},
 			statuses: containerdStatuses,
 		}.String(),
@@ -39,32 +40,43 @@ func runPs(ctx context.Context, s *session, o psOptions) error {
 	if err := s.none(); err != nil {
 		return err
 	}
-	client, err := s.containerd(ctx)
-	if err != nil {
-		return err
+	all, trouble := s.list(ctx)
+	if trouble != nil && len(all) == 0 {
+		return trouble
 	}
-	all, err := client.List(ctx, o.all)
-	if err != nil {
-		return err
+	if !o.all {
+		all = slices.DeleteFunc(all, func(c listed) bool { return !c.lives() })
 	}
+	return severally([]error{o.print(s, all), trouble})
+}
+
+func (o psOptions) print(s *session, all []listed) error {
 	if o.quiet {
 		for _, c := range all {
-			fmt.Fprintln(s.stdout, c.Container)
+			fmt.Fprintln(s.stdout, c.Container.Container)
 		}
 		return nil
 	}
-	return show(s.stdout, o.format, all, containerTable(time.Now()))
+	return show(s.stdout, o.format, all, containerTable(time.Now(), all))
 }
 
-func containerTable(now time.Time) table[runtime.Container] {
-	return table[runtime.Container]{
+// containerTable names the containerd of each container where there are several.
+func containerTable(now time.Time, all []listed) table[listed] {
+	t := table[listed]{
 		header: []string{"PROFILE", "CONTAINER", "IMAGE", "STATUS", "HEALTH", "DEVICES", "UPTIME"},
-		cells: func(c runtime.Container) []string {
+		cells: func(c listed) []string {
 			return []string{
-				dash(c.Profile), c.Container, familiar(c.Image), statusWords(c, now), dash(c.Health), dash(strings.Join(c.Devices, ",")), uptime(c, now),
+				dash(c.Profile), c.Container.Container, imageWords(c.Image), statusWords(c.Container, now), dash(c.Health), dash(strings.Join(c.Devices, ",")), uptime(c.Container, now),
 			}
 		},
 	}
+	if !slices.ContainsFunc(all, func(c listed) bool { return c.Engine != all[0].Engine }) {
+		return t
+	}
+	cells := t.cells
+	t.header = append(t.header, "ENGINE")
+	t.cells = func(c listed) []string { return append(cells(c), string(c.Engine)) }
+	return t
 }
 
 // statusWords is "running", or how and when it ended.
@@ -87,6 +99,14 @@ func uptime(c runtime.Container, now time.Time) string {
 }
 
 func ago(d time.Duration) string { return units.HumanDuration(max(d, 0)) + " ago" }
+
+// imageWords is the image's name; a container without one has the host's own root.
+func imageWords(ref string) string {
+	if ref == "" {
+		return "(host)"
+	}
+	return familiar(ref)
+}
 
 // familiar is a reference as docker shows it: without the defaults that it implies.
 func familiar(ref string) string {

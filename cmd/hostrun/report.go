@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -35,10 +37,20 @@ func (s *session) report(err error) int {
 	if !errors.As(err, &all) {
 		all = several{err}
 	}
-	for _, one := range all {
-		s.reportOne(one)
+	for i, one := range all {
+		all[i] = needsRoot(one)
+		s.reportOne(all[i])
 	}
 	return s.status(all[0])
+}
+
+// needsRoot gives an error about a directory of root's its class, and what to type: a socket that a group may use leads
+// that far.
+func needsRoot(err error) error {
+	if os.Geteuid() == 0 || !errors.Is(err, fs.ErrPermission) || finding.StatusOf(err) != finding.StatusFailed {
+		return err
+	}
+	return finding.Errorf(finding.StatusPermission, "run hostrun as root: sudo hostrun ...", "%w", err)
 }
 
 // watches says whether ^C is the way out of the verb, and no news to who typed it.

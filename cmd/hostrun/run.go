@@ -76,7 +76,7 @@ func runOnce(ctx context.Context, s *session, ord order) error {
 		return beforeStart(err)
 	}
 	s.warn(pl.Findings)
-	client, err := s.containerd(ctx)
+	client, err := s.containerdFor(ctx, pl.ID)
 	if err != nil {
 		return beforeStart(err)
 	}

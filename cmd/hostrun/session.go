@@ -1,13 +1,11 @@
 package main
 
 import (
-	"context"
 	"io"
 	"log/slog"
 	"os"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	ctrlog "github.com/containerd/log"
@@ -16,7 +14,6 @@ import (
 
 	"hostrun.dev/hostrun/finding"
 	"hostrun.dev/hostrun/profiles"
-	"hostrun.dev/hostrun/runtime"
 )
 
 // A session is one run of the program: its streams, its words, its global flags and, once needed, containerd.
@@ -31,18 +28,17 @@ type session struct {
 	progress       *progress
 	signals        *interrupts
 
-	dialling sync.Mutex
-	client   *runtime.Client
+	engines
 }
 
 // globals are the flags of every verb.
 type globals struct {
-	address, namespace          string
+	address, engine, namespace  string
 	profileDirs                 cli.StringSlice
 	progress, color, logLevel   string
 	quiet                       bool
 	stateDir, dataDir, cacheDir string
-	libexecDir                  string
+	libexecDir, systemAddress   string
 }
 
 func newSession(stdin io.Reader, stdout, stderr io.Writer, d deps) *session {
@@ -56,7 +52,8 @@ func newSession(stdin io.Reader, stdout, stderr io.Writer, d deps) *session {
 func (s *session) globalFlags() []cli.Flag {
 	g := &s.global
 	return []cli.Flag{
-		&cli.StringFlag{Name: "address", Usage: "containerd's `SOCKET`", Value: "/run/containerd/containerd.sock", EnvVars: []string{"CONTAINERD_ADDRESS"}, Destination: &g.address},
+		&cli.StringFlag{Name: "address", Usage: "use the containerd at `SOCKET` and no other", EnvVars: []string{"CONTAINERD_ADDRESS"}, Destination: &g.address},
+		&cli.StringFlag{Name: "engine", Usage: "which containerd is used: `auto|system|private`; auto is the system's if one answers, else hostrun's own, started when it is needed", Value: "auto", EnvVars: []string{"HOSTRUN_ENGINE"}, Destination: &g.engine},
 		&cli.StringFlag{Name: "namespace", Usage: "containerd `NAMESPACE` that holds containers and images", Value: "hostrun", EnvVars: []string{"HOSTRUN_NAMESPACE"}, Destination: &g.namespace},
 		&cli.StringSliceFlag{Name: "profile-dir", Usage: "search `DIR` for profiles first; may be given more than once", KeepSpace: true, Destination: &g.profileDirs},
 		&cli.StringFlag{Name: "progress", Usage: "how progress is shown: `auto|tty|plain|json|quiet`", Value: "auto", EnvVars: []string{"HOSTRUN_PROGRESS"}, Destination: &g.progress},
@@ -67,6 +64,7 @@ func (s *session) globalFlags() []cli.Flag {
 		&cli.StringFlag{Name: "data-dir", Hidden: true, Value: "/var/lib/hostrun", EnvVars: []string{"HOSTRUN_DATA_DIR"}, Destination: &g.dataDir},
 		&cli.StringFlag{Name: "cache-dir", Hidden: true, Value: "/var/cache/hostrun", EnvVars: []string{"HOSTRUN_CACHE_DIR"}, Destination: &g.cacheDir},
 		&cli.StringFlag{Name: "libexec-dir", Hidden: true, EnvVars: []string{"HOSTRUN_LIBEXEC_DIR"}, Destination: &g.libexecDir},
+		&cli.StringFlag{Name: "system-address", Hidden: true, Value: "/run/containerd/containerd.sock", EnvVars: []string{"HOSTRUN_SYSTEM_ADDRESS"}, Destination: &g.systemAddress},
 	}
 }
 
@@ -80,6 +78,9 @@ func (s *session) begin() error {
 		return err
 	}
 	if err := oneOf("log-level", g.logLevel, logLevels); err != nil {
+		return err
+	}
+	if err := s.settleEngine(); err != nil {
 		return err
 	}
 	var level slog.Level
@@ -106,6 +107,7 @@ var (
 	progressModes = []string{"auto", "tty", "plain", "json", "quiet"}
 	colorModes    = []string{"auto", "always", "never"}
 	logLevels     = []string{"debug", "info", "warn", "error"}
+	engineModes   = []string{"auto", "system", "private"}
 )
 
 func oneOf(flag, value string, choices []string) error {
@@ -113,35 +115,6 @@ func oneOf(flag, value string, choices []string) error {
 		return nil
 	}
 	return finding.Errorf(finding.StatusUsage, "", "flag --%s: %q is none of %s", flag, value, strings.Join(choices, ", "))
-}
-
-// containerd returns the connection, opened when it is first asked for. Several goroutines may ask.
-func (s *session) containerd(ctx context.Context) (*runtime.Client, error) {
-	s.dialling.Lock()
-	defer s.dialling.Unlock()
-	if s.client != nil {
-		return s.client, nil
-	}
-	s.hushContainerd()
-	libexec := s.global.libexecDir
-	if libexec == "" {
-		libexec = s.libexecDir()
-	}
-	client, err := runtime.Open(ctx, runtime.Options{
-		Address:    s.abs(strings.TrimPrefix(s.global.address, "unix://")),
-		Namespace:  s.global.namespace,
-		StateDir:   s.global.stateDir,
-		DataDir:    s.global.dataDir,
-		CacheDir:   s.global.cacheDir,
-		LibexecDir: libexec,
-		Log:        s.log,
-		Progress:   s.progress.event,
-	})
-	if err != nil {
-		return nil, err
-	}
-	s.client = client
-	return client, nil
 }
 
 // hushContainerd keeps the client library from writing to stderr what comes back as an error anyway.
@@ -155,9 +128,7 @@ func (s *session) hushContainerd() {
 
 func (s *session) close() {
 	s.progress.end()
-	if s.client != nil {
-		_ = s.client.Close() // the program ends; containers go on
-	}
+	s.engines.close() // the program ends; containers go on
 }
 
 // profileOptions say where profiles are, for package profiles.

@@ -47,13 +47,9 @@ func (s *session) onContainers(ctx context.Context, all bool, fn func(client *ru
 			return err
 		}
 	}
-	client, err := s.containerd(ctx)
-	if err != nil {
+	chosen, err := s.chosen(ctx, all)
+	if err != nil && len(chosen) == 0 {
 		return err
 	}
-	names, err := s.chosen(ctx, client, all)
-	if err != nil {
-		return err
-	}
-	return each(names, func(name string) error { return fn(client, name) })
+	return severally([]error{s.onEach(ctx, chosen, fn), err})
 }

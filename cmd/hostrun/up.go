@@ -71,7 +71,7 @@ func oneUp(ctx context.Context, s *session, o upOptions, name string) (plan.Plan
 		return pl, err
 	}
 	s.warn(pl.Findings)
-	client, err := s.containerd(ctx)
+	client, err := s.containerdFor(ctx, pl.ID)
 	if err != nil {
 		return pl, err
 	}
@@ -127,7 +127,7 @@ func attachedUp(ctx context.Context, s *session, o upOptions, name string) error
 	if err != nil {
 		return beforeStart(err)
 	}
-	client, err := s.containerd(ctx)
+	client, err := s.containerdFor(ctx, pl.ID)
 	if err != nil {
 		return beforeStart(err)
 	}
@@ -145,7 +145,7 @@ func dryUp(ctx context.Context, s *session, o upOptions, name string) error {
 		return err
 	}
 	s.warn(pl.Findings)
-	client, err := s.containerd(ctx)
+	client, err := s.containerdFor(ctx, pl.ID)
 	if err != nil {
 		return err
 	}

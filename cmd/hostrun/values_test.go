@@ -157,19 +157,28 @@ func TestPatientProgressStaysSilentForQuickWork(t *testing.T) {
 func TestContainerTable(t *testing.T) {
 	now := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
 	started, finished, status := now.Add(-2*time.Hour), now.Add(-time.Minute), 137
-	var b bytes.Buffer
-	if err := show(&b, "table", []runtime.Container{
-		{Profile: "a", Container: "a", Image: "docker.io/library/a:latest", Status: "running", StartedAt: &started, Devices: []string{"gpu0", "gpu1"}},
-		{Profile: "b", Container: "b-run-1", Image: "ghcr.io/x/b:1", Status: "exited", StartedAt: &started, FinishedAt: &finished, ExitStatus: &status},
-	}, containerTable(now)); err != nil {
-		t.Fatal(err)
+	all := []listed{
+		{Engine: systemEngine, Container: runtime.Container{Profile: "a", Container: "a", Image: "docker.io/library/a:latest", Status: "running", StartedAt: &started, Devices: []string{"gpu0", "gpu1"}}},
+		{Engine: systemEngine, Container: runtime.Container{Profile: "b", Container: "b-run-1", Image: "ghcr.io/x/b:1", Status: "exited", StartedAt: &started, FinishedAt: &finished, ExitStatus: &status}},
 	}
-	want := `PROFILE   CONTAINER   IMAGE           STATUS                          HEALTH   DEVICES     UPTIME
+	compare := func(want string) {
+		t.Helper()
+		var b bytes.Buffer
+		if err := show(&b, "table", all, containerTable(now, all)); err != nil {
+			t.Fatal(err)
+		}
+		squeeze := func(text string) string { return strings.Join(strings.Fields(text), " ") }
+		if squeeze(b.String()) != squeeze(want) {
+			t.Errorf("got:\n%s\nwant:\n%s", b.String(), want)
+		}
+	}
+	compare(`PROFILE   CONTAINER   IMAGE           STATUS                          HEALTH   DEVICES     UPTIME
 a         a           a:latest        running                         -        gpu0,gpu1   2 hours
 b         b-run-1     ghcr.io/x/b:1   exited (137) About a minute ago   -        -           -
-`
-	squeeze := func(text string) string { return strings.Join(strings.Fields(text), " ") }
-	if squeeze(b.String()) != squeeze(want) {
-		t.Errorf("got:\n%s\nwant:\n%s", b.String(), want)
-	}
+`)
+	all[1].Engine = privateEngine
+	compare(`PROFILE   CONTAINER   IMAGE           STATUS                          HEALTH   DEVICES     UPTIME    ENGINE
+a         a           a:latest        running                         -        gpu0,gpu1   2 hours   system
+b         b-run-1     ghcr.io/x/b:1   exited (137) About a minute ago   -        -           -        private
+`)
 }

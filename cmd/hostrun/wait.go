@@ -28,16 +28,16 @@ func runWait(ctx context.Context, s *session, _ waitOptions) error {
 	if err != nil {
 		return err
 	}
-	client, err := s.containerd(ctx)
-	if err != nil {
-		return err
-	}
 	statuses := make([]int, len(names))
 	index := map[string][]int{}
 	for i, name := range names {
 		index[name] = append(index[name], i)
 	}
 	if err := each(names, func(name string) error {
+		client, err := s.home(ctx, containerName(name))
+		if err != nil {
+			return err
+		}
 		status, err := client.Wait(ctx, containerName(name))
 		for _, i := range index[name] {
 			statuses[i] = status

@@ -1,21 +1,22 @@
 #!/bin/bash
-# `make demo`: DINOv2 in a slim container that has no PyTorch of its own and borrows this machine's.
+# `make demo`: first a container without any image, then DINOv2 in a slim container that has no PyTorch of its own and
+# borrows this machine's. No containerd need be installed: hostrun brings its own where none answers.
 #
-# HOSTRUN_CACHE         where downloads and the image are kept (/var/cache/hostrun-demo)
-# CONTAINERD_ADDRESS    containerd's socket (/run/containerd/containerd.sock); if none answers there, a private one is
-#                       started for the time of the demonstration
+# HOSTRUN_CACHE         where downloads, images and the private engine's data are kept (/var/cache/hostrun-demo)
+# CONTAINERD_ADDRESS    a containerd to use instead of the one that hostrun chooses
+# HOSTRUN_ENGINE        auto, system or private: as for hostrun
 # DINOV2_WEIGHTS        a file of weights for the model (safetensors or a PyTorch checkpoint)
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
 top=$(cd "$here/../.." && pwd)
 cache=${HOSTRUN_CACHE:-/var/cache/hostrun-demo}
-address=${CONTAINERD_ADDRESS:-/run/containerd/containerd.sock}
 run=/run/hostrun-demo
-namespace=hostrun-demo
 packages=(torch torchvision transformers scikit-learn pillow)
 room_gb=11 # packages 6, their download 3, image and containerd's copy of it 1, and some air
 export HOSTRUN_CACHE=$cache
+# The demonstration keeps to itself: make demo-clean removes everything.
+export HOSTRUN_NAMESPACE=hostrun-demo HOSTRUN_STATE_DIR=$run HOSTRUN_DATA_DIR=$cache/data
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 
 began=$EPOCHREALTIME
@@ -33,29 +34,59 @@ show() {
 }
 megabytes() { awk -v b="$1" 'BEGIN { printf "%.0f MB", b / 1e6 }'; }
 
-[ "$(id -u)" = 0 ] || die "containerd's socket belongs to root" "sudo make demo"
+[ "$(id -u)" = 0 ] || die "containers are started by root" "sudo make demo"
 mkdir -p "$cache" "$run"
-chmod 700 "$run"
 exec 9>"$run/lock"
 flock -n 9 || die "another demonstration is running on this machine" "wait for it to end"
 
-hostrun() { "$top/bin/hostrun" --address "$address" --namespace "$namespace" "$@"; }
+hostrun() { "$top/bin/hostrun" "$@" 9>&-; }
 
-containerd_pid=
 finish() {
 	local status=$?
 	trap - EXIT INT TERM
-	if [ -n "${loaded:-}" ]; then hostrun down --timeout 1s dinov2 >/dev/null 2>&1 9>&- || true; fi
-	if [ -n "$containerd_pid" ]; then
-		kill "$containerd_pid" 2>/dev/null || true
-		wait "$containerd_pid" 2>/dev/null || true
-		rm -f "$run/containerd.sock" "$run/containerd.sock.ttrpc"
-	fi
+	if [ -n "${loaded:-}" ]; then hostrun down --timeout 1s dinov2 >/dev/null 2>&1 || true; fi
+	end_engine
 	exit "$status"
 }
 trap finish EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
+
+# end_engine ends the demonstration's private engine, if one was started. It would leave by itself after a while, and its data
+# may be removed before that. Only the process that its own lock names is ended.
+end_engine() {
+	local pid
+	pid=$(sed -n 's/.*"pid":\([0-9]*\).*/\1/p' "$run/engine/engine.json" 2>/dev/null) || return 0
+	[ -n "$pid" ] && [ "$(readlink "/proc/$pid/exe")" = "$top/bin/hostrun-engine" ] || return 0
+	kill "$pid" 2>/dev/null || return 0
+	while kill -0 "$pid" 2>/dev/null; do sleep 0.05; done
+}
+
+# The OCI runtime: the distribution's crun or runc, or one built here from its source.
+prepare_runtime() {
+	local name path
+	if ! command -v crun >/dev/null && ! command -v runc >/dev/null && [ ! -x "$top/bin/oci/runc" ]; then
+		if command -v apt-get >/dev/null; then
+			"$top/integration/setup.sh" runtime 9>&-
+		else
+			note "this distribution has neither crun nor runc: building runc from its source (make runc)"
+			make -C "$top" runc 9>&-
+		fi
+	fi
+	for name in crun runc; do
+		path=$(command -v "$name" || true)
+		[ -z "$path" ] || note "$path: $("$path" --version | head -n 1)"
+	done
+	path=$top/bin/oci/runc
+	[ ! -x "$path" ] || note "$path: $("$path" --version | head -n 1), built here; used where the distribution has none"
+}
+
+# which_engine says what hostrun chose, in doctor's words.
+which_engine() {
+	hostrun doctor --format '{{.group}}/{{.check}} {{.evidence}}' |
+		sed -n 's|^containerd/chosen |containerd     |p; s|^OCI runtime/used by [a-z]* |OCI runtime    |p; s|^snapshotter/used by [a-z]* |snapshotter    |p' |
+		while read -r line; do note "$line"; done
+}
 
 # The environment: made by the distribution's Python, so that the image's Python, of the same release, is its equal.
 prepare_environment() {
@@ -105,37 +136,6 @@ build_image() {
 	note "borrowed packages     $(megabytes "$(du -s -B1 "$venv/lib" | cut -f1)"): stay on the host, mounted read-only"
 }
 
-answers() { [ -S "$1" ] && timeout 5 ctr --address "$1" version >/dev/null 2>&1; }
-
-start_containerd() {
-	if answers "$address"; then
-		note "containerd answers at $address"
-		return
-	fi
-	address=$run/containerd.sock
-	mkdir -p "$cache/containerd"
-	# CRI is Kubernetes' door, and the other snapshotters look for file systems and modules that nobody asked for.
-	cat >"$run/containerd.toml" <<-EOF
-		version = 2
-		root = "$cache/containerd"
-		state = "$run/state"
-		disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.cri.v1.images", "io.containerd.cri.v1.runtime",
-			"io.containerd.snapshotter.v1.aufs", "io.containerd.snapshotter.v1.btrfs", "io.containerd.snapshotter.v1.devmapper", "io.containerd.snapshotter.v1.zfs"]
-		[grpc]
-		  address = "$address"
-	EOF
-	containerd --config "$run/containerd.toml" >"$run/containerd.log" 2>&1 </dev/null 9>&- &
-	containerd_pid=$!
-	local tries
-	for ((tries = 0; tries < 100; tries++)); do
-		answers "$address" && break
-		kill -0 "$containerd_pid" 2>/dev/null || die "containerd ended at once: $(tail -n 1 "$run/containerd.log")" "look at $run/containerd.log"
-		sleep 0.1
-	done
-	answers "$address" || die "containerd does not answer at $address" "look at $run/containerd.log"
-	note "none answers at ${CONTAINERD_ADDRESS:-/run/containerd/containerd.sock}: started one for this demonstration (process $containerd_pid, $address)"
-}
-
 # The built-in profile knows neither this machine's GPU nor the file of weights: a profile of the same name adds them, and
 # hides the built-in one. Nodes and driver libraries are named one by one.
 profile_of_this_machine() {
@@ -166,18 +166,22 @@ profile_of_this_machine() {
 	profiles=(--profile-dir "$run/profiles")
 }
 
+step "An OCI runtime"
+prepare_runtime
+
+step "Hello: a container without an image, of this machine's own files"
+show hostrun run hello
+which_engine
+
 step "Packages of the distribution"
 "$top/integration/setup.sh" demo 9>&-
-note "containerd, runc, python3, mmdebstrap: here"
+note "python3, mmdebstrap: here"
 
 step "The host's Python environment"
 prepare_environment
 
 step "The image"
 build_image
-
-step "containerd"
-start_containerd
 
 step "Loading the image"
 loaded=yes

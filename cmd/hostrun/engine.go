@@ -1,0 +1,315 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"hostrun.dev/hostrun/engine"
+	"hostrun.dev/hostrun/finding"
+	"hostrun.dev/hostrun/runtime"
+)
+
+// An engineKind says which containerd.
+type engineKind string
+
+const (
+	namedEngine   engineKind = "named"   // by --address or CONTAINERD_ADDRESS: used or failed, never replaced by another
+	systemEngine  engineKind = "system"  // the machine's
+	privateEngine engineKind = "private" // hostrun's own, started when it is needed
+)
+
+// A standing is what came of looking at a socket.
+type standing int
+
+const (
+	unusable standing = iota // somebody is there, and does not answer as containerd does: an error, for containers may live in it
+	usable
+	absent // no socket, or one that nobody listens at
+	denied
+)
+
+// An opening is one containerd as this command found it.
+type opening struct {
+	kind     engineKind
+	client   *runtime.Client // nil unless usable
+	standing standing
+	err      error // why it is not usable
+}
+
+// engines are the containerds of one command. Each is looked at when first asked for, once.
+type engines struct {
+	opening sync.Mutex
+	opened  map[engineKind]opening
+	release func() // of engine.Hold
+
+	choosing sync.Mutex
+	homes    map[string]*runtime.Client // of names that have been looked for
+}
+
+func (e *engines) close() {
+	for _, o := range e.opened {
+		if o.client != nil {
+			_ = o.client.Close()
+		}
+	}
+	if e.release != nil {
+		e.release()
+	}
+}
+
+// settleEngine checks --engine and --address against each other. A flag beats a variable of the environment, and of two
+// variables the address, which is the narrower one.
+func (s *session) settleEngine() error {
+	g := &s.global
+	if err := oneOf("engine", g.engine, engineModes); err != nil {
+		return err
+	}
+	if !s.line.gave("engine") || g.address == "" {
+		return nil
+	}
+	if s.line.gave("address") {
+		return finding.Errorf(finding.StatusUsage, "give one of them", "--address %s and --engine %s: both say which containerd is used", g.address, g.engine)
+	}
+	g.address = ""
+	return nil
+}
+
+// gave says whether a global flag is on the line, rather than in the environment.
+func (l commandLine) gave(flag string) bool {
+	for _, word := range l.global {
+		if strings.HasPrefix(word, "--"+flag+"=") {
+			return true
+		}
+	}
+	return false
+}
+
+// kinds are the containerds that the flags allow, the preferred one first.
+func (s *session) kinds() []engineKind {
+	switch {
+	case s.global.address != "":
+		return []engineKind{namedEngine}
+	case s.global.engine == "system":
+		return []engineKind{systemEngine}
+	case s.global.engine == "private":
+		return []engineKind{privateEngine}
+	}
+	return []engineKind{systemEngine, privateEngine}
+}
+
+// layout is where the private engine's files are.
+func (s *session) layout() engine.Layout {
+	return engine.Layout{StateDir: filepath.Join(s.abs(s.global.stateDir), "engine"), RootDir: filepath.Join(s.abs(s.global.dataDir), "engine"), LibexecDir: s.libexec()}
+}
+
+func (s *session) libexec() string {
+	if s.global.libexecDir != "" {
+		return s.abs(s.global.libexecDir)
+	}
+	return s.libexecDir()
+}
+
+func (s *session) runtimeOptions(kind engineKind) runtime.Options {
+	opt := runtime.Options{
+		Namespace:  s.global.namespace,
+		StateDir:   s.global.stateDir,
+		DataDir:    s.global.dataDir,
+		CacheDir:   s.global.cacheDir,
+		LibexecDir: s.libexec(),
+		Log:        s.log,
+		Progress:   s.progress.event,
+	}
+	switch kind {
+	case namedEngine:
+		opt.Address = s.abs(strings.TrimPrefix(s.global.address, "unix://"))
+	case systemEngine:
+		opt.Address = s.abs(s.global.systemAddress)
+	case privateEngine:
+		opt.Address = s.layout().Address()
+	}
+	if opt.Address == s.layout().Address() { // also by its name
+		opt.RuntimeRoot = s.layout().RuntimeRoot()
+	}
+	return opt
+}
+
+// reach looks at one containerd and starts nothing.
+func (s *session) reach(ctx context.Context, kind engineKind) opening {
+	s.engines.opening.Lock()
+	defer s.engines.opening.Unlock()
+	if o, known := s.opened[kind]; known {
+		return o
+	}
+	o := s.open(ctx, kind)
+	s.log.Debug("look for containerd", "engine", kind, "address", s.runtimeOptions(kind).Address, "result", o.standing.String())
+	return s.remember(o)
+}
+
+func (s *session) remember(o opening) opening {
+	if s.opened == nil {
+		s.opened = map[engineKind]opening{}
+	}
+	s.opened[o.kind] = o
+	return o
+}
+
+// open connects. Where that fails it looks again to say why: a missing socket is no error of a choice, a daemon that
+// hangs is.
+func (s *session) open(ctx context.Context, kind engineKind) opening {
+	s.hushContainerd()
+	opt := s.runtimeOptions(kind)
+	if opt.Address == s.layout().Address() {
+		if err := s.hold(); err != nil && kind == privateEngine {
+			return opening{kind: kind, standing: standingOf(err), err: err}
+		}
+	}
+	client, err := runtime.Open(ctx, opt)
+	if err == nil {
+		return opening{kind: kind, client: client, standing: usable}
+	}
+	o := opening{kind: kind, standing: standingOf(err), err: err}
+	if o.standing == unusable && nobodyAt(ctx, opt.Address) {
+		o.standing = absent
+	}
+	return o
+}
+
+func standingOf(err error) standing {
+	switch {
+	case finding.StatusOf(err) == finding.StatusPermission, errors.Is(err, fs.ErrPermission):
+		return denied
+	case errors.Is(err, fs.ErrNotExist):
+		return absent
+	}
+	return unusable
+}
+
+func (s standing) String() string {
+	return map[standing]string{usable: "usable", absent: "absent", denied: "no permission", unusable: "does not answer"}[s]
+}
+
+// nobodyAt says whether a socket is missing, or left over from a daemon that is gone.
+func nobodyAt(ctx context.Context, address string) bool {
+	d := net.Dialer{Timeout: time.Second} // connect(2) to a full backlog would wait
+	conn, err := d.DialContext(ctx, "unix", address)
+	if err == nil {
+		_ = conn.Close()
+		return false
+	}
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ENOTDIR)
+}
+
+// hold keeps the private engine from going idle while this command works. Where it has never run there is nothing to hold.
+func (s *session) hold() error {
+	if s.release != nil {
+		return nil
+	}
+	if _, err := os.Stat(s.layout().StateDir); err != nil {
+		return err
+	}
+	release, err := engine.Hold(s.layout())
+	if err == nil {
+		s.release = release
+	}
+	return err
+}
+
+// startPrivate brings the private engine up, if it is not, and connects.
+func (s *session) startPrivate(ctx context.Context) (*runtime.Client, error) {
+	s.engines.opening.Lock()
+	defer s.engines.opening.Unlock()
+	if o := s.opened[privateEngine]; o.client != nil {
+		return o.client, nil
+	}
+	l := s.layout()
+	if err := engine.Installed(l); err != nil {
+		return nil, s.noEngine(err)
+	}
+	if s.release == nil {
+		release, err := engine.Hold(l)
+		if err != nil {
+			return nil, err
+		}
+		s.release = release
+	}
+	started, err := engine.Ensure(ctx, l, func(text string) { s.progress.event(runtime.Event{ID: "Engine", Status: "Starting", Text: text}) })
+	if err != nil {
+		return nil, err
+	}
+	if started {
+		s.log.Debug("started the private engine", "address", l.Address(), "root", l.RootDir)
+	}
+	o := s.remember(s.open(ctx, privateEngine))
+	return o.client, o.err
+}
+
+// noEngine is the one error of a machine without any containerd: both ways out.
+func (s *session) noEngine(cause error) error {
+	if len(s.kinds()) == 1 {
+		return cause
+	}
+	return finding.Errorf(finding.StatusTryAgain,
+		"install hostrun's own: make install puts hostrun-engine into "+s.libexec()+"\n"+
+			"or the distribution's: apt-get install containerd, and systemctl start containerd",
+		"no containerd is here: nobody listens at %s, and hostrun's own is not installed: %w", s.runtimeOptions(systemEngine).Address, cause)
+}
+
+// containerd returns the containerd that new containers and images go to: the one that was named, else the machine's if
+// it answers, else hostrun's own, which is started if it does not run. One that hangs is an error and not passed over,
+// as containers may live in it. Several goroutines may ask.
+func (s *session) containerd(ctx context.Context) (*runtime.Client, error) {
+	s.choosing.Lock()
+	defer s.choosing.Unlock()
+	var refused error
+	kinds := s.kinds()
+	for _, kind := range kinds {
+		o := s.reach(ctx, kind)
+		switch o.standing {
+		case usable:
+			s.log.Debug("containerd chosen", "engine", kind, "address", s.runtimeOptions(kind).Address)
+			return o.client, nil
+		case unusable:
+			return nil, s.unusableError(o)
+		case denied:
+			if refused == nil {
+				refused = o.err
+			}
+		case absent:
+			if len(kinds) == 1 && kind != privateEngine {
+				return nil, o.err
+			}
+		}
+	}
+	if refused != nil {
+		return nil, s.deniedError(refused)
+	}
+	return s.startPrivate(ctx)
+}
+
+// unusableError adds, where the machine's containerd hangs, the way around it.
+func (s *session) unusableError(o opening) error {
+	if o.kind != systemEngine || len(s.kinds()) == 1 || finding.StatusOf(o.err) != finding.StatusTryAgain {
+		return o.err
+	}
+	hints := append(finding.HintOf(o.err), "or go on with hostrun's own, which does not see the containers of this one: hostrun --engine private ...")
+	return finding.Errorf(finding.StatusTryAgain, strings.Join(hints, "\n"), "%w", o.err)
+}
+
+// deniedError says what a person without the right to any socket can type.
+func (s *session) deniedError(cause error) error {
+	if len(s.kinds()) == 1 && s.kinds()[0] != privateEngine {
+		return cause
+	}
+	return finding.Errorf(finding.StatusPermission,
+		"run hostrun as root: sudo hostrun ...\n"+
+			"or join the group that may use hostrun's own containerd, and log in again: sudo usermod -aG hostrun $USER (docs/security.md says what that gives)",
+		"%w", cause)
+}

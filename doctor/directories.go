@@ -1,0 +1,128 @@
+package doctor
+
+import (
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// Room on the disk, in bytes: below scarce nothing can be unpacked, below modest an image of a framework can't.
+const (
+	scarce = 256 << 20
+	modest = 5 << 30
+)
+
+func (e *examiner) directories() {
+	e.group = "hostrun"
+	e.programs()
+	for _, d := range []struct{ name, path, keeps string }{
+		{"data", e.DataDir, "volumes, logs, images of the private engine"}, {"state", e.StateDir, "sockets and locks"}, {"cache", e.CacheDir, "facts of images and environments"},
+	} {
+		e.directory(d.name, d.path, d.keeps)
+	}
+}
+
+// programs are those that are started beside hostrun.
+func (e *examiner) programs() {
+	var missing []string
+	for _, name := range []string{"hostrun-log", "hostrun-init"} {
+		if e.executable(name, e.LibexecDir) == "" {
+			missing = append(missing, name)
+		}
+	}
+	if len(missing) > 0 {
+		e.add(Broken, "programs", "make install", "%s: not in %s", strings.Join(missing, ", "), e.LibexecDir)
+		return
+	}
+	e.ok("programs", "hostrun-log, hostrun-init in %s", e.LibexecDir)
+}
+
+func (e *examiner) directory(name, path, keeps string) {
+	if path == "" {
+		return
+	}
+	fi, err := e.view.Stat(path)
+	if err == nil && !fi.IsDir() {
+		e.add(Broken, name, "mv "+path+" "+path+".old", "%s is no directory; it is for %s", path, keeps)
+		return
+	}
+	text := path
+	if err != nil {
+		text += " (made when it is needed)"
+	}
+	free, known := e.room(path)
+	switch {
+	case known && free < scarce:
+		e.add(Broken, name, "see what fills it: du -xh -d 2 "+path+" | sort -h\nhostrun images; hostrun rmi IMAGE", "%s: %d MiB free, for %s", text, free>>20, keeps)
+	case known && free < modest && name == "data":
+		e.add(Note, name, "", "%s: %.1f GiB free; images with frameworks inside take more", text, float64(free)/(1<<30))
+	case known:
+		e.ok(name, "%s: %.1f GiB free, for %s", text, float64(free)/(1<<30), keeps)
+	default:
+		e.ok(name, "%s, for %s", text, keeps)
+	}
+}
+
+// room asks for the nearest directory that exists.
+func (e *examiner) room(path string) (uint64, bool) {
+	if e.Free == nil {
+		return 0, false
+	}
+	for !e.view.IsDir(path) && path != "/" {
+		path = filepath.Dir(path)
+	}
+	return e.Free(filepath.Join(e.Root, path))
+}
+
+// leftovers are what commands that were killed left behind: half-made containers, and directories without a container.
+func (e *examiner) leftovers() {
+	e.group = "leftovers"
+	found, complete := false, true
+	known := map[string]bool{}
+	for _, g := range e.Engines {
+		complete = complete && e.told(g)
+		for _, name := range g.Containers {
+			known[name] = true
+		}
+		if len(g.HalfMade) > 0 {
+			found = true
+			e.add(Note, "half-made", "hostrun down "+strings.Join(g.HalfMade, " "), "%s of the %s containerd, whose maker is gone: %s; the next up or down removes them too",
+				counted(len(g.HalfMade), "container"), g.Kind, strings.Join(g.HalfMade, ", "))
+		}
+	}
+	dir := filepath.Join(e.DataDir, "containers", e.Namespace)
+	orphans := slices.DeleteFunc(e.names(dir), func(name string) bool { return known[name] })
+	switch {
+	case len(orphans) > 0 && complete:
+		found = true
+		e.add(Note, "directories", "rm -r "+join(dir, orphans), "%s without a container in %s: %s", counted(len(orphans), "directory"), dir, strings.Join(orphans, ", "))
+	case len(orphans) > 0:
+		found = true
+		e.add(OK, "directories", "", "%s in %s whose containers are in a containerd that could not be asked: %s", counted(len(orphans), "entry"), dir, strings.Join(orphans, ", "))
+	}
+	if !found {
+		e.ok("none", "nothing was left half done")
+	}
+}
+
+// systemRecords is where a containerd of the distribution keeps its records.
+const systemRecords = "/var/lib/containerd/io.containerd.metadata.v1.bolt/meta.db"
+
+// told says whether a containerd has told of all its containers: one that is down may have some.
+func (e *examiner) told(g Engine) bool {
+	switch {
+	case g.Standing == Absent && g.Kind == "system":
+		return !e.view.Exists(systemRecords)
+	case g.Standing == Absent:
+		return !g.EverRan
+	}
+	return g.Standing == Usable
+}
+
+func join(dir string, names []string) string {
+	paths := make([]string, len(names))
+	for i, name := range names {
+		paths[i] = filepath.Join(dir, name)
+	}
+	return strings.Join(paths, " ")
+}

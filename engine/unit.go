@@ -1,0 +1,51 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// unitProperties let the engine live apart from who started it, and its containers apart from the engine: a container is
+// in a cgroup of its own below the unit (Delegate), and goes on when the unit ends (KillMode). systemd.exec(5),
+// systemd.kill(5), systemd.resource-control(5).
+var unitProperties = []string{"Type=notify", "NotifyAccess=main", "KillMode=process", "Delegate=yes", "TasksMax=infinity",
+	"LimitNOFILE=infinity", "OOMScoreAdjust=-999", "TimeoutStartSec=" + strconv.Itoa(int(patience.Seconds()))}
+
+// startUnit asks systemd for a transient unit: a process that is merely a child would be in the session's cgroup, and may be
+// ended with it (logind.conf(5), KillUserProcesses). systemd-run returns when the engine has said that it is ready.
+func startUnit(ctx context.Context, l Layout) error {
+	run, err := exec.LookPath("systemd-run")
+	if err != nil {
+		return startProcess(ctx, l)
+	}
+	out, err := exec.CommandContext(ctx, run, unitArguments(l)...).CombinedOutput()
+	if err == nil {
+		return nil
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return failed(l, fmt.Sprintf("%s: %v: %s", run, err, strings.TrimSpace(string(out))))
+}
+
+// unitArguments names the unit after this process where the directories are not the usual ones: names are the machine's.
+func unitArguments(l Layout) []string {
+	name := "hostrun-engine"
+	if l.StateDir != "/run/hostrun/engine" {
+		name += "-" + strconv.Itoa(os.Getpid())
+	}
+	args := []string{"--quiet", "--collect", "--unit=" + name, "--description=hostrun's private containerd"}
+	// What it says before it opens its log itself goes there too (systemd 240).
+	for _, p := range append(slices.Clone(unitProperties), "StandardOutput=append:"+l.LogFile(), "StandardError=append:"+l.LogFile()) {
+		args = append(args, "--property="+p)
+	}
+	for _, kv := range environment(l) {
+		args = append(args, "--setenv="+kv)
+	}
+	return append(append(args, "--", l.binary()), arguments(l)...)
+}

@@ -1,0 +1,68 @@
+package runtime
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sort"
+	"strings"
+)
+
+// An Examination is what one containerd says of itself, for `hostrun doctor`.
+type Examination struct {
+	Version     string
+	Snapshotter string   // that hostrun uses there
+	OCIRuntime  string   // with its version; "" if the daemon finds none
+	Containers  []string // names of hostrun's in the namespace, by name; those too that ps hides, as they are being removed
+	HalfMade    []string // of them: those whose maker died half-way
+}
+
+// Examine asks for it. It changes nothing.
+func (c *Client) Examine(ctx context.Context) (Examination, error) {
+	ctx = c.in(ctx)
+	var x Examination
+	v, err := c.ctrd.Version(ctx)
+	if err != nil {
+		return x, fmt.Errorf("ask containerd for its version: %w", plainError(err))
+	}
+	f, err := c.facts(ctx)
+	if err != nil {
+		return x, err
+	}
+	x.Version, x.Snapshotter = v.Version, f.Snapshotter
+	if r := c.ociRuntime(ctx, ""); r.Error == "" {
+		x.OCIRuntime = r.Version
+	}
+	records, err := c.ctrd.ContainerService().List(ctx, `labels."`+labelProfile+`"`)
+	if err != nil {
+		return x, fmt.Errorf("list the containers: %w", err)
+	}
+	for _, r := range records {
+		x.Containers = append(x.Containers, r.ID)
+		if abandoned(r) && !c.locked(r.ID) {
+			x.HalfMade = append(x.HalfMade, r.ID)
+		}
+	}
+	sort.Strings(x.Containers)
+	sort.Strings(x.HalfMade)
+	return x, nil
+}
+
+// ShimOf returns the address of the containerd whose shim keeps a container of that name; "" where none does. A shim
+// outlives its containerd, so the address may be of one that is down.
+func ShimOf(namespace, id string) string {
+	files, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	for _, file := range files {
+		raw, err := os.ReadFile(file)
+		if err != nil || !bytes.Contains(raw, []byte("containerd-shim")) {
+			continue
+		}
+		args := strings.Split(string(raw), "\x00")
+		if strings.HasPrefix(filepath.Base(args[0]), "containerd-shim") && valueOf(args, "-namespace") == namespace && valueOf(args, "-id") == id {
+			return strings.TrimSuffix(valueOf(args, "-address"), ".ttrpc")
+		}
+	}
+	return ""
+}
