@@ -94,6 +94,16 @@ func (l *lock) unlock() {
 	_ = l.f.Close()
 }
 
+// locked reports whether somebody is changing the container, without a trace.
+func (c *Client) locked(id string) bool {
+	f, err := os.Open(c.lockPath(id))
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	return errors.Is(unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB), unix.EWOULDBLOCK)
+}
+
 // inheritedLock is the lock of id that this process's parent held and passed on as that file descriptor.
 func (c *Client) inheritedLock(fd int, id string) (*lock, error) {
 	unix.CloseOnExec(fd)

@@ -21,14 +21,6 @@ type ociRuntime struct {
 	Error        string // why it can't be used
 }
 
-// usable is the runtime's version, or "" for one that can't be used.
-func (r ociRuntime) usable() string {
-	if r.Error != "" {
-		return ""
-	}
-	return r.Version
-}
-
 // A probe is what one file of an OCI runtime says of itself; it is cached until the file changes.
 type probe struct {
 	Version      string   `json:"version"` // "crun 1.8.1"
