@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -65,6 +66,11 @@ func TestEngineKilled(t *testing.T) {
 		}
 		return nil
 	})
+	p.Kill()
+	mustEnsure(t, p) // it removes the bundles that could not be taken up
+	if left, _ := filepath.Glob(p.Path("s", "io.containerd.runtime.v2.task", "*", "*")); len(left) > 0 {
+		t.Errorf("bundles are left, and their names can't be used again: %v", left)
+	}
 	t.Logf("%d rounds; the load did %d starts and removals, %d of them failed with the engine", n, load.done, load.failed)
 }
 
