@@ -46,6 +46,7 @@ func serve(ctx context.Context, l engine.Layout, s tuning) (*server.Server, erro
 	if err := mount.SetTempMountLocation(filepath.Join(l.RootDir, "tmpmounts")); err != nil {
 		return nil, engine.Storage(l, err)
 	}
+	endOrphans(l)
 	if err := errors.Join(removeTorn(l), leaveOutOverlay(config)); err != nil {
 		return nil, engine.Storage(l, err)
 	}

@@ -5,6 +5,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/containerd/log"
+	"golang.org/x/sys/unix"
 
 	"hostrun.dev/hostrun/engine"
 )
@@ -27,4 +33,26 @@ func removeTorn(l engine.Layout) error {
 		}
 	}
 	return errors.Join(failed...)
+}
+
+// endOrphans ends shims of this engine whose bundle is gone: an engine that was killed while it started them knew no more of
+// them, and its successor could only wait for each in vain. What they kept was ended with their bundle.
+func endOrphans(l engine.Layout) {
+	dirs, _ := filepath.Glob("/proc/[0-9]*")
+	for _, dir := range dirs {
+		b, err := os.ReadFile(filepath.Join(dir, "cmdline"))
+		if err != nil || !ownShim(strings.Split(string(b), "\x00"), l) {
+			continue
+		}
+		cwd, err := os.Readlink(filepath.Join(dir, "cwd"))
+		if pid, _ := strconv.Atoi(filepath.Base(dir)); err == nil && pid > 1 && strings.HasSuffix(cwd, " (deleted)") {
+			log.L.WithField("pid", pid).WithField("bundle", cwd).Warn("end a shim without a bundle")
+			_ = unix.Kill(pid, unix.SIGKILL)
+		}
+	}
+}
+
+func ownShim(args []string, l engine.Layout) bool {
+	at := slices.Index(args, "-address")
+	return filepath.Base(args[0]) == engine.Shim && at > 0 && at+1 < len(args) && args[at+1] == l.Address()
 }
