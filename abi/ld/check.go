@@ -157,6 +157,8 @@ type binding struct {
 	names     map[uint32]string // of symbols that were not found, by index
 	versions  map[uint32]string
 
+	assertion *object // names a version and has none at all
+
 	unversioned bool // versions are not looked at, as in musl
 }
 
@@ -224,6 +226,9 @@ func (b *binding) resolve(ref reference, name []byte, versym []byte) {
 func (b *binding) lookup(q *search, named *object) *object {
 	for _, o := range b.scope {
 		if o.find(q) {
+			if o == named && !o.hash.versym && !b.unversioned && b.loading.system.habits.before(41) {
+				b.assertion = o
+			}
 			return o
 		}
 		if q.version.hash != 0 && o == named && o.hash.nbuckets != 0 {
@@ -233,8 +238,18 @@ func (b *binding) lookup(q *search, named *object) *object {
 	return nil
 }
 
+// asserted is the death in check_match, which glibc 2.41 no longer has.
+func (b *binding) asserted() *failure {
+	f := corrupt("Inconsistency detected by ld.so: dl-lookup.c: check_match: Assertion `version->filename == NULL || ! _dl_name_match_p (version->filename, map)' failed! (%s has no versions, and %s asks for one)", b.assertion.path, b.object.path)
+	f.killed = true
+	return failed(f, "", Result{Object: b.assertion.path, RequiredBy: b.object.path})
+}
+
 // verdict asks the relocations which of the lost symbols is needed first: a symbol that none refers to is not looked up.
 func (b *binding) verdict() *failure {
+	if b.assertion != nil {
+		return b.asserted()
+	}
 	if len(b.names) == 0 {
 		return nil
 	}

@@ -11,6 +11,7 @@ const (
 	stbWeak      = 2
 	stbUnique    = 10
 	sttTLS       = 6
+	sttIfunc     = 10
 	allowedTypes = 1<<0 | 1<<1 | 1<<2 | 1<<5 | 1<<6 | 1<<10 // ALLOWED_STT of elf/dl-lookup.c
 	shnUndef     = 0
 	shnAbs       = 0xfff1
@@ -233,7 +234,7 @@ func (o *file) matches(h *hashTable, tables *versionTables, q *search, index uin
 	s := o.symbol(b[:n])
 	kind, bind := s.info&0xf, s.info>>4
 	switch {
-	case s.section == shnUndef, s.value == 0 && s.section != shnAbs && kind != sttTLS, 1<<kind&allowedTypes == 0:
+	case s.section == shnUndef, s.value == 0 && s.section != shnAbs && kind != sttTLS, 1<<kind&allowedTypes == 0, q.anyVersion && kind == sttIfunc:
 		return false
 	case bind != stbGlobal && bind != stbWeak && bind != stbUnique, s.bindsLocally():
 		return false
@@ -295,6 +296,9 @@ func (o *file) references() ([]reference, []byte, *fault) {
 	b, f := o.at(o.dynamic[dtSymtab], count*n)
 	if f != nil {
 		return nil, nil, f
+	}
+	if s := o.symbol(b); s != (symbol{}) {
+		return nil, nil, corrupt("undefined symbol: (the symbol table begins with no empty symbol)")
 	}
 	versym := []byte(nil)
 	if h.versym {
