@@ -278,13 +278,31 @@ func (o *file) versionMatches(h *hashTable, tables *versionTables, q *search, in
 	return !q.version.hidden && have.hash == 0 && word&versionHide == 0
 }
 
+// countUndefined returns how many symbols at the start of the table hold all undefined ones. A hash table of nothing
+// does not know it (bfd then begins it with symbol 1), so the relocations are asked.
+func (o *file) countUndefined() (uint64, *fault) {
+	h := o.hash
+	if !h.gnu {
+		return uint64(h.count), nil
+	}
+	if h.first > 1 || h.nbuckets > 1 || h.nbuckets == 1 && o.word32(h.buckets) != 0 {
+		return uint64(h.first), nil
+	}
+	count := uint64(0)
+	f := o.eachRelocation(false, func(r relocation) bool {
+		count = max(count, uint64(r.symbol)+1)
+		return true
+	})
+	return count, f
+}
+
 // references returns the undefined strong symbols of the image in the order of their names in the file, so that these can
 // be read in one sweep.
 func (o *file) references() ([]reference, []byte, *fault) {
 	h := o.hash
-	count := uint64(h.count)
-	if h.gnu {
-		count = uint64(h.first)
+	count, f := o.countUndefined()
+	if f != nil {
+		return nil, nil, f
 	}
 	if count > maxUndefined {
 		return nil, nil, crash("the symbol table of the file is too large")
