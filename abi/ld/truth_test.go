@@ -107,18 +107,6 @@ func interpreters(t *testing.T) []string {
 	return found
 }
 
-func sharedObjects(t *testing.T, below string) []string {
-	t.Helper()
-	var files []string
-	_ = filepath.WalkDir(below, func(p string, e os.DirEntry, err error) error {
-		if err == nil && !e.IsDir() && (strings.HasSuffix(p, ".so") || strings.Contains(filepath.Base(p), ".so.")) {
-			files = append(files, p)
-		}
-		return nil
-	})
-	return files
-}
-
 func isaLevel() int {
 	b, _ := os.ReadFile("/proc/cpuinfo")
 	has := func(flags ...string) bool {
@@ -146,7 +134,7 @@ func TestTruthOfInterpreters(t *testing.T) {
 	all := interpreters(t)
 	var files []string
 	for _, below := range strings.Fields(os.Getenv("HOSTRUN_LD_TREES")) {
-		files = append(files, sharedObjects(t, below)...)
+		files = append(files, sharedObjectsOf(below)...)
 	}
 	if files == nil {
 		for _, exe := range all {
@@ -155,7 +143,7 @@ func TestTruthOfInterpreters(t *testing.T) {
 				files = append(files, dynload[i])
 			}
 		}
-		files = append(files, sharedObjects(t, "/usr/lib/python3/dist-packages")...)
+		files = append(files, sharedObjectsOf("/usr/lib/python3/dist-packages")...)
 	}
 	for _, exe := range all {
 		t.Run(strings.ReplaceAll(exe, "/", "_"), func(t *testing.T) {
