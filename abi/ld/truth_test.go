@@ -2,7 +2,6 @@ package ld
 
 import (
 	"bytes"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -96,7 +95,7 @@ func agree(t *testing.T, p *Process, said map[string]string) map[Verdict]int {
 
 func interpreters(t *testing.T) []string {
 	t.Helper()
-	found, _ := filepath.Glob("/root/.pyenv/versions/*/bin/python")
+	var found []string
 	home, err := os.UserHomeDir()
 	if err == nil {
 		found, _ = filepath.Glob(filepath.Join(home, ".pyenv/versions/*/bin/python"))
@@ -132,6 +131,9 @@ func isaLevel() int {
 func TestTruthOfInterpreters(t *testing.T) {
 	view := rootfs.Dir("/")
 	all := interpreters(t)
+	if len(all) == 0 {
+		skip(t, "needs an interpreter")
+	}
 	var files []string
 	for _, below := range strings.Fields(os.Getenv("HOSTRUN_LD_TREES")) {
 		files = append(files, sharedObjectsOf(below)...)
@@ -149,7 +151,7 @@ func TestTruthOfInterpreters(t *testing.T) {
 		t.Run(strings.ReplaceAll(exe, "/", "_"), func(t *testing.T) {
 			said, ctypes := really(t, "", exe, files)
 			p := process(t, view, exe, ctypes, Options{ISALevel: isaLevel()})
-			fmt.Println(exe, agree(t, p, said))
+			t.Log(agree(t, p, said))
 		})
 	}
 }
