@@ -20,7 +20,7 @@ const (
 	maxNameBytes    = 256 << 20 // of all undefined symbols
 	maxChainSteps   = 8 << 20   // of the lookups of one object
 	maxDirectories  = 1024      // of one search path
-	maxHashBytes    = 64 << 20
+	maxHashBytes    = 16 << 20
 	maxRelocations  = 1 << 30
 )
 
