@@ -5,10 +5,7 @@
 package imports
 
 import (
-	"context"
-
 	"hostrun.dev/hostrun/abi"
-	"hostrun.dev/hostrun/rootfs"
 )
 
 // A Request is a command, and the interpreter that runs it.
@@ -20,8 +17,8 @@ type Request struct {
 	Packages   []string          // names of distributions or modules that are imported on their own, after the command
 	Env        map[string]string // of the process: PATH, PYTHONPATH, PYTHONSAFEPATH ...
 	HostDirs   []string          // directories of the view that are the host's: what lies below them has the side "host"
-	// Deep follows the imports of functions and of undecided conditions too, to their end. Without it they are looked
-	// up, and what they would import in turn is left out.
+	// Deep follows the imports of functions too, to their end. Without it they are looked up, and what they would import
+	// in turn is left out.
 	Deep bool
 }
 
@@ -31,7 +28,8 @@ type Reach string
 const (
 	Required  Reach = "required"  // runs whenever the command starts, and nothing catches its failure
 	Attempted Reach = "attempted" // runs, and something catches its failure (try ... except ImportError)
-	Possible  Reach = "possible"  // in a function, or below a condition that files do not decide
+	Possible  Reach = "possible"  // below a condition that files do not decide
+	Deferred  Reach = "deferred"  // in a function: runs when it is called
 )
 
 // Kind says what a module is made of.
@@ -53,10 +51,10 @@ type Module struct {
 	File  string `json:"file,omitempty"` // path in the view; the first directory of a namespace package; "" for what is in the interpreter
 	Kind  Kind   `json:"kind"`
 	Reach Reach  `json:"reach"`
-	Side  string `json:"side"`           // "image" or "host"
-	By    At     `json:"by,omitzero"`    // the statement that reaches it first; zero for what the command names
-	Order int    `json:"order"`          // of its first import, from 0
-	Dist  string `json:"dist,omitempty"` // directory of sys.path (or of its package) that it was found in
+	Side  string `json:"side"`            // "image" or "host"
+	By    At     `json:"by,omitzero"`     // the statement that reaches it first; zero for what the command names
+	Order int    `json:"order"`           // of its first import, from 0
+	Entry string `json:"entry,omitempty"` // directory of sys.path (or of its package) that it was found in
 }
 
 // An At is a place in a source file.
@@ -68,13 +66,18 @@ type At struct {
 
 // A Missing is an import that fails.
 type Missing struct {
-	Name    string `json:"name"`    // the module that is not found
-	Message string `json:"message"` // what Python prints after the exception's name: No module named 'x'
-	Error   string `json:"error"`   // the exception's name: ModuleNotFoundError; "" where no exception is printed
-	Reach   Reach  `json:"reach"`   // Required: the command ends with it, if it comes that far
-	Stdlib  bool   `json:"stdlib"`  // a module of the standard library, which the image lacks
+	Name    string `json:"name"`             // the module that is not found
+	Message string `json:"message"`          // what Python prints after the exception's name: No module named 'x'
+	Error   string `json:"error"`            // the exception's name: ModuleNotFoundError; "" where no exception is printed
+	Reach   Reach  `json:"reach"`            // Required: the command ends with it, if it comes that far
+	Stdlib  bool   `json:"stdlib"`           // a module of the standard library, which the image lacks
+	Raised  bool   `json:"raised,omitempty"` // not Required, and ends the command all the same: what catches it raises another exception
 	At      At     `json:"at,omitzero"`
 	Chain   []At   `json:"chain,omitempty"` // how the command comes there: its own statement first, At last
+
+	level level
+	root  int // of the report's programs
+	order int // of the moment when it became as certain as it is
 }
 
 // A Shadowed module is found in one place and lies in another one too.
@@ -97,9 +100,9 @@ type NotChecked struct {
 
 // Counts are those of Report.
 type Counts struct {
-	Modules, Required, Attempted, Possible int
-	Files                                  int   // read
-	Bytes                                  int64 // of them
+	Modules, Required, Attempted, Possible, Deferred int
+	Files                                            int   // read
+	Bytes                                            int64 // of them
 }
 
 // A Report is what a command imports. It is ordered by execution.
@@ -138,24 +141,5 @@ func (r Report) First() *Missing {
 			return &r.Missing[i]
 		}
 	}
-	return nil
-}
-
-// Scan reads what the command of r imports in the view. The error is ctx's, or one of reading the command's own file:
-// what is missing and what can't be read below it is in the report.
-func Scan(ctx context.Context, view *rootfs.View, r Request) (Report, error) {
-	return Report{}, nil
-}
-
-// Where returns the places in which the module is found, in the order of the search: the first is imported, the others are
-// hidden by it. A namespace package has all of its directories. Nothing found is no error.
-func Where(ctx context.Context, view *rootfs.View, r Request, module string) ([]Candidate, error) {
-	return nil, nil
-}
-
-// SysPath returns sys.path as site leaves it (Lib/site.py), without the command's own entry: PYTHONPATH, the standard
-// library, the site directories with what their .pth files add. The user's site directory is left out: hostrun sets
-// PYTHONNOUSERSITE.
-func SysPath(view *rootfs.View, python abi.Python, env map[string]string) []string {
 	return nil
 }
