@@ -38,6 +38,7 @@ func (t tri) not() tri {
 type facts struct {
 	version abi.Version
 	named   map[string]any // value of a dotted name
+	local   map[string]any // value of a name that the module bound itself; it goes first
 	main    bool           // the module is __main__
 }
 
@@ -94,6 +95,22 @@ func (f facts) decide(toks []token) tri {
 		return unknown
 	}
 	return t
+}
+
+// with gives the facts the names of a module.
+func (f facts) with(local map[string]any) facts {
+	f.local = local
+	return f
+}
+
+// evaluate returns the value of an expression, undecided where files do not tell.
+func (f facts) evaluate(toks []token) any {
+	r := reader{facts: f, toks: toks}
+	v := r.or()
+	if r.at != len(toks) || v == elsewhere {
+		return undecided{}
+	}
+	return v
 }
 
 func truth(v any) tri {
@@ -365,6 +382,7 @@ func (r *reader) dotted() any {
 	if r.toks[r.at].text == "__debug__" || strings.HasPrefix(r.toks[r.at].text, "__") {
 		name = r.toks[r.at].text
 	}
+	full := r.toks[r.at].text
 	r.at++
 	if name == "__name__" {
 		if r.facts.main {
@@ -383,7 +401,13 @@ func (r *reader) dotted() any {
 		name += "()"
 		r.at += 2
 	}
-	v, known := r.facts.named[name]
+	v, known := r.facts.local[name]
+	if !known {
+		v, known = r.facts.local[full]
+	}
+	if !known {
+		v, known = r.facts.named[name]
+	}
 	if !known {
 		v = undecided{}
 	}

@@ -163,7 +163,7 @@ func (f *finder) findPackage(name, tail, entry string) *spec {
 // findFrozen gives a frozen module the file of the standard library that it was made from, as its __file__ is.
 func (f *finder) findFrozen(name string) *spec {
 	s := &spec{name: name, kind: Frozen}
-	base := path.Join(f.stdlib, strings.ReplaceAll(name, ".", "/"))
+	base := path.Join(f.stdlib, strings.ReplaceAll(frozenFrom(name), ".", "/"))
 	for _, file := range []string{base + ".py", base + "/__init__.py"} {
 		if fi, err := f.view.Stat(file); err == nil && fi.Mode().IsRegular() {
 			s.file, s.entry = file, f.stdlib

@@ -10,6 +10,17 @@ import (
 // frozenPackages are the frozen modules that have submodules.
 var frozenPackages = map[string]bool{"__phello__": true, "__phello__.ham": true}
 
+// frozenFrom is the module whose source a frozen one was made from.
+func frozenFrom(name string) string {
+	switch name {
+	case "_frozen_importlib":
+		return "importlib._bootstrap"
+	case "_frozen_importlib_external":
+		return "importlib._bootstrap_external"
+	}
+	return name
+}
+
 // frozenModules are those that the interpreter holds as bytecode (Python/frozen.c): since 3.11 what every start needs, so
 // that no file of these names is ever looked for. Three bootstrap modules were there before.
 func frozenModules(v abi.Version) map[string]bool {

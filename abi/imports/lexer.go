@@ -27,6 +27,8 @@ type lexer struct {
 	line   int32
 	indent int     // of the current logical line: a tab goes to the next multiple of eight, a form feed back to 0
 	tokens []token // of the current logical line; reused for the next one
+	calls  bool    // the current logical line has a name of dynamicNames
+	hook   bool    // some line so far had a name of a table of the import system
 }
 
 // maxNesting bounds what nests in a file: strings in f-strings, blocks. CPython allows 100 levels of indentation.
@@ -45,7 +47,7 @@ func newLexer(src string) *lexer {
 func (l *lexer) next() bool {
 	for l.at < len(l.src) {
 		l.measure()
-		l.tokens = l.tokens[:0]
+		l.tokens, l.calls = l.tokens[:0], false
 		l.logical()
 		if len(l.tokens) > 0 {
 			return true
@@ -149,6 +151,13 @@ func (l *lexer) name(start int) {
 	if l.at < len(l.src) && (l.src[l.at] == '"' || l.src[l.at] == '\'') && isPrefix(l.src[start:l.at]) {
 		l.quoted(start)
 		return
+	}
+	switch l.src[start:l.at] {
+	case "import_module", "__import__", "spec_from_file_location", "entry_points", "run_path", "run_module", "exec", "walk_packages",
+		"load_entry_point", "load_module", "importorskip", "resolve_name":
+		l.calls = true
+	case "modules", "meta_path", "path_hooks", "__path__":
+		l.hook = true
 	}
 	l.add(tokName, start)
 }
@@ -286,16 +295,15 @@ func (l *lexer) inner(i, nested int) (int, bool) {
 	return end, end > i+1 && end <= len(l.src) && l.src[end-1] == l.src[i]
 }
 
-// operators of more than one character that matter for the parser: a single = assigns.
-var longOperators = []string{"...", "==", "!=", "<=", ">=", ":=", "->", "**", "//"}
-
+// operator reads one, with what makes it another: a single = assigns.
 func (l *lexer) operator(start int) {
 	l.at++
-	for _, long := range longOperators {
-		if strings.HasPrefix(l.src[start:], long) {
-			l.at = start + len(long)
-			break
-		}
+	switch rest := l.src[l.at:]; {
+	case rest == "":
+	case rest[0] == '=' && strings.IndexByte("=!<>:", l.src[start]) >= 0, rest[0] == '>' && l.src[start] == '-':
+		l.at++
+	case l.src[start] == '.' && strings.HasPrefix(rest, ".."):
+		l.at += 2
 	}
 	l.add(tokOp, start)
 }

@@ -3,6 +3,7 @@ package imports
 import (
 	"slices"
 	"strings"
+	"sync"
 )
 
 // An action says what a statement does for imports.
@@ -51,57 +52,58 @@ type arm struct {
 // A unit is a file's statements, and what of it decides how others import from it.
 type unit struct {
 	body     []statement
-	bound    map[string]bool // names that the top level binds, other than to its own submodules
-	open     bool            // further names appear at run time: from x import *, __getattr__, globals()
-	hook     bool            // it writes to sys.modules or sys.meta_path, or to its __path__
-	literals map[string]bool // of a hook: its strings that look like names of modules
-	problem  string          // why the rest was not read
+	bound    map[string]bool        // of a package: names that the top level binds, other than to its own submodules
+	open     bool                   // further names appear at run time: from x import *, __getattr__, globals()
+	all      []string               // of a package: the strings of its __all__
+	hook     bool                   // it may write to sys.modules or sys.meta_path, or to its __path__
+	literals func() map[string]bool // of a hook: its strings that look like names of modules
+	problem  string                 // why the rest was not read
 }
 
 // A parser builds a unit. It knows as much of the grammar as it takes to find import statements and what surrounds them.
 type parser struct {
-	lex   *lexer
-	facts facts
-	unit  *unit
-	self  string // name of the package whose __init__ this is, "" for a module
-	ok    bool   // lex holds a line that is not consumed
-	deep  int
-	inDef int
-	watch bool // the text has names that dynamic looks for
+	lex       *lexer
+	facts     facts
+	unit      *unit
+	self      string // name of the package whose __init__ this is, "" for a module
+	ok        bool   // lex holds a line that is not consumed
+	deep      int
+	inDef     int            // levels of def and class around the current line
+	constants map[string]any // values of names that the top level has bound so far
 }
-
-// dynamicNames are functions that import what their argument names.
-var dynamicNames = []string{"import_module", "__import__", "spec_from_file_location", "entry_points", "run_path", "run_module",
-	"exec", "walk_packages", "load_entry_point", "load_module", "importorskip", "resolve_name"}
-
-// hookNames are what a module touches that gives other modules names which no file has.
-var hookNames = []string{"modules", "meta_path", "path_hooks", "__path__"}
 
 // parse reads a file. self is the package whose __init__ it is.
 func parse(src string, f facts, self string) *unit {
-	p := &parser{lex: newLexer(src), facts: f, self: self, unit: &unit{bound: map[string]bool{}}}
+	p := &parser{lex: newLexer(src), facts: f, self: self, unit: &unit{}, constants: map[string]any{}}
+	if self != "" {
+		p.unit.bound = map[string]bool{}
+	}
 	if why := unreadable(p.lex.src); why != "" {
 		p.unit.problem = why
 		return p.unit
-	}
-	for _, name := range dynamicNames {
-		p.watch = p.watch || strings.Contains(src, name)
-	}
-	p.unit.hook = isHook(src)
-	if p.unit.hook {
-		p.unit.literals = map[string]bool{}
 	}
 	p.advance()
 	for p.ok {
 		p.unit.body = append(p.unit.body, p.block(0)...)
 	}
+	if p.lex.hook {
+		p.unit.hook = true
+		p.unit.literals = sync.OnceValue(func() map[string]bool { return literals(src) })
+	}
 	return p.unit
 }
 
-// isHook looks for text that writes to the import system's tables.
-func isHook(src string) bool {
-	return strings.Contains(src, "sys.modules") || strings.Contains(src, "meta_path") || strings.Contains(src, "path_hooks") ||
-		strings.Contains(src, "__path__") || strings.Contains(src, "import modules")
+// literals are the strings of a text that may be names of modules.
+func literals(src string) map[string]bool {
+	found := map[string]bool{}
+	for lex := newLexer(src); lex.next(); {
+		for _, t := range lex.tokens {
+			if s, ok := t.value(); ok && len(s) <= 100 && moduleName.MatchString(s) {
+				found[s] = true
+			}
+		}
+	}
+	return found
 }
 
 // unreadable says why a text is no source that this lexer reads (PEP 263; null bytes are an error to Python too).
@@ -161,7 +163,6 @@ func (p *parser) block(least int) []statement {
 // line reads the statements of the current logical line, with the lines that belong to them.
 func (p *parser) line() []statement {
 	toks := p.lex.tokens
-	p.collect(toks)
 	switch toks[0].text {
 	case "async":
 		if len(toks) > 1 {
@@ -170,7 +171,7 @@ func (p *parser) line() []statement {
 	case "if", "try", "def", "class", "for", "while", "with", "elif", "else", "except", "finally":
 		return p.compound(toks)
 	}
-	if colon := blockColon(toks); colon == len(toks)-1 && colon > 0 {
+	if toks[len(toks)-1].text == ":" && blockColon(toks) == len(toks)-1 {
 		return p.undecidedBlock(toks) // match, case, and what later versions bring
 	}
 	body := p.simple(toks)
@@ -208,8 +209,12 @@ func (p *parser) compound(toks []token) []statement {
 		return p.function(toks)
 	case "class":
 		p.bind(toks[1:min(2, len(toks))])
-		return p.suite(toks)
+		p.inDef++
+		body := p.suite(toks)
+		p.inDef--
+		return body
 	case "with":
+		p.bindAs(toks)
 		if harmless(toks) {
 			return p.suite(toks)
 		}
@@ -296,7 +301,7 @@ func (p *parser) ifStatement(toks []token) []statement {
 	for {
 		when := unknown
 		if colon := blockColon(toks); colon > 0 {
-			when = p.facts.decide(toks[1:colon])
+			when = p.facts.with(p.constants).decide(toks[1:colon])
 		}
 		before = append(before, p.header(toks)...)
 		a := arm{when: when, body: p.suite(toks)}
@@ -305,7 +310,6 @@ func (p *parser) ifStatement(toks []token) []statement {
 			break
 		}
 		toks = p.lex.tokens
-		p.collect(toks)
 	}
 	if p.ok && p.lex.indent == indent && p.lex.tokens[0].text == "else" {
 		a := arm{when: yes, body: p.suite(p.lex.tokens)}
@@ -413,6 +417,10 @@ func (p *parser) small(toks []token) []statement {
 		return p.importStatement(toks)
 	case "from":
 		return p.fromStatement(toks)
+	case "global":
+		for _, t := range toks[1:] {
+			p.constants[t.text] = undecided{}
+		}
 	case "raise":
 		s := statement{action: doRaise, line: toks[0].line}
 		if len(toks) > 1 {
@@ -510,7 +518,7 @@ func (p *parser) fromStatement(toks []token) []statement {
 		rest = rest[1:]
 		if t.text == "*" {
 			s.names = append(s.names, "*")
-			p.unit.open = p.unit.open || p.inDef == 0
+			p.star()
 		}
 		if t.kind != tokName {
 			continue
@@ -528,11 +536,46 @@ func (p *parser) fromStatement(toks []token) []statement {
 	return []statement{s}
 }
 
-func (p *parser) bindName(name string) {
-	if p.inDef == 0 {
-		p.unit.bound[name] = true
+// star notes that names come from elsewhere.
+func (p *parser) star() {
+	if p.inDef > 0 {
+		return
+	}
+	p.unit.open = true
+	for name := range p.constants {
+		p.constants[name] = undecided{}
 	}
 }
+
+func (p *parser) bindName(name string) {
+	if p.inDef > 0 {
+		return
+	}
+	if p.unit.bound != nil {
+		p.unit.bound[name] = true
+	}
+	p.constants[name] = undecided{}
+}
+
+// assign keeps the value of NAME = EXPRESSION where files tell it, for conditions that come later. A name that is bound
+// twice to different values is not known.
+func (p *parser) assign(toks []token) {
+	name := toks[0].text
+	if p.inDef > 0 || len(toks) < 3 || toks[1].text != "=" {
+		return
+	}
+	var v any = undecided{}
+	if len(toks) <= maxConstant {
+		v = p.facts.with(p.constants).evaluate(toks[2:])
+	}
+	if old, ok := p.constants[name]; ok && truth(old) != truth(v) {
+		v = undecided{}
+	}
+	p.constants[name] = v
+}
+
+// maxConstant bounds the expressions that are evaluated, in tokens.
+const maxConstant = 24
 
 func (p *parser) bind(toks []token) {
 	for _, t := range toks {
@@ -555,38 +598,58 @@ func (p *parser) bindTargets(toks []token) {
 			p.unit.open = true
 		}
 	}
-	for i := 0; i < last; i++ {
-		if t := toks[i]; t.kind == tokName && (i == 0 || toks[i-1].text != ".") {
-			p.unit.bound[t.text] = true
+	if toks[0].text == "__all__" && p.unit.bound != nil {
+		p.exports(toks[1:])
+	}
+	if last == 1 && toks[1].text == "=" {
+		p.bindPackage(toks[0].text)
+		p.assign(toks)
+	} else {
+		for i := 0; i < last; i++ {
+			if t := toks[i]; t.kind == tokName && (i == 0 || toks[i-1].text != ".") {
+				p.bindName(t.text)
+			}
 		}
 	}
 	for i := last + 1; last >= 0 && i+1 < len(toks); i++ { // a = b = c
 		if toks[i].kind == tokName && toks[i+1].text == "=" {
-			p.unit.bound[toks[i].text] = true
+			p.bindName(toks[i].text)
 		}
 	}
 }
 
-// collect keeps the strings of a hook that may be names of modules, and notices globals().
-func (p *parser) collect(toks []token) {
-	if !p.unit.hook {
-		return
-	}
+// exports keeps what a package's __all__ names: a from statement with * loads those that are submodules.
+func (p *parser) exports(toks []token) {
 	for _, t := range toks {
-		if s, ok := t.value(); ok && len(s) <= 100 && moduleName.MatchString(s) {
-			p.unit.literals[s] = true
+		if name, ok := t.value(); ok && moduleName.MatchString(name) {
+			p.unit.all = append(p.unit.all, name)
 		}
+	}
+}
+
+// bindAs notes the names of a with statement.
+func (p *parser) bindAs(toks []token) {
+	for i := 1; i < len(toks); i++ {
+		if toks[i-1].text == "as" && toks[i].kind == tokName {
+			p.bindName(toks[i].text)
+		}
+	}
+}
+
+func (p *parser) bindPackage(name string) {
+	if p.unit.bound != nil {
+		p.unit.bound[name] = true
 	}
 }
 
 // dynamic finds calls in a statement that import what their arguments say. A constant argument is followed.
 func (p *parser) dynamic(toks []token) []statement {
-	if !p.watch {
+	if !p.lex.calls {
 		return nil
 	}
 	var body []statement
 	for i, t := range toks {
-		if t.kind != tokName || i+1 >= len(toks) || toks[i+1].text != "(" || !slices.Contains(dynamicNames, t.text) {
+		if t.kind != tokName || i+1 >= len(toks) || toks[i+1].text != "(" || !isDynamic(t.text) {
 			continue
 		}
 		s := statement{action: doDynamic, line: t.line, name: t.text}
@@ -600,6 +663,16 @@ func (p *parser) dynamic(toks []token) []statement {
 		body = append(body, s)
 	}
 	return body
+}
+
+// isDynamic knows functions that import what their argument names.
+func isDynamic(name string) bool {
+	switch name {
+	case "import_module", "__import__", "spec_from_file_location", "entry_points", "run_path", "run_module", "exec", "walk_packages",
+		"load_entry_point", "load_module", "importorskip", "resolve_name":
+		return true
+	}
+	return false
 }
 
 // argument returns the constant first argument of a call that names a module.

@@ -72,11 +72,17 @@ func (s *scanner) scanRoot(root Root) {
 	s.merge(p, root)
 }
 
+// atStart is imported by every start before site.
+var atStart = []string{"_frozen_importlib", "_imp", "_thread", "_warnings", "_weakref", "_frozen_importlib_external", "marshal", "posix", "time", "zipimport",
+	"encodings", "encodings.utf_8", "_signal", "io", "abc"}
+
 // start imports what every start does, before the command's own entry joins sys.path (Python/pylifecycle.c, Lib/site.py).
 func (s *scanner) start(made *site, flags string) *process {
 	p := newProcess(s.loader, made, made.path, s.r.Deep)
-	for _, name := range []string{"encodings", "encodings.utf_8", "io", "abc"} {
-		p.load(name, required, At{})
+	for _, name := range atStart {
+		if strings.HasPrefix(name, "enc") || s.finder.builtins[name] || s.finder.frozen[name] || name == "io" || name == "abc" {
+			p.load(name, required, At{})
+		}
 	}
 	if strings.Contains(flags, "S") {
 		return p

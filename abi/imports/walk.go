@@ -398,6 +398,9 @@ func (p *process) fromList(name string, names []string, lvl level, at At) *failu
 		return nil
 	}
 	u := p.loader.unit(m.spec)
+	if u != nil && slices.Contains(names, "*") {
+		lvl, names = min(lvl, attempted), append(names[:len(names):len(names)], u.all...)
+	}
 	var first *failure
 	for _, n := range names {
 		full := name + "." + n
@@ -451,7 +454,7 @@ func (p *process) provider(full string, parent *module) string {
 	}
 	for _, u := range p.hooks {
 		owner, _, _ := strings.Cut(p.hookOf[u], ".")
-		if below && owner == top || u.literals[top] || u.literals[full] {
+		if below && owner == top || u.literals()[top] || u.literals()[full] {
 			return p.hookOf[u]
 		}
 	}
