@@ -649,7 +649,7 @@ func (p *parser) dynamic(toks []token) []statement {
 	}
 	var body []statement
 	for i, t := range toks {
-		if t.kind != tokName || i+1 >= len(toks) || toks[i+1].text != "(" || !isDynamic(t.text) {
+		if t.kind != tokName || i+1 >= len(toks) || toks[i+1].text != "(" || i > 0 && toks[i-1].text == "def" || !isDynamic(t.text) {
 			continue
 		}
 		s := statement{action: doDynamic, line: t.line, name: t.text}

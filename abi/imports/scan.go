@@ -80,6 +80,9 @@ var atStart = []string{"_frozen_importlib", "_imp", "_thread", "_warnings", "_we
 func (s *scanner) start(made *site, flags string) *process {
 	p := newProcess(s.loader, made, made.path, s.r.Deep)
 	for _, name := range atStart {
+		if s.r.Python.Version.Minor < 8 && (name == "time" || name == "zipimport") {
+			continue
+		}
 		if strings.HasPrefix(name, "enc") || s.finder.builtins[name] || s.finder.frozen[name] || name == "io" || name == "abc" {
 			p.load(name, required, At{})
 		}

@@ -1,6 +1,7 @@
 package imports
 
 import (
+	"cmp"
 	"fmt"
 	"path"
 	"slices"
@@ -18,6 +19,7 @@ const maxPth = 4 << 20
 // A site is the state of the import system when site is done.
 type site struct {
 	view    *rootfs.View
+	env     map[string]string
 	py      abi.Python
 	path    []string
 	known   map[string]bool
@@ -51,7 +53,7 @@ type options struct {
 
 // newSite walks through site.main() (Lib/site.py).
 func newSite(view *rootfs.View, py abi.Python, o options) *site {
-	s := &site{view: view, py: py, known: map[string]bool{}, alias: map[string]string{}, preset: map[string]string{}}
+	s := &site{view: view, env: o.env, py: py, known: map[string]bool{}, alias: map[string]string{}, preset: map[string]string{}}
 	if list := o.env["PYTHONPATH"]; list != "" && !o.ignoreEnv {
 		for _, dir := range strings.Split(list, ":") {
 			s.join(absolute(o.cwd, dir))
@@ -148,6 +150,7 @@ var (
 	appendCall   = pattern.New(`sys\.path\.append\((?:'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)")\)`)
 	frontCall    = pattern.New(`sys\.path\.index\((?:'((?:[^'\\]|\\.)*)')\)`)
 	markCall     = pattern.New(`sys\._hostrun = len\(sys\.path\)`)
+	shimCall     = pattern.New(`os\.environ\.get\(var, '(\w+)'\) == 'local'; enabled and __import__\('_distutils_hack'\)\.add_shim`)
 	finderImport = pattern.New(`^import (__editable__\w*_finder);`)
 	nspkgWords   = pattern.New(`sitedir'\], \*\(([^)]*)\)\)`)
 	quotedWord   = pattern.New(`'(\w+)'`)
@@ -177,8 +180,11 @@ func (s *site) execute(dir string, at pthCode) {
 		s.addFinder(path.Join(dir, finderImport.FindStringSubmatch(at.text)[1]+".py"))
 	case nspkgWords.MatchString(at.text):
 		s.addNamespace(dir, nspkgWords.FindStringSubmatch(at.text)[1])
-	case strings.Contains(at.text, "_distutils_hack") && strings.Contains(at.text, "add_shim"):
-		s.alias["distutils"] = "setuptools._distutils"
+	case shimCall.MatchString(at.text):
+		if cmp.Or(s.env["SETUPTOOLS_USE_DISTUTILS"], shimCall.FindStringSubmatch(at.text)[1]) == "local" {
+			s.alias["distutils"] = "setuptools._distutils"
+		}
+		s.code = append(s.code, at)
 	default:
 		s.code = append(s.code, at)
 	}

@@ -137,23 +137,21 @@ func (p *process) at(st *statement, f frame) At {
 
 // branch runs the arms of an if statement that may run.
 func (p *process) branch(st *statement, f frame) (*failure, bool) {
-	rest := f.level
+	certain := true
 	for _, a := range st.arms {
 		inner := f
-		inner.level = rest
-		switch a.when {
-		case no:
+		if a.when == no {
 			continue
-		case yes:
-			fail, stop := p.runStop(a.body, inner)
-			if rest == f.level {
-				return fail, stop
-			}
-			return nil, false
 		}
-		rest = min(rest, perhaps)
-		inner.level = rest
+		if a.when == yes && certain {
+			return p.runStop(a.body, inner)
+		}
+		certain = false
+		inner.level = min(f.level, perhaps)
 		p.run(a.body, inner)
+		if a.when == yes {
+			break
+		}
 	}
 	return nil, false
 }
@@ -193,8 +191,8 @@ func (p *process) try(st *statement, f frame) (result *failure) {
 			inner.level = min(f.level, attempted)
 		}
 		then := p.run(a.body, inner)
-		runs := a.kind != armHandler || a.when == yes && missed
-		if inner.level == f.level && runs && then != nil && result == nil {
+		runs := a.kind == armFinally || a.kind == armHandler && a.when == yes && missed
+		if runs && then != nil && result == nil {
 			result = p.handled(a, fail, then, f)
 		}
 		if a.kind == armHandler && a.when == yes {
@@ -300,7 +298,7 @@ func (p *process) find(full string, search []string, parent *module) *spec {
 	if dir, ok := p.site.preset[full]; ok {
 		return &spec{name: full, kind: Namespace, isPkg: true, path: []string{dir}, entry: path.Dir(dir)}
 	}
-	if s := known[full]; s != "" {
+	if s := p.known(full); s != "" {
 		if found := p.loader.finder.find(s, p.path); found != nil {
 			renamed := *found
 			renamed.name = full
@@ -329,8 +327,22 @@ func (p *process) find(full string, search []string, parent *module) *spec {
 	return nil
 }
 
-// known are modules that others put into sys.modules under a name of their own.
-var known = map[string]string{"os.path": "posixpath", "importlib._bootstrap": "_frozen_importlib", "importlib._bootstrap_external": "_frozen_importlib_external"}
+// known tells of modules of the standard library that others put into sys.modules under a second name.
+func (p *process) known(name string) string {
+	switch name {
+	case "os.path":
+		return "posixpath"
+	case "importlib._bootstrap":
+		return "_frozen_importlib"
+	case "importlib._bootstrap_external":
+		return "_frozen_importlib_external"
+	case "collections.abc":
+		if p.site.py.Version.Minor >= 13 {
+			return "_collections_abc"
+		}
+	}
+	return ""
+}
 
 // extended looks below every entry of sys.path, as pkgutil.extend_path and pkg_resources' namespaces do.
 func (p *process) extended(full string, parent *module) *spec {
@@ -404,7 +416,13 @@ func (p *process) fromList(name string, names []string, lvl level, at At) *failu
 	var first *failure
 	for _, n := range names {
 		full := name + "." + n
-		if n == "*" || p.modules[full] == nil && p.find(full, m.spec.path, m) == nil {
+		if n == "*" {
+			continue
+		}
+		if p.modules[full] == nil && p.find(full, m.spec.path, m) == nil {
+			if u != nil && u.hook && !u.bound[n] {
+				p.skip("hook", full, at, name+" may put it into sys.modules at run time", lvl)
+			}
 			continue
 		}
 		inner := lvl
