@@ -178,8 +178,9 @@ func (p *process) try(st *statement, f frame) (result *failure) {
 		inner.level = min(f.level, attempted)
 	}
 	fail := p.run(st.arms[0].body, inner)
-	if !handled {
-		result = fail
+	excepts := slices.ContainsFunc(st.arms, func(a arm) bool { return a.kind == armHandler })
+	if !handled && (!excepts || fail != nil && fail.missing != nil) {
+		result = fail // what a raise statement raises, any handler may catch
 	}
 	missed := fail != nil && fail.missing != nil
 	for _, a := range st.arms[1:] {
