@@ -218,8 +218,9 @@ func (p *process) handled(a arm, fail, then *failure, f frame) *failure {
 
 // raised notes that the handler of a missing module raises: the command ends all the same, with other words.
 func (p *process) raised(m *Missing, f frame) {
-	if f.level == required {
-		m.Raised = true
+	if f.level == required && !m.Raised && m.level < required {
+		p.moments++
+		m.Raised, m.order = true, p.moments
 	}
 }
 
