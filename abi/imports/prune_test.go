@@ -85,6 +85,9 @@ func TestTruthWithoutModules(t *testing.T) {
 		python := prune(t, exe, without)
 		py := detect(t, python)
 		for _, name := range packages {
+			if name == "torch" && i%8 != 0 {
+				continue // its import takes seconds
+			}
 			report, err := Scan(t.Context(), rootfs.Dir("/"), Request{Python: py, Command: []string{python, "-c", "import " + name}, Env: map[string]string{"PYTHONPATH": site}})
 			if err != nil {
 				t.Fatal(err)

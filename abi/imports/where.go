@@ -32,6 +32,9 @@ func Where(ctx context.Context, view *rootfs.View, r Request, module string) ([]
 
 // candidates looks the module up below its parents.
 func (s *scanner) candidates(p *process, module string) []Candidate {
+	if p.known(module) != "" {
+		return []Candidate{s.candidate(p.find(module, p.path, nil))}
+	}
 	search := p.path
 	var parent *scannerParent
 	full := ""
