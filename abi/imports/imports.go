@@ -53,6 +53,7 @@ type Module struct {
 	Reach Reach  `json:"reach"`
 	Side  string `json:"side"`            // "image" or "host"
 	By    At     `json:"by,omitzero"`     // the statement that reaches it first; zero for what the command names
+	Fails bool   `json:"fails,omitempty"` // its own code is known to raise
 	Order int    `json:"order"`           // of its first import, from 0
 	Entry string `json:"entry,omitempty"` // directory of sys.path (or of its package) that it was found in
 }

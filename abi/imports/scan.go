@@ -271,7 +271,7 @@ func (s *scanner) merge(p *process, root Root) {
 		at, there := s.merged[key]
 		if !there {
 			s.merged[key] = len(s.report.Modules)
-			s.report.Modules = append(s.report.Modules, Module{Name: name, File: m.spec.place(), Kind: m.spec.kind, Reach: m.level.reach(),
+			s.report.Modules = append(s.report.Modules, Module{Name: name, File: m.spec.place(), Kind: m.spec.kind, Reach: m.level.reach(), Fails: m.failure != nil,
 				Side: s.side(m.spec.place()), By: m.by, Order: len(s.report.Modules), Entry: m.spec.entry})
 			continue
 		}

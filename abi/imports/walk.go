@@ -474,7 +474,7 @@ func (p *process) provider(full string, parent *module) string {
 	}
 	for _, u := range p.hooks {
 		owner, _, _ := strings.Cut(p.hookOf[u], ".")
-		if below && owner == top || u.literals()[top] || u.literals()[full] {
+		if below && owner == top || u.literals()[full] {
 			return p.hookOf[u]
 		}
 	}
