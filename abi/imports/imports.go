@@ -119,16 +119,7 @@ type Report struct {
 	Autoloads  []Autoload   `json:"autoloads,omitempty"`
 	TorchCUDA  string       `json:"torch_cuda,omitempty"` // of torch/version.py, where torch is reached: "none" for a build without
 	Counts     Counts       `json:"counts"`
-	Watch      []Stamp      `json:"-"` // what the report depends on
-}
-
-// A Stamp tells a changed file or directory: a report holds as long as all of its stamps do.
-type Stamp struct {
-	Path             string
-	Size             int64
-	ModTime, ChgTime int64 // nanoseconds
-	Inode            uint64
-	Missing          bool
+	Watch      []string     `json:"-"` // files and directories that were read, sorted: the report holds as long as none of them changes
 }
 
 // A Candidate is one place where a module is found.
