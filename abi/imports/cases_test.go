@@ -31,6 +31,7 @@ var cases = []struct {
 	{name: "in a function", files: map[string]string{"a.py": "def f():\n    import nothere\n"}, code: "import a"},
 	{name: "in a class", files: map[string]string{"a.py": "class C:\n    import nothere\n"}, code: "import a", first: "No module named 'nothere'"},
 	{name: "type checking", files: map[string]string{"a.py": "import typing\nif typing.TYPE_CHECKING:\n    import nothere\nelse:\n    import b\n", "b.py": ""}, code: "import a"},
+	{name: "type checking by its own name", files: map[string]string{"a.py": "from typing import TYPE_CHECKING\nfrom sys import version_info\nif TYPE_CHECKING or version_info < (3,):\n    import nothere\nif not TYPE_CHECKING:\n    import neither\n"}, code: "import a", first: "No module named 'neither'"},
 	{name: "versions", files: map[string]string{"a.py": "import sys\nif sys.version_info < (3, 4) or sys.platform.startswith('win'):\n    import nothere\nelif sys.version_info[0] == 3:\n    import b\n", "b.py": ""}, code: "import a"},
 	{name: "constant of the module", files: map[string]string{"a.py": "import sys\nWINDOWS = sys.platform == 'win32'\nif WINDOWS:\n    import nothere\nif not WINDOWS:\n    import neither\n"}, code: "import a", first: "No module named 'neither'"},
 	{name: "bound name is no submodule", files: map[string]string{"p/__init__.py": "version = '1'\n", "p/version.py": "import nothere\n", "a.py": "from p import version\n"}, code: "import a"},
