@@ -63,6 +63,16 @@ const (
 	RootWholeHome    = "HR083" // rootfs: host, and the interpreter lies in a home directory itself
 	RootOtherPython  = "HR084" // rootfs: host, and the command runs another interpreter than python: names
 	RuntimeUnusable  = "HR086" // the OCI runtime that the profile asks for, or any, is missing or does not work here
+
+	ModuleMissing    = "HR090" // the command imports a module that is not found
+	StandardMissing  = "HR091" // a module of the standard library that the command imports is not in the image
+	ModuleShadowed   = "HR092" // a module hides another one of its name
+	EditableOutside  = "HR093" // the source of an editable install or of a .pth line is not in the container
+	LinkOutside      = "HR094" // a module is a link that leads nowhere in the container
+	Autoloaded       = "HR095" // a package loads an entry point by itself (information)
+	DuplicateDist    = "HR096" // a distribution has two directories of metadata in one place
+	TorchCPUOnly     = "HR097" // a GPU is asked for, and torch is built without CUDA
+	ImportsUnchecked = "HR098" // what files do not tell of the command's imports (information)
 )
 
 // Explain returns the entry of id; an unknown id gives an Entry with the id alone and exit status 1.
