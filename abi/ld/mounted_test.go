@@ -89,6 +89,20 @@ func TestWith(t *testing.T) {
 	}
 }
 
+func TestFind(t *testing.T) {
+	s, err := NewSystem(rootfs.Dir("/"), "/lib64/ld-linux-x86-64.so.2", Options{LibraryPath: []string{"/nowhere"}})
+	if err != nil {
+		t.Skip(err)
+	}
+	defer s.Close()
+	if o, ok := s.Find("libc.so.6"); !ok || o.Soname != "libc.so.6" || o.How != ByCache && o.How != ByDefault {
+		t.Errorf("%+v %v", o, ok)
+	}
+	if o, ok := s.Find("libnot-there.so.1"); ok {
+		t.Errorf("%+v", o)
+	}
+}
+
 func TestStartRefuses(t *testing.T) {
 	needs(t, "/usr/bin/python3")
 	s, err := NewSystem(rootfs.Dir("/"), "/lib64/ld-linux-x86-64.so.2", Options{})

@@ -215,3 +215,18 @@ func (s *System) DefaultDirectories() []string {
 	}
 	return dirs
 }
+
+// Find tells where the loader takes a library from that a program without search paths of its own needs: LD_LIBRARY_PATH,
+// ld.so.cache, the default directories. False when there is none for this machine.
+func (s *System) Find(name string) (Object, bool) {
+	nobody := &object{file: &file{image: &image{machine: s.habits.machine}}}
+	at, f := s.find(name, nil, nobody)
+	if s.habits.musl {
+		at, f = (&loading{system: s, program: nobody}).muslFind(name, nil)
+	}
+	if f != nil {
+		return Object{}, false
+	}
+	o := &object{file: at.file, path: at.path, name: name, how: at.how}
+	return o.describe(), true
+}
