@@ -6,6 +6,8 @@ import (
 	"path"
 	"strconv"
 	"strings"
+
+	"hostrun.dev/hostrun/rootfs"
 )
 
 // maxLoader bounds the program interpreter, and the C library where it has to tell its release, in bytes.
@@ -23,6 +25,28 @@ type habits struct {
 	hwcaps      []string // glibc-hwcaps subdirectories, best first
 	level       int      // x86-64 level of the processor
 	cache       cacheIndex
+}
+
+// Interpreter returns the PT_INTERP of the program at a path of the view: the loader to make a System with. The error is
+// ErrNotDynamic where it has none.
+func Interpreter(view *rootfs.View, program string) (string, error) {
+	f, err := view.Open(program)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	fi, err := f.Stat()
+	if err != nil {
+		return "", err
+	}
+	i, fault := readImage(f, fi.Size(), machine{})
+	switch {
+	case fault != nil:
+		return "", fmt.Errorf("read a program: %s", fault.message(program))
+	case i.interp == "":
+		return "", fmt.Errorf("%s: %w", program, ErrNotDynamic)
+	}
+	return i.interp, nil
 }
 
 func (s *System) readHabits(interpreter string) error {
