@@ -19,7 +19,8 @@ mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | gr
 [ -n "$mirror" ] || { say "no mirror of Debian among apt's sources"; exit 1; }
 mkdir -p "$cache"
 
-# build NAME SUITE PACKAGE...: essential packages, then those named; documentation and caches never stay.
+# build NAME SUITE PACKAGE...: essential packages, then those named; documentation and caches never stay. A mirror that
+# stands still for some weeks is as good as another: sid's signature says a date that it is valid until.
 build() {
 	local name=$1 suite=$2 root=$cache/$1 key work
 	shift 2
@@ -30,7 +31,7 @@ build() {
 	work=$(mktemp -d "$cache/.work-XXXXXX")
 	say "building $name ($suite)"
 	if ! printf 'deb [signed-by=%s] %s %s main\n' "$keyring" "$mirror" "$suite" | TMPDIR=$work mmdebstrap --quiet --mode=root \
-		--variant=essential --include="$(IFS=,; echo "$*")" \
+		--variant=essential --aptopt='Acquire::Check-Valid-Until "false"' --include="$(IFS=,; echo "$*")" \
 		--dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
 		--dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-include=/usr/share/doc/*/copyright' \
 		--customize-hook='rm -rf "$1"/var/cache/* "$1"/var/lib/apt/lists/* "$1"/var/log/*' \
@@ -51,7 +52,7 @@ build() {
 # build_musl makes the root of another C library: its loader, a static shell, and the probe as the only program.
 build_musl() {
 	local root=$cache/musl key work
-	key=$(cat - "$here/dlprobe.c" <<<"$recipe" | sha256sum | cut -c1-12)
+	key=$(cat - "$here/musl/dlprobe.c" <<<"$recipe" | sha256sum | cut -c1-12)
 	if [ "$(cat "$root.key" 2>/dev/null)" = "$key" ]; then
 		return
 	fi
@@ -66,7 +67,7 @@ build_musl() {
 			dpkg-deb -x "$work"/debs/musl_*.deb "$work/root" && dpkg-deb -x "$work"/debs/busybox-static_*.deb "$work/root" &&
 			dpkg-deb -x "$work"/debs/musl-dev_*.deb "$work/dev" &&
 			gcc -O1 -nostdinc -isystem "$work"/dev/usr/include/*-linux-musl -nostdlib -no-pie -o "$work/root/usr/bin/dlprobe" \
-				"$work"/dev/usr/lib/*-linux-musl/{crt1.o,crti.o} "$here/dlprobe.c" -L"$work/root/lib/$(uname -m)-linux-musl" -lc \
+				"$work"/dev/usr/lib/*-linux-musl/{crt1.o,crti.o} "$here/musl/dlprobe.c" -L"$work/root/lib/$(uname -m)-linux-musl" -lc \
 				"$work"/dev/usr/lib/*-linux-musl/crtn.o -Wl,--dynamic-linker="/lib/ld-musl-$(uname -m).so.1"
 	} >"$work/log" 2>&1; then
 		tail -n 5 "$work/log" >&2

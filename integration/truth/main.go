@@ -1,0 +1,144 @@
+// Command truth compares what package ld predicts with what the loaders of real images do: for each set of packages and
+// each image it predicts the fate of every native module, really opens it in a container, and prints the table and every
+// disagreement. The answers of the containers are kept, so that a second run takes seconds. See docs/truth.md.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"time"
+)
+
+type options struct {
+	cache, write string
+	only         *regexp.Regexp
+	imports      bool
+}
+
+func main() {
+	var o options
+	only := flag.String("only", "", "compare only the pairs `SET IMAGE` that match this expression")
+	flag.StringVar(&o.cache, "cache", cacheDirectory(), "where roots, sites and answers are kept")
+	flag.StringVar(&o.write, "write", "", "also write the disagreements to this file")
+	flag.BoolVar(&o.imports, "imports", false, "also import each package")
+	flag.Parse()
+	o.only = regexp.MustCompile(*only)
+	if err := run(o); err != nil {
+		fmt.Fprintln(os.Stderr, "truth:", err)
+		os.Exit(1)
+	}
+}
+
+func cacheDirectory() string {
+	dir := os.Getenv("HOSTRUN_TEST_CACHE")
+	if dir == "" {
+		dir = "/var/cache/hostrun-test"
+	}
+	return filepath.Join(dir, "truth")
+}
+
+// run compares all pairs, and fails if one prediction was wrong.
+func run(o options) error {
+	w := newWorld(o.cache)
+	if err := w.makeDamage(); err != nil {
+		return err
+	}
+	all, err := w.compareAll(o)
+	if err != nil {
+		return err
+	}
+	printDisagreements(os.Stdout, all)
+	if o.write != "" {
+		if err := writeDisagreements(o.write, all); err != nil {
+			return err
+		}
+	}
+	table := rows(all)
+	printRows(os.Stdout, table)
+	for _, name := range w.absent() {
+		fmt.Printf("not on this machine: %s\n", name)
+	}
+	if total := table[len(table)-1]; total.falseAlarm+total.miss > 0 {
+		return fmt.Errorf("%d false alarms and %d misses among %d pairs", total.falseAlarm, total.miss, total.modules)
+	}
+	return nil
+}
+
+func writeDisagreements(to string, all []comparison) error {
+	f, err := os.Create(to)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(f, "%s\n", time.Now().Format(time.DateTime))
+	printDisagreements(f, all)
+	return f.Close()
+}
+
+// compareAll goes through the pairs that are there and asked for.
+func (w *world) compareAll(o options) ([]comparison, error) {
+	var all []comparison
+	for _, p := range pairs {
+		if !slices.ContainsFunc(p.images, func(i string) bool { return o.only.MatchString(p.set + " " + i) }) {
+			continue
+		}
+		s, ok := w.set(p.set)
+		if !ok {
+			continue
+		}
+		for _, name := range p.images {
+			i, ok := w.image(name)
+			if !ok || !o.only.MatchString(p.set+" "+name) {
+				continue
+			}
+			some, err := w.compare(s, i)
+			if err != nil {
+				fmt.Fprintf(os.Stderr, "truth: %s in %s: %v\n", s.name, i.name, err)
+				continue
+			}
+			all = append(all, some...)
+		}
+	}
+	return all, nil
+}
+
+// compare predicts and asks about all modules of a set in an image.
+func (w *world) compare(s set, i image) ([]comparison, error) {
+	mounts := []mount{{s.dir, s.at}}
+	var paths, tasks []string
+	for _, m := range s.modules {
+		paths = append(paths, path.Join(s.at, m))
+		tasks = append(tasks, "dlopen "+path.Join(s.at, m))
+	}
+	began := time.Now()
+	predicted, err := predict(i, mounts, paths)
+	if err != nil {
+		return nil, err
+	}
+	took := time.Since(began)
+	began = time.Now()
+	real, err := oracle{filepath.Join(w.cache, "answers"), time.Hour}.ask(i, mounts, []string{"-I", "-S"}, tasks, s.key)
+	if err != nil {
+		return nil, err
+	}
+	all := make([]comparison, len(paths))
+	for n := range paths {
+		all[n] = comparison{s.name, i.name, paths[n], predicted[n], real[n]}
+	}
+	fmt.Fprintf(os.Stderr, "truth: %s in %s: %d modules, predicted in %v, asked in %v\n", s.name, i.name, len(paths),
+		took.Round(time.Millisecond), time.Since(began).Round(time.Millisecond))
+	return all, nil
+}
+
+func (w *world) absent() []string {
+	var all []string
+	for name := range w.missing {
+		all = append(all, name)
+	}
+	slices.Sort(all)
+	return all
+}

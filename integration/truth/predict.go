@@ -1,0 +1,90 @@
+package main
+
+import (
+	"debug/elf"
+	"os"
+	"path"
+	"slices"
+	"strings"
+
+	"hostrun.dev/hostrun/abi/ld"
+	"hostrun.dev/hostrun/rootfs"
+)
+
+// predict says of each path what dlopen would say in the image with the mounts.
+func predict(i image, mounts []mount, paths []string) ([]ld.Result, error) {
+	var mounted []rootfs.Mount
+	for _, m := range append(slices.Clone(i.mounts), mounts...) {
+		mounted = append(mounted, rootfs.Mount{Source: m.source, Destination: m.at})
+	}
+	view, err := rootfs.Mounted(rootfs.Dir(i.root), mounted...)
+	if err != nil {
+		return nil, err
+	}
+	program := i.python
+	if program == "" {
+		program = "/usr/bin/dlprobe"
+	}
+	loader, err := interpreter(view, program)
+	if err != nil {
+		return nil, err
+	}
+	system, err := ld.NewSystem(view, loader, ld.Options{ISALevel: isaLevel()})
+	if err != nil {
+		return nil, err
+	}
+	process, err := system.Start(program)
+	if err != nil {
+		return nil, err
+	}
+	all := make([]ld.Result, len(paths))
+	for n, p := range paths {
+		all[n] = process.Open(p)
+	}
+	return all, nil
+}
+
+// interpreter reads PT_INTERP.
+func interpreter(view *rootfs.View, program string) (string, error) {
+	f, err := view.Open(program)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	e, err := elf.NewFile(f)
+	if err != nil {
+		return "", err
+	}
+	for _, p := range e.Progs {
+		if p.Type == elf.PT_INTERP {
+			b := make([]byte, p.Filesz)
+			_, err := p.ReadAt(b, 0)
+			return path.Clean(strings.TrimRight(string(b), "\x00")), err
+		}
+	}
+	return "", ld.ErrNotDynamic
+}
+
+// isaLevels are the flags of /proc/cpuinfo that the levels of the x86-64 psABI above the first ask for ("Processor
+// Architecture", table 3.1); those that every processor of a level shares with another flag of it are left out.
+var isaLevels = [][]string{
+	{"cx16", "lahf_lm", "popcnt", "pni", "sse4_1", "sse4_2", "ssse3"},
+	{"avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "abm", "movbe", "xsave"},
+	{"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"},
+}
+
+// isaLevel returns the level of this machine's processor, 1 to 4.
+func isaLevel() int {
+	b, _ := os.ReadFile("/proc/cpuinfo")
+	_, rest, _ := strings.Cut(string(b), "\nflags")
+	line, _, _ := strings.Cut(rest, "\n")
+	flags := strings.Fields(line)
+	level := 1
+	for _, wanted := range isaLevels {
+		if slices.ContainsFunc(wanted, func(f string) bool { return !slices.Contains(flags, f) }) {
+			break
+		}
+		level++
+	}
+	return level
+}
