@@ -48,7 +48,7 @@ func run(o options) error {
 	if err := w.makeDamage(); err != nil {
 		return err
 	}
-	all, err := w.compareAll(o)
+	all, imports, err := w.compareAll(o)
 	if err != nil {
 		return err
 	}
@@ -60,6 +60,7 @@ func run(o options) error {
 	}
 	table := rows(all)
 	printRows(os.Stdout, table)
+	printImports(os.Stdout, imports)
 	for _, name := range w.absent() {
 		fmt.Printf("not on this machine: %s\n", name)
 	}
@@ -80,8 +81,7 @@ func writeDisagreements(to string, all []comparison) error {
 }
 
 // compareAll goes through the pairs that are there and asked for.
-func (w *world) compareAll(o options) ([]comparison, error) {
-	var all []comparison
+func (w *world) compareAll(o options) (all []comparison, imports []importing, err error) {
 	for _, p := range pairs {
 		if !slices.ContainsFunc(p.images, func(i string) bool { return o.only.MatchString(p.set + " " + i) }) {
 			continue
@@ -101,9 +101,16 @@ func (w *world) compareAll(o options) ([]comparison, error) {
 				continue
 			}
 			all = append(all, some...)
+			if o.imports && i.python != "" {
+				more, err := w.importAll(s, i, some)
+				if err != nil {
+					return nil, nil, err
+				}
+				imports = append(imports, more...)
+			}
 		}
 	}
-	return all, nil
+	return all, imports, nil
 }
 
 // compare predicts and asks about all modules of a set in an image.

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -39,13 +40,14 @@ type oracle struct {
 	limit time.Duration
 }
 
-// ask really carries out the tasks (see probe.py) in a container of the image, with the mounts.
-func (o oracle) ask(i image, mounts []mount, options, tasks []string, key string) ([]outcome, error) {
-	at := filepath.Join(o.cache, digest(append(tasks, i.key, key, digest(string(probe)), strings.Join(options, " "))...)+".tsv")
+// ask really carries out the tasks (see probe.py) in a container of the image, with the mounts; options are the
+// interpreter's, sites the directories to add, and key changes with what is mounted.
+func (o oracle) ask(i image, mounts []mount, options, tasks []string, key string, sites ...string) ([]outcome, error) {
+	at := filepath.Join(o.cache, digest(append(tasks, i.key, key, digest(string(probe)), strings.Join(slices.Concat(options, sites), " "))...)+".tsv")
 	if b, err := os.ReadFile(at); err == nil {
 		return parseOutcomes(b, len(tasks))
 	}
-	b, err := o.run(i, mounts, options, tasks)
+	b, err := o.run(i, mounts, probeCommand(i, options, sites), tasks)
 	if err != nil {
 		return nil, err
 	}
@@ -85,7 +87,7 @@ func parseOutcomes(b []byte, count int) ([]outcome, error) {
 }
 
 // run starts one container and returns what the probe printed.
-func (o oracle) run(i image, mounts []mount, options, tasks []string) ([]byte, error) {
+func (o oracle) run(i image, mounts []mount, command, tasks []string) ([]byte, error) {
 	dir, err := os.MkdirTemp("", "hostrun-truth-")
 	if err != nil {
 		return nil, err
@@ -95,7 +97,7 @@ func (o oracle) run(i image, mounts []mount, options, tasks []string) ([]byte, e
 	if err := os.Mkdir(work, 0o755); err != nil {
 		return nil, err
 	}
-	spec := bundle(i, append(mounts, mount{work, "/opt/probe"}), options)
+	spec := bundle(i, append(slices.Clone(mounts), mount{work, "/opt/probe"}), command)
 	raw, err := json.Marshal(spec)
 	if err != nil {
 		return nil, err
@@ -105,7 +107,7 @@ func (o oracle) run(i image, mounts []mount, options, tasks []string) ([]byte, e
 			return nil, err
 		}
 	}
-	for _, m := range append(mounts, i.mounts...) {
+	for _, m := range slices.Concat(mounts, i.mounts) {
 		if err := os.MkdirAll(filepath.Join(i.root, m.at), 0o755); err != nil {
 			return nil, err
 		}
@@ -133,14 +135,14 @@ func (o oracle) runc(bundle string) ([]byte, error) {
 
 // bundle is the smallest container that imports as hostrun's do: a root that nothing can write to, proc, dev, and the
 // packages mounted read-only.
-func bundle(i image, mounts []mount, options []string) specs.Spec {
+func bundle(i image, mounts []mount, command []string) specs.Spec {
 	s := specs.Spec{
 		Version: "1.0.2",
 		Root:    &specs.Root{Path: i.root, Readonly: true},
 		Process: &specs.Process{
 			Cwd:  "/",
 			Env:  []string{"PATH=/usr/local/bin:/usr/bin:/bin", "PYTHONDONTWRITEBYTECODE=1", "PYTHONNOUSERSITE=1", "HOME=/tmp", "OMP_NUM_THREADS=1", "OPENBLAS_NUM_THREADS=1"},
-			Args: probeCommand(i, options),
+			Args: command,
 		},
 		Mounts: []specs.Mount{
 			{Destination: "/proc", Type: "proc", Source: "proc"},
@@ -151,17 +153,17 @@ func bundle(i image, mounts []mount, options []string) specs.Spec {
 			{Type: specs.PIDNamespace}, {Type: specs.MountNamespace}, {Type: specs.NetworkNamespace}, {Type: specs.IPCNamespace},
 		}},
 	}
-	for _, m := range append(mounts, i.mounts...) {
+	for _, m := range slices.Concat(mounts, i.mounts) {
 		s.Mounts = append(s.Mounts, specs.Mount{Destination: m.at, Type: "bind", Source: m.source, Options: []string{"rbind", "ro"}})
 	}
 	return s
 }
 
-func probeCommand(i image, options []string) []string {
+func probeCommand(i image, options, sites []string) []string {
 	if i.python == "" {
 		return []string{"/usr/bin/dlprobe", "/opt/probe/tasks"}
 	}
 	args := append([]string{i.python}, options...)
 	args = append(args, "/opt/probe/probe.py", "/opt/probe/tasks")
-	return args
+	return append(args, sites...)
 }
