@@ -11,31 +11,68 @@ import (
 	"syscall"
 )
 
-// locate returns the host path of p, whose parents hold no links, in the topmost layer that has it.
-func (v *View) locate(p string) (string, error) {
+// A node is what is at a path without links in its parents.
+type node struct {
+	real      string // on this machine; "" for the parent of a mount that is in no layer
+	dir, link bool
+}
+
+func nodeOf(real string, fi fs.FileInfo) node {
+	return node{real: real, dir: fi.IsDir(), link: fi.Mode()&fs.ModeSymlink != 0}
+}
+
+// locate finds p, whose parents hold no links: in the mount that covers it, else in the topmost layer that has it.
+func (v *View) locate(p string) (node, error) {
+	n, err := v.locateBelow(p)
+	if errors.Is(err, fs.ErrNotExist) && v.leadsToMount(p) {
+		return node{dir: true}, nil
+	}
+	return n, err
+}
+
+func (v *View) locateBelow(p string) (node, error) {
+	if real, ok := v.inMount(p); ok {
+		fi, err := os.Lstat(real)
+		if err != nil {
+			return node{}, cause(notThere(err))
+		}
+		return nodeOf(real, fi), nil
+	}
 	if p == "/" {
 		if len(v.layers) == 0 {
-			return "", fs.ErrNotExist
+			return node{}, fs.ErrNotExist
 		}
-		return v.layers[0], nil
+		return node{real: v.layers[0], dir: true}, nil
 	}
+	return v.locateInLayers(p)
+}
+
+func (v *View) locateInLayers(p string) (node, error) {
 	dirs, err := v.merge(path.Dir(p))
 	if err != nil {
-		return "", err
+		return node{}, err
 	}
 	for _, dir := range dirs {
 		real := filepath.Join(dir, path.Base(p))
 		fi, err := os.Lstat(real)
 		switch {
 		case err == nil && isWhiteout(fi):
-			return "", fs.ErrNotExist
+			return node{}, fs.ErrNotExist
 		case err == nil:
-			return real, nil
+			return nodeOf(real, fi), nil
 		case !absent(err):
-			return "", cause(err)
+			return node{}, cause(err)
 		}
 	}
-	return "", fs.ErrNotExist
+	return node{}, fs.ErrNotExist
+}
+
+// notThere takes ENOTDIR for absence, as the layers do.
+func notThere(err error) error {
+	if absent(err) {
+		return fs.ErrNotExist
+	}
+	return err
 }
 
 // merge returns the host directories that together make the directory p, whose parents hold no links: the topmost
@@ -108,13 +145,24 @@ func cause(err error) error {
 	return err
 }
 
-// ReadDir returns the entries of the directory p leads to, sorted by name, merged over all layers.
+// ReadDir returns the entries of the directory p leads to, sorted by name, merged over all layers and mounts.
 func (v *View) ReadDir(p string) ([]fs.DirEntry, error) {
 	r, err := v.Resolve(p)
 	if err != nil {
 		return nil, err
 	}
-	if len(v.layers) == 1 {
+	entries, err := v.readBelow(p, r)
+	if err != nil {
+		return nil, err
+	}
+	return v.withMounts(r.Path, entries), nil
+}
+
+func (v *View) readBelow(p string, r Resolved) ([]fs.DirEntry, error) {
+	if r.Real == "" {
+		return nil, nil
+	}
+	if _, ok := v.inMount(r.Path); ok || len(v.layers) == 1 {
 		return os.ReadDir(r.Real)
 	}
 	dirs, err := v.merge(r.Path)

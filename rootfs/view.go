@@ -29,6 +29,7 @@ var ErrNotRegular = errors.New("not a regular file")
 // root. A View is safe for concurrent use.
 type View struct {
 	layers []string // host directories, top first
+	mounts []Mount  // destinations without links; none hides another
 	merged sync.Map // path -> []string: what merge returned; images do not change
 }
 
@@ -42,7 +43,7 @@ func Layers(dirs ...string) *View { return &View{layers: dirs} }
 // A Resolved is where a path leads.
 type Resolved struct {
 	Path string   // inside the view, without links
-	Real string   // on this machine: the file to open
+	Real string   // on this machine: the file to open; "" for a directory that exists only as a mount's parent
 	Hops []string // the links that were followed, as "path -> target"
 }
 
@@ -50,60 +51,61 @@ func clean(p string) string { return path.Clean("/" + filepath.ToSlash(p)) }
 
 // Resolve follows every link of p inside the view. The error of a dangling link names the hop that leads nowhere and
 // is fs.ErrNotExist.
-func (v *View) Resolve(p string) (Resolved, error) { return v.walk(p, true) }
+func (v *View) Resolve(p string) (Resolved, error) { return v.walk("/", p, true) }
 
 // Lresolve is Resolve, except that a link as the last element is not followed.
-func (v *View) Lresolve(p string) (Resolved, error) { return v.walk(p, false) }
+func (v *View) Lresolve(p string) (Resolved, error) { return v.walk("/", p, false) }
 
-func (v *View) walk(p string, followLast bool) (Resolved, error) {
+// ResolveIn is Resolve for a name below dir, the Path of something resolved before: its elements are not walked again.
+func (v *View) ResolveIn(dir, name string) (Resolved, error) { return v.walk(dir, name, true) }
+
+// walk takes "..", as the kernel does, from where the links before it have led (path_resolution(7)).
+func (v *View) walk(cur, p string, followLast bool) (Resolved, error) {
 	var r Resolved
-	rest := strings.Split(strings.TrimPrefix(clean(p), "/"), "/")
-	cur := "/"
-	real, err := v.locate("/")
+	rest := elements(p)
+	at, err := v.locate(cur)
 	if err != nil {
 		return r, pathErr("resolve", p, r, err)
 	}
 	for len(rest) > 0 {
 		name := rest[0]
 		rest = rest[1:]
-		switch name {
-		case "", ".":
-			continue
-		case "..":
-			cur = path.Dir(cur)
-			if real, err = v.locate(cur); err != nil {
-				return r, pathErr("resolve", p, r, err)
-			}
+		next := path.Join(cur, name)
+		if next == cur {
 			continue
 		}
-		next := path.Join(cur, name)
-		real, err = v.locate(next)
-		if err != nil {
+		if !at.dir {
+			return r, pathErr("resolve", p, r, fs.ErrNotExist)
+		}
+		if at, err = v.locate(next); err != nil {
 			return r, pathErr("resolve", p, r, err)
 		}
-		if len(rest) == 0 && !followLast {
-			cur = next
-			break
-		}
-		target, err := os.Readlink(real)
-		if err != nil { // not a link
+		if !at.link || len(rest) == 0 && !followLast {
 			cur = next
 			continue
+		}
+		target, err := os.Readlink(at.real)
+		if err != nil {
+			return r, pathErr("resolve", p, r, cause(err))
 		}
 		r.Hops = append(r.Hops, next+" -> "+target)
 		if len(r.Hops) > MaxLinks {
 			return r, pathErr("resolve", p, r, ErrTooManyLinks)
 		}
-		rest = append(strings.Split(target, "/"), rest...)
+		rest = append(elements(target), rest...)
 		if strings.HasPrefix(target, "/") {
 			cur = "/"
 		}
-		if real, err = v.locate(cur); err != nil {
+		if at, err = v.locate(cur); err != nil {
 			return r, pathErr("resolve", p, r, err)
 		}
 	}
-	r.Path, r.Real = cur, real
+	r.Path, r.Real = cur, at.real
 	return r, nil
+}
+
+func elements(p string) []string {
+	return strings.FieldsFunc(filepath.ToSlash(p), func(c rune) bool { return c == '/' })
 }
 
 func pathErr(op, p string, r Resolved, err error) error {
@@ -119,7 +121,7 @@ func (v *View) Lstat(p string) (fs.FileInfo, error) {
 	if err != nil {
 		return nil, err
 	}
-	return os.Lstat(r.Real)
+	return v.describe(r)
 }
 
 // Stat describes what p leads to.
@@ -128,7 +130,7 @@ func (v *View) Stat(p string) (fs.FileInfo, error) {
 	if err != nil {
 		return nil, err
 	}
-	return os.Lstat(r.Real)
+	return v.describe(r)
 }
 
 // Readlink returns the target of the link p, as it is written.
@@ -145,6 +147,16 @@ func (v *View) Open(p string) (*os.File, error) {
 	r, err := v.Resolve(p)
 	if err != nil {
 		return nil, err
+	}
+	return openRegular(p, r)
+}
+
+// OpenResolved opens the regular file that an earlier call has resolved.
+func (v *View) OpenResolved(r Resolved) (*os.File, error) { return openRegular(r.Path, r) }
+
+func openRegular(p string, r Resolved) (*os.File, error) {
+	if r.Real == "" {
+		return nil, &fs.PathError{Op: "open", Path: p, Err: ErrNotRegular}
 	}
 	fi, err := os.Lstat(r.Real)
 	if err != nil {
