@@ -21,7 +21,7 @@ func (c comparison) miss() bool       { return c.predicted.Verdict == ld.OK && c
 
 // sameWords: the very message was predicted, or, where the process dies, that it does.
 func (c comparison) sameWords() bool {
-	if c.real.state == "signal" {
+	if c.real.state == "signal" || c.real.state == "exit" {
 		return c.predicted.Killed
 	}
 	return c.predicted.Message == c.real.message

@@ -23,7 +23,7 @@ var probe []byte
 
 // An outcome is what happened to one task.
 type outcome struct {
-	state   string // "ok", "error" or "signal"
+	state   string // "ok", "error", "signal" or "exit": see probe.py
 	message string
 }
 

@@ -6,10 +6,11 @@ added as site would. A line of output is: the task's number, what happened, and 
   ok       it was loaded
   error    the message is the loader's or the exception's
   signal   the child was ended by it
+  exit     the loader itself gave up: the message is the status and what was written to standard error
 
 dlopen is CPython's own (_imp.create_dynamic: RTLD_NOW). The module is asked for under a name that it has no PyInit
 function for, so that the loader's part is seen alone: the complaint about the missing function is the proof that the
-loader was content. Runs on CPython 3.6 and later, minimal builds included.
+loader was content. Runs on CPython 3.8 and later, minimal builds included.
 """
 import os
 import signal
@@ -46,10 +47,10 @@ def load(name):
     return "ok", ""
 
 
-def child(task, out):
+def child(task, out, err):
     null = os.open(os.devnull, os.O_RDWR)
-    for fd in (0, 1, 2):
-        os.dup2(null, fd)
+    for fd, to in ((0, null), (1, null), (2, err)):
+        os.dup2(to, fd)
     signal.alarm(LIMIT)
     kind, _, what = task.partition(" ")
     state, message = {"dlopen": dlopen, "import": load}[kind](what)
@@ -59,10 +60,11 @@ def child(task, out):
 
 def run(task):
     r, w = os.pipe()
+    err = os.memfd_create("stderr")
     pid = os.fork()
     if pid == 0:
         try:
-            child(task, w)
+            child(task, w, err)
         finally:
             os._exit(1)
     os.close(w)
@@ -74,11 +76,13 @@ def run(task):
             break
     os.close(r)
     _, status = os.waitpid(pid, 0)
-    if said:
-        return said.decode("utf-8", "replace").replace("\n", "\\n").replace("\r", "\\r")
-    if os.WIFSIGNALED(status):
-        return "signal\t%d" % os.WTERMSIG(status)
-    return "error\texit status %d" % os.WEXITSTATUS(status)
+    wrote = os.pread(err, 4000, 0)
+    os.close(err)
+    if not said and os.WIFSIGNALED(status):
+        said = b"signal\t%d" % os.WTERMSIG(status)
+    elif not said:
+        said = b"exit\t%d %s" % (os.WEXITSTATUS(status), wrote.strip())
+    return said.decode("utf-8", "replace").replace("\n", "\\n").replace("\r", "\\r")
 
 
 def main():

@@ -36,6 +36,8 @@ int main(int argc, char **argv)
 		wait(&status);
 		if (WIFSIGNALED(status))
 			printf("signal\t%d\n", WTERMSIG(status));
+		else if (WEXITSTATUS(status))
+			printf("exit\t%d\n", WEXITSTATUS(status));
 		fflush(stdout);
 	}
 	return 0;
