@@ -49,7 +49,7 @@ truth: setup ## Compare the predictions about native modules with real container
 	integration/truth/roots.sh
 	integration/truth/pythons.sh
 	integration/truth/wheels.sh
-	$(GO) run ./integration/truth -imports
+	$(GO) run ./integration/truth -imports -speed
 
 install: build ## Install below PREFIX (/usr/local); DESTDIR for packagers
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/hostrun $(DESTDIR)$(PREFIX)/share/doc/hostrun \

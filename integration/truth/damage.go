@@ -233,30 +233,39 @@ var builts = []built{
 // makeDamage makes the set "damage" from sound modules of a site directory, unless it is there.
 func (w *world) makeDamage() error {
 	dir := filepath.Join(w.cache, "damage")
-	key := digest(fmt.Sprint(builts), fmt.Sprint(len(damages)), "3")
+	key := digest(fmt.Sprint(builts), fmt.Sprint(len(damages)), "4")
 	if b, err := os.ReadFile(dir + ".key"); err == nil && string(b) == key {
 		return nil
 	}
-	site := filepath.Join(w.cache, "sites/cp311")
 	if err := os.RemoveAll(dir); err != nil {
 		return err
 	}
+	var sound []string
 	for _, pattern := range []string{"markupsafe/_speedups.*.so", "lxml/etree.*.so", "PIL/_imaging.*.so", "numpy/linalg/_umath_linalg.*.so"} {
-		found, _ := filepath.Glob(filepath.Join(site, pattern))
+		found, _ := filepath.Glob(filepath.Join(w.cache, "sites/cp311", pattern))
 		if len(found) == 0 {
 			return fmt.Errorf("no %s to damage: run integration/truth/wheels.sh", pattern)
 		}
-		if err := spoilAll(found[0], filepath.Join(dir, strings.SplitN(filepath.Base(found[0]), ".", 2)[0])); err != nil {
+		sound = append(sound, found[0])
+	}
+	if err := damageSet(dir, sound); err != nil {
+		return err
+	}
+	return os.WriteFile(dir+".key", []byte(key), 0o644)
+}
+
+// damageSet fills dir with damaged copies of sound modules, with oddities, and with what the compiler makes.
+func damageSet(dir string, sound []string) error {
+	for _, module := range sound {
+		name, _, _ := strings.Cut(filepath.Base(module), ".")
+		if err := spoilAll(module, filepath.Join(dir, name)); err != nil {
 			return err
 		}
 	}
 	if err := oddities(filepath.Join(dir, "odd")); err != nil {
 		return err
 	}
-	if err := buildAll(filepath.Join(dir, "built")); err != nil {
-		return err
-	}
-	return os.WriteFile(dir+".key", []byte(key), 0o644)
+	return buildAll(filepath.Join(dir, "built"))
 }
 
 // spoilAll writes one damaged copy of the module per damage.

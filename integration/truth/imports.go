@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -33,14 +34,14 @@ type importing struct {
 }
 
 // importAll really imports each top-level name of a set that has native modules, and says why where it fails.
-func (w *world) importAll(s set, i image, dlopen []comparison) ([]importing, error) {
+func (w *world) importAll(ctx context.Context, s set, i image, dlopen []comparison) ([]importing, error) {
 	names := topLevel(s)
 	var tasks []string
 	for _, n := range names {
 		tasks = append(tasks, "import "+n)
 	}
 	at := filepath.Join(w.cache, "answers")
-	real, err := oracle{at, time.Hour}.ask(i, []mount{{s.dir, s.at}}, []string{"-I"}, tasks, s.key, s.at)
+	real, err := oracle{at, time.Hour}.ask(ctx, i, []mount{{s.dir, s.at}}, []string{"-I"}, tasks, s.key, s.at)
 	if err != nil {
 		return nil, err
 	}

@@ -4,20 +4,23 @@
 package main
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"os"
+	"os/signal"
 	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
+	"syscall"
 	"time"
 )
 
 type options struct {
-	cache, write string
-	only         *regexp.Regexp
-	imports      bool
+	cache, write, prove string
+	only                *regexp.Regexp
+	imports, speed      bool
 }
 
 func main() {
@@ -26,9 +29,13 @@ func main() {
 	flag.StringVar(&o.cache, "cache", cacheDirectory(), "where roots, sites and answers are kept")
 	flag.StringVar(&o.write, "write", "", "also write the disagreements to this file")
 	flag.BoolVar(&o.imports, "imports", false, "also import each package")
+	flag.BoolVar(&o.speed, "speed", false, "also tell how long a first proof takes")
+	flag.StringVar(&o.prove, "prove", "", "only predict the pair `SET IMAGE`, and tell how long it takes")
 	flag.Parse()
 	o.only = regexp.MustCompile(*only)
-	if err := run(o); err != nil {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, o); err != nil {
 		fmt.Fprintln(os.Stderr, "truth:", err)
 		os.Exit(1)
 	}
@@ -43,12 +50,15 @@ func cacheDirectory() string {
 }
 
 // run compares all pairs, and fails if one prediction was wrong.
-func run(o options) error {
+func run(ctx context.Context, o options) error {
 	w := newWorld(o.cache)
+	if o.prove != "" {
+		return w.prove(o.prove)
+	}
 	if err := w.makeDamage(); err != nil {
 		return err
 	}
-	all, imports, err := w.compareAll(o)
+	all, imports, err := w.compareAll(ctx, o)
 	if err != nil {
 		return err
 	}
@@ -61,6 +71,11 @@ func run(o options) error {
 	table := rows(all)
 	printRows(os.Stdout, table)
 	printImports(os.Stdout, imports)
+	if o.speed {
+		if err := w.printSpeed(os.Stdout, o.cache); err != nil {
+			return err
+		}
+	}
 	for _, name := range w.absent() {
 		fmt.Printf("not on this machine: %s\n", name)
 	}
@@ -81,7 +96,7 @@ func writeDisagreements(to string, all []comparison) error {
 }
 
 // compareAll goes through the pairs that are there and asked for.
-func (w *world) compareAll(o options) (all []comparison, imports []importing, err error) {
+func (w *world) compareAll(ctx context.Context, o options) (all []comparison, imports []importing, err error) {
 	for _, p := range pairs {
 		if !slices.ContainsFunc(p.images, func(i string) bool { return o.only.MatchString(p.set + " " + i) }) {
 			continue
@@ -95,14 +110,17 @@ func (w *world) compareAll(o options) (all []comparison, imports []importing, er
 			if !ok || !o.only.MatchString(p.set+" "+name) {
 				continue
 			}
-			some, err := w.compare(s, i)
+			some, err := oracle{filepath.Join(w.cache, "answers"), time.Hour}.compare(ctx, s, i)
+			if ctx.Err() != nil {
+				return nil, nil, ctx.Err()
+			}
 			if err != nil {
 				fmt.Fprintf(os.Stderr, "truth: %s in %s: %v\n", s.name, i.name, err)
 				continue
 			}
 			all = append(all, some...)
 			if o.imports && i.python != "" {
-				more, err := w.importAll(s, i, some)
+				more, err := w.importAll(ctx, s, i, some)
 				if err != nil {
 					return nil, nil, err
 				}
@@ -114,7 +132,7 @@ func (w *world) compareAll(o options) (all []comparison, imports []importing, er
 }
 
 // compare predicts and asks about all modules of a set in an image.
-func (w *world) compare(s set, i image) ([]comparison, error) {
+func (o oracle) compare(ctx context.Context, s set, i image) ([]comparison, error) {
 	mounts := []mount{{s.dir, s.at}}
 	var paths, tasks []string
 	for _, m := range s.modules {
@@ -128,7 +146,7 @@ func (w *world) compare(s set, i image) ([]comparison, error) {
 	}
 	took := time.Since(began)
 	began = time.Now()
-	real, err := oracle{filepath.Join(w.cache, "answers"), time.Hour}.ask(i, mounts, []string{"-I", "-S"}, tasks, s.key)
+	real, err := o.ask(ctx, i, mounts, []string{"-I", "-S"}, tasks, s.key)
 	if err != nil {
 		return nil, err
 	}

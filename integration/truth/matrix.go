@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"fmt"
 	"io/fs"
@@ -110,8 +111,8 @@ func (w *world) image(name string) (image, bool) {
 		if !ok {
 			return i, w.lacks(name)
 		}
-		i.mounts = []mount{{dir, "/opt/python"}}
-		i.python = "/opt/python/bin/python3"
+		i.mounts = []mount{{dir, dir}} // at its own place: a build may name that in DT_RUNPATH
+		i.python = filepath.Join(dir, "bin/python3")
 		i.key += fingerprint(dir)
 	}
 	i.key = digest(i.key, i.python)
@@ -120,30 +121,37 @@ func (w *world) image(name string) (image, bool) {
 
 // set returns the set of a name in pairs, or false where it is not on this machine.
 func (w *world) set(name string) (set, bool) {
-	s := set{name: name, at: siteAt}
-	kind, release, _ := strings.Cut(name, "-")
-	full := w.root(release + "-full")
-	switch kind {
-	case "dist":
-		s.dir = filepath.Join(full, "usr/lib/python3/dist-packages")
-	case "dynload":
-		found, _ := filepath.Glob(filepath.Join(full, "usr/lib/python3.*/lib-dynload"))
-		s.dir = slices.Max(append(found, ""))
-	case "libraries":
-		s.dir = filepath.Join(full, "usr/lib/x86_64-linux-gnu")
-	case "demo":
-		s.dir = "/var/cache/hostrun-demo/venv-3.11/lib/python3.11/site-packages"
-	case "damage":
-		s.dir = filepath.Join(w.cache, "damage")
-	default:
-		s.dir = filepath.Join(w.cache, "sites", name)
+	s := set{name: name, at: siteAt, dir: w.setDir(name)}
+	if s.dir == "" {
+		return s, w.lacks(name)
 	}
 	s.modules = modules(s.dir)
 	s.key = digest(s.dir, fingerprint(s.dir))
-	if s.dir == "" || len(s.modules) == 0 {
-		return s, w.lacks(name)
+	return s, len(s.modules) > 0 || w.lacks(name)
+}
+
+// setDir is where the set of a name lies, "" if nowhere.
+func (w *world) setDir(name string) string {
+	kind, release, _ := strings.Cut(name, "-")
+	full := w.root(release + "-full")
+	pattern := filepath.Join(w.cache, "sites", name)
+	switch kind {
+	case "dist":
+		pattern = filepath.Join(full, "usr/lib/python3/dist-packages")
+	case "dynload":
+		pattern = filepath.Join(full, "usr/lib/python3.*/lib-dynload")
+	case "libraries":
+		pattern = filepath.Join(full, "usr/lib/x86_64-linux-gnu")
+	case "demo":
+		pattern = cmp.Or(os.Getenv("HOSTRUN_CACHE"), "/var/cache/hostrun-demo") + "/venv-3.11/lib/python3.11/site-packages"
+	case "damage":
+		pattern = filepath.Join(w.cache, "damage")
 	}
-	return s, true
+	found, _ := filepath.Glob(pattern)
+	if len(found) == 0 {
+		return ""
+	}
+	return slices.Max(found)
 }
 
 func (w *world) lacks(name string) bool {

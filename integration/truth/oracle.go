@@ -42,12 +42,12 @@ type oracle struct {
 
 // ask really carries out the tasks (see probe.py) in a container of the image, with the mounts; options are the
 // interpreter's, sites the directories to add, and key changes with what is mounted.
-func (o oracle) ask(i image, mounts []mount, options, tasks []string, key string, sites ...string) ([]outcome, error) {
+func (o oracle) ask(ctx context.Context, i image, mounts []mount, options, tasks []string, key string, sites ...string) ([]outcome, error) {
 	at := filepath.Join(o.cache, digest(append(tasks, i.key, key, digest(string(probe)), strings.Join(slices.Concat(options, sites), " "))...)+".tsv")
 	if b, err := os.ReadFile(at); err == nil {
 		return parseOutcomes(b, len(tasks))
 	}
-	b, err := o.run(i, mounts, probeCommand(i, options, sites), tasks)
+	b, err := o.run(ctx, i, mounts, probeCommand(i, options, sites), tasks)
 	if err != nil {
 		return nil, err
 	}
@@ -87,7 +87,7 @@ func parseOutcomes(b []byte, count int) ([]outcome, error) {
 }
 
 // run starts one container and returns what the probe printed.
-func (o oracle) run(i image, mounts []mount, command, tasks []string) ([]byte, error) {
+func (o oracle) run(ctx context.Context, i image, mounts []mount, command, tasks []string) ([]byte, error) {
 	dir, err := os.MkdirTemp("", "hostrun-truth-")
 	if err != nil {
 		return nil, err
@@ -112,11 +112,11 @@ func (o oracle) run(i image, mounts []mount, command, tasks []string) ([]byte, e
 			return nil, err
 		}
 	}
-	return o.runc(dir)
+	return o.runc(ctx, dir)
 }
 
-func (o oracle) runc(bundle string) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), o.limit)
+func (o oracle) runc(ctx context.Context, bundle string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, o.limit)
 	defer cancel()
 	id := filepath.Base(bundle)
 	state := filepath.Join(bundle, "state")

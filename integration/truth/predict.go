@@ -4,8 +4,11 @@ import (
 	"debug/elf"
 	"os"
 	"path"
+	"runtime"
 	"slices"
 	"strings"
+
+	"golang.org/x/sync/errgroup"
 
 	"hostrun.dev/hostrun/abi/ld"
 	"hostrun.dev/hostrun/rootfs"
@@ -38,10 +41,15 @@ func predict(i image, mounts []mount, paths []string) ([]ld.Result, error) {
 		return nil, err
 	}
 	all := make([]ld.Result, len(paths))
+	var workers errgroup.Group
+	workers.SetLimit(runtime.GOMAXPROCS(0))
 	for n, p := range paths {
-		all[n] = process.Open(p)
+		workers.Go(func() error {
+			all[n] = process.Open(p)
+			return nil
+		})
 	}
-	return all, nil
+	return all, workers.Wait()
 }
 
 // interpreter reads PT_INTERP.
