@@ -23,7 +23,7 @@ var probe []byte
 
 // An outcome is what happened to one task.
 type outcome struct {
-	state   string // "ok", "error", "signal" or "exit": see probe.py
+	state   string // "ok", "error", "signal", "exit" or "init": see probe.py
 	message string
 }
 
@@ -141,7 +141,7 @@ func bundle(i image, mounts []mount, command []string) specs.Spec {
 		Root:    &specs.Root{Path: i.root, Readonly: true},
 		Process: &specs.Process{
 			Cwd:  "/",
-			Env:  []string{"PATH=/usr/local/bin:/usr/bin:/bin", "PYTHONDONTWRITEBYTECODE=1", "PYTHONNOUSERSITE=1", "HOME=/tmp", "OMP_NUM_THREADS=1", "OPENBLAS_NUM_THREADS=1"},
+			Env:  []string{"PATH=/usr/local/bin:/usr/bin:/bin", "PYTHONDONTWRITEBYTECODE=1", "PYTHONNOUSERSITE=1", "HOME=/tmp", "LD_DEBUG=files", "OMP_NUM_THREADS=1", "OPENBLAS_NUM_THREADS=1"},
 			Args: command,
 		},
 		Mounts: []specs.Mount{

@@ -7,16 +7,19 @@ added as site would. A line of output is: the task's number, what happened, and 
   error    the message is the loader's or the exception's
   signal   the child was ended by it
   exit     the loader itself gave up: the message is the status and what was written to standard error
+  init     the loader was content, and then the library's own code ended the process: message as above
 
 dlopen is CPython's own (_imp.create_dynamic: RTLD_NOW). The module is asked for under a name that it has no PyInit
 function for, so that the loader's part is seen alone: the complaint about the missing function is the proof that the
-loader was content. Runs on CPython 3.8 and later, minimal builds included.
+loader was content. With LD_DEBUG=files glibc says when it begins to call the libraries' own code. Runs on CPython 3.8 and later, minimal builds included.
 """
 import os
+import re
 import signal
 import sys
 
 LIMIT = 120  # seconds for one task
+DEBUG = re.compile(rb" *[0-9]+:\t")  # a line that LD_DEBUG made
 LOADED = "dynamic module does not define"
 
 
@@ -60,7 +63,7 @@ def child(task, out, err):
 
 def run(task):
     r, w = os.pipe()
-    err = os.memfd_create("stderr")
+    err = os.open("/tmp/stderr", os.O_RDWR | os.O_CREAT | os.O_TRUNC)
     pid = os.fork()
     if pid == 0:
         try:
@@ -76,13 +79,21 @@ def run(task):
             break
     os.close(r)
     _, status = os.waitpid(pid, 0)
-    wrote = os.pread(err, 4000, 0)
+    if not said:
+        said = ended(status, err)
     os.close(err)
-    if not said and os.WIFSIGNALED(status):
-        said = b"signal\t%d" % os.WTERMSIG(status)
-    elif not said:
-        said = b"exit\t%d %s" % (os.WEXITSTATUS(status), wrote.strip())
     return said.decode("utf-8", "replace").replace("\n", "\\n").replace("\r", "\\r")
+
+
+def ended(status, err):
+    wrote = os.pread(err, 1 << 24, 0)
+    own = [line for line in wrote.splitlines() if not DEBUG.match(line)]
+    state, how = b"exit", b"%d %s" % (os.WEXITSTATUS(status), b" ".join(own)[-2000:])
+    if os.WIFSIGNALED(status):
+        state, how = b"signal", b"%d" % os.WTERMSIG(status)
+    if b"\tcalling init: " in wrote:
+        state, how = b"init", state + b" " + how
+    return state + b"\t" + how
 
 
 def main():
