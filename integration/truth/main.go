@@ -119,7 +119,7 @@ func (w *world) compareAll(ctx context.Context, o options) (all []comparison, im
 				continue
 			}
 			all = append(all, some...)
-			if o.imports && i.python != "" {
+			if o.imports && i.python != "" && s.packages() {
 				more, err := w.importAll(ctx, s, i, some)
 				if err != nil {
 					return nil, nil, err

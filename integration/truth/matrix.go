@@ -154,6 +154,12 @@ func (w *world) setDir(name string) string {
 	return slices.Max(found)
 }
 
+// packages tells whether the set has whole packages, which can be imported, and not only modules.
+func (s set) packages() bool {
+	kind, _, _ := strings.Cut(s.name, "-")
+	return s.name == "demo" || kind == "dist" || strings.HasPrefix(s.name, "cp")
+}
+
 func (w *world) lacks(name string) bool {
 	w.missing[name] = true
 	return false
