@@ -1,12 +1,46 @@
 package ld
 
-import "hostrun.dev/hostrun/rootfs"
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+
+	"hostrun.dev/hostrun/rootfs"
+)
+
+// CachePath is where the loader looks for its cache (LD_SO_CACHE).
+const CachePath = "/etc/ld.so.cache"
+
+// maxCacheBytes bounds ld.so.cache. One with 30,000 libraries has 3 MiB.
+const maxCacheBytes = 64 << 20
+
+// Layout of ld.so.cache (sysdeps/generic/dl-cache.h of glibc).
+const (
+	oldMagic        = "ld.so-1.7.0\x00"
+	newMagic        = "glibc-ld.so.cache1.1"
+	newHeader       = 48
+	newEntry        = 24
+	oldHeader       = 16
+	oldEntry        = 12
+	extensionMagic  = 0xeaa42174
+	sectionGenerate = 0
+	sectionHWCaps   = 1
+	maxSections     = 64
+	hwcapExtension  = 1 << 62
+	hwcapLevelMask  = uint64(1<<10-1) << 32
+)
 
 // A CacheEntry is one line of ld.so.cache: the library name and the path at which it is found.
 type CacheEntry struct {
 	Name, Path string
 	Flags      uint32 // FLAG_ELF_LIBC6 and the machine, as `ldconfig -p` shows them: 0x303 is x86-64
-	HWCap      uint64 // of the legacy subdirectory, 0 for none
+	HWCap      uint64 // of the legacy subdirectory, or of the glibc-hwcaps one without its index; 0 for none
 	Subdir     string // of glibc-hwcaps, "" for none
 }
 
@@ -15,14 +49,414 @@ type Cache struct {
 	Entries []CacheEntry // in the file's order
 }
 
+var errCache = errors.New("damaged ld.so.cache")
+
 // ReadCache reads the ld.so.cache of the tree; an absent one is empty.
-func ReadCache(view *rootfs.View) (*Cache, error) { return &Cache{}, nil }
+func ReadCache(view *rootfs.View) (*Cache, error) {
+	b, err := view.ReadFile(CachePath, maxCacheBytes)
+	if errors.Is(err, fs.ErrNotExist) {
+		return &Cache{}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return ParseCache(b)
+}
 
-// ParseCache reads an ld.so.cache in its old or new format.
-func ParseCache(b []byte) (*Cache, error) { return &Cache{}, nil }
+// ParseCache reads an ld.so.cache in its old or new format, of either byte order. Where both are in one file the new one
+// counts, as for the loader.
+func ParseCache(b []byte) (*Cache, error) {
+	if body, ok := newFormat(b); ok {
+		return parseNew(body)
+	}
+	if bytes.HasPrefix(b, []byte(oldMagic)) {
+		return parseOld(b)
+	}
+	return nil, fmt.Errorf("%w: it begins with neither of the formats' marks", errCache)
+}
 
-// Bytes returns the cache in the new format, sorted as ldconfig does, for machines with the given byte order.
-func (c *Cache) Bytes(bigEndian bool) []byte { return nil }
+// newFormat returns the part of the file from which the new format counts its offsets.
+func newFormat(b []byte) ([]byte, bool) {
+	if bytes.HasPrefix(b, []byte(newMagic)) {
+		return b, true
+	}
+	if !bytes.HasPrefix(b, []byte(oldMagic)) || len(b) < oldHeader {
+		return nil, false
+	}
+	for _, order := range []binary.ByteOrder{binary.LittleEndian, binary.BigEndian} {
+		at := (oldHeader + uint64(order.Uint32(b[12:]))*oldEntry + 7) &^ 7
+		if at < uint64(len(b)) && bytes.HasPrefix(b[at:], []byte(newMagic)) {
+			return b[at:], true
+		}
+	}
+	return nil, false
+}
+
+// cacheOrder tells the byte order: by the mark that is there since glibc 2.33, else by what makes sense.
+func cacheOrder(b []byte) binary.ByteOrder {
+	switch b[28] & 3 {
+	case 2:
+		return binary.LittleEndian
+	case 3:
+		return binary.BigEndian
+	}
+	if uint64(binary.LittleEndian.Uint32(b[20:]))*newEntry <= uint64(len(b)) {
+		return binary.LittleEndian
+	}
+	return binary.BigEndian
+}
+
+func parseNew(b []byte) (*Cache, error) {
+	if len(b) < newHeader {
+		return nil, fmt.Errorf("%w: %d bytes are too short", errCache, len(b))
+	}
+	order := cacheOrder(b)
+	count := uint64(order.Uint32(b[20:]))
+	if count*newEntry > uint64(len(b)-newHeader) {
+		return nil, fmt.Errorf("%w: %d libraries do not fit into %d bytes", errCache, count, len(b))
+	}
+	subdirs := cacheSubdirs(b, order)
+	c := &Cache{Entries: make([]CacheEntry, 0, count)}
+	for i := range count {
+		e := b[newHeader+i*newEntry:]
+		name, ok1 := textAt(b, order.Uint32(e[4:]))
+		value, ok2 := textAt(b, order.Uint32(e[8:]))
+		if !ok1 || !ok2 {
+			return nil, fmt.Errorf("%w: the name of library %d lies outside", errCache, i)
+		}
+		entry := CacheEntry{Name: name, Path: value, Flags: order.Uint32(e), HWCap: order.Uint64(e[16:])}
+		if entry.HWCap&^hwcapLevelMask>>32 == hwcapExtension>>32 {
+			index := uint32(entry.HWCap)
+			if uint64(index) >= uint64(len(subdirs)) {
+				continue // the loader never takes it: no priority is known
+			}
+			entry.Subdir, entry.HWCap = subdirs[index], entry.HWCap&^(1<<32-1)
+		}
+		c.Entries = append(c.Entries, entry)
+	}
+	return c, nil
+}
+
+func parseOld(b []byte) (*Cache, error) {
+	if len(b) < oldHeader {
+		return nil, fmt.Errorf("%w: %d bytes are too short", errCache, len(b))
+	}
+	var order binary.ByteOrder = binary.LittleEndian
+	count := uint64(order.Uint32(b[12:]))
+	if count*oldEntry > uint64(len(b)-oldHeader) {
+		order = binary.BigEndian
+		count = uint64(order.Uint32(b[12:]))
+	}
+	if count*oldEntry > uint64(len(b)-oldHeader) {
+		return nil, fmt.Errorf("%w: %d libraries do not fit into %d bytes", errCache, count, len(b))
+	}
+	strings := b[oldHeader+count*oldEntry:]
+	c := &Cache{}
+	for i := range count {
+		e := b[oldHeader+i*oldEntry:]
+		name, ok1 := textAt(strings, order.Uint32(e[4:]))
+		value, ok2 := textAt(strings, order.Uint32(e[8:]))
+		if !ok1 || !ok2 {
+			return nil, fmt.Errorf("%w: the name of library %d lies outside", errCache, i)
+		}
+		c.Entries = append(c.Entries, CacheEntry{Name: name, Path: value, Flags: order.Uint32(e)})
+	}
+	return c, nil
+}
+
+// cacheText bounds a name or path of the cache: PATH_MAX.
+const cacheText = 4096
+
+func textAt(b []byte, at uint32) (string, bool) {
+	if uint64(at) >= uint64(len(b)) {
+		return "", false
+	}
+	rest := b[at:]
+	end := bytes.IndexByte(rest[:min(len(rest), cacheText)], 0)
+	if end < 0 {
+		return "", false
+	}
+	return string(rest[:end]), true
+}
+
+// cacheSubdirs reads the names of the glibc-hwcaps subdirectories from the extensions (cache_extension_tag_glibc_hwcaps).
+func cacheSubdirs(b []byte, order binary.ByteOrder) []string {
+	at := uint64(order.Uint32(b[32:]))
+	if at == 0 || at%4 != 0 || at+8 > uint64(len(b)) || order.Uint32(b[at:]) != extensionMagic {
+		return nil
+	}
+	var names []string
+	for i := range min(uint64(order.Uint32(b[at+4:])), maxSections) {
+		section := at + 8 + i*16
+		if section+16 > uint64(len(b)) {
+			return names
+		}
+		offset, size := uint64(order.Uint32(b[section+8:])), uint64(order.Uint32(b[section+12:]))
+		if order.Uint32(b[section:]) != sectionHWCaps || offset+size > uint64(len(b)) {
+			continue
+		}
+		for ; size >= 4; offset, size = offset+4, size-4 {
+			name, _ := textAt(b, order.Uint32(b[offset:]))
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// compareNames is _dl_cache_libcmp (elf/dl-cache.c): numbers count as numbers.
+func compareNames(a, b string) int {
+	at := func(s string, i int) byte {
+		if i < len(s) {
+			return s[i]
+		}
+		return 0
+	}
+	i, j := 0, 0
+	for i < len(a) {
+		x, y := at(a, i), at(b, j)
+		switch {
+		case digit(x) && digit(y):
+			var m, n int32 // they wrap, as the loader's do
+			for ; digit(at(a, i)); i++ {
+				m = m*10 + int32(a[i]-'0')
+			}
+			for ; digit(at(b, j)); j++ {
+				n = n*10 + int32(b[j]-'0')
+			}
+			if m != n {
+				return int(m) - int(n)
+			}
+		case digit(x):
+			return 1
+		case digit(y):
+			return -1
+		case x != y:
+			return int(int8(x)) - int(int8(y))
+		default:
+			i, j = i+1, j+1
+		}
+	}
+	return -int(int8(at(b, j)))
+}
+
+func digit(c byte) bool { return c >= '0' && c <= '9' }
 
 // Merge returns c with the entries of more whose names c lacks (for the same flags): what the image has is never shadowed.
-func (c *Cache) Merge(more []CacheEntry) *Cache { return c }
+func (c *Cache) Merge(more []CacheEntry) *Cache {
+	type key struct {
+		name  string
+		flags uint32
+	}
+	has := map[key]bool{}
+	for _, e := range c.Entries {
+		has[key{e.Name, e.Flags}] = true
+	}
+	merged := &Cache{Entries: slices.Clone(c.Entries)}
+	for _, e := range more {
+		if k := (key{e.Name, e.Flags}); !has[k] {
+			has[k] = true
+			merged.Entries = append(merged.Entries, e)
+		}
+	}
+	return merged
+}
+
+// sorted orders entries as ldconfig does (compare, elf/cache.c): names falling, then flags, then subdirectories of
+// glibc-hwcaps before the rest.
+func (c *Cache) sorted() []CacheEntry {
+	entries := slices.Clone(c.Entries)
+	slices.SortStableFunc(entries, func(a, b CacheEntry) int {
+		if r := compareNames(b.Name, a.Name); r != 0 {
+			return r
+		}
+		if a.Flags != b.Flags {
+			return int(int64(b.Flags) - int64(a.Flags))
+		}
+		switch {
+		case a.Subdir != "" && b.Subdir == "":
+			return -1
+		case a.Subdir == "" && b.Subdir != "":
+			return 1
+		case a.Subdir != b.Subdir:
+			return strings.Compare(a.Subdir, b.Subdir)
+		case a.HWCap > b.HWCap:
+			return -1
+		case a.HWCap < b.HWCap:
+			return 1
+		}
+		return 0
+	})
+	return entries
+}
+
+// Bytes returns the cache in the new format, sorted as ldconfig does, for machines of the given byte order. Its mark of
+// the byte order is understood since glibc 2.33 and passed over by older ones.
+func (c *Cache) Bytes(bigEndian bool) []byte {
+	w := &cacheWriter{order: binary.LittleEndian, offsets: map[string]uint32{}}
+	mark := byte(2)
+	if bigEndian {
+		w.order, mark = binary.BigEndian, 3
+	}
+	entries := c.sorted()
+	subdirs := subdirsOf(entries)
+	w.base = uint32(newHeader + len(entries)*newEntry)
+	b := append([]byte(newMagic), make([]byte, newHeader-len(newMagic))...)
+	w.order.PutUint32(b[20:], uint32(len(entries)))
+	b[28] = mark
+	for _, e := range entries {
+		b = w.entry(b, e, subdirs)
+	}
+	names := make([]uint32, len(subdirs))
+	for i, s := range subdirs {
+		names[i] = w.text(s)
+	}
+	w.order.PutUint32(b[24:], uint32(len(w.strings)))
+	b = append(b, w.strings...)
+	if len(names) > 0 {
+		for len(b)%4 != 0 {
+			b = append(b, 0)
+		}
+		w.order.PutUint32(b[32:], uint32(len(b)))
+		b = w.extension(b, names)
+	}
+	return b
+}
+
+func subdirsOf(entries []CacheEntry) []string {
+	var names []string
+	for _, e := range entries {
+		if e.Subdir != "" && !slices.Contains(names, e.Subdir) {
+			names = append(names, e.Subdir)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+type cacheWriter struct {
+	order   binary.ByteOrder
+	base    uint32
+	strings []byte
+	offsets map[string]uint32
+}
+
+func (w *cacheWriter) text(s string) uint32 {
+	if at, ok := w.offsets[s]; ok {
+		return at
+	}
+	at := w.base + uint32(len(w.strings))
+	w.strings = append(append(w.strings, s...), 0)
+	w.offsets[s] = at
+	return at
+}
+
+func (w *cacheWriter) entry(b []byte, e CacheEntry, subdirs []string) []byte {
+	var out [newEntry]byte
+	w.order.PutUint32(out[0:], e.Flags)
+	w.order.PutUint32(out[4:], w.text(e.Name))
+	w.order.PutUint32(out[8:], w.text(e.Path))
+	hwcap := e.HWCap
+	if e.Subdir != "" {
+		hwcap = hwcap&hwcapLevelMask | hwcapExtension | uint64(slices.Index(subdirs, e.Subdir))
+	}
+	w.order.PutUint64(out[16:], hwcap)
+	return append(b, out[:]...)
+}
+
+// extension writes the one section that the loader reads (struct cache_extension, cache_extension_section).
+func (w *cacheWriter) extension(b []byte, names []uint32) []byte {
+	b = w.word(b, extensionMagic)
+	b = w.word(b, 1)
+	at := uint32(len(b) + 16)
+	for _, n := range []uint32{sectionHWCaps, 0, at, uint32(len(names) * 4)} {
+		b = w.word(b, n)
+	}
+	for _, n := range names {
+		b = w.word(b, n)
+	}
+	return b
+}
+
+// CacheFlags returns the flags of libraries for the machine of s, as ldconfig writes them (FLAG_* of
+// sysdeps/generic/ldconfig.h), and false for one whose flags are not known.
+func (s *System) CacheFlags() (uint32, bool) { return cacheFlags(s.habits.machine) }
+
+// BigEndian tells the byte order of the machine.
+func (s *System) BigEndian() bool { return s.habits.bigEndian() }
+
+func cacheFlags(m machine) (uint32, bool) {
+	flags := map[machine]uint32{
+		{m.order, true, 62}: 0x0303, {m.order, false, 62}: 0x0803, {m.order, false, 3}: 0x0003,
+		{m.order, true, 183}: 0x0a03, {m.order, false, 40}: 0x0903, {m.order, true, 21}: 0x0503,
+		{m.order, true, 22}: 0x0403, {m.order, false, 22}: 0x0003, {m.order, false, 20}: 0x0003,
+		{m.order, true, 243}: 0x1003, {m.order, true, 258}: 0x1203, {m.order, true, 43}: 0x0103,
+	}
+	f, ok := flags[m]
+	return f, ok
+}
+
+// A cacheIndex answers lookups as _dl_load_cache_lookup does.
+type cacheIndex map[string]string
+
+// readCache reads the cache of the tree or of the options. A damaged one is as good as none, as for the loader.
+func (s *System) readCache() error {
+	var c *Cache
+	var err error
+	if s.options.LoaderCache != nil {
+		c, err = ParseCache(s.options.LoaderCache)
+	} else {
+		c, err = ReadCache(s.view)
+	}
+	if err != nil {
+		return nil //nolint:nilerr // the loader goes on without
+	}
+	flags, known := cacheFlags(s.habits.machine)
+	best := map[string]int{}
+	s.habits.cache = cacheIndex{}
+	for _, e := range c.Entries {
+		if known && e.Flags != flags || !known && e.Flags&0xff != 3 {
+			continue
+		}
+		rank := s.rank(e)
+		if old, taken := best[e.Name]; rank > 0 && (!taken || rank < old) {
+			best[e.Name], s.habits.cache[e.Name] = rank, e.Path
+		}
+	}
+	return nil
+}
+
+// rank orders entries of one name, the best lowest; 0 is for those that this processor can't use.
+func (s *System) rank(e CacheEntry) int {
+	if e.Subdir != "" {
+		if at := slices.Index(s.habits.hwcaps, e.Subdir); at >= 0 && s.levelFits(e.HWCap) {
+			return at + 1
+		}
+		return 0
+	}
+	if e.HWCap != 0 {
+		if dir := path.Base(path.Dir(e.Path)); s.habits.minor < 37 && (dir == s.habits.platform || dir == "tls" || dir == "x86_64") {
+			return 1000
+		}
+		return 0
+	}
+	return 2000
+}
+
+// levelFits is dl_cache_hwcap_isa_level_compatible (sysdeps/x86/dl-isa-level.h); on others there are no levels.
+func (s *System) levelFits(hwcap uint64) bool {
+	level := hwcap & hwcapLevelMask >> 32
+	return s.habits.code != 62 || level == 0 || int(level) <= s.habits.level
+}
+
+func (s *System) cached(name string) string { return s.habits.cache[name] }
+
+// String shows an entry as `ldconfig -p` does, without the words for its flags.
+func (e CacheEntry) String() string {
+	return e.Name + " (" + "0x" + strconv.FormatUint(uint64(e.Flags), 16) + ") => " + e.Path
+}
+
+func (w *cacheWriter) word(b []byte, n uint32) []byte {
+	var out [4]byte
+	w.order.PutUint32(out[:], n)
+	return append(b, out[:]...)
+}

@@ -103,7 +103,9 @@ var ErrNotDynamic = errors.New("not a dynamically linked program")
 // A StartError says why a program can't be started.
 type StartError struct{ Result Result }
 
-func (e *StartError) Error() string { return "error while loading shared libraries: " + e.Result.Message }
+func (e *StartError) Error() string {
+	return "error while loading shared libraries: " + e.Result.Message
+}
 
 // NewSystem reads the habits of the loader interpreter (PT_INTERP of the program: a path inside the view).
 // The error says that there is no such file or that it is no loader.

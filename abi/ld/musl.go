@@ -1,0 +1,177 @@
+package ld
+
+import (
+	"path"
+	"slices"
+	"strings"
+)
+
+// The rules of musl's loader (ldso/dynlink.c), as far as they tell which files it refuses, and by which words.
+
+// readMuslPath reads where musl looks: /etc/ld-musl-ARCH.path, else its own list.
+func (s *System) readMuslPath(interpreter string) error {
+	name := strings.TrimPrefix(path.Base(interpreter), "ld-musl-")
+	arch, _, _ := strings.Cut(name, ".so")
+	s.habits.directories = []string{"/lib/", "/usr/local/lib/", "/usr/lib/"}
+	b, err := s.view.ReadFile("/etc/ld-musl-"+arch+".path", 64<<10)
+	if err != nil {
+		return nil //nolint:nilerr // absent as a rule
+	}
+	dirs := strings.FieldsFunc(string(b), func(c rune) bool { return c == ':' || c == '\n' })
+	s.habits.directories = s.directories(dirs, &object{})
+	return nil
+}
+
+// muslReserved are the libraries that musl's own file stands for.
+var muslReserved = []string{"c", "pthread", "rt", "m", "dl", "util", "xnet"}
+
+func muslItself(name string) bool {
+	rest, ok := strings.CutPrefix(name, "lib")
+	base, _, dot := strings.Cut(rest, ".")
+	return ok && dot && slices.Contains(muslReserved, base)
+}
+
+// muslClosure maps the dependencies of roots, breadth first.
+func (l *loading) muslClosure(roots []*object) ([]*object, *failure) {
+	list := slices.Clone(roots)
+	for at := 0; at < len(list); at++ {
+		for _, d := range list[at].needed {
+			if d.tag != dtNeeded {
+				continue
+			}
+			dep, fail := l.muslLoad(d.name, list[at])
+			if fail != nil {
+				return list, fail
+			}
+			if !slices.Contains(list, dep) && !l.isOld(dep) {
+				list = append(list, dep)
+			}
+		}
+	}
+	return list, nil
+}
+
+// muslLoad is load_library.
+func (l *loading) muslLoad(name string, by *object) (*object, *failure) {
+	if muslItself(name) {
+		return l.muslLoader(), nil
+	}
+	if at, ok := l.byName(name); ok {
+		return l.objects[at], nil
+	}
+	at, f := l.muslFind(name, by)
+	if f != nil {
+		text := "Error loading shared library " + name + ": " + f.text
+		if by != nil {
+			text += " (needed by " + by.path + ")"
+		}
+		r := Result{Needed: name}
+		if by != nil {
+			r.Object = by.path
+		}
+		return nil, failed(&fault{verdict: f.verdict, text: text, killed: f.killed}, "", r)
+	}
+	if known, ok := l.byFile(at.file.id); ok {
+		return l.objects[known], nil
+	}
+	if len(l.objects) >= maxObjects {
+		return nil, failed(corrupt("the closure has more than %d objects", maxObjects), name, Result{})
+	}
+	o := &object{file: at.file, path: at.path, name: name, origin: path.Dir(at.file.real), loader: by, by: by, how: at.how}
+	if strings.Contains(name, "/") {
+		o.name = o.path
+	}
+	l.add(o)
+	return o, nil
+}
+
+func (l *loading) muslLoader() *object {
+	for _, o := range l.objects {
+		if o.how == ByLoader {
+			return o
+		}
+	}
+	return l.objects[0]
+}
+
+// muslFind searches LD_LIBRARY_PATH, the run paths of the object and its loaders, and the system's directories.
+func (l *loading) muslFind(name string, by *object) (found, *fault) {
+	s := l.system
+	if strings.Contains(name, "/") {
+		f, fault := s.open(name)
+		return found{f, name, ByPath}, muslFault(fault)
+	}
+	look := &lookup{system: s, name: name}
+	steps := []struct {
+		how  How
+		dirs []string
+	}{{ByLibraryPath, s.directories(s.options.LibraryPath, l.program)}}
+	for o := by; o != nil; o = o.loader {
+		list := o.runpath
+		if list == "" {
+			list = o.rpath
+		}
+		steps = append(steps, struct {
+			how  How
+			dirs []string
+		}{ByRunPath, s.directories(split(list), o)})
+	}
+	steps = append(steps, struct {
+		how  How
+		dirs []string
+	}{ByDefault, s.habits.directories})
+	for _, step := range steps {
+		for _, dir := range step.dirs {
+			if at, f, ok := look.try(dir+name, step.how); ok {
+				return at, muslFault(f)
+			}
+		}
+	}
+	return found{}, &fault{verdict: Missing, text: "No such file or directory"}
+}
+
+// muslFault says what musl says: ENOEXEC for all that it can't map.
+func muslFault(f *fault) *fault {
+	switch {
+	case f == nil:
+		return nil
+	case f.verdict == Missing:
+		return &fault{verdict: Missing, text: f.errno}
+	}
+	return &fault{verdict: f.verdict, text: "Exec format error"}
+}
+
+// muslOpen is dlopen. Versions of symbols are not looked at.
+func (l *loading) muslOpen(name string) (Result, []*object) {
+	root, fail := l.muslLoad(name, nil)
+	if fail != nil {
+		return l.result(fail), nil
+	}
+	if l.isOld(root) {
+		return Result{Verdict: OK}, nil
+	}
+	list, fail := l.muslClosure([]*object{root})
+	if fail != nil {
+		return l.result(fail), nil
+	}
+	for _, o := range list {
+		if fail := l.muslBind(o, list); fail != nil {
+			return l.result(fail), nil
+		}
+	}
+	return l.result(nil), list
+}
+
+func (l *loading) muslBind(o *object, scope []*object) *failure {
+	if f := o.load(); f != nil {
+		return failed(f, o.path, Result{Object: o.path})
+	}
+	b := &binding{loading: l, object: o, scope: l.scopeOf(scope), unversioned: true}
+	fail := b.run()
+	if fail == nil || fail.verdict != Undefined {
+		return fail
+	}
+	r := fail.Result
+	r.Version = ""
+	return failed(&fault{verdict: Undefined, text: "Error relocating " + o.path + ": " + r.Symbol + ": symbol not found"}, "", r)
+}
