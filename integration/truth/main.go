@@ -5,6 +5,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -13,8 +14,11 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
+
+	"hostrun.dev/hostrun/abi/ld"
 )
 
 type options struct {
@@ -141,6 +145,9 @@ func (o oracle) compare(ctx context.Context, s set, i image) ([]comparison, erro
 	}
 	began := time.Now()
 	predicted, err := predict(i, mounts, paths)
+	if start := (*ld.StartError)(nil); errors.As(err, &start) {
+		return o.compareStart(ctx, s, i, mounts, start.Result)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -157,6 +164,16 @@ func (o oracle) compare(ctx context.Context, s set, i image) ([]comparison, erro
 	fmt.Fprintf(os.Stderr, "truth: %s in %s: %d modules, predicted in %v, asked in %v\n", s.name, i.name, len(paths),
 		took.Round(time.Millisecond), time.Since(began).Round(time.Millisecond))
 	return all, nil
+}
+
+// compareStart is compare where the interpreter itself is predicted not to start: that is the only pair.
+func (o oracle) compareStart(ctx context.Context, s set, i image, mounts []mount, predicted ld.Result) ([]comparison, error) {
+	c := comparison{s.name, i.name, i.python, predicted, outcome{state: "ok"}}
+	if _, err := o.ask(ctx, i, mounts, []string{"-I", "-S"}, []string{"dlopen " + i.python}, s.key); err != nil {
+		_, message, _ := strings.Cut(strings.TrimSpace(err.Error()), "error while loading shared libraries: ")
+		c.real = outcome{"error", message}
+	}
+	return []comparison{c}, ctx.Err()
 }
 
 func (w *world) absent() []string {
