@@ -267,7 +267,7 @@ func (d *distribution) readFinder(t *tree, stem string) {
 	if err != nil {
 		return
 	}
-	for _, line := range parsePth(b, abi.Version{Major: 3}) {
+	for _, line := range abi.ParsePth(b, abi.Version{Major: 3}) {
 		if !line.Code && path.IsAbs(line.Text) {
 			d.Editable = path.Clean(line.Text)
 			return

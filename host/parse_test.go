@@ -17,7 +17,7 @@ func TestHiddenPthFilesByVersion(t *testing.T) {
 		{Major: 3, Minor: 11, Micro: 7}: false, {Major: 3, Minor: 11, Micro: 8}: true, {Major: 3, Minor: 12, Micro: 1}: false, {Major: 3, Minor: 12, Micro: 2}: true,
 		{Major: 3, Minor: 13}: true, {Major: 3, Minor: 14}: true,
 	} {
-		if got := skipsHiddenPth(text); got != want {
+		if got := abi.SkipsHiddenPth(text); got != want {
 			t.Errorf("%s: %v", text, got)
 		}
 	}
@@ -67,7 +67,7 @@ func FuzzPth(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		for _, v := range seedVersions {
-			for _, line := range parsePth(b, v) {
+			for _, line := range abi.ParsePth(b, v) {
 				if line.Text == "" && !line.Code || strings.ContainsAny(line.Text, "\n\r") || strings.HasPrefix(line.Text, "#") {
 					t.Errorf("%s: %q from %q", v, line.Text, b)
 				}

@@ -1,0 +1,363 @@
+package imports
+
+import (
+	"path"
+	"slices"
+	"strings"
+
+	"hostrun.dev/hostrun/pattern"
+	"hostrun.dev/hostrun/rootfs"
+)
+
+// A Root is one program that the command runs.
+type Root struct {
+	Kind   string   `json:"kind"`            // "script", "module", "code", "interactive", "package" (of Request.Packages)
+	Target string   `json:"target"`          // path in the view, name of the module, or the code
+	Flags  string   `json:"flags,omitempty"` // of the interpreter, one letter each: I, E, S, P, s
+	Args   []string `json:"args,omitempty"`  // sys.argv[1:]
+	Via    string   `json:"via,omitempty"`   // the launcher that starts it: torchrun
+}
+
+var pythonWord = pattern.New(`^(python|pypy)[0-9.]*[dmtu]*$`)
+
+// maxScript bounds what is read of a file to see whether it is a script of Python, in bytes.
+const maxScript = 4 << 10
+
+// maxEntrypoint bounds a shell script that is looked through for "$@": it ends in the command that follows it.
+const maxEntrypoint = 256 << 10
+
+// An argv is a command on its way to its programs.
+type argv struct {
+	view  *rootfs.View
+	cwd   string
+	path  []string // PATH
+	roots []Root
+	not   []NotChecked
+	deep  int
+}
+
+// understand finds the programs of Python in a command: behind wrappers and launchers, in the script of a shell.
+func understand(view *rootfs.View, r Request) ([]Root, []NotChecked) {
+	a := &argv{view: view, cwd: r.WorkingDir, path: strings.Split(r.Env["PATH"], ":")}
+	if len(r.Command) > 0 {
+		a.command(r.Command)
+	}
+	return a.roots, a.not
+}
+
+func (a *argv) skip(name, why string) {
+	a.not = append(a.not, NotChecked{What: "command", Name: name, Why: why, Reach: Required})
+}
+
+// command takes one command apart.
+func (a *argv) command(words []string) {
+	if a.deep++; a.deep > 20 || len(words) == 0 {
+		return
+	}
+	name := path.Base(words[0])
+	switch {
+	case pythonWord.MatchString(name):
+		a.python(words[1:], "")
+	case isShell(name):
+		a.shell(words[1:])
+	case name == "env":
+		a.command(afterEnv(words[1:]))
+	case wrappers[name] != nil:
+		a.command(afterOptions(words[1:], wrappers[name]))
+	default:
+		a.program(words)
+	}
+}
+
+// wrappers run the command behind their options: which of these take a value, and how many words of their own follow.
+var wrappers = map[string]*wrapper{
+	"exec": {values: []string{"-a"}}, "nohup": {}, "time": {}, "command": {}, "setsid": {}, "catchsegv": {}, "fakeroot": {}, "stdbuf": {values: []string{"-i", "-o", "-e"}},
+	"nice": {values: []string{"-n"}}, "ionice": {values: []string{"-c", "-n", "-p"}}, "timeout": {values: []string{"-s", "-k"}, own: 1},
+	"tini": {values: []string{"-p", "-e"}}, "dumb-init": {values: []string{"-r"}}, "catatonit": {}, "chrt": {own: 1}, "taskset": {own: 1},
+	"numactl": {values: []string{"-m", "-N", "-C", "-i", "-p"}}, "gosu": {own: 1}, "su-exec": {own: 1}, "xvfb-run": {values: []string{"-s", "-n", "-e", "-f", "-p"}},
+	"strace": {values: []string{"-e", "-o", "-s", "-p"}}, "sudo": {values: []string{"-u", "-g"}}, "chroot": {own: 1}, "docker-entrypoint.sh": {},
+}
+
+type wrapper struct {
+	values []string
+	own    int
+}
+
+func afterOptions(words []string, w *wrapper) []string {
+	for len(words) > 0 && strings.HasPrefix(words[0], "-") && words[0] != "-" {
+		switch {
+		case words[0] == "--":
+			return words[min(1+w.own, len(words)):]
+		case slices.Contains(w.values, words[0]):
+			words = words[min(2, len(words)):]
+		default:
+			words = words[1:]
+		}
+	}
+	return words[min(w.own, len(words)):]
+}
+
+func afterEnv(words []string) []string {
+	for len(words) > 0 {
+		switch w := words[0]; {
+		case w == "-u" || w == "--unset" || w == "-C":
+			words = words[min(2, len(words)):]
+		case w == "-S":
+			return append(split(strings.Join(words[1:min(2, len(words))], " ")), words[min(2, len(words)):]...)
+		case strings.HasPrefix(w, "-"), isAssignment(w):
+			words = words[1:]
+		default:
+			return words
+		}
+	}
+	return nil
+}
+
+func isAssignment(w string) bool {
+	name, _, ok := strings.Cut(w, "=")
+	return ok && moduleName.MatchString(name) && !strings.Contains(name, ".")
+}
+
+func isShell(name string) bool {
+	return slices.Contains([]string{"sh", "bash", "dash", "ash", "zsh", "ksh"}, name)
+}
+
+// shell takes the commands of -c SCRIPT one by one; a script file is not read.
+func (a *argv) shell(words []string) {
+	for i, w := range words {
+		if !strings.HasPrefix(w, "-") {
+			a.skip(w, "a shell script is not read")
+			return
+		}
+		if !strings.HasPrefix(w, "--") && strings.HasSuffix(w, "c") && i+1 < len(words) {
+			a.script(words[i+1])
+			return
+		}
+	}
+	a.skip("sh", "an interactive shell runs what it is told")
+}
+
+// script takes the commands of a shell's script that name a Python or a launcher; the shell's own words are passed over.
+func (a *argv) script(text string) {
+	for _, words := range commands(text) {
+		for len(words) > 0 && (isAssignment(words[0]) || slices.Contains([]string{"exec", "then", "do", "else", "!", "{", "time"}, words[0])) {
+			words = words[1:]
+		}
+		if len(words) > 0 {
+			a.command(words)
+		}
+	}
+}
+
+// commands splits a script at the separators of commands, knowing quotes and backslashes. Nothing is expanded.
+func commands(script string) [][]string {
+	var all [][]string
+	var words []string
+	var word strings.Builder
+	open, quote := false, byte(0)
+	flush := func() {
+		if open {
+			words = append(words, word.String())
+		}
+		word.Reset()
+		open = false
+	}
+	for i := 0; i < len(script); i++ {
+		c := script[i]
+		switch {
+		case quote != 0 && c == quote:
+			quote = 0
+		case c == '\\' && quote != '\'' && i+1 < len(script):
+			i++
+			if script[i] != '\n' {
+				word.WriteByte(script[i])
+				open = true
+			}
+		case quote != 0:
+			word.WriteByte(c)
+		case c == '\'' || c == '"':
+			quote, open = c, true
+		case c == ' ' || c == '\t':
+			flush()
+		case c == '#' && !open:
+			for i+1 < len(script) && script[i+1] != '\n' {
+				i++
+			}
+		case strings.IndexByte("\n;&|()", c) >= 0:
+			flush()
+			all, words = append(all, words), nil
+		case c == '>' || c == '<':
+			flush()
+			for i+1 < len(script) && strings.IndexByte(">&< ", script[i+1]) >= 0 {
+				i++
+			}
+			for i+1 < len(script) && strings.IndexByte(" \t\n;|()", script[i+1]) < 0 {
+				i++
+			}
+		default:
+			word.WriteByte(c)
+			open = true
+		}
+	}
+	flush()
+	all = append(all, words)
+	return slices.DeleteFunc(all, func(words []string) bool { return len(words) == 0 })
+}
+
+// split is shlex.split, for one command.
+func split(text string) []string {
+	if all := commands(text); len(all) > 0 {
+		return all[0]
+	}
+	return nil
+}
+
+// python reads an interpreter's own options (Modules/main.c, "usage").
+func (a *argv) python(words []string, flags string) {
+	for len(words) > 0 {
+		w := words[0]
+		if len(w) < 2 || w[0] != '-' {
+			break
+		}
+		if strings.HasPrefix(w, "--") {
+			words = words[1:]
+			if w == "--check-hash-based-pycs" {
+				words = words[min(1, len(words)):]
+			}
+			continue
+		}
+		letters := w[1:]
+		words = words[1:]
+		for i := 0; i < len(letters); i++ {
+			switch c := letters[i]; c {
+			case 'c', 'm', 'W', 'X':
+				value := letters[i+1:]
+				if value == "" && len(words) > 0 {
+					value, words = words[0], words[1:]
+				}
+				if c == 'c' {
+					a.add(Root{Kind: "code", Target: value, Flags: flags, Args: words})
+					return
+				}
+				if c == 'm' {
+					a.add(Root{Kind: "module", Target: value, Flags: flags, Args: words})
+					a.launched(value, words)
+					return
+				}
+				i = len(letters)
+			case 'I', 'E', 'S', 'P', 's':
+				flags += string(c)
+			case 'h', 'V', '?':
+				return
+			}
+		}
+	}
+	if len(words) == 0 || words[0] == "-" {
+		a.add(Root{Kind: "interactive", Flags: flags})
+		a.skip("python", "what is typed or piped into the interpreter is not known")
+		return
+	}
+	a.add(Root{Kind: "script", Target: absolute(a.cwd, words[0]), Flags: flags, Args: words[1:]})
+}
+
+func (a *argv) add(r Root) { a.roots = append(a.roots, r) }
+
+// launchers start a further Python with the script or module that their arguments name.
+var launchers = []string{"torchrun", "torch.distributed.run", "torch.distributed.launch", "accelerate", "accelerate.commands.launch", "deepspeed", "deepspeed.launcher.runner",
+	"horovodrun", "mpirun", "mpiexec", "srun", "coverage", "ipython", "kernprof", "debugpy", "cProfile", "pdb", "trace", "runpy", "nsys", "ncu", "py-spy", "viztracer", "memray", "lightning"}
+
+// launched finds the program that a launcher starts: the first argument that is a script's name, or what follows -m.
+func (a *argv) launched(launcher string, args []string) {
+	if !slices.Contains(launchers, launcher) {
+		return
+	}
+	for i, w := range args {
+		switch {
+		case strings.HasSuffix(w, ".py"):
+			a.add(Root{Kind: "script", Target: absolute(a.cwd, w), Args: args[i+1:], Via: launcher})
+			return
+		case (w == "-m" || w == "--module") && i+1 < len(args):
+			a.add(Root{Kind: "module", Target: args[i+1], Args: args[i+2:], Via: launcher})
+			return
+		case pythonWord.MatchString(path.Base(w)):
+			a.python(args[i+1:], "")
+			return
+		}
+	}
+	a.skip(launcher, "the program that "+launcher+" starts was not found among its arguments")
+}
+
+// program looks at a file that is no Python by its name: a console script, or something else.
+func (a *argv) program(words []string) {
+	file := a.lookup(words[0])
+	if file == "" {
+		a.skip(words[0], "it was not found on PATH")
+		a.launched(path.Base(words[0]), words[1:])
+		return
+	}
+	interpreter := a.shebang(file)
+	if len(interpreter) == 0 {
+		if slices.Contains(launchers, path.Base(file)) {
+			a.launched(path.Base(file), words[1:])
+			return
+		}
+		a.skip(file, "it is no script of Python")
+		return
+	}
+	if path.Base(interpreter[0]) == "env" {
+		interpreter = afterEnv(interpreter[1:])
+	}
+	if len(interpreter) == 0 || !pythonWord.MatchString(path.Base(interpreter[0])) {
+		a.skip(file, "it is no script of Python")
+		if b, err := a.view.ReadFile(file, maxEntrypoint); err == nil && strings.Contains(string(b), `"$@"`) {
+			a.command(words[1:])
+		}
+		return
+	}
+	a.python(append(append(slices.Clone(interpreter[1:]), file), words[1:]...), "")
+	a.launched(path.Base(file), words[1:])
+}
+
+// lookup is execvp(3)'s search.
+func (a *argv) lookup(word string) string {
+	if strings.Contains(word, "/") {
+		return a.regular(absolute(a.cwd, word))
+	}
+	for _, dir := range a.path {
+		if file := a.regular(path.Join(absolute(a.cwd, dir), word)); file != "" {
+			return file
+		}
+	}
+	return ""
+}
+
+func (a *argv) regular(p string) string {
+	if fi, err := a.view.Stat(p); err != nil || !fi.Mode().IsRegular() {
+		return ""
+	}
+	return p
+}
+
+// shebang returns the words of a script's first line. The form that pip writes for long paths is known too:
+// #!/bin/sh and ”'exec' /path/python "$0" "$@".
+func (a *argv) shebang(file string) []string {
+	f, err := a.view.Open(file)
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	b := make([]byte, maxScript)
+	n, _ := f.Read(b)
+	first, rest, _ := strings.Cut(string(b[:n]), "\n")
+	line, ok := strings.CutPrefix(first, "#!")
+	if !ok {
+		return nil
+	}
+	second, _, _ := strings.Cut(rest, "\n")
+	if long, ok := strings.CutPrefix(second, "'''exec' "); ok {
+		if words := split(long); len(words) > 0 {
+			return words[:1]
+		}
+	}
+	return strings.Fields(line)
+}

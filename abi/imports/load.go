@@ -1,0 +1,272 @@
+package imports
+
+import (
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"path"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"hostrun.dev/hostrun/rootfs"
+)
+
+// A loader reads and parses the files of modules, each once. What a file imports is read ahead side by side, so that the
+// walk in the order of execution finds it done.
+type loader struct {
+	ctx    context.Context
+	finder *finder
+	facts  facts
+	units  sync.Map // file -> func() *unit
+	search []string // of top-level names, for reading ahead
+	queue  queue
+	files  atomic.Int64
+	bytes  atomic.Int64
+	read   sync.Map // file -> true
+}
+
+func newLoader(ctx context.Context, f *finder, known facts, search []string) *loader {
+	l := &loader{ctx: ctx, finder: f, facts: known, search: search}
+	l.queue.start(max(1, runtime.GOMAXPROCS(0)-1), func(name string) {
+		if s := l.locate(name); s != nil && ctx.Err() == nil {
+			l.unit(s)
+		}
+	})
+	return l
+}
+
+// close ends the reading ahead.
+func (l *loader) close() { l.queue.close() }
+
+// A queue hands names to workers, each once, first come first served.
+type queue struct {
+	mu      sync.Mutex
+	more    *sync.Cond
+	names   []string
+	seen    map[string]bool
+	closed  bool
+	workers sync.WaitGroup
+}
+
+func (q *queue) start(workers int, work func(string)) {
+	q.more, q.seen = sync.NewCond(&q.mu), map[string]bool{}
+	for range workers {
+		q.workers.Go(func() {
+			for name, ok := q.next(); ok; name, ok = q.next() {
+				work(name)
+			}
+		})
+	}
+}
+
+func (q *queue) next() (string, bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for len(q.names) == 0 && !q.closed {
+		q.more.Wait()
+	}
+	if q.closed {
+		return "", false
+	}
+	name := q.names[0]
+	q.names = q.names[1:]
+	return name, true
+}
+
+func (q *queue) add(name string) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if !q.seen[name] {
+		q.seen[name] = true
+		q.names = append(q.names, name)
+		q.more.Signal()
+	}
+}
+
+func (q *queue) close() {
+	q.mu.Lock()
+	q.closed = true
+	q.mu.Unlock()
+	q.more.Broadcast()
+	q.workers.Wait()
+}
+
+// unit returns what a module's file says; nil for what has no source.
+func (l *loader) unit(s *spec) *unit {
+	if s.file == "" || s.kind == Extension || s.kind == Bytecode || s.kind == Zip && !strings.HasSuffix(s.file, ".py") {
+		return nil
+	}
+	once, ok := l.units.Load(s.file)
+	if !ok {
+		once, _ = l.units.LoadOrStore(s.file, sync.OnceValue(func() *unit { return l.parse(s) }))
+	}
+	return once.(func() *unit)()
+}
+
+func (l *loader) parse(s *spec) *unit {
+	self := ""
+	if s.isPkg {
+		self = s.name
+	}
+	text, err := l.text(s)
+	if err != nil {
+		return &unit{problem: reason(err)}
+	}
+	l.files.Add(1)
+	l.bytes.Add(int64(len(text)))
+	u := parse(text, l.facts, self)
+	if l.ctx.Err() == nil {
+		l.ahead(u.body, s)
+	}
+	return u
+}
+
+func (l *loader) text(s *spec) (string, error) {
+	if s.kind == Zip {
+		if text, ok := l.finder.list(s.entry).archive.read(strings.TrimPrefix(s.file, s.entry+"/")); ok {
+			return text, nil
+		}
+		return "", errors.New("the archive's file can't be read")
+	}
+	l.read.Store(s.file, true)
+	return readSource(l.finder.view, s.file)
+}
+
+// readSource is View.ReadFile into a string, without the copies.
+func readSource(view *rootfs.View, file string) (string, error) {
+	f, err := view.Open(file)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	fi, err := f.Stat()
+	if err != nil {
+		return "", err
+	}
+	if fi.Size() > maxSource {
+		return "", &fs.PathError{Op: "read", Path: file, Err: rootfs.ErrTooLarge}
+	}
+	var text strings.Builder
+	text.Grow(int(fi.Size()))
+	_, err = io.Copy(&text, io.LimitReader(f, fi.Size()))
+	return text.String(), err
+}
+
+func reason(err error) string {
+	var pe *fs.PathError
+	switch {
+	case errors.Is(err, rootfs.ErrTooLarge):
+		return "it is larger than what is read of a source file"
+	case errors.As(err, &pe):
+		return "it can't be read: " + pe.Err.Error()
+	}
+	return "it can't be read: " + err.Error()
+}
+
+// ahead starts to read what the statements import when a module is loaded.
+func (l *loader) ahead(body []statement, s *spec) {
+	for i := range body {
+		switch st := &body[i]; st.action {
+		case doImport, doFrom:
+			for _, name := range wanted(st, packageOf(s)) {
+				l.queue.add(name)
+			}
+		case doIf:
+			for _, a := range st.arms {
+				if a.when != no {
+					l.ahead(a.body, s)
+				}
+			}
+		case doTry:
+			for _, a := range st.arms {
+				l.ahead(a.body, s)
+			}
+		case doMaybe:
+			l.ahead(st.arms[0].body, s)
+		}
+	}
+}
+
+// wanted are the names that a statement may load: modules, and what of a from list may be one.
+func wanted(st *statement, pkg string) []string {
+	name, ok := absoluteName(st, pkg)
+	if !ok {
+		return nil
+	}
+	names := []string{name}
+	if st.action == doFrom {
+		for _, n := range st.names {
+			if n != "*" {
+				names = append(names, name+"."+n)
+			}
+		}
+	}
+	return names
+}
+
+// packageOf is the __package__ of a module.
+func packageOf(s *spec) string {
+	if s.isPkg {
+		return s.name
+	}
+	i := strings.LastIndexByte(s.name, '.')
+	if i < 0 {
+		return ""
+	}
+	return s.name[:i]
+}
+
+// absoluteName is importlib._bootstrap._resolve_name; ok is false beyond the top-level package.
+func absoluteName(st *statement, pkg string) (string, bool) {
+	if st.level == 0 {
+		return st.name, true
+	}
+	for range st.level - 1 {
+		i := strings.LastIndexByte(pkg, '.')
+		if i < 0 {
+			return "", false
+		}
+		pkg = pkg[:i]
+	}
+	if pkg == "" {
+		return "", false
+	}
+	if st.name == "" {
+		return pkg, true
+	}
+	return pkg + "." + st.name, true
+}
+
+// locate guesses where a module lies, as if nothing but files decided about it.
+func (l *loader) locate(name string) *spec {
+	search := l.search
+	var s *spec
+	full := ""
+	for part := range strings.SplitSeq(name, ".") {
+		full = strings.TrimPrefix(full+"."+part, ".")
+		if s = l.finder.find(full, search); s == nil || s.kind == Builtin {
+			return nil
+		}
+		search = s.path
+	}
+	return s
+}
+
+// archiveBelow lets a directory inside of a zip file be an entry of a search path.
+func archiveBelow(f *finder, dir string) *archive {
+	for at := path.Dir(dir); at != "/" && at != "."; at = path.Dir(at) {
+		if fi, err := f.view.Stat(at); err == nil {
+			if !fi.Mode().IsRegular() {
+				return nil
+			}
+			if a := f.list(at).archive; a != nil {
+				return a.below(strings.TrimPrefix(dir, at+"/"))
+			}
+			return nil
+		}
+	}
+	return nil
+}

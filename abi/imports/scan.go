@@ -1,0 +1,351 @@
+package imports
+
+import (
+	"cmp"
+	"context"
+	"path"
+	"slices"
+	"strings"
+
+	"hostrun.dev/hostrun/rootfs"
+)
+
+// A scanner is one Scan.
+type scanner struct {
+	ctx    context.Context
+	view   *rootfs.View
+	r      Request
+	finder *finder
+	loader *loader
+	report Report
+	merged map[string]int // name and file -> index of report.Modules
+}
+
+// Scan reads what the command of r imports in the view. The error is ctx's: what is missing and what can't be read is in
+// the report.
+func Scan(ctx context.Context, view *rootfs.View, r Request) (Report, error) {
+	s := &scanner{ctx: ctx, view: view, r: r, finder: newFinder(view, r.Python), merged: map[string]int{}}
+	defer s.finder.close()
+	s.loader = newLoader(ctx, s.finder, newFacts(r.Python), s.site("").path)
+	defer s.loader.close()
+	roots, not := understand(view, r)
+	s.report.NotChecked = append(s.report.NotChecked, not...)
+	for _, root := range roots {
+		s.scanRoot(root)
+	}
+	if len(r.Packages) > 0 {
+		s.scanPackages(r.Packages)
+	}
+	s.finish()
+	return s.report, ctx.Err()
+}
+
+// site is the state that site leaves behind, with an interpreter's flags.
+func (s *scanner) site(flags string) *site {
+	made := newSite(s.view, s.r.Python, options{
+		ignoreEnv: strings.ContainsAny(flags, "EI"), noSite: strings.Contains(flags, "S"), env: s.r.Env, cwd: s.r.WorkingDir})
+	if s.r.Path != nil {
+		made.path = slices.Clone(s.r.Path)
+	}
+	return made
+}
+
+// scanRoot walks through one program.
+func (s *scanner) scanRoot(root Root) {
+	made := s.site(root.Flags)
+	p := s.start(made, root.Flags)
+	if own, ok := s.ownEntry(root); ok {
+		p.path = append([]string{own}, p.path...)
+	}
+	s.report.Roots = append(s.report.Roots, root)
+	if s.report.Path == nil {
+		s.report.Path = p.path
+	}
+	switch root.Kind {
+	case "script":
+		s.runScript(p, root)
+	case "module":
+		s.runModule(p, root)
+	case "code":
+		p.runText(&spec{name: "__main__", kind: Source}, parse(root.Target, s.loader.facts.asMain(), ""))
+	}
+	s.merge(p, root)
+}
+
+// atStart is imported by every start before site.
+var atStart = []string{"_frozen_importlib", "_imp", "_thread", "_warnings", "_weakref", "_frozen_importlib_external", "marshal", "posix", "time", "zipimport",
+	"encodings", "encodings.utf_8", "_signal", "io", "abc"}
+
+// start imports what every start does, before the command's own entry joins sys.path (Python/pylifecycle.c, Lib/site.py).
+func (s *scanner) start(made *site, flags string) *process {
+	p := newProcess(s.loader, made, made.path, s.r.Deep)
+	for _, name := range atStart {
+		if s.r.Python.Version.Minor < 8 && (name == "time" || name == "zipimport") {
+			continue
+		}
+		if strings.HasPrefix(name, "enc") || s.finder.builtins[name] || s.finder.frozen[name] || name == "io" || name == "abc" {
+			p.load(name, required, At{})
+		}
+	}
+	if strings.Contains(flags, "S") {
+		return p
+	}
+	p.load("site", required, At{})
+	for _, c := range made.code {
+		p.runPth(c)
+	}
+	p.load("sitecustomize", attempted, At{Module: "site"})
+	return p
+}
+
+// ownEntry is sys.path[0] (Modules/main.c, pymain_run_python).
+func (s *scanner) ownEntry(root Root) (string, bool) {
+	if strings.ContainsAny(root.Flags, "IP") || s.r.Env["PYTHONSAFEPATH"] != "" && !strings.Contains(root.Flags, "E") && s.r.Python.Version.Minor >= 11 {
+		if !s.isBundle(root) {
+			return "", false
+		}
+	}
+	if root.Kind != "script" {
+		return absolute(s.r.WorkingDir, ""), root.Kind != "package"
+	}
+	if s.isBundle(root) {
+		return root.Target, true
+	}
+	if real, err := s.view.Resolve(root.Target); err == nil {
+		return path.Dir(real.Path), true
+	}
+	return path.Dir(root.Target), true
+}
+
+// isBundle says of a script that it is a directory or an archive with a __main__.
+func (s *scanner) isBundle(root Root) bool {
+	if root.Kind != "script" {
+		return false
+	}
+	l := s.finder.list(root.Target)
+	return l.archive != nil || l.names != nil
+}
+
+func (s *scanner) runScript(p *process, root Root) {
+	if s.isBundle(root) {
+		found := s.finder.findIn("__main__", root.Target)
+		if found == nil {
+			s.cannotRun(root, "__main__", "can't find '__main__' module in '"+root.Target+"'", "")
+			return
+		}
+		p.runMain(found)
+		return
+	}
+	if _, err := s.view.Stat(root.Target); err != nil {
+		s.cannotRun(root, root.Target, "can't open file '"+root.Target+"': [Errno 2] No such file or directory", "")
+		return
+	}
+	p.runMain(&spec{name: "__main__", file: root.Target, kind: Source, entry: path.Dir(root.Target)})
+}
+
+// cannotRun reports a program that does not begin.
+func (s *scanner) cannotRun(root Root, name, message, class string) {
+	s.report.Missing = append(s.report.Missing, Missing{Name: name, Message: message, Error: class, Reach: Required, level: required})
+}
+
+// runModule is runpy's -m: the module's parents run, then it as __main__ (Lib/runpy.py, _get_module_details).
+func (s *scanner) runModule(p *process, root Root) {
+	name := root.Target
+	p.load("runpy", required, At{})
+	if parent := parentName(name); parent != "" {
+		if fail := p.load(parent, required, At{Module: "runpy"}); fail != nil {
+			return
+		}
+	}
+	found := p.locate(name)
+	if found == nil {
+		s.cannotRun(root, name, s.r.Python.Executable+": No module named "+name, "")
+		return
+	}
+	if found.isPkg {
+		p.load(name, required, At{Module: "runpy"})
+		inner := p.locate(name + ".__main__")
+		if inner == nil {
+			s.cannotRun(root, name, s.r.Python.Executable+": No module named "+name+".__main__; '"+name+"' is a package and cannot be directly executed", "")
+			return
+		}
+		found = inner
+	}
+	p.runMain(found)
+}
+
+// locate finds a module whose parents are loaded.
+func (p *process) locate(name string) *spec {
+	parent := p.modules[parentName(name)]
+	search := p.path
+	if parent != nil {
+		search = parent.spec.path
+	}
+	return p.find(name, search, parent)
+}
+
+// runMain runs a file as __main__.
+func (p *process) runMain(found *spec) {
+	main := *found
+	main.name = "__main__"
+	text, err := p.loader.text(found)
+	if err != nil {
+		p.skip("syntax", "__main__", At{Module: "__main__", File: found.file}, reason(err), required)
+		return
+	}
+	p.loader.files.Add(1)
+	p.loader.bytes.Add(int64(len(text)))
+	u := parse(text, p.loader.facts.asMain(), "")
+	p.loader.ahead(u.body, found)
+	if !found.isPkg && parentName(found.name) == "" && found.name == "__main__" {
+		p.runText(&main, u)
+		return
+	}
+	p.runIn(&main, u, packageOf(found))
+}
+
+func (p *process) runText(main *spec, u *unit) { p.runIn(main, u, "") }
+
+func (p *process) runIn(main *spec, u *unit, pkg string) {
+	p.modules["__main__"] = &module{spec: main, level: required, order: len(p.order)}
+	p.order = append(p.order, "__main__")
+	if u.problem != "" {
+		p.skip("syntax", "__main__", At{Module: "__main__", File: main.file}, u.problem, required)
+	}
+	if u.hook {
+		p.hookOf[u] = "__main__"
+		p.hooks = append(p.hooks, u)
+	}
+	p.run(u.body, frame{spec: main, level: required, main: true, pkg: pkg})
+}
+
+// runPth follows the imports of a line of a .pth file. What fails in it is printed, and ends the file alone.
+func (p *process) runPth(c pthCode) {
+	s := &spec{name: "site", file: c.file, kind: Source}
+	p.skip("pth", path.Base(c.file), At{Module: "site", File: c.file, Line: c.line}, "code in a .pth file runs at each start", attempted)
+	u := parse(c.text, p.loader.facts, "")
+	for i := range u.body {
+		u.body[i].line = int32(c.line)
+	}
+	p.run(u.body, frame{spec: s, level: attempted})
+}
+
+func (f facts) asMain() facts {
+	f.main = true
+	return f
+}
+
+// scanPackages imports each name on its own, as `python -c "import NAME"` would.
+func (s *scanner) scanPackages(names []string) {
+	for _, name := range names {
+		p := s.start(s.site(""), "")
+		if s.report.Path == nil {
+			s.report.Path = p.path
+		}
+		root := Root{Kind: "package", Target: name}
+		s.report.Roots = append(s.report.Roots, root)
+		for _, module := range s.modulesOf(p, name) {
+			p.load(module, required, At{})
+		}
+		s.merge(p, root)
+	}
+}
+
+// modulesOf are the modules that a name of python.packages means: itself, or the top-level modules of a distribution.
+func (s *scanner) modulesOf(p *process, name string) []string {
+	if moduleName.MatchString(name) && p.locate(name) != nil {
+		return []string{name}
+	}
+	if found := s.distributionModules(p, name); len(found) > 0 {
+		return found
+	}
+	return []string{strings.ReplaceAll(name, "-", "_")}
+}
+
+// merge adds what a program imports to the report.
+func (s *scanner) merge(p *process, root Root) {
+	for _, name := range p.order {
+		m := p.modules[name]
+		key := name + "\x00" + m.spec.file
+		at, there := s.merged[key]
+		if !there {
+			s.merged[key] = len(s.report.Modules)
+			s.report.Modules = append(s.report.Modules, Module{Name: name, File: m.spec.place(), Kind: m.spec.kind, Reach: m.level.reach(),
+				Side: s.side(m.spec.place()), By: m.by, Order: len(s.report.Modules), Entry: m.spec.entry})
+			continue
+		}
+		if have := &s.report.Modules[at]; rank(have.Reach) < m.level {
+			have.Reach = m.level.reach()
+		}
+	}
+	for _, m := range p.misses {
+		m.root = len(s.report.Roots)
+		s.addMissing(*m)
+	}
+	s.report.NotChecked = append(s.report.NotChecked, p.checked...)
+	s.shadows(p, root)
+}
+
+func (s *scanner) addMissing(m Missing) {
+	for i, have := range s.report.Missing {
+		if have.Name == m.Name && have.At == m.At {
+			if have.level < m.level {
+				s.report.Missing[i] = m
+			}
+			return
+		}
+	}
+	s.report.Missing = append(s.report.Missing, m)
+}
+
+// place is the file of a module, or the first directory of a namespace package.
+func (s *spec) place() string {
+	if s.file == "" && len(s.path) > 0 {
+		return s.path[0]
+	}
+	return s.file
+}
+
+func (s *scanner) side(file string) string {
+	for _, dir := range s.r.HostDirs {
+		if within(file, dir) {
+			return "host"
+		}
+	}
+	return "image"
+}
+
+func within(p, dir string) bool {
+	return p == dir || strings.HasPrefix(p, strings.TrimSuffix(dir, "/")+"/")
+}
+
+func rank(r Reach) level {
+	for _, l := range []level{deferred, perhaps, attempted, required} {
+		if l.reach() == r {
+			return l
+		}
+	}
+	return 0
+}
+
+// finish sorts and counts.
+func (s *scanner) finish() {
+	r := &s.report
+	slices.SortStableFunc(r.Missing, func(a, b Missing) int {
+		return cmp.Or(int(b.level)-int(a.level), cmp.Compare(a.root, b.root), a.order-b.order)
+	})
+	for _, m := range r.Modules {
+		r.Counts.Modules++
+		switch m.Reach {
+		case Required:
+			r.Counts.Required++
+		case Attempted:
+			r.Counts.Attempted++
+		case Possible:
+			r.Counts.Possible++
+		default:
+			r.Counts.Deferred++
+		}
+	}
+	r.Counts.Files, r.Counts.Bytes = int(s.loader.files.Load()), s.loader.bytes.Load()
+}

@@ -1,0 +1,165 @@
+package imports
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"hostrun.dev/hostrun/abi"
+	"hostrun.dev/hostrun/rootfs"
+)
+
+// A run is what an interpreter really did.
+type run struct {
+	Modules map[string]string
+	Asked   map[string][]any
+	Error   []string
+	Before  []string
+	Path    []string
+}
+
+func trace(t *testing.T, python, code string, env ...string) run {
+	t.Helper()
+	script, err := os.ReadFile("testdata/trace.py")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(python, "-c", string(script), code)
+	cmd.Dir = "/"
+	cmd.Env = append([]string{"PATH=/usr/bin:/bin", "HOME=/nonexistent", "PYTHONNOUSERSITE=1", "PYTHONDONTWRITEBYTECODE=1"}, env...)
+	out, err := cmd.Output()
+	_, text, ok := strings.Cut(string(out), "\x02")
+	if !ok {
+		t.Fatalf("%s: %s: %v: %s", python, code, err, out)
+	}
+	var r run
+	if err := json.Unmarshal([]byte(text), &r); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func detect(t testing.TB, python string) abi.Python {
+	t.Helper()
+	p, err := abi.DetectPython(rootfs.Dir("/"), python, abi.Environment{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// disagreements holds a report against what really happened, and returns what is wrong with it.
+func disagreements(report Report, real run) []string {
+	var wrong []string
+	add := func(format string, args ...any) { wrong = append(wrong, fmt.Sprintf(format, args...)) }
+	have := map[string]Module{}
+	for _, m := range report.Modules {
+		if old, ok := have[m.Name]; !ok || old.Reach == Deferred {
+			have[m.Name] = m
+		}
+		file, there := real.Modules[m.Name]
+		switch {
+		case m.Reach != Required || m.Name == "__main__":
+		case !there && real.Error == nil && m.By.Module != "site":
+			add("%s (%s) is not imported, by %s:%d", m.Name, m.File, m.By.File, m.By.Line)
+		case there && file != "" && m.Kind != Namespace && m.Kind != Builtin && file != m.File:
+			add("%s is from %q, not %q", m.Name, file, m.File)
+		}
+	}
+	before := map[string]bool{}
+	for _, name := range real.Before {
+		before[name] = true
+	}
+	for name, file := range real.Modules {
+		asked := real.Asked[name]
+		if _, ok := have[name]; !ok && !before[name] && len(asked) == 4 && asked[3] == true && !hidden(report, name, fmt.Sprint(asked[0])) {
+			add("%s (%s) is not in the report, asked for by %v", name, file, asked)
+		}
+	}
+	first := report.First()
+	switch {
+	case first != nil && real.Error == nil:
+		add("nothing fails, not: %s at %v", first.Message, first.At)
+	case first != nil && (real.Error[0] != first.Error || real.Error[1] != first.Message):
+		add("it fails with %q, not with %s: %s at %v", real.Error, first.Error, first.Message, first.At)
+	case first == nil && real.Error != nil && real.Error[0] == "ModuleNotFoundError" && !foreseen(report, real.Error[1]):
+		add("it fails with %q, which was not foreseen", real.Error)
+	}
+	slices.Sort(wrong)
+	return wrong
+}
+
+// hidden says of a file that files do not tell how it came to run: it is not in the report, or its import is dynamic.
+func hidden(report Report, name, file string) bool {
+	return slices.ContainsFunc(report.NotChecked, func(n NotChecked) bool {
+		return n.What == "hook" && within(name, n.Name) || strings.HasPrefix(name, n.Name+".")
+	}) ||
+		!slices.ContainsFunc(report.Modules, func(m Module) bool { return m.File == file })
+}
+
+// foreseen says that a message is among those of imports that may fail, or that somebody raises another one.
+func foreseen(report Report, message string) bool {
+	return slices.ContainsFunc(report.Missing, func(m Missing) bool { return m.Message == message })
+}
+
+// pythons are the interpreters on this machine.
+func pythons(t *testing.T) []string {
+	t.Helper()
+	found, _ := filepath.Glob("/root/.pyenv/versions/3.*/bin/python3.?*")
+	found = slices.DeleteFunc(found, func(p string) bool { return strings.Contains(p, "config") || strings.Contains(p, "gdb") })
+	if _, err := os.Stat("/usr/bin/python3"); err == nil {
+		found = append(found, "/usr/bin/python3")
+	}
+	if len(found) == 0 {
+		t.Skip("no interpreter of Python on this machine")
+	}
+	return found
+}
+
+// TestTruthStandardLibrary really imports each module of the standard library, with every interpreter here.
+func TestTruthStandardLibrary(t *testing.T) {
+	for _, python := range pythons(t) {
+		py := detect(t, python)
+		pairs, bad := 0, 0
+		for _, name := range standardModules(py) {
+			code := "import " + name
+			wrong := disagreements(scan(t, py, code), trace(t, python, code))
+			pairs++
+			for _, w := range wrong {
+				bad++
+				t.Errorf("%s: %s: %s", py.Version, code, w)
+			}
+		}
+		t.Logf("%s: %d modules, %d disagreements", py.Version, pairs, bad)
+	}
+}
+
+// loud are modules that do something else than define things when they are imported.
+var loud = []string{"antigravity", "this", "idlelib", "__main__", "_pyrepl", "test", "turtledemo", "msilib", "lib2to3", "dummy_threading"}
+
+// standardModules are those at the top of the interpreter's standard library; a part of them with -short.
+func standardModules(py abi.Python) []string {
+	entries, _ := os.ReadDir(py.Stdlib)
+	var names []string
+	for i, e := range entries {
+		name, isPy := strings.CutSuffix(e.Name(), ".py")
+		if (isPy || e.IsDir()) && moduleName.MatchString(name) && !strings.Contains(name, ".") && !slices.Contains(loud, name) && (!testing.Short() || i%10 == 0) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+func scan(t *testing.T, py abi.Python, code string) Report {
+	t.Helper()
+	report, err := Scan(t.Context(), rootfs.Dir("/"), Request{Python: py, Command: []string{py.Executable, "-c", code}, Deep: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return report
+}

@@ -1,0 +1,514 @@
+package imports
+
+import (
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+)
+
+// A level is how certain it is that a statement runs; a higher one is more certain.
+type level uint8
+
+const (
+	deferred  level = iota + 1 // in a function
+	perhaps                    // below a condition that files do not decide
+	attempted                  // caught
+	required
+)
+
+func (l level) reach() Reach {
+	switch l {
+	case required:
+		return Required
+	case attempted:
+		return Attempted
+	case perhaps:
+		return Possible
+	}
+	return Deferred
+}
+
+// A module is one entry of sys.modules.
+type module struct {
+	spec    *spec
+	level   level // at which its body was walked
+	order   int
+	by      At
+	failure *failure // its import is known to fail
+}
+
+// A failure is an import that is known to fail, or a module whose code raises.
+type failure struct {
+	missing *Missing // nil: an exception that files do not tell
+	again   bool     // a bare raise: what a handler caught goes on
+}
+
+// A process walks through what one program imports, in the order in which it would.
+type process struct {
+	loader  *loader
+	site    *site
+	path    []string // sys.path
+	deep    bool
+	modules map[string]*module
+	order   []string
+	missing map[string]*Missing
+	misses  []*Missing
+	not     map[string]bool
+	checked []NotChecked
+	hooks   []*unit // of loaded modules that write to the import system's tables
+	hookOf  map[*unit]string
+	chain   []At
+	depth   int
+	moments int // see Missing.order
+}
+
+func newProcess(l *loader, s *site, searchPath []string, deep bool) *process {
+	return &process{loader: l, site: s, path: searchPath, deep: deep, modules: map[string]*module{}, missing: map[string]*Missing{},
+		not: map[string]bool{}, hookOf: map[*unit]string{}}
+}
+
+// A frame is where statements run.
+type frame struct {
+	spec  *spec
+	level level
+	main  bool // the program's own file: its functions are taken as called
+	pkg   string
+}
+
+// maxDepth bounds how deep imports nest: Python's own stack ends at a thousand frames, of which an import takes several.
+const maxDepth = 1000
+
+// run walks through a body. It returns the first failure that ends it, and goes on behind one to see the next.
+func (p *process) run(body []statement, f frame) (first *failure) {
+	for i := range body {
+		fail, stop := p.step(&body[i], f)
+		if first == nil {
+			first = fail
+		}
+		if stop || p.loader.ctx.Err() != nil {
+			break
+		}
+	}
+	return first
+}
+
+// step runs one statement. stop says that nothing behind it runs.
+func (p *process) step(st *statement, f frame) (fail *failure, stop bool) {
+	switch st.action {
+	case doImport, doFrom:
+		return p.importStatement(st, f), false
+	case doIf:
+		return p.branch(st, f)
+	case doTry:
+		return p.try(st, f), false
+	case doDefer:
+		f.level = min(f.level, deferred)
+		if f.main {
+			f.level = perhaps
+		}
+		p.run(st.arms[0].body, f)
+	case doMaybe:
+		f.level = min(f.level, perhaps)
+		p.run(st.arms[0].body, f)
+	case doRaise:
+		return &failure{again: st.name == ""}, true
+	case doExit:
+		return nil, true
+	case doDynamic:
+		p.skip("dynamic", f.spec.name, p.at(st, f), dynamicWhy(st.name), f.level)
+	}
+	return nil, false
+}
+
+func dynamicWhy(call string) string {
+	switch call {
+	case "exec":
+		return "exec runs code that may import anything"
+	case "entry_points", "load_entry_point":
+		return "entry points load what is installed: see the distributions' entry_points.txt"
+	}
+	return call + " imports what is computed at run time"
+}
+
+func (p *process) at(st *statement, f frame) At {
+	return At{Module: f.spec.name, File: f.spec.file, Line: int(st.line)}
+}
+
+// branch runs the arms of an if statement that may run.
+func (p *process) branch(st *statement, f frame) (*failure, bool) {
+	certain := true
+	for _, a := range st.arms {
+		inner := f
+		if a.when == no {
+			continue
+		}
+		if a.when == yes && certain {
+			return p.runStop(a.body, inner)
+		}
+		certain = false
+		inner.level = min(f.level, perhaps)
+		p.run(a.body, inner)
+		if a.when == yes {
+			break
+		}
+	}
+	return nil, false
+}
+
+// runStop is run, and says whether the body ends what surrounds it.
+func (p *process) runStop(body []statement, f frame) (first *failure, stop bool) {
+	for i := range body {
+		fail, ends := p.step(&body[i], f)
+		if first == nil {
+			first = fail
+		}
+		if ends {
+			return first, true
+		}
+	}
+	return first, false
+}
+
+// try runs a try statement. Where the body is known to fail, its handlers are known to run.
+func (p *process) try(st *statement, f frame) (result *failure) {
+	handled := slices.ContainsFunc(st.arms, func(a arm) bool { return a.kind == armHandler && a.when != no })
+	inner := f
+	if handled {
+		inner.level = min(f.level, attempted)
+	}
+	fail := p.run(st.arms[0].body, inner)
+	if !handled {
+		result = fail
+	}
+	missed := fail != nil && fail.missing != nil
+	for _, a := range st.arms[1:] {
+		inner := f
+		switch {
+		case a.kind == armElse && fail != nil, a.kind == armHandler && (a.when != yes || !missed):
+			inner.level = min(f.level, perhaps)
+		case a.kind == armElse && handled:
+			inner.level = min(f.level, attempted)
+		}
+		then := p.run(a.body, inner)
+		runs := a.kind == armFinally || a.kind == armHandler && a.when == yes && missed
+		if runs && then != nil && result == nil {
+			result = p.handled(a, fail, then, f)
+		}
+		if a.kind == armHandler && a.when == yes {
+			missed = false // the first that catches is the only one
+		}
+	}
+	return result
+}
+
+// handled says how a handler that fails itself ends the statement.
+func (p *process) handled(a arm, fail, then *failure, f frame) *failure {
+	if a.kind != armHandler || then.missing != nil {
+		return then
+	}
+	if then.again {
+		p.promote(fail, f.level)
+		return fail
+	}
+	p.raised(fail.missing, f)
+	return then
+}
+
+// raised notes that the handler of a missing module raises: the command ends all the same, with other words.
+func (p *process) raised(m *Missing, f frame) {
+	if f.level == required {
+		m.Raised = true
+	}
+}
+
+// importStatement is IMPORT_NAME and IMPORT_FROM.
+func (p *process) importStatement(st *statement, f frame) *failure {
+	at := p.at(st, f)
+	lvl := f.level
+	if st.soft {
+		lvl = min(lvl, attempted)
+	}
+	name, ok := absoluteName(st, f.pkg)
+	if !ok {
+		return p.beyond(st, f, at, lvl)
+	}
+	p.chain = append(p.chain, at)
+	defer func() { p.chain = p.chain[:len(p.chain)-1] }()
+	fail := p.load(name, lvl, at)
+	if st.action == doFrom && fail == nil {
+		fail = p.fromList(name, st.names, lvl, at)
+	}
+	if st.soft {
+		return nil
+	}
+	return fail
+}
+
+// beyond reports a relative import that has no package to be relative to (importlib._bootstrap._sanity_check).
+func (p *process) beyond(st *statement, f frame, at At, lvl level) *failure {
+	if st.soft {
+		return nil
+	}
+	text := "attempted relative import beyond top-level package"
+	if f.pkg == "" {
+		text = "attempted relative import with no known parent package"
+	}
+	return p.miss(strings.Repeat(".", st.level)+st.name, text, "ImportError", lvl, at)
+}
+
+// load is importlib._bootstrap._gcd_import: each parent first. Behind a parent that is known to fail it goes on, to see
+// the next failure.
+func (p *process) load(name string, lvl level, at At) (first *failure) {
+	search := p.path
+	var parent *module
+	full := ""
+	for part := range strings.SplitSeq(name, ".") {
+		full = strings.TrimPrefix(full+"."+part, ".")
+		m := p.modules[full]
+		if m == nil {
+			s := p.find(full, search, parent)
+			if s == nil {
+				return or(first, p.notFound(full, parent, lvl, at))
+			}
+			m = &module{spec: s, by: at, order: len(p.order)}
+			p.modules[full] = m
+			p.order = append(p.order, full)
+			p.source(s, lvl, at)
+		}
+		p.walk(m, lvl)
+		if m.failure != nil {
+			p.promote(m.failure, lvl)
+			first = or(first, m.failure)
+		}
+		parent, search = m, m.spec.path
+	}
+	return first
+}
+
+func or(first, second *failure) *failure {
+	if first != nil {
+		return first
+	}
+	return second
+}
+
+// find looks a module up; in a package that extends its own __path__ at run time, everywhere.
+func (p *process) find(full string, search []string, parent *module) *spec {
+	if dir, ok := p.site.preset[full]; ok {
+		return &spec{name: full, kind: Namespace, isPkg: true, path: []string{dir}, entry: path.Dir(dir)}
+	}
+	if s := p.known(full); s != "" {
+		if found := p.loader.finder.find(s, p.path); found != nil {
+			renamed := *found
+			renamed.name = full
+			return &renamed
+		}
+	}
+	if target := p.site.alias[full]; target != "" {
+		if s := p.loader.locate(target); s != nil {
+			renamed := *s
+			renamed.name = full
+			return &renamed
+		}
+	}
+	if parent != nil && !parent.spec.isPkg {
+		return nil
+	}
+	if s := p.loader.finder.find(full, search); s != nil {
+		return s
+	}
+	if parent == nil {
+		return p.site.findEditable(p.loader.finder, full)
+	}
+	if u := p.loader.unit(parent.spec); u != nil && u.hook {
+		return p.extended(full, parent)
+	}
+	return nil
+}
+
+// known tells of modules of the standard library that others put into sys.modules under a second name.
+func (p *process) known(name string) string {
+	switch name {
+	case "os.path":
+		return "posixpath"
+	case "importlib._bootstrap":
+		return "_frozen_importlib"
+	case "importlib._bootstrap_external":
+		return "_frozen_importlib_external"
+	case "collections.abc":
+		if p.site.py.Version.Minor >= 13 {
+			return "_collections_abc"
+		}
+	}
+	return ""
+}
+
+// extended looks below every entry of sys.path, as pkgutil.extend_path and pkg_resources' namespaces do.
+func (p *process) extended(full string, parent *module) *spec {
+	var dirs []string
+	for _, entry := range p.path {
+		dirs = append(dirs, path.Join(entry, strings.ReplaceAll(parent.spec.name, ".", "/")))
+	}
+	return p.loader.finder.find(full, dirs)
+}
+
+// source loads what an alias is taken from.
+func (p *process) source(s *spec, lvl level, at At) {
+	if target := p.site.alias[s.name]; target != "" {
+		p.load(target, min(lvl, attempted), at)
+	}
+}
+
+// walk runs a module's body, once for each level that is more certain than before.
+func (p *process) walk(m *module, lvl level) {
+	if m.level >= lvl || p.depth > maxDepth {
+		return
+	}
+	was := m.level
+	m.level = lvl
+	if lvl == deferred && !p.deep {
+		return
+	}
+	u := p.loader.unit(m.spec)
+	if u == nil {
+		p.opaque(m, lvl)
+		return
+	}
+	if u.problem != "" {
+		p.skip("syntax", m.spec.name, At{Module: m.spec.name, File: m.spec.file}, u.problem, lvl)
+	}
+	if u.hook && was < perhaps && p.hookOf[u] == "" {
+		p.hookOf[u] = m.spec.name
+		p.hooks = append(p.hooks, u)
+	}
+	p.depth++
+	fail := p.run(u.body, frame{spec: m.spec, level: lvl, pkg: packageOf(m.spec)})
+	p.depth--
+	if fail != nil {
+		m.failure = fail
+	}
+}
+
+// opaque lists what has no source.
+func (p *process) opaque(m *module, lvl level) {
+	at := At{Module: m.spec.name, File: m.spec.file}
+	switch m.spec.kind {
+	case Extension:
+		if m.spec.entry != p.site.py.Dynload {
+			p.skip("native", m.spec.name, at, "native code may import more", lvl)
+		}
+	case Bytecode, Zip:
+		p.skip("bytecode", m.spec.name, at, "bytecode without its source is not read", lvl)
+	}
+}
+
+// fromList loads submodules that a from statement names (importlib._bootstrap._handle_fromlist).
+func (p *process) fromList(name string, names []string, lvl level, at At) *failure {
+	m := p.modules[name]
+	if m == nil || !m.spec.isPkg {
+		return nil
+	}
+	u := p.loader.unit(m.spec)
+	if u != nil && slices.Contains(names, "*") {
+		lvl, names = min(lvl, attempted), append(names[:len(names):len(names)], u.all...)
+	}
+	var first *failure
+	for _, n := range names {
+		full := name + "." + n
+		if n == "*" {
+			continue
+		}
+		if p.modules[full] == nil && p.find(full, m.spec.path, m) == nil {
+			if u != nil && u.hook && !u.bound[n] {
+				p.skip("hook", full, at, name+" may put it into sys.modules at run time", lvl)
+			}
+			continue
+		}
+		inner := lvl
+		if u != nil && p.modules[full] == nil {
+			switch {
+			case u.bound[n]:
+				inner = min(lvl, perhaps)
+			case u.open || u.hook:
+				inner = min(lvl, attempted)
+			}
+		}
+		if fail := p.load(full, inner, at); fail != nil && inner == lvl && first == nil {
+			first = fail
+		}
+	}
+	return first
+}
+
+// notFound reports a module without a place, unless something that runs may give it one.
+func (p *process) notFound(full string, parent *module, lvl level, at At) *failure {
+	if who := p.provider(full, parent); who != "" {
+		p.skip("hook", full, at, who+" may put it into sys.modules at run time", lvl)
+		return nil
+	}
+	message := fmt.Sprintf("No module named '%s'", full)
+	if parent != nil && !parent.spec.isPkg {
+		message += fmt.Sprintf("; '%s' is not a package", parent.spec.name)
+	}
+	return p.miss(full, message, "ModuleNotFoundError", lvl, at)
+}
+
+// provider names the module that may give one its place: native code and bytecode for what lies below them, hooks for
+// what lies below their package or stands in them as a string.
+func (p *process) provider(full string, parent *module) string {
+	for name := parentName(full); name != ""; name = parentName(name) {
+		m := p.modules[name]
+		if m == nil || m.spec.kind == Namespace {
+			continue
+		}
+		if u := p.loader.unit(m.spec); u == nil || u.hook || u.problem != "" {
+			return name
+		}
+	}
+	top, _, below := strings.Cut(full, ".")
+	if isStandard(top, p.site.py.Version) {
+		return ""
+	}
+	for _, u := range p.hooks {
+		owner, _, _ := strings.Cut(p.hookOf[u], ".")
+		if below && owner == top || u.literals()[top] || u.literals()[full] {
+			return p.hookOf[u]
+		}
+	}
+	return ""
+}
+
+func parentName(name string) string { return name[:max(0, strings.LastIndexByte(name, '.'))] }
+
+// miss notes an import that fails; one that is met twice keeps the place of the first and the greater certainty.
+func (p *process) miss(name, message, class string, lvl level, at At) *failure {
+	key := fmt.Sprintf("%s\x00%s\x00%d", name, at.File, at.Line)
+	m := p.missing[key]
+	if m == nil {
+		m = &Missing{Name: name, Message: message, Error: class, At: at, Stdlib: isStandard(name, p.site.py.Version)}
+		p.missing[key] = m
+		p.misses = append(p.misses, m)
+	}
+	fail := &failure{missing: m}
+	p.promote(fail, lvl)
+	return fail
+}
+
+func (p *process) promote(f *failure, lvl level) {
+	if f.missing == nil || f.missing.level >= lvl {
+		return
+	}
+	p.moments++
+	f.missing.level, f.missing.Reach, f.missing.order = lvl, lvl.reach(), p.moments
+	f.missing.Chain = slices.Clone(p.chain)
+}
+
+func (p *process) skip(what, name string, at At, why string, lvl level) {
+	key := fmt.Sprintf("%s\x00%s\x00%s\x00%d", what, name, at.File, at.Line)
+	if p.not[key] {
+		return
+	}
+	p.not[key] = true
+	p.checked = append(p.checked, NotChecked{What: what, Name: name, At: at, Why: why, Reach: lvl.reach()})
+}
