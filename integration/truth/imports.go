@@ -1,56 +1,75 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
-	"os"
+	"path"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
+	"hostrun.dev/hostrun/abi"
+	"hostrun.dev/hostrun/abi/imports"
 	"hostrun.dev/hostrun/abi/ld"
 	"hostrun.dev/hostrun/pattern"
 )
 
-// The classes of what `import PACKAGE` came to. All but the last follow from files.
-const (
-	imported   = "imported"
-	asRefused  = "native module refused" // one that was predicted to be refused, of this package or of another
-	otherName  = "suffix not tried"      // the native module is there, under a suffix of another interpreter
-	noStandard = "standard module missing"
-	noPackage  = "package missing"
-	ownDoing   = "its own doing" // what code did when it ran: never claimed, listed as not checked
-)
-
-var classes = []string{imported, asRefused, otherName, noStandard, noPackage, ownDoing}
-
-// An importing is one `import PACKAGE` in one image.
+// An importing is one `import PACKAGE` in one image: what was predicted, and what happened.
 type importing struct {
-	set, image, name, class string
-	real                    outcome
+	set, image, name string
+	message          string   // predicted failure, "" for none
+	perhaps          []string // failures of imports that are caught, or stand below a condition
+	unchecked        []string // what the prediction says that it does not know
+	real             outcome
 }
 
-// importAll really imports each top-level name of a set that has native modules, and says why where it fails.
-func (w *world) importAll(ctx context.Context, s set, i image, dlopen []comparison) ([]importing, error) {
-	names := topLevel(s)
-	var tasks []string
-	for _, n := range names {
-		tasks = append(tasks, "import "+n)
+func (i importing) falseAlarm() bool { return i.message != "" && i.real.state == "ok" }
+func (i importing) miss() bool       { return i.message == "" && i.real.state != "ok" }
+func (i importing) sameWords() bool  { return strings.HasSuffix(i.real.message, i.message) }
+
+// class says why a miss is one: the failure was foreseen as one that may be caught, or the package does what the
+// prediction lists as not checked. "" is a miss without a reason.
+func (i importing) class() string {
+	foreseen := func(message string) bool { return strings.HasSuffix(i.real.message, message) }
+	switch {
+	case slices.ContainsFunc(i.perhaps, foreseen):
+		return "foreseen, perhaps caught"
+	case len(i.unchecked) > 0:
+		return "not checked: " + strings.Join(i.unchecked[:min(4, len(i.unchecked))], ", ")
 	}
-	at := filepath.Join(w.cache, "answers")
-	real, err := oracle{at, time.Hour}.ask(ctx, i, []mount{{s.dir, s.at}}, []string{"-I"}, tasks, s.key, s.at)
+	return ""
+}
+
+// importAll predicts and really does the import of each top-level name of a set that has native modules.
+func (o oracle) importAll(ctx context.Context, s set, i image) ([]importing, error) {
+	mounts := []mount{{s.dir, s.at}}
+	names := topLevel(s)
+	all := make([]importing, len(names))
+	var tasks []string
+	for n, name := range names {
+		all[n] = importing{set: s.name, image: i.name, name: name}
+		tasks = append(tasks, "import "+name)
+	}
+	began := time.Now()
+	if err := predictImports(ctx, i, mounts, all); err != nil {
+		return nil, err
+	}
+	took := time.Since(began)
+	real, err := o.ask(ctx, i, mounts, []string{"-I"}, tasks, s.key, s.at)
 	if err != nil {
 		return nil, err
 	}
-	standard := w.standardModules()
-	var all []importing
-	for n, name := range names {
-		c := classify(real[n], s, standard, dlopen)
-		all = append(all, importing{s.name, i.name, name, c, real[n]})
+	for n := range all {
+		all[n].real = real[n]
 	}
+	say("%s in %s: %d packages, their imports predicted in %v", s.name, i.name, len(all), took.Round(time.Millisecond))
 	return all, nil
 }
 
@@ -69,74 +88,133 @@ func topLevel(s set) []string {
 	return all
 }
 
-var (
-	identifier = pattern.New(`^[A-Za-z_][A-Za-z0-9_]*$`)
-	noModule   = pattern.New(`No module named '([^']+)'`)
-)
+var identifier = pattern.New(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
-func classify(o outcome, s set, standard map[string]bool, dlopen []comparison) string {
-	if o.state == "ok" {
-		return imported
+// predictImports fills in what would be said: the first certain failure that the scan finds, or the first native module
+// on the way that the loader would refuse.
+func predictImports(ctx context.Context, i image, mounts []mount, all []importing) error {
+	view, err := mounted(i, mounts)
+	if err != nil {
+		return err
 	}
-	for _, c := range dlopen {
-		if c.predicted.Verdict != ld.OK && c.predicted.Message != "" && strings.Contains(o.message, c.predicted.Message) {
-			return asRefused
-		}
+	python, err := abi.DetectPython(view, i.python, abi.Environment{})
+	if err != nil {
+		return err
 	}
-	missing := noModule.FindStringSubmatch(o.message)
-	if missing == nil {
-		return ownDoing
+	process, err := start(view, i)
+	if err != nil {
+		return err
 	}
-	top, _, _ := strings.Cut(missing[1], ".")
-	if standard[top] {
-		return noStandard
+	python.SiteDirs = append(python.SiteDirs, siteAt)
+	scan := func(name string) (imports.Report, error) {
+		return imports.Scan(ctx, view, imports.Request{Python: python, Packages: []string{name}})
 	}
-	stem := strings.ReplaceAll(missing[1], ".", "/")
-	if slices.ContainsFunc(s.modules, func(m string) bool { return strings.HasPrefix(m, stem+".") }) {
-		return otherName
+	always, err := scan("sys") // what every start leaves unchecked
+	if err != nil {
+		return err
 	}
-	if _, err := os.Stat(filepath.Join(s.dir, top)); err != nil {
-		return noPackage
+	var workers errgroup.Group
+	workers.SetLimit(runtime.GOMAXPROCS(0))
+	for n := range all {
+		workers.Go(func() error {
+			report, err := scan(all[n].name)
+			all[n].predict(report, always, process)
+			return err
+		})
 	}
-	return ownDoing
+	return workers.Wait()
 }
 
-// standardModules are the names of the standard library, of all releases that are there in full.
-func (w *world) standardModules() map[string]bool {
-	all := map[string]bool{}
-	for _, pattern := range []string{"roots/*-full/usr/lib/python3*/*", "roots/*-full/usr/lib/python3*/lib-dynload/*"} {
-		found, _ := filepath.Glob(filepath.Join(w.cache, pattern))
-		for _, f := range found {
-			if name, _, _ := strings.Cut(filepath.Base(f), "."); !strings.Contains(f, "dist-packages") {
-				all[name] = true
-			}
+func (i *importing) predict(report, always imports.Report, process *ld.Process) {
+	for _, missing := range report.Missing {
+		i.fails(missing.Message, missing.Reach)
+	}
+	for _, m := range report.Modules {
+		if m.Kind != imports.Extension {
+			continue
+		}
+		if r := process.Open(m.File); r.Verdict != ld.OK {
+			i.fails(r.Message, m.Reach)
 		}
 	}
-	return all
+	for _, n := range report.NotChecked {
+		if what := n.What + " " + n.Name; !slices.Contains(always.NotChecked, n) && !slices.Contains(i.unchecked, what) {
+			i.unchecked = append(i.unchecked, what)
+		}
+	}
 }
 
+func (i *importing) fails(message string, reach imports.Reach) {
+	if reach == imports.Required && i.message == "" {
+		i.message = message
+	}
+	i.perhaps = append(i.perhaps, message)
+}
+
+// printImports prints the table, and what went wrong.
 func printImports(w io.Writer, all []importing) {
-	counts := map[[2]string]map[string]int{}
-	var order [][2]string
-	for _, i := range all {
-		key := [2]string{i.set, i.image}
+	type row struct{ names, refused, right, falseAlarm, foreseen, unchecked, miss, sameWords int }
+	counts := map[string]*row{}
+	var order []string
+	add := func(key string, i importing) {
 		if counts[key] == nil {
-			counts[key] = map[string]int{}
+			counts[key] = &row{}
 			order = append(order, key)
 		}
-		counts[key][i.class]++
-		if i.class == ownDoing {
-			fmt.Fprintf(w, "not checked: import %s (%s in %s): %.300s\n", i.name, i.set, i.image, i.real)
-		}
+		r := counts[key]
+		r.names++
+		r.refused += one(i.real.state != "ok")
+		r.falseAlarm += one(i.falseAlarm())
+		r.foreseen += one(i.miss() && strings.HasPrefix(i.class(), "foreseen"))
+		r.unchecked += one(i.miss() && strings.HasPrefix(i.class(), "not checked"))
+		r.miss += one(i.miss() && i.class() == "")
+		r.right += one(!i.falseAlarm() && !i.miss())
+		r.sameWords += one(!i.falseAlarm() && !i.miss() && i.sameWords())
+	}
+	for _, i := range all {
+		add(i.set+"\t"+i.image, i)
+		i.print(w)
+	}
+	for _, i := range all {
+		add("all\t", i)
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintf(t, "packages\timage\t%s\t\n", strings.Join(classes, "\t"))
+	fmt.Fprintln(t, "packages\timage\timports\tfailed\tright\tsame words\tfalse alarms\tforeseen, perhaps caught\tnot checked\tmisses\t")
 	for _, key := range order {
-		fmt.Fprintf(t, "%s\t%s\t", key[0], key[1])
-		for _, c := range classes {
-			fmt.Fprintf(t, "%d\t", counts[key][c])
-		}
-		fmt.Fprintln(t)
+		r := counts[key]
+		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t\n", key, r.names, r.refused, r.right, r.sameWords, r.falseAlarm, r.foreseen, r.unchecked, r.miss)
 	}
 	_ = t.Flush()
+}
+
+func one(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+func (i importing) print(w io.Writer) {
+	kind := ""
+	switch {
+	case i.falseAlarm():
+		kind = "FALSE ALARM"
+	case i.miss():
+		kind = cmp.Or(i.class(), "MISS")
+	default:
+		return
+	}
+	fmt.Fprintf(w, "%s: import %s, %s in %s\n  predicted: %s\n  real:      %.500s\n", kind, i.name, i.set, i.image, i.message, i.real)
+}
+
+// answers is where the oracle keeps what containers said.
+func (w *world) answers() oracle { return oracle{filepath.Join(w.cache, "answers"), time.Hour} }
+
+// paths are those of a set's modules in a container.
+func (s set) paths() []string {
+	var all []string
+	for _, m := range s.modules {
+		all = append(all, path.Join(s.at, m))
+	}
+	return all
 }

@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -44,6 +43,8 @@ func main() {
 		os.Exit(1)
 	}
 }
+
+func say(format string, args ...any) { fmt.Fprintf(os.Stderr, "truth: "+format+"\n", args...) }
 
 func cacheDirectory() string {
 	dir := os.Getenv("HOSTRUN_TEST_CACHE")
@@ -114,17 +115,17 @@ func (w *world) compareAll(ctx context.Context, o options) (all []comparison, im
 			if !ok || !o.only.MatchString(p.set+" "+name) {
 				continue
 			}
-			some, err := oracle{filepath.Join(w.cache, "answers"), time.Hour}.compare(ctx, s, i)
+			some, err := w.answers().compare(ctx, s, i)
 			if ctx.Err() != nil {
 				return nil, nil, ctx.Err()
 			}
 			if err != nil {
-				fmt.Fprintf(os.Stderr, "truth: %s in %s: %v\n", s.name, i.name, err)
+				say("%s in %s: %v", s.name, i.name, err)
 				continue
 			}
 			all = append(all, some...)
 			if o.imports && i.python != "" && s.packages() {
-				more, err := w.importAll(ctx, s, i, some)
+				more, err := w.answers().importAll(ctx, s, i)
 				if err != nil {
 					return nil, nil, err
 				}
@@ -138,10 +139,10 @@ func (w *world) compareAll(ctx context.Context, o options) (all []comparison, im
 // compare predicts and asks about all modules of a set in an image.
 func (o oracle) compare(ctx context.Context, s set, i image) ([]comparison, error) {
 	mounts := []mount{{s.dir, s.at}}
-	var paths, tasks []string
-	for _, m := range s.modules {
-		paths = append(paths, path.Join(s.at, m))
-		tasks = append(tasks, "dlopen "+path.Join(s.at, m))
+	paths := s.paths()
+	var tasks []string
+	for _, p := range paths {
+		tasks = append(tasks, "dlopen "+p)
 	}
 	began := time.Now()
 	predicted, err := predict(i, mounts, paths)
@@ -161,7 +162,7 @@ func (o oracle) compare(ctx context.Context, s set, i image) ([]comparison, erro
 	for n := range paths {
 		all[n] = comparison{s.name, i.name, paths[n], predicted[n], real[n]}
 	}
-	fmt.Fprintf(os.Stderr, "truth: %s in %s: %d modules, predicted in %v, asked in %v\n", s.name, i.name, len(paths),
+	say("%s in %s: %d modules, predicted in %v, asked in %v", s.name, i.name, len(paths),
 		took.Round(time.Millisecond), time.Since(began).Round(time.Millisecond))
 	return all, nil
 }

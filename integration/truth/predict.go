@@ -14,16 +14,17 @@ import (
 	"hostrun.dev/hostrun/rootfs"
 )
 
-// predict says of each path what dlopen would say in the image with the mounts.
-func predict(i image, mounts []mount, paths []string) ([]ld.Result, error) {
-	var mounted []rootfs.Mount
-	for _, m := range append(slices.Clone(i.mounts), mounts...) {
-		mounted = append(mounted, rootfs.Mount{Source: m.source, Destination: m.at})
+// mounted is the image's root with what is mounted into it.
+func mounted(i image, mounts []mount) (*rootfs.View, error) {
+	var all []rootfs.Mount
+	for _, m := range slices.Concat(i.mounts, mounts) {
+		all = append(all, rootfs.Mount{Source: m.source, Destination: m.at})
 	}
-	view, err := rootfs.Mounted(rootfs.Dir(i.root), mounted...)
-	if err != nil {
-		return nil, err
-	}
+	return rootfs.Mounted(rootfs.Dir(i.root), all...)
+}
+
+// start predicts the start of the image's interpreter, or of the probe where it has none.
+func start(view *rootfs.View, i image) (*ld.Process, error) {
 	program := i.python
 	if program == "" {
 		program = "/usr/bin/dlprobe"
@@ -36,7 +37,16 @@ func predict(i image, mounts []mount, paths []string) ([]ld.Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	process, err := system.Start(program)
+	return system.Start(program)
+}
+
+// predict says of each path what dlopen would say in the image with the mounts.
+func predict(i image, mounts []mount, paths []string) ([]ld.Result, error) {
+	view, err := mounted(i, mounts)
+	if err != nil {
+		return nil, err
+	}
+	process, err := start(view, i)
 	if err != nil {
 		return nil, err
 	}

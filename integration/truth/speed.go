@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
-	"path"
 	"path/filepath"
 	"strings"
 	"text/tabwriter"
@@ -73,10 +72,7 @@ func (w *world) prove(pair string) error {
 	began := time.Now()
 	s.modules = modules(s.dir)
 	walked := time.Since(began)
-	var paths []string
-	for _, m := range s.modules {
-		paths = append(paths, path.Join(s.at, m))
-	}
+	paths := s.paths()
 	began = time.Now()
 	if _, err := predict(i, []mount{{s.dir, s.at}}, paths); err != nil {
 		return err

@@ -25,7 +25,7 @@ func TestSubset(t *testing.T) {
 	require(t, images)
 	bookworm := filepath.Join(images[0].root, "usr/lib/python3.11/lib-dynload")
 	damage := t.TempDir()
-	if err := damageSet(damage, []string{one(t, bookworm, "_json.*-311-*.so"), one(t, bookworm, "_ctypes.*-311-*.so")}); err != nil {
+	if err := damageSet(damage, []string{only(t, bookworm, "_json.*-311-*.so"), only(t, bookworm, "_ctypes.*-311-*.so")}); err != nil {
 		t.Fatal(err)
 	}
 	sets := []set{{name: "bookworm", dir: bookworm}, {name: "damage", dir: damage},
@@ -59,7 +59,7 @@ func require(t *testing.T, images []image) {
 	}
 }
 
-func one(t *testing.T, dir, pattern string) string {
+func only(t *testing.T, dir, pattern string) string {
 	found, _ := filepath.Glob(filepath.Join(dir, pattern))
 	if len(found) != 1 {
 		t.Fatalf("%s in %s: %q", pattern, dir, found)
