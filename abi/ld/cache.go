@@ -385,13 +385,16 @@ func (s *System) CacheFlags() (uint32, bool) { return cacheFlags(s.habits.machin
 func (s *System) BigEndian() bool { return s.habits.bigEndian() }
 
 func cacheFlags(m machine) (uint32, bool) {
-	flags := map[machine]uint32{
-		{m.order, true, 62}: 0x0303, {m.order, false, 62}: 0x0803, {m.order, false, 3}: 0x0003,
-		{m.order, true, 183}: 0x0a03, {m.order, false, 40}: 0x0903, {m.order, true, 21}: 0x0503,
-		{m.order, true, 22}: 0x0403, {m.order, false, 22}: 0x0003, {m.order, false, 20}: 0x0003,
-		{m.order, true, 243}: 0x1003, {m.order, true, 258}: 0x1203, {m.order, true, 43}: 0x0103,
+	type kind struct {
+		code uint16
+		wide bool
 	}
-	f, ok := flags[m]
+	flags := map[kind]uint32{
+		{62, true}: 0x0303, {62, false}: 0x0803, {3, false}: 0x0003, {183, true}: 0x0a03, {40, false}: 0x0903,
+		{21, true}: 0x0503, {20, false}: 0x0003, {22, true}: 0x0403, {22, false}: 0x0003, {243, true}: 0x1003,
+		{258, true}: 0x1203, {43, true}: 0x0103,
+	}
+	f, ok := flags[kind{m.code, m.wide}]
 	return f, ok
 }
 

@@ -155,7 +155,10 @@ type binding struct {
 	general   bool              // the proof holds wherever its files are in scope
 	named     []*object         // by index of a version: the object that it names
 	names     map[uint32]string // of symbols that were not found, by index
-	versions  map[uint32]string
+	versions  map[uint32]symbolVersion
+
+	strict    bool    // a versioned symbol must be in the library that its version names
+	assertion *object // names a version and has none at all
 
 	unversioned bool // versions are not looked at, as in musl
 }
@@ -166,6 +169,7 @@ func (b *binding) run() *failure {
 	if f != nil {
 		return failed(f, o.path, Result{Object: o.path})
 	}
+	b.strict = b.loading.system.habits.before(30) && !b.unversioned
 	b.named = make([]*object, len(o.versions.index))
 	for i, v := range o.versions.index {
 		if at, ok := b.loading.byName(v.file); ok && v.file != "" {
@@ -202,17 +206,17 @@ func (b *binding) resolve(ref reference, name []byte, versym []byte) {
 	provider := b.lookup(q, file)
 	if provider == nil {
 		if b.names == nil {
-			b.names, b.versions = map[uint32]string{}, map[uint32]string{}
+			b.names, b.versions = map[uint32]string{}, map[uint32]symbolVersion{}
 		}
 		if len(b.names) < 1<<16 {
-			b.names[ref.index], b.versions[ref.index] = string(name), q.version.name
+			b.names[ref.index], b.versions[ref.index] = string(name), q.version
 		}
 		return
 	}
 	if provider.global {
 		return
 	}
-	if file != nil && provider != file {
+	if b.strict && file != nil && provider != file {
 		b.general = false // another scope could hold the named library before this one
 	}
 	if !slices.Contains(b.providers, provider.file) {
@@ -220,21 +224,34 @@ func (b *binding) resolve(ref reference, name []byte, versym []byte) {
 	}
 }
 
-// lookup is _dl_lookup_symbol_x (elf/dl-lookup.c). It ends at the library that the version names.
+// lookup is _dl_lookup_symbol_x (elf/dl-lookup.c). Before glibc 2.30 it ends at the library that the version names.
 func (b *binding) lookup(q *search, named *object) *object {
 	for _, o := range b.scope {
 		if o.find(q) {
+			if o == named && !o.hash.versym && !b.unversioned && b.loading.system.habits.before(41) {
+				b.assertion = o
+			}
 			return o
 		}
-		if q.version.hash != 0 && o == named && o.hash.nbuckets != 0 {
+		if b.strict && q.version.hash != 0 && o == named && o.hash.nbuckets != 0 {
 			return nil
 		}
 	}
 	return nil
 }
 
+// asserted is the death in check_match, which glibc 2.41 no longer has.
+func (b *binding) asserted() *failure {
+	f := corrupt("Inconsistency detected by ld.so: dl-lookup.c: check_match: Assertion `version->filename == NULL || ! _dl_name_match_p (version->filename, map)' failed! (%s has no versions, and %s asks for one)", b.assertion.path, b.object.path)
+	f.killed = true
+	return failed(f, "", Result{Object: b.assertion.path, RequiredBy: b.object.path})
+}
+
 // verdict asks the relocations which of the lost symbols is needed first: a symbol that none refers to is not looked up.
 func (b *binding) verdict() *failure {
+	if b.assertion != nil {
+		return b.asserted()
+	}
 	if len(b.names) == 0 {
 		return nil
 	}
@@ -253,9 +270,11 @@ func (b *binding) verdict() *failure {
 	if lost == 0 {
 		return nil
 	}
-	name, version := b.names[lost], b.versions[lost]
+	name, version := b.names[lost], b.versions[lost].name
 	text := "undefined symbol: " + name
-	if version != "" {
+	if file := b.versions[lost].file; b.strict && file != "" {
+		text = "symbol " + name + " version " + version + " not defined in file " + file + " with link time reference"
+	} else if version != "" {
 		text += ", version " + version
 	}
 	return failed(&fault{verdict: Undefined, text: text}, o.path, Result{Object: o.path, Symbol: name, Version: version})

@@ -11,15 +11,14 @@ import (
 // Bounds of what is read of one file. Real objects stay far below; what asks for more is called damaged, so that a
 // hostile tree costs neither memory nor time.
 const (
-	maxProgramHeaders = 512
-	maxDynamicBytes   = 256 << 10
-	maxNeeded         = 4096
-	maxVersions       = 8192
-	maxNotes          = 64 << 10
-	maxName           = 64 << 10 // C++ symbols grow to tens of KiB
-	maxUndefined      = 1 << 21
-	maxHashBytes      = 64 << 20
-	maxRelocations    = 1 << 30
+	maxDynamicBytes = 256 << 10
+	maxNeeded       = 4096
+	maxVersions     = 8192
+	maxNotes        = 64 << 10
+	maxName         = 64 << 10 // C++ symbols grow to tens of KiB
+	maxUndefined    = 1 << 21
+	maxHashBytes    = 64 << 20
+	maxRelocations  = 1 << 30
 )
 
 // Program header types and flags (elf(5)).
@@ -47,10 +46,12 @@ const (
 	dtSymtab     = 6
 	dtRela       = 7
 	dtRelaSz     = 8
+	dtRelaEnt    = 9
 	dtSoname     = 14
 	dtRpath      = 15
 	dtRel        = 17
 	dtRelSz      = 18
+	dtRelEnt     = 19
 	dtPltRel     = 20
 	dtJmpRel     = 23
 	dtBindNow    = 24
@@ -74,6 +75,7 @@ const (
 	df1PIE       = 0x08000000
 	pageSize     = 4096
 	maxAddresses = 1 << 47 // of a process on the machines that glibc runs on
+	maxZeroFill  = 1 << 42 // more than the kernel commits to (Documentation/mm/overcommit-accounting)
 )
 
 // A fault is why the loader refuses a file, in its own words: text and, where it adds one, the C library's for errno.
@@ -113,6 +115,7 @@ func crash(what string) *fault {
 
 // A machine is what the loader takes: the files for which it was built.
 type machine struct {
+	minor int // of glibc's release 2.minor; 0 takes the rules of the newest
 	order binary.ByteOrder
 	wide  bool // ELFCLASS64
 	code  uint16
@@ -249,9 +252,6 @@ func (i *image) readProgramHeaders(head []byte) *fault {
 	if entry != want {
 		return corrupt("ELF file's phentsize not the expected size")
 	}
-	if count > maxProgramHeaders {
-		return corrupt("%d program headers are more than the %d that are read", count, maxProgramHeaders)
-	}
 	table := make([]byte, int(entry)*int(count))
 	if offset > math.MaxInt64-uint64(len(table)) {
 		return &fault{verdict: Corrupt, text: "cannot read file data", errno: "Invalid argument"}
@@ -285,10 +285,10 @@ func (i *image) scan(table []byte, entry int) *fault {
 		h := i.header(table)
 		switch h.kind {
 		case ptLoad:
-			if (h.vaddr-h.offset)%pageSize != 0 {
-				return corrupt("ELF load command address/offset not page-aligned")
+			if f := i.checkAlignment(h); f != nil {
+				return f
 			}
-			i.segments = append(i.segments, segment{h.offset, h.vaddr, h.filesz, h.memsz})
+			i.segments = append(i.segments, segment{h.offset, h.vaddr, h.filesz, max(h.memsz, h.filesz)})
 		case ptDynamic:
 			dynamic = h
 		case ptInterp:
@@ -300,6 +300,9 @@ func (i *image) scan(table []byte, entry int) *fault {
 		case ptGNUProperty, ptNote:
 			notes = append(notes, h)
 		}
+	}
+	if f := i.checkNotes(notes); f != nil {
+		return f
 	}
 	if f := i.checkSegments(); f != nil {
 		return f
@@ -315,6 +318,34 @@ func (i *image) scan(table []byte, entry int) *fault {
 	}
 	i.readNotes(notes)
 	return i.readDynamic(dynamic)
+}
+
+// before reports whether the loader is of a glibc older than 2.minor.
+func (m machine) before(minor int) bool { return m.minor != 0 && m.minor < minor }
+
+// checkAlignment has other rules and words before glibc 2.35.
+func (i *image) checkAlignment(h header) *fault {
+	switch {
+	case !i.before(35) && (h.vaddr-h.offset)%pageSize != 0:
+		return corrupt("ELF load command address/offset not page-aligned")
+	case !i.before(35):
+		return nil
+	case h.align%pageSize != 0:
+		return corrupt("ELF load command alignment not page-aligned")
+	case (h.vaddr-h.offset)&(h.align-1) != 0:
+		return corrupt("ELF load command address/offset not properly aligned")
+	}
+	return nil
+}
+
+// checkNotes is the search for .note.ABI-tag that glibc gave up with 2.36: it reads each note.
+func (i *image) checkNotes(notes []header) *fault {
+	for _, h := range notes {
+		if h.kind == ptNote && i.before(36) && h.filesz >= 32 && (h.align == 4 || h.align == 8) && (h.offset > uint64(i.size) || h.filesz > uint64(i.size)-h.offset) {
+			return corrupt("cannot read file data")
+		}
+	}
+	return nil
 }
 
 func (i *image) text(h header) string {
@@ -339,8 +370,11 @@ func (i *image) checkSegments() *fault {
 			continue
 		}
 		end := s.offset + s.filesz
-		if end < s.offset || s.filesz > s.memsz {
+		if end < s.offset {
 			return crash("the segments of the file are nonsense")
+		}
+		if s.memsz-s.filesz > maxZeroFill {
+			return corrupt("cannot map zero-fill pages")
 		}
 		if (end-1)/pageSize*pageSize >= uint64(i.size) { // a page that is cut in two reads as zeros (mmap(2))
 			i.truncated = true
@@ -428,6 +462,9 @@ func (i *image) readDynamic(h header) *fault {
 		return f
 	}
 	type entry struct{ tag, value uint64 }
+	if word := i.wordSize(); len(b) < word || i.word(b) == 0 {
+		return crash("the dynamic section of the file is empty")
+	}
 	var lists []entry
 	word := i.wordSize()
 	for ; len(b) >= 2*word; b = b[2*word:] {
@@ -442,6 +479,9 @@ func (i *image) readDynamic(h header) *fault {
 			i.dynamic[tag] = value
 		}
 	}
+	if f := i.checkEntrySizes(); f != nil {
+		return f
+	}
 	if len(lists) > maxNeeded {
 		return corrupt("%d dependencies are more than the %d that are read", len(lists), maxNeeded)
 	}
@@ -453,6 +493,22 @@ func (i *image) readDynamic(h header) *fault {
 		i.needed = append(i.needed, dependency{e.tag, name})
 	}
 	return i.readNames()
+}
+
+// checkEntrySizes holds the assertions of elf_get_dynamic_info (elf/get-dynamic-info.h).
+func (i *image) checkEntrySizes() *fault {
+	word := uint64(i.wordSize())
+	for _, a := range []struct {
+		tag, want uint64
+		name      string
+	}{{dtRelaEnt, 3 * word, "RELA"}, {dtRelEnt, 2 * word, "REL"}} {
+		if got, ok := i.dynamic[a.tag]; ok && got != a.want {
+			f := corrupt("Inconsistency detected by ld.so: get-dynamic-info.h: elf_get_dynamic_info: Assertion `info[DT_%sENT]' failed!", a.name)
+			f.killed = true
+			return f
+		}
+	}
+	return nil
 }
 
 func (i *image) readNames() *fault {

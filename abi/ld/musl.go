@@ -77,7 +77,10 @@ func (l *loading) muslLoad(name string, by *object) (*object, *failure) {
 	if len(l.objects) >= maxObjects {
 		return nil, failed(corrupt("the closure has more than %d objects", maxObjects), name, Result{})
 	}
-	o := &object{file: at.file, path: at.path, name: name, origin: path.Dir(at.file.real), loader: by, by: by, how: at.how}
+	if at.file.truncated {
+		return nil, failed(busError(), name, Result{Object: at.path})
+	}
+	o := &object{file: at.file, path: at.path, name: name, origin: path.Dir(at.path), loader: by, by: by, how: at.how}
 	if strings.Contains(name, "/") {
 		o.name = o.path
 	}
@@ -135,6 +138,10 @@ func muslFault(f *fault) *fault {
 	switch {
 	case f == nil:
 		return nil
+	case f.killed:
+		return f
+	case f.errno == "Too many levels of symbolic links":
+		return &fault{verdict: Missing, text: "Symbolic link loop"}
 	case f.verdict == Missing:
 		return &fault{verdict: Missing, text: f.errno}
 	}
@@ -155,7 +162,11 @@ func (l *loading) muslOpen(name string) (Result, []*object) {
 		return l.result(fail), nil
 	}
 	for _, o := range list {
-		if fail := l.muslBind(o, list); fail != nil {
+		fail := l.muslBind(o, list)
+		if fail == nil {
+			fail = l.muslTLS(o, list)
+		}
+		if fail != nil {
 			return l.result(fail), nil
 		}
 	}
@@ -174,4 +185,29 @@ func (l *loading) muslBind(o *object, scope []*object) *failure {
 	r := fail.Result
 	r.Version = ""
 	return failed(&fault{verdict: Undefined, text: "Error relocating " + o.path + ": " + r.Symbol + ": symbol not found"}, "", r)
+}
+
+// muslTLS refuses variables of later objects in the static block: musl has no room left there.
+func (l *loading) muslTLS(o *object, scope []*object) *failure {
+	if o.dynamic[dtFlags]&dfStaticTLS == 0 {
+		return nil
+	}
+	var fail *failure
+	f := o.eachRelocation(false, func(r relocation) bool {
+		if !staticTLSKind(o.code, r.kind) {
+			return true
+		}
+		owner := l.owner(o, r.symbol, scope)
+		if owner == nil || l.isOld(owner) {
+			return true
+		}
+		name := o.symbolName(r.symbol)
+		text := "Error relocating " + o.path + ": " + name + ": initial-exec TLS resolves to dynamic definition in " + owner.path
+		fail = failed(&fault{verdict: Gate, text: text}, "", Result{Object: o.path, Symbol: name})
+		return false
+	})
+	if f != nil {
+		return failed(f, o.path, Result{Object: o.path})
+	}
+	return fail
 }

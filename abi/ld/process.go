@@ -54,6 +54,7 @@ func (s *System) Start(executable string) (*Process, error) {
 	program := &object{file: f, path: executable, name: executable, origin: s.originOf(f.real), how: ByPath, global: true}
 	l := &loading{system: s, program: program, start: true, own: newIndex()}
 	l.add(program)
+	put(l.own.names, "", 0) // the name that link maps have for the program
 	loader := &object{file: s.habits.loader, path: s.habits.interpreter, name: s.habits.interpreter,
 		origin: s.originOf(s.habits.interpreter), how: ByLoader, by: program, loader: program}
 	l.add(loader)

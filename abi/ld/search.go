@@ -154,6 +154,9 @@ func (s *System) find(name string, by, program *object) (found, *fault) {
 			return at, f
 		}
 	}
+	if len(name) > 255 { // NAME_MAX
+		return found{}, l.missing("File name too long")
+	}
 	return found{}, l.missing("No such file or directory")
 }
 

@@ -68,6 +68,12 @@ type store struct {
 	cached   atomic.Int64
 }
 
+// forget drops what was read.
+func (s *store) forget() {
+	s.openings.Clear()
+	s.files.Clear()
+}
+
 // open is open_verify: the file at the path p, for which "" as fault's errno and skip mean an absent one.
 func (s *System) open(p string) (*file, *fault) {
 	slot, _ := s.store.openings.LoadOrStore(p, &opening{})

@@ -11,6 +11,7 @@ const (
 	stbWeak      = 2
 	stbUnique    = 10
 	sttTLS       = 6
+	sttIfunc     = 10
 	allowedTypes = 1<<0 | 1<<1 | 1<<2 | 1<<5 | 1<<6 | 1<<10 // ALLOWED_STT of elf/dl-lookup.c
 	shnUndef     = 0
 	shnAbs       = 0xfff1
@@ -233,7 +234,7 @@ func (o *file) matches(h *hashTable, tables *versionTables, q *search, index uin
 	s := o.symbol(b[:n])
 	kind, bind := s.info&0xf, s.info>>4
 	switch {
-	case s.section == shnUndef, s.value == 0 && s.section != shnAbs && kind != sttTLS, 1<<kind&allowedTypes == 0:
+	case s.section == shnUndef, s.value == 0 && s.section != shnAbs && kind != sttTLS, 1<<kind&allowedTypes == 0, q.anyVersion && kind == sttIfunc:
 		return false
 	case bind != stbGlobal && bind != stbWeak && bind != stbUnique, s.bindsLocally():
 		return false
@@ -277,13 +278,31 @@ func (o *file) versionMatches(h *hashTable, tables *versionTables, q *search, in
 	return !q.version.hidden && have.hash == 0 && word&versionHide == 0
 }
 
+// countUndefined returns how many symbols at the start of the table hold all undefined ones. A hash table of nothing
+// does not know it (bfd then begins it with symbol 1), so the relocations are asked.
+func (o *file) countUndefined() (uint64, *fault) {
+	h := o.hash
+	if !h.gnu {
+		return uint64(h.count), nil
+	}
+	if h.first > 1 || h.nbuckets > 1 || h.nbuckets == 1 && o.word32(h.buckets) != 0 {
+		return uint64(h.first), nil
+	}
+	count := uint64(0)
+	f := o.eachRelocation(false, func(r relocation) bool {
+		count = max(count, uint64(r.symbol)+1)
+		return true
+	})
+	return count, f
+}
+
 // references returns the undefined strong symbols of the image in the order of their names in the file, so that these can
 // be read in one sweep.
 func (o *file) references() ([]reference, []byte, *fault) {
 	h := o.hash
-	count := uint64(h.count)
-	if h.gnu {
-		count = uint64(h.first)
+	count, f := o.countUndefined()
+	if f != nil {
+		return nil, nil, f
 	}
 	if count > maxUndefined {
 		return nil, nil, crash("the symbol table of the file is too large")
@@ -295,6 +314,9 @@ func (o *file) references() ([]reference, []byte, *fault) {
 	b, f := o.at(o.dynamic[dtSymtab], count*n)
 	if f != nil {
 		return nil, nil, f
+	}
+	if s := o.symbol(b); s != (symbol{}) {
+		return nil, nil, corrupt("undefined symbol: (the symbol table begins with no empty symbol)")
 	}
 	versym := []byte(nil)
 	if h.versym {

@@ -17,7 +17,6 @@ type habits struct {
 	interpreter string // as programs name it
 	loader      *file
 	musl        bool
-	minor       int      // of glibc's release 2.minor
 	directories []string // system_dirs, with a slash at the end
 	lib         string   // $LIB
 	platform    string   // $PLATFORM
@@ -49,6 +48,7 @@ func (s *System) readHabits(interpreter string) error {
 		h.minor = s.libcMinor()
 	}
 	h.hwcaps = s.hwcaps()
+	s.store.forget() // files read before the release was known
 	return s.readCache()
 }
 

@@ -94,6 +94,16 @@ func (l *loading) reserveTLS(o *object, scope []*object) *failure {
 	return nil
 }
 
+func (o *file) symbolName(index uint32) string {
+	var b [24]byte
+	n := o.symbolSize()
+	if index == 0 || !o.peek(b[:n], o.dynamic[dtSymtab]+uint64(index)*n) {
+		return ""
+	}
+	name, _ := o.string(uint64(o.symbol(b[:n]).name))
+	return name
+}
+
 // owner is the object that defines the thread-local variable of a relocation.
 func (l *loading) owner(o *object, index uint32, scope []*object) *object {
 	var b [24]byte
