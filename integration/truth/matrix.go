@@ -20,7 +20,8 @@ type image struct {
 	root   string // directory on this machine
 	python string // inside; "" for a root without one
 	mounts []mount
-	key    string // changes when anything in it does
+	env    []string // LD_LIBRARY_PATH and LD_PRELOAD
+	key    string   // changes when anything in it does
 }
 
 // A mount shows a directory of this machine in a container, read-only.
@@ -35,8 +36,23 @@ type set struct {
 	key     string
 }
 
+// environments are variables of the loader, by the name that pairs have for them after an @. The libraries of a full
+// root are shown to a minimal one: what LD_LIBRARY_PATH then takes from there is what should not be done to an image
+// (an older C library wins over the image's own), and has to be predicted all the same.
+var environments = map[string]struct {
+	env    []string
+	mounts string // root whose libraries are mounted at librariesAt
+}{
+	"path-debian12": {env: []string{"LD_LIBRARY_PATH=" + librariesAt}, mounts: "debian12-full"},
+	"path-debian13": {env: []string{"LD_LIBRARY_PATH=/nowhere:" + librariesAt + ":"}, mounts: "debian13-full"},
+	"bundled":       {env: []string{"LD_LIBRARY_PATH=" + siteAt + "/numpy.libs:" + siteAt + "/scipy.libs:" + siteAt + "/pillow.libs"}},
+	"preload":       {env: []string{"LD_PRELOAD=libstdc++.so.6 " + librariesAt + "/libgomp.so.1"}, mounts: "debian12-full"},
+}
+
+const librariesAt = "/opt/hostrun/libraries"
+
 // pairs says which set is tried in which image: root, then /interpreter where it is not python3, or +prefix for an
-// interpreter that is mounted. Sets that do not fit the interpreter are there on purpose: whether the linker is content
+// interpreter that is mounted, and @ with a name of environments. Sets that do not fit the interpreter are there on purpose: whether the linker is content
 // does not depend on the suffix of a file.
 var pairs = []struct {
 	set    string
@@ -59,6 +75,9 @@ var pairs = []struct {
 	{"libraries-debian13", []string{"debian13-full", "debian13-minimal", "debian12-full"}},
 	{"demo", []string{"debian12-minimal", "debian12-full"}},
 	{"damage", []string{"debian11-minimal", "debian12-minimal", "debian13-minimal", "sid-minimal"}},
+	{"dist-debian12", []string{"debian12-minimal@path-debian12", "debian11-minimal@path-debian12", "debian13-minimal@path-debian12", "debian12-minimal@path-debian13"}},
+	{"cp311", []string{"debian12-minimal@path-debian12", "debian12-minimal@bundled", "debian12-minimal@preload"}},
+	{"damage", []string{"debian12-minimal@path-debian12"}},
 	{"cp311", []string{"musl"}},
 	{"damage", []string{"musl"}},
 }
@@ -92,7 +111,8 @@ func (w *world) root(name string) string { return filepath.Join(w.cache, "roots"
 
 // image returns the image of a name in pairs, or false where it is not on this machine.
 func (w *world) image(name string) (image, bool) {
-	root, prefix, prefixed := strings.Cut(name, "+")
+	whole, environment, _ := strings.Cut(name, "@")
+	root, prefix, prefixed := strings.Cut(whole, "+")
 	root, python, _ := strings.Cut(root, "/")
 	i := image{name: name, root: w.root(root), python: "/usr/bin/python3"}
 	if root == "musl" {
@@ -114,6 +134,13 @@ func (w *world) image(name string) (image, bool) {
 		i.mounts = []mount{{dir, dir}} // at its own place: a build may name that in DT_RUNPATH
 		i.python = filepath.Join(dir, "bin/python3")
 		i.key += fingerprint(dir)
+	}
+	if e, ok := environments[environment]; ok {
+		i.env = e.env
+		if e.mounts != "" {
+			i.mounts = append(i.mounts, mount{filepath.Join(w.root(e.mounts), "usr/lib/x86_64-linux-gnu"), librariesAt})
+		}
+		i.key += strings.Join(i.env, " ") + e.mounts
 	}
 	i.key = digest(i.key, i.python)
 	return i, true

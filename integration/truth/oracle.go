@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"hostrun.dev/hostrun/pattern"
 )
 
 //go:embed probe.py
@@ -128,10 +130,12 @@ func (o oracle) runc(ctx context.Context, bundle string) ([]byte, error) {
 		_ = exec.Command("runc", "--root", state, "delete", "--force", id).Run()
 	}
 	if err != nil {
-		return nil, fmt.Errorf("runc run %s: %w: %.2000s", id, err, stderr.String())
+		return nil, fmt.Errorf("runc run %s: %w: %.2000s", id, err, debugLine.ReplaceAllString(stderr.String(), ""))
 	}
 	return stdout.Bytes(), nil
 }
+
+var debugLine = pattern.New(`(?m)^ *\d+:\t.*\n`) // made by LD_DEBUG
 
 // bundle is the smallest container that imports as hostrun's do: a root that nothing can write to, proc, dev, and the
 // packages mounted read-only.
@@ -141,7 +145,7 @@ func bundle(i image, mounts []mount, command []string) specs.Spec {
 		Root:    &specs.Root{Path: i.root, Readonly: true},
 		Process: &specs.Process{
 			Cwd:  "/",
-			Env:  []string{"PATH=/usr/local/bin:/usr/bin:/bin", "PYTHONDONTWRITEBYTECODE=1", "PYTHONNOUSERSITE=1", "HOME=/tmp", "LD_DEBUG=files", "OMP_NUM_THREADS=1", "OPENBLAS_NUM_THREADS=1"},
+			Env:  append([]string{"PATH=/usr/local/bin:/usr/bin:/bin", "PYTHONDONTWRITEBYTECODE=1", "PYTHONNOUSERSITE=1", "HOME=/tmp", "LD_DEBUG=files", "OMP_NUM_THREADS=1", "OPENBLAS_NUM_THREADS=1"}, i.env...),
 			Args: command,
 		},
 		Mounts: []specs.Mount{

@@ -33,11 +33,24 @@ func start(view *rootfs.View, i image) (*ld.Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	system, err := ld.NewSystem(view, loader, ld.Options{ISALevel: isaLevel()})
+	system, err := ld.NewSystem(view, loader, loaderOptions(i.env))
 	if err != nil {
 		return nil, err
 	}
 	return system.Start(program)
+}
+
+func loaderOptions(env []string) ld.Options {
+	o := ld.Options{ISALevel: isaLevel()}
+	for _, e := range env {
+		if dirs, ok := strings.CutPrefix(e, "LD_LIBRARY_PATH="); ok {
+			o.LibraryPath = strings.Split(dirs, ":")
+		}
+		if objects, ok := strings.CutPrefix(e, "LD_PRELOAD="); ok {
+			o.Preload = strings.Fields(objects)
+		}
+	}
+	return o
 }
 
 // predict says of each path what dlopen would say in the image with the mounts.
