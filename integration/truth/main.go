@@ -169,10 +169,15 @@ func (o oracle) compare(ctx context.Context, s set, i image) ([]comparison, erro
 
 // compareStart is compare where the interpreter itself is predicted not to start: that is the only pair.
 func (o oracle) compareStart(ctx context.Context, s set, i image, mounts []mount, predicted ld.Result) ([]comparison, error) {
+	if predicted.Message == "" {
+		return nil, errors.New("predicted not to start, for no reason")
+	}
 	c := comparison{s.name, i.name, i.python, predicted, outcome{state: "ok"}}
 	if _, err := o.ask(ctx, i, mounts, []string{"-I", "-S"}, []string{"dlopen " + i.python}, s.key); err != nil {
-		_, message, _ := strings.Cut(strings.TrimSpace(err.Error()), "error while loading shared libraries: ")
-		c.real = outcome{"error", message}
+		c.real = outcome{"error", strings.TrimSpace(err.Error())}
+		if strings.Contains(c.real.message, predicted.Message) { // between runc's words and the program's name
+			c.real.message = predicted.Message
+		}
 	}
 	return []comparison{c}, ctx.Err()
 }

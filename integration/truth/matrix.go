@@ -6,9 +6,13 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"hostrun.dev/hostrun/abi/ld"
+	"hostrun.dev/hostrun/rootfs"
 )
 
 // siteAt is where a package set lies in a container: the place that package plan gives to borrowed packages.
@@ -36,17 +40,23 @@ type set struct {
 	key     string
 }
 
-// environments are variables of the loader, by the name that pairs have for them after an @. The libraries of a full
-// root are shown to a minimal one: what LD_LIBRARY_PATH then takes from there is what should not be done to an image
-// (an older C library wins over the image's own), and has to be predicted all the same.
-var environments = map[string]struct {
+// An environment is what surrounds a loader: its variables, and libraries that it is shown.
+type environment struct {
 	env    []string
 	mounts string // root whose libraries are mounted at librariesAt
-}{
-	"path-debian12": {env: []string{"LD_LIBRARY_PATH=" + librariesAt}, mounts: "debian12-full"},
-	"path-debian13": {env: []string{"LD_LIBRARY_PATH=/nowhere:" + librariesAt + ":"}, mounts: "debian13-full"},
-	"bundled":       {env: []string{"LD_LIBRARY_PATH=" + siteAt + "/numpy.libs:" + siteAt + "/scipy.libs:" + siteAt + "/pillow.libs"}},
-	"preload":       {env: []string{"LD_PRELOAD=libstdc++.so.6 " + librariesAt + "/libgomp.so.1"}, mounts: "debian12-full"},
+	cache  bool   // an ld.so.cache that lists them after the image's own is mounted too, as hostrun does
+}
+
+// environments, by the name that pairs have for them after an @. The libraries of a full root are shown to a minimal
+// one: what LD_LIBRARY_PATH then takes from there is what should not be done to an image (another C library wins over
+// the image's own), and has to be predicted all the same.
+var environments = map[string]environment{
+	"path-debian12":  {env: []string{"LD_LIBRARY_PATH=" + librariesAt}, mounts: "debian12-full"},
+	"path-debian13":  {env: []string{"LD_LIBRARY_PATH=/nowhere:" + librariesAt + ":"}, mounts: "debian13-full"},
+	"bundled":        {env: []string{"LD_LIBRARY_PATH=" + siteAt + "/numpy.libs:" + siteAt + "/scipy.libs:" + siteAt + "/pillow.libs"}},
+	"cache-debian12": {mounts: "debian12-full", cache: true},
+	"cache-debian13": {mounts: "debian13-full", cache: true},
+	"preload":        {env: []string{"LD_PRELOAD=libstdc++.so.6 " + librariesAt + "/libgomp.so.1"}, mounts: "debian12-full"},
 }
 
 const librariesAt = "/opt/hostrun/libraries"
@@ -75,7 +85,9 @@ var pairs = []struct {
 	{"libraries-debian13", []string{"debian13-full", "debian13-minimal", "debian12-full"}},
 	{"demo", []string{"debian12-minimal", "debian12-full"}},
 	{"damage", []string{"debian11-minimal", "debian12-minimal", "debian13-minimal", "sid-minimal"}},
-	{"dist-debian12", []string{"debian12-minimal@path-debian12", "debian11-minimal@path-debian12", "debian13-minimal@path-debian12", "debian12-minimal@path-debian13"}},
+	{"dist-debian12", []string{"debian12-minimal@path-debian12", "debian11-minimal@path-debian12", "debian13-minimal@path-debian12", "debian12-minimal@path-debian13",
+		"debian12-minimal@cache-debian12", "debian11-minimal@cache-debian12"}},
+	{"dist-debian13", []string{"debian13-minimal@cache-debian13", "sid-minimal@cache-debian13", "debian12-minimal@cache-debian13"}},
 	{"cp311", []string{"debian12-minimal@path-debian12", "debian12-minimal@bundled", "debian12-minimal@preload"}},
 	{"damage", []string{"debian12-minimal@path-debian12"}},
 	{"cp311", []string{"musl"}},
@@ -111,7 +123,7 @@ func (w *world) root(name string) string { return filepath.Join(w.cache, "roots"
 
 // image returns the image of a name in pairs, or false where it is not on this machine.
 func (w *world) image(name string) (image, bool) {
-	whole, environment, _ := strings.Cut(name, "@")
+	whole, around, _ := strings.Cut(name, "@")
 	root, prefix, prefixed := strings.Cut(whole, "+")
 	root, python, _ := strings.Cut(root, "/")
 	i := image{name: name, root: w.root(root), python: "/usr/bin/python3"}
@@ -135,15 +147,54 @@ func (w *world) image(name string) (image, bool) {
 		i.python = filepath.Join(dir, "bin/python3")
 		i.key += fingerprint(dir)
 	}
-	if e, ok := environments[environment]; ok {
-		i.env = e.env
-		if e.mounts != "" {
-			i.mounts = append(i.mounts, mount{filepath.Join(w.root(e.mounts), "usr/lib/x86_64-linux-gnu"), librariesAt})
-		}
-		i.key += strings.Join(i.env, " ") + e.mounts
+	if around != "" && !w.surround(&i, environments[around]) {
+		return i, w.lacks(name)
 	}
 	i.key = digest(i.key, i.python)
 	return i, true
+}
+
+// surround gives the image an environment.
+func (w *world) surround(i *image, e environment) bool {
+	i.env = e.env
+	i.key += strings.Join(i.env, " ") + e.mounts
+	if e.mounts == "" {
+		return true
+	}
+	key, err := os.ReadFile(w.root(e.mounts) + ".key")
+	i.key += string(key)
+	i.mounts = append(i.mounts, mount{filepath.Join(w.root(e.mounts), "usr/lib/x86_64-linux-gnu"), librariesAt})
+	if err == nil && e.cache {
+		var merged string
+		merged, err = w.mergedCache(i.root, w.root(e.mounts))
+		i.mounts = append(i.mounts, mount{merged, ld.CachePath})
+		i.key += "merged"
+	}
+	return err == nil
+}
+
+// mergedCache writes the ld.so.cache of a root with the libraries of another that it lacks, at librariesAt.
+func (w *world) mergedCache(root, lender string) (string, error) {
+	own, err := ld.ReadCache(rootfs.Dir(root))
+	if err != nil {
+		return "", err
+	}
+	lent, err := ld.ReadCache(rootfs.Dir(lender))
+	if err != nil {
+		return "", err
+	}
+	var more []ld.CacheEntry
+	for _, e := range lent.Entries {
+		if dir, name := path.Split(e.Path); strings.HasSuffix(dir, "/lib/x86_64-linux-gnu/") {
+			e.Path = path.Join(librariesAt, name)
+			more = append(more, e)
+		}
+	}
+	to := filepath.Join(w.cache, "merged", filepath.Base(root)+"-"+filepath.Base(lender)+".cache")
+	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+		return "", err
+	}
+	return to, os.WriteFile(to, own.Merge(more).Bytes(false), 0o644)
 }
 
 // set returns the set of a name in pairs, or false where it is not on this machine.

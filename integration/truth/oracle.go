@@ -109,11 +109,6 @@ func (o oracle) run(ctx context.Context, i image, mounts []mount, command, tasks
 			return nil, err
 		}
 	}
-	for _, m := range slices.Concat(mounts, i.mounts) {
-		if err := os.MkdirAll(filepath.Join(i.root, m.at), 0o755); err != nil {
-			return nil, err
-		}
-	}
 	return o.runc(ctx, dir)
 }
 
