@@ -67,7 +67,7 @@ func ReadCache(view *rootfs.View) (*Cache, error) {
 // counts, as for the loader.
 func ParseCache(b []byte) (*Cache, error) {
 	if body, ok := newFormat(b); ok {
-		return parseNew(body)
+		return parseNew(body, b)
 	}
 	if bytes.HasPrefix(b, []byte(oldMagic)) {
 		return parseOld(b)
@@ -106,7 +106,8 @@ func cacheOrder(b []byte) binary.ByteOrder {
 	return binary.BigEndian
 }
 
-func parseNew(b []byte) (*Cache, error) {
+// parseNew reads the part b of the file whole. Offsets count from the part, but those of extensions from the file.
+func parseNew(b, whole []byte) (*Cache, error) {
 	if len(b) < newHeader {
 		return nil, fmt.Errorf("%w: %d bytes are too short", errCache, len(b))
 	}
@@ -115,7 +116,7 @@ func parseNew(b []byte) (*Cache, error) {
 	if count*newEntry > uint64(len(b)-newHeader) {
 		return nil, fmt.Errorf("%w: %d libraries do not fit into %d bytes", errCache, count, len(b))
 	}
-	subdirs := cacheSubdirs(b, order)
+	subdirs := cacheSubdirs(whole, uint64(order.Uint32(b[32:])), order)
 	c := &Cache{Entries: make([]CacheEntry, 0, count)}
 	for i := range count {
 		e := b[newHeader+i*newEntry:]
@@ -180,8 +181,7 @@ func textAt(b []byte, at uint32) (string, bool) {
 }
 
 // cacheSubdirs reads the names of the glibc-hwcaps subdirectories from the extensions (cache_extension_tag_glibc_hwcaps).
-func cacheSubdirs(b []byte, order binary.ByteOrder) []string {
-	at := uint64(order.Uint32(b[32:]))
+func cacheSubdirs(b []byte, at uint64, order binary.ByteOrder) []string {
 	if at == 0 || at%4 != 0 || at+8 > uint64(len(b)) || order.Uint32(b[at:]) != extensionMagic {
 		return nil
 	}

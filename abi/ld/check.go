@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"slices"
+	"sync"
 )
 
 // check is what the loader does once all files are mapped: versions, processor level, relocation (dl_open_worker_begin,
@@ -113,18 +114,29 @@ func (l *loading) relocate(list, scope []*object) *failure {
 // A proof says that the strong symbols of a file are found in the global scope and in these files.
 type proof []*file
 
+// proofs are what is known of one file in one process. Who works on it holds the lock, so that others wait for its
+// proof instead of finding it too.
+type proofs struct {
+	mu   sync.Mutex
+	list []proof
+}
+
 // bind proves the symbols of o, from what other loadings into the same process have proved if possible.
 func (l *loading) bind(o *object, scope []*object, inScope map[*file]bool) *failure {
-	if l.parent != nil {
-		if known, ok := l.parent.proofs.Load(o.file); ok && slices.ContainsFunc(known.([]proof), func(p proof) bool { return p.holds(inScope) }) {
-			return nil
-		}
-	}
 	b := &binding{loading: l, object: o, scope: l.scopeOf(scope), general: true}
+	if l.parent == nil {
+		return b.run()
+	}
+	slot, _ := l.parent.proofs.LoadOrStore(o.file, &proofs{})
+	known := slot.(*proofs)
+	known.mu.Lock()
+	defer known.mu.Unlock()
+	if slices.ContainsFunc(known.list, func(p proof) bool { return p.holds(inScope) }) {
+		return nil
+	}
 	fail := b.run()
-	if fail == nil && b.general && l.parent != nil {
-		known, _ := l.parent.proofs.LoadOrStore(o.file, []proof(nil))
-		l.parent.proofs.Store(o.file, append(slices.Clip(known.([]proof)), b.providers))
+	if fail == nil && b.general {
+		known.list = append(known.list, b.providers)
 	}
 	return fail
 }
@@ -287,7 +299,8 @@ const sweepWindow = 256 << 10
 type sweep struct {
 	file   *file
 	base   uint64
-	window []byte
+	buffer []byte
+	window []byte // part of buffer
 	start  uint64
 }
 
@@ -301,11 +314,14 @@ func (s *sweep) at(offset uint32) ([]byte, *fault) {
 				return rest[:end], nil
 			}
 		}
-		b, f := s.file.at(want, min(size, s.file.readable(want)))
-		if f != nil {
+		size = min(size, s.file.readable(want))
+		if size > uint64(len(s.buffer)) {
+			s.buffer = make([]byte, size)
+		}
+		s.window, s.start = s.buffer[:size], want
+		if f := s.file.read(s.window, want); f != nil {
 			return nil, f
 		}
-		s.window, s.start = b, want
 	}
 	if end := bytes.IndexByte(s.window, 0); end >= 0 {
 		return s.window[:end], nil

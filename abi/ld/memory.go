@@ -13,23 +13,29 @@ import (
 // at returns the n bytes that the process sees at the virtual address, before relocation: the file's, and zeros behind
 // p_filesz and in a last page that the file does not fill.
 func (i *image) at(vaddr, n uint64) ([]byte, *fault) {
-	for _, s := range i.segments {
-		if vaddr < s.vaddr || vaddr-s.vaddr >= s.memsz {
-			continue
-		}
-		if n > s.memsz-(vaddr-s.vaddr) {
-			break
-		}
-		b := make([]byte, n)
-		return b, i.fill(b, s, vaddr-s.vaddr)
+	if n > i.readable(vaddr) {
+		return nil, crash("a table of the file points outside of its segments")
 	}
-	return nil, crash("a table of the file points outside of its segments")
+	b := make([]byte, n)
+	return b, i.read(b, vaddr)
+}
+
+// read is at into a buffer of the caller's.
+func (i *image) read(b []byte, vaddr uint64) *fault {
+	for _, s := range i.segments {
+		if vaddr >= s.vaddr && vaddr-s.vaddr < s.memsz && uint64(len(b)) <= s.memsz-(vaddr-s.vaddr) {
+			return i.fill(b, s, vaddr-s.vaddr)
+		}
+	}
+	return crash("a table of the file points outside of its segments")
 }
 
 func (i *image) fill(b []byte, s segment, skip uint64) *fault {
 	if skip >= s.filesz {
+		clear(b)
 		return nil
 	}
+	clear(b[min(uint64(len(b)), s.filesz-skip):])
 	b = b[:min(uint64(len(b)), s.filesz-skip)]
 	offset := s.offset + skip
 	if offset > math.MaxInt64-uint64(len(b)) {
@@ -38,9 +44,11 @@ func (i *image) fill(b []byte, s segment, skip uint64) *fault {
 	if end := offset + uint64(len(b)); len(b) > 0 && (end-1)/pageSize*pageSize >= uint64(i.size) {
 		return busError()
 	}
-	if n, err := i.r.ReadAt(b, int64(offset)); n < len(b) && !errors.Is(err, io.EOF) {
+	n, err := i.r.ReadAt(b, int64(offset))
+	if n < len(b) && !errors.Is(err, io.EOF) {
 		return &fault{verdict: Corrupt, text: "cannot read file data", errno: errnoText(err)}
 	}
+	clear(b[n:])
 	return nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 )
 
 // maxObjects bounds a closure. Debian's torch, the largest known, has 300.
@@ -20,7 +21,7 @@ type Process struct {
 	index   index
 	tls     tlsSpace
 	stack   bool      // is executable
-	proofs  *sync.Map // *file -> []proof
+	proofs  *sync.Map // *file -> *proofs
 }
 
 // An index finds loaded objects.
@@ -124,6 +125,22 @@ func (p *Process) Objects() []Object {
 func (p *Process) Open(name string) Result {
 	r, _, _ := p.open(name)
 	return r
+}
+
+// OpenAll is Open for each of names, by as many workers. The results are in the order of the names.
+func (p *Process) OpenAll(names []string, workers int) []Result {
+	results := make([]Result, len(names))
+	var next atomic.Int64
+	var wait sync.WaitGroup
+	for range max(min(workers, len(names)), 1) {
+		wait.Go(func() {
+			for at := next.Add(1) - 1; at < int64(len(names)); at = next.Add(1) - 1 {
+				results[at] = p.Open(names[at])
+			}
+		})
+	}
+	wait.Wait()
+	return results
 }
 
 func (p *Process) open(name string) (Result, *loading, []*object) {

@@ -1,7 +1,8 @@
 package ld
 
 import (
-	"sort"
+	"cmp"
+	"slices"
 )
 
 // Symbol bindings, types, visibilities (elf(5)).
@@ -45,9 +46,7 @@ func (s symbol) bindsLocally() bool { v := s.other & 3; return v == 1 || v == 2 
 // A reference is an undefined symbol of an image that is looked up in other objects.
 type reference struct {
 	index  uint32
-	name   []byte
-	weak   bool
-	nameAt uint32
+	nameAt uint32 // in DT_STRTAB
 }
 
 // A hashTable finds symbols by name: DT_GNU_HASH, or DT_HASH where there is no other. It keeps the filter, and the rest
@@ -331,6 +330,6 @@ func (o *file) references() ([]reference, []byte, *fault) {
 			refs = append(refs, reference{index: uint32(index), nameAt: s.name})
 		}
 	}
-	sort.Slice(refs, func(a, b int) bool { return refs[a].nameAt < refs[b].nameAt })
+	slices.SortFunc(refs, func(a, b reference) int { return cmp.Compare(a.nameAt, b.nameAt) })
 	return refs, versym, nil
 }

@@ -1,7 +1,8 @@
 package ld
 
-// A tlsSpace is the static TLS block of a process: its size without the thread's control block, and what is used of it.
-type tlsSpace struct{ size, used uint64 }
+// A tlsSpace is the static TLS block of a process: its size without the thread's control block, what is used of it, and
+// its alignment, which no later object may exceed.
+type tlsSpace struct{ size, used, align uint64 }
 
 // Sizes of glibc: the surplus that later objects share (TLS_STATIC_SURPLUS, elf/dl-tls.c: 64 + 16*100, and the same sum
 // from its parts since 2.32), and rseq's area, which is part of the block since 2.41.
@@ -44,7 +45,7 @@ func (s *System) startTLS(objects []*object) tlsSpace {
 	if s.habits.minor >= 41 {
 		offset = roundUp(offset+rseqArea, rseqArea)
 	}
-	return tlsSpace{roundUp(offset+tlsSurplus, largest), offset}
+	return tlsSpace{roundUp(offset+tlsSurplus, largest), offset, largest}
 }
 
 // staticTLSKinds are the relocations by which an object asks that a variable lies in the static block: R_*_TPOFF, TPREL.
@@ -131,7 +132,7 @@ func (t *tlsSpace) take(o *object, placed map[*object]bool) bool {
 	}
 	free := t.size - t.used
 	first := o.tls.vaddr % align
-	if size > maxTLS || align > max(tcbAlign, pageSize) || size+first > free {
+	if size > maxTLS || align > t.align || size+first > free {
 		return true
 	}
 	placed[o] = true

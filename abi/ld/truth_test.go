@@ -2,7 +2,6 @@ package ld
 
 import (
 	"bytes"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -96,7 +95,7 @@ func agree(t *testing.T, p *Process, said map[string]string) map[Verdict]int {
 
 func interpreters(t *testing.T) []string {
 	t.Helper()
-	found, _ := filepath.Glob("/root/.pyenv/versions/*/bin/python")
+	var found []string
 	home, err := os.UserHomeDir()
 	if err == nil {
 		found, _ = filepath.Glob(filepath.Join(home, ".pyenv/versions/*/bin/python"))
@@ -105,18 +104,6 @@ func interpreters(t *testing.T) []string {
 		found = append(found, "/usr/bin/python3")
 	}
 	return found
-}
-
-func sharedObjects(t *testing.T, below string) []string {
-	t.Helper()
-	var files []string
-	_ = filepath.WalkDir(below, func(p string, e os.DirEntry, err error) error {
-		if err == nil && !e.IsDir() && (strings.HasSuffix(p, ".so") || strings.Contains(filepath.Base(p), ".so.")) {
-			files = append(files, p)
-		}
-		return nil
-	})
-	return files
 }
 
 func isaLevel() int {
@@ -144,9 +131,12 @@ func isaLevel() int {
 func TestTruthOfInterpreters(t *testing.T) {
 	view := rootfs.Dir("/")
 	all := interpreters(t)
+	if len(all) == 0 {
+		skip(t, "needs an interpreter")
+	}
 	var files []string
 	for _, below := range strings.Fields(os.Getenv("HOSTRUN_LD_TREES")) {
-		files = append(files, sharedObjects(t, below)...)
+		files = append(files, sharedObjectsOf(below)...)
 	}
 	if files == nil {
 		for _, exe := range all {
@@ -155,13 +145,13 @@ func TestTruthOfInterpreters(t *testing.T) {
 				files = append(files, dynload[i])
 			}
 		}
-		files = append(files, sharedObjects(t, "/usr/lib/python3/dist-packages")...)
+		files = append(files, sharedObjectsOf("/usr/lib/python3/dist-packages")...)
 	}
 	for _, exe := range all {
 		t.Run(strings.ReplaceAll(exe, "/", "_"), func(t *testing.T) {
 			said, ctypes := really(t, "", exe, files)
 			p := process(t, view, exe, ctypes, Options{ISALevel: isaLevel()})
-			fmt.Println(exe, agree(t, p, said))
+			t.Log(agree(t, p, said))
 		})
 	}
 }
