@@ -59,6 +59,16 @@ const (
 
 	LimitUnsupported = "HR080" // a limit that this kernel, cgroup version or OCI runtime can't hold
 	RuntimeTooOld    = "HR081" // the OCI runtime does not know recursive read-only mounts
+
+	ModuleMissing    = "HR090" // the command imports a module that is not found
+	StandardMissing  = "HR091" // a module of the standard library that the command imports is not in the image
+	ModuleShadowed   = "HR092" // a module hides another one of its name
+	EditableOutside  = "HR093" // the source of an editable install or of a .pth line is not in the container
+	LinkOutside      = "HR094" // a module is a link that leads nowhere in the container
+	Autoloaded       = "HR095" // a package loads an entry point by itself (information)
+	DuplicateDist    = "HR096" // a distribution has two directories of metadata in one place
+	TorchCPUOnly     = "HR097" // a GPU is asked for, and torch is built without CUDA
+	ImportsUnchecked = "HR098" // what files do not tell of the command's imports (information)
 )
 
 // Explain returns the entry of id; an unknown id gives an Entry with the id alone and exit status 1.

@@ -118,4 +118,31 @@ var catalog = map[string]Entry{
 	RuntimeTooOld: {Title: "the OCI runtime is too old for recursive read-only mounts", ExitStatus: StatusMisfit, Story: "" +
 		"A read-only bind mount keeps the file systems mounted below it writable unless the runtime sets the flag recursively (rro; runc 1.1 and Linux 5.12). hostrun falls back to plain read-only, which is not enough where something is mounted below.\n\n" +
 		"Upgrade runc."},
+	ModuleMissing: {Title: "the command imports a module that is not found", ExitStatus: StatusMisfit, Story: "" +
+		"hostrun reads the import statements of the command's own file and of everything that it imports, in the order in which Python would run them, and looks each name up as Python's finders do. This one is in no directory of sys.path, nothing catches its failure, and the command would end with the message that is shown.\n\n" +
+		"Install the package that has it, into the host's environment or into the image. hostrun where NAME MODULE shows where a module comes from."},
+	StandardMissing: {Title: "the image lacks a module of the standard library", ExitStatus: StatusMisfit, Story: "" +
+		"Slim images cut the standard library: Debian's python3-minimal has no ctypes, json or multiprocessing; python3-tk, python3-dbm and python3-distutils are packages of their own. The host's packages were installed for a whole one.\n\n" +
+		"Install the rest into the image (apt-get install python3), or use an image that is made for Python."},
+	ModuleShadowed: {Title: "a module hides another one of its name", ExitStatus: StatusMisfit, Story: "" +
+		"Python takes the first directory of sys.path that has the name, and the directory of the script is the first of all. A file random.py or torch.py beside it is imported instead of the real one, by everything, and errors show up far from it.\n\n" +
+		"Rename the file, or start Python with -P. Between image and host, python.precedence decides."},
+	EditableOutside: {Title: "the source of an editable install is not in the container", ExitStatus: StatusMisfit, Story: "" +
+		"pip install -e and .pth files leave packages where they are developed, and note the path. In the container that path is not there: Python skips it without a word, and the import fails.\n\n" +
+		"Mount the source at the same path under volumes:, or install the package into the environment."},
+	LinkOutside: {Title: "a module is a link that leads nowhere", ExitStatus: StatusMisfit, Story: "" +
+		"A file or directory of the environment is a symbolic link to a place that the container does not have: a package cache (uv with link-mode symlink), another disk, an alternative of the distribution.\n\n" +
+		"Mount the target at the same path under volumes:, or install the package with copies (uv: --link-mode copy)."},
+	Autoloaded: {Title: "a package loads an entry point by itself", ExitStatus: StatusMisfit, Story: "" +
+		"Since 2.5 import torch loads every entry point of the group torch.backends. One that can't be loaded stops it with \"Failed to load the backend extension\".\n\n" +
+		"If it is not wanted in this container, set TORCH_DEVICE_BACKEND_AUTOLOAD=0 under environment:."},
+	DuplicateDist: {Title: "a distribution is there twice", ExitStatus: StatusMisfit, Story: "" +
+		"Two directories of metadata of one name in one site directory are what a failed upgrade leaves. Versions that are asked for at run time (importlib.metadata) are then those of either.\n\n" +
+		"Uninstall until none is left, and install it again."},
+	TorchCPUOnly: {Title: "torch is built without CUDA", ExitStatus: StatusMisfit, Story: "" +
+		"The profile asks for a GPU, and torch/version.py says cuda = None: this build computes on the processor alone, whatever devices and drivers the container gets.\n\n" +
+		"Install a build with CUDA. The plain wheels on PyPI have it on x86-64 Linux; an index for cpu has not."},
+	ImportsUnchecked: {Title: "imports that files do not tell", ExitStatus: StatusMisfit, Story: "" +
+		"importlib.import_module with a computed name, exec, entry points, import hooks, and native code import what no file says. hostrun lists them and claims nothing about them.\n\n" +
+		"hostrun check --format json has each with its file and line."},
 }

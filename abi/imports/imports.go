@@ -110,9 +110,13 @@ type Report struct {
 	Path       []string     `json:"path"` // sys.path with the command's own entry
 	Roots      []Root       `json:"roots"`
 	Modules    []Module     `json:"modules"`
-	Missing    []Missing    `json:"missing,omitempty"` // Required first, then by execution
+	Missing    []Missing    `json:"missing,omitempty"` // those that end the command first; by execution
 	Shadowed   []Shadowed   `json:"shadowed,omitempty"`
 	NotChecked []NotChecked `json:"not_checked,omitempty"`
+	Lost       []Lost       `json:"lost,omitempty"`
+	Duplicates []Duplicate  `json:"duplicates,omitempty"`
+	Autoloads  []Autoload   `json:"autoloads,omitempty"`
+	TorchCUDA  string       `json:"torch_cuda,omitempty"` // of torch/version.py, where torch is reached: "none" for a build without
 	Counts     Counts       `json:"counts"`
 	Watch      []Stamp      `json:"-"` // what the report depends on
 }
@@ -134,12 +138,14 @@ type Candidate struct {
 	Side  string `json:"side"`
 }
 
-// First returns the failure that ends the command, nil if files show none.
+// First returns the failure that ends the command, nil if files show none. Those behind it come to light when it is
+// mended.
 func (r Report) First() *Missing {
-	for i := range r.Missing {
-		if r.Missing[i].Reach == Required {
-			return &r.Missing[i]
-		}
+	if len(r.Missing) > 0 && r.Missing[0].fatal() {
+		return &r.Missing[0]
 	}
 	return nil
 }
+
+// fatal says that the command ends with it.
+func (m Missing) fatal() bool { return m.Reach == Required || m.Raised }

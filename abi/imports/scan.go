@@ -36,6 +36,7 @@ func Scan(ctx context.Context, view *rootfs.View, r Request) (Report, error) {
 	if len(r.Packages) > 0 {
 		s.scanPackages(r.Packages)
 	}
+	s.extras()
 	s.finish()
 	return s.report, ctx.Err()
 }
@@ -328,11 +329,19 @@ func rank(r Reach) level {
 	return 0
 }
 
+// rank orders failures: those that end the command are alike.
+func (m Missing) rank() int {
+	if m.fatal() {
+		return int(required)
+	}
+	return int(m.level)
+}
+
 // finish sorts and counts.
 func (s *scanner) finish() {
 	r := &s.report
 	slices.SortStableFunc(r.Missing, func(a, b Missing) int {
-		return cmp.Or(int(b.level)-int(a.level), cmp.Compare(a.root, b.root), a.order-b.order)
+		return cmp.Or(b.rank()-a.rank(), cmp.Compare(a.root, b.root), a.order-b.order)
 	})
 	for _, m := range r.Modules {
 		r.Counts.Modules++

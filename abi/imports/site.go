@@ -65,7 +65,11 @@ func newSite(view *rootfs.View, py abi.Python, o options) *site {
 		s.join(py.Dynload)
 	}
 	if !o.noSite {
-		for _, dir := range py.SiteDirs {
+		dirs := py.SiteDirsDeclared // one that the interpreter's facts lack may be a mount's
+		if len(dirs) == 0 {
+			dirs = py.SiteDirs
+		}
+		for _, dir := range dirs {
 			s.addSiteDir(dir)
 		}
 	}

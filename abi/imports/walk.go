@@ -178,8 +178,9 @@ func (p *process) try(st *statement, f frame) (result *failure) {
 		inner.level = min(f.level, attempted)
 	}
 	fail := p.run(st.arms[0].body, inner)
-	if !handled {
-		result = fail
+	excepts := slices.ContainsFunc(st.arms, func(a arm) bool { return a.kind == armHandler })
+	if !handled && (!excepts || fail != nil && fail.missing != nil) {
+		result = fail // what a raise statement raises, any handler may catch
 	}
 	missed := fail != nil && fail.missing != nil
 	for _, a := range st.arms[1:] {
@@ -217,8 +218,9 @@ func (p *process) handled(a arm, fail, then *failure, f frame) *failure {
 
 // raised notes that the handler of a missing module raises: the command ends all the same, with other words.
 func (p *process) raised(m *Missing, f frame) {
-	if f.level == required {
-		m.Raised = true
+	if f.level == required && !m.Raised && m.level < required {
+		p.moments++
+		m.Raised, m.order = true, p.moments
 	}
 }
 

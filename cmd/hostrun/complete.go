@@ -89,7 +89,7 @@ func (s *session) nameCandidates(ctx context.Context, verb string) []candidate {
 	ctx, cancel := context.WithTimeout(ctx, completionPatience)
 	defer cancel()
 	switch verb {
-	case "up", "run", "check", "spec", "facts":
+	case "up", "run", "check", "where", "spec", "facts":
 		return s.profileCandidates()
 	case "down", "stop", "start", "restart", "kill", "rm", "wait", "exec", "shell", "logs", "inspect":
 		return s.containerCandidates(ctx)

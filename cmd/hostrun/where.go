@@ -1,0 +1,175 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"hostrun.dev/hostrun/abi"
+	"hostrun.dev/hostrun/abi/imports"
+	"hostrun.dev/hostrun/finding"
+	"hostrun.dev/hostrun/plan"
+	"hostrun.dev/hostrun/rootfs"
+	"hostrun.dev/hostrun/runtime"
+)
+
+type whereOptions struct {
+	over   overrides
+	format string
+}
+
+func whereCommand(s *session) *cli.Command {
+	var o whereOptions
+	return &cli.Command{
+		Name: "where", Category: "prove", Usage: "tell from where a module would be imported", ArgsUsage: "NAME MODULE [-- ARGS...]",
+		Description: page{
+			about: "Looks MODULE up on the path that Python has in the container, in the image's files and in what would be mounted, and prints what " +
+				"import would take, and below it what that hides. Nothing is started, pulled or mounted.",
+			examples: []string{"hostrun where dinov2 torch", "hostrun where dinov2 google.protobuf", "hostrun where --format json dinov2 numpy"},
+			statuses: startStatuses,
+		}.String(),
+		Flags:  append([]cli.Flag{formatFlag(&o.format)}, o.over.flags()...),
+		Action: action(func(ctx context.Context) error { return runWhere(ctx, s, o) }),
+	}
+}
+
+// A place is one object of where --format json, what is imported first; the form is part of the contract.
+type place struct {
+	Module   string       `json:"module"`
+	Imported bool         `json:"imported"` // false: hidden by the first
+	File     string       `json:"file"`     // in the container; "" for what is in the interpreter
+	Side     string       `json:"side"`     // "image" or "host"
+	Source   string       `json:"source"`   // on this machine, of the host's
+	Kind     imports.Kind `json:"kind"`
+	Entry    string       `json:"entry"` // of sys.path
+}
+
+func runWhere(ctx context.Context, s *session, o whereOptions) error {
+	names, err := s.names(wants{what: "profile", min: 1, max: 2}, true)
+	if err != nil {
+		return err
+	}
+	if len(names) < 2 {
+		return finding.Errorf(finding.StatusUsage, "hostrun where "+names[0]+" torch", "%s needs the name of a profile and of a module", s.line.title())
+	}
+	if s.line.dashes {
+		o.over.command = s.line.rest
+	}
+	facts, pl, err := s.assemble(ctx, order{name: names[0], over: o.over, pull: "never"})
+	var refused *plan.Refused
+	if err != nil && (!errors.As(err, &refused) || pl.Spec == nil) {
+		return err
+	}
+	client, err := s.containerd(ctx)
+	if err != nil {
+		return err
+	}
+	found, searched, err := s.places(ctx, client, facts, pl, names[1])
+	s.progress.end()
+	if err != nil {
+		return err
+	}
+	if len(found) == 0 {
+		return finding.Errorf(finding.StatusFailed, "searched: "+strings.Join(searched, ", "), "No module named '%s' in the container of %s", names[1], names[0])
+	}
+	return show(s.stdout, o.format, found, table[place]{header: []string{"IMPORTED", "SIDE", "KIND", "FILE", "SOURCE"}, cells: placeCells})
+}
+
+func placeCells(p place) []string {
+	imported := "yes"
+	if !p.Imported {
+		imported = "hidden"
+	}
+	if p.File == "" {
+		p.File = "(in the interpreter)"
+	}
+	return []string{imported, p.Side, string(p.Kind), p.File, p.Source}
+}
+
+// places looks the module up in the files of the image with the plan's mounts over them.
+func (s *session) places(ctx context.Context, client *runtime.Client, facts plan.Facts, pl plan.Plan, module string) (found []place, searched []string, err error) {
+	work, err := os.MkdirTemp("", "hostrun-where-")
+	if err != nil {
+		return nil, nil, err
+	}
+	defer os.RemoveAll(work)
+	err = client.WithImageView(ctx, facts.Image.Reference, facts.Profile.Platform, func(image *rootfs.View) error {
+		view, err := mounted(image, pl, s.root, work)
+		if err != nil {
+			return err
+		}
+		request, err := importRequest(view, facts, pl)
+		if err != nil {
+			return err
+		}
+		searched = imports.SysPath(view, request.Python, request.Env)
+		all, err := imports.Where(ctx, view, request, module)
+		for i, c := range all {
+			found = append(found, placeOf(view, module, c, i == 0 || c.Kind == imports.Namespace && all[0].Kind == imports.Namespace))
+		}
+		return err
+	})
+	return found, searched, err
+}
+
+func placeOf(view *rootfs.View, module string, c imports.Candidate, imported bool) place {
+	p := place{Module: module, Imported: imported, File: c.File, Side: c.Side, Kind: c.Kind, Entry: c.Entry}
+	if r, err := view.Resolve(c.File); err == nil && c.Side == "host" {
+		p.Source = r.Real
+	}
+	return p
+}
+
+// mounted shows the plan's mounts in the image's files. What is not there yet, and file systems of the kernel, are empty
+// directories; generated files are written to work.
+func mounted(image *rootfs.View, pl plan.Plan, root, work string) (*rootfs.View, error) {
+	empty := filepath.Join(work, "empty")
+	if err := os.Mkdir(empty, 0o755); err != nil {
+		return nil, err
+	}
+	var mounts []rootfs.Mount
+	for i, m := range pl.Spec.Mounts {
+		source := empty
+		if m.Type == "bind" || slices.Contains(m.Options, "bind") || slices.Contains(m.Options, "rbind") {
+			source = filepath.Join(root, m.Source)
+		}
+		if at := slices.IndexFunc(pl.Files, func(f plan.File) bool { return f.Path == m.Source }); at >= 0 {
+			source = filepath.Join(work, fmt.Sprint(i))
+			if err := os.WriteFile(source, []byte(pl.Files[at].Content), 0o600); err != nil {
+				return nil, err
+			}
+		}
+		if _, err := os.Stat(source); err != nil {
+			source = empty
+		}
+		mounts = append(mounts, rootfs.Mount{Source: source, Destination: m.Destination})
+	}
+	return rootfs.Mounted(image, mounts...)
+}
+
+// importRequest is the container's command for the import scan.
+func importRequest(view *rootfs.View, facts plan.Facts, pl plan.Plan) (imports.Request, error) {
+	r := imports.Request{Python: imagePython(facts, pl), Command: pl.Spec.Process.Args, WorkingDir: pl.Spec.Process.Cwd, Env: map[string]string{}}
+	for _, kv := range pl.Spec.Process.Env {
+		name, value, _ := strings.Cut(kv, "=")
+		r.Env[name] = value
+	}
+	for _, b := range pl.Borrowed {
+		r.HostDirs = append(r.HostDirs, b.Destination)
+	}
+	if r.Python.Executable != "" {
+		return r, nil
+	}
+	pythons, _ := abi.FindPythons(view, abi.Environment{Path: filepath.SplitList(r.Env["PATH"]), LibraryPath: filepath.SplitList(r.Env["LD_LIBRARY_PATH"])})
+	if len(pythons) == 0 {
+		return r, finding.Errorf(finding.StatusMisfit, "name one in command:, or use an image with Python", "no interpreter of Python was found in the image %s", facts.Image.Reference)
+	}
+	r.Python = pythons[0]
+	return r, nil
+}
