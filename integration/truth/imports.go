@@ -105,7 +105,10 @@ func predictImports(ctx context.Context, i image, mounts []mount, all []importin
 	if err != nil {
 		return err
 	}
-	python.SiteDirs = append(python.SiteDirs, siteAt)
+	python.SiteDirs = append(python.SiteDirs, siteAt) // the probe adds it as site would
+	if len(python.SiteDirsDeclared) > 0 {
+		python.SiteDirsDeclared = append(python.SiteDirsDeclared, siteAt)
+	}
 	scan := func(name string) (imports.Report, error) {
 		return imports.Scan(ctx, view, imports.Request{Python: python, Packages: []string{name}})
 	}
@@ -151,40 +154,50 @@ func (i *importing) fails(message string, reach imports.Reach) {
 	i.perhaps = append(i.perhaps, message)
 }
 
-// printImports prints the table, and what went wrong.
-func printImports(w io.Writer, all []importing) {
-	type row struct{ names, refused, right, falseAlarm, foreseen, unchecked, miss, sameWords int }
-	counts := map[string]*row{}
+// An importRow counts the imports of one set in one image.
+type importRow struct {
+	names, refused, right, sameWords, falseAlarm int
+	foreseen, unchecked, miss                    int // failures that were not predicted as certain, by class
+}
+
+func (r *importRow) add(i importing) {
+	r.names++
+	r.refused += one(i.real.state != "ok")
+	r.falseAlarm += one(i.falseAlarm())
+	r.foreseen += one(i.miss() && strings.HasPrefix(i.class(), "foreseen"))
+	r.unchecked += one(i.miss() && strings.HasPrefix(i.class(), "not checked"))
+	r.miss += one(i.miss() && i.class() == "")
+	r.right += one(!i.falseAlarm() && !i.miss())
+	r.sameWords += one(!i.falseAlarm() && !i.miss() && i.sameWords())
+}
+
+// printImports prints the table, and what was not right; it returns how many were wrong without a class.
+func printImports(w io.Writer, all []importing) int {
+	if len(all) == 0 {
+		return 0
+	}
+	rows := map[string]*importRow{}
 	var order []string
-	add := func(key string, i importing) {
-		if counts[key] == nil {
-			counts[key] = &row{}
+	total := &importRow{}
+	for _, i := range all {
+		key := i.set + "\t" + i.image
+		if rows[key] == nil {
+			rows[key] = &importRow{}
 			order = append(order, key)
 		}
-		r := counts[key]
-		r.names++
-		r.refused += one(i.real.state != "ok")
-		r.falseAlarm += one(i.falseAlarm())
-		r.foreseen += one(i.miss() && strings.HasPrefix(i.class(), "foreseen"))
-		r.unchecked += one(i.miss() && strings.HasPrefix(i.class(), "not checked"))
-		r.miss += one(i.miss() && i.class() == "")
-		r.right += one(!i.falseAlarm() && !i.miss())
-		r.sameWords += one(!i.falseAlarm() && !i.miss() && i.sameWords())
-	}
-	for _, i := range all {
-		add(i.set+"\t"+i.image, i)
+		rows[key].add(i)
+		total.add(i)
 		i.print(w)
 	}
-	for _, i := range all {
-		add("all\t", i)
-	}
+	rows["all\t"] = total
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(t, "packages\timage\timports\tfailed\tright\tsame words\tfalse alarms\tforeseen, perhaps caught\tnot checked\tmisses\t")
-	for _, key := range order {
-		r := counts[key]
+	for _, key := range append(order, "all\t") {
+		r := rows[key]
 		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t\n", key, r.names, r.refused, r.right, r.sameWords, r.falseAlarm, r.foreseen, r.unchecked, r.miss)
 	}
 	_ = t.Flush()
+	return total.falseAlarm + total.miss
 }
 
 func one(b bool) int {

@@ -63,7 +63,7 @@ func run(ctx context.Context, o options) error {
 	if err := w.makeDamage(); err != nil {
 		return err
 	}
-	all, imports, err := w.compareAll(ctx, o)
+	all, imports, failed, err := w.compareAll(ctx, o)
 	if err != nil {
 		return err
 	}
@@ -75,7 +75,7 @@ func run(ctx context.Context, o options) error {
 	}
 	table := rows(all)
 	printRows(os.Stdout, table)
-	printImports(os.Stdout, imports)
+	wrongImports := printImports(os.Stdout, imports)
 	if o.speed {
 		if err := w.printSpeed(os.Stdout, o.cache); err != nil {
 			return err
@@ -84,8 +84,10 @@ func run(ctx context.Context, o options) error {
 	for _, name := range w.absent() {
 		fmt.Printf("not on this machine: %s\n", name)
 	}
-	if total := table[len(table)-1]; total.falseAlarm+total.miss > 0 {
-		return fmt.Errorf("%d false alarms and %d misses among %d pairs", total.falseAlarm, total.miss, total.modules)
+	total := table[len(table)-1]
+	if total.falseAlarm+total.miss+wrongImports+failed+one(total.modules == 0) > 0 {
+		return fmt.Errorf("%d false alarms and %d misses among %d modules; %d imports predicted wrongly; %d pairs that could not be compared",
+			total.falseAlarm, total.miss, total.modules, wrongImports, failed)
 	}
 	return nil
 }
@@ -100,40 +102,44 @@ func writeDisagreements(to string, all []comparison) error {
 	return f.Close()
 }
 
-// compareAll goes through the pairs that are there and asked for.
-func (w *world) compareAll(ctx context.Context, o options) (all []comparison, imports []importing, err error) {
+// compareAll goes through the pairs that are there and asked for. A pair that can't be compared is said and counted.
+func (w *world) compareAll(ctx context.Context, o options) (all []comparison, imports []importing, failed int, err error) {
+	err = w.each(o.only, func(s set, i image) error {
+		some, err := w.answers().compare(ctx, s, i)
+		all = append(all, some...)
+		if err == nil && o.imports && i.python != "" && s.packages() {
+			var more []importing
+			more, err = w.answers().importAll(ctx, s, i)
+			imports = append(imports, more...)
+		}
+		if err != nil {
+			say("%s in %s: %v", s.name, i.name, err)
+			failed++
+		}
+		return ctx.Err()
+	})
+	return all, imports, failed, err
+}
+
+// each calls do with the pairs that match and are on this machine.
+func (w *world) each(only *regexp.Regexp, do func(set, image) error) error {
 	for _, p := range pairs {
-		if !slices.ContainsFunc(p.images, func(i string) bool { return o.only.MatchString(p.set + " " + i) }) {
+		images := slices.DeleteFunc(slices.Clone(p.images), func(name string) bool { return !only.MatchString(p.set + " " + name) })
+		if len(images) == 0 {
 			continue
 		}
 		s, ok := w.set(p.set)
-		if !ok {
-			continue
-		}
-		for _, name := range p.images {
-			i, ok := w.image(name)
-			if !ok || !o.only.MatchString(p.set+" "+name) {
+		for _, name := range images {
+			i, there := w.image(name)
+			if !ok || !there {
 				continue
 			}
-			some, err := w.answers().compare(ctx, s, i)
-			if ctx.Err() != nil {
-				return nil, nil, ctx.Err()
-			}
-			if err != nil {
-				say("%s in %s: %v", s.name, i.name, err)
-				continue
-			}
-			all = append(all, some...)
-			if o.imports && i.python != "" && s.packages() {
-				more, err := w.answers().importAll(ctx, s, i)
-				if err != nil {
-					return nil, nil, err
-				}
-				imports = append(imports, more...)
+			if err := do(s, i); err != nil {
+				return err
 			}
 		}
 	}
-	return all, imports, nil
+	return nil
 }
 
 // compare predicts and asks about all modules of a set in an image.
