@@ -30,6 +30,7 @@ var arrow = map[string][]string{
 	"pattern":            {},
 	"rootfs":             {"finding"},
 	"abi":                {"rootfs", "finding", "pattern"},
+	"abi/ld":             {"rootfs"},
 	"host":               {"abi", "rootfs", "finding", "pattern"},
 	"devices":            {"abi", "rootfs", "finding"},
 	"profiles":           {"rootfs", "finding", "pattern"},

@@ -106,7 +106,8 @@ func cacheOrder(b []byte) binary.ByteOrder {
 	return binary.BigEndian
 }
 
-// parseNew reads the part b of the file whole. Offsets count from the part, but those of extensions from the file.
+// parseNew reads the part b of the file whole. Offsets count from the part, but those of
+// extensions and their sections from the start of the file.
 func parseNew(b, whole []byte) (*Cache, error) {
 	if len(b) < newHeader {
 		return nil, fmt.Errorf("%w: %d bytes are too short", errCache, len(b))
@@ -116,19 +117,20 @@ func parseNew(b, whole []byte) (*Cache, error) {
 	if count*newEntry > uint64(len(b)-newHeader) {
 		return nil, fmt.Errorf("%w: %d libraries do not fit into %d bytes", errCache, count, len(b))
 	}
-	subdirs := cacheSubdirs(whole, uint64(order.Uint32(b[32:])), order)
+	subdirs := cacheSubdirs(whole, b, order)
 	c := &Cache{Entries: make([]CacheEntry, 0, count)}
+	budget := textBudget(b)
 	for i := range count {
 		e := b[newHeader+i*newEntry:]
 		name, ok1 := textAt(b, order.Uint32(e[4:]))
 		value, ok2 := textAt(b, order.Uint32(e[8:]))
-		if !ok1 || !ok2 {
-			return nil, fmt.Errorf("%w: the name of library %d lies outside", errCache, i)
+		if budget -= len(name) + len(value); !ok1 || !ok2 || budget < 0 {
+			return nil, fmt.Errorf("%w: the name of library %d lies outside, or is too long", errCache, i)
 		}
 		entry := CacheEntry{Name: name, Path: value, Flags: order.Uint32(e), HWCap: order.Uint64(e[16:])}
 		if entry.HWCap&^hwcapLevelMask>>32 == hwcapExtension>>32 {
 			index := uint32(entry.HWCap)
-			if uint64(index) >= uint64(len(subdirs)) {
+			if uint64(index) >= uint64(len(subdirs)) || subdirs[index] == "" {
 				continue // the loader never takes it: no priority is known
 			}
 			entry.Subdir, entry.HWCap = subdirs[index], entry.HWCap&^(1<<32-1)
@@ -152,13 +154,13 @@ func parseOld(b []byte) (*Cache, error) {
 		return nil, fmt.Errorf("%w: %d libraries do not fit into %d bytes", errCache, count, len(b))
 	}
 	strings := b[oldHeader+count*oldEntry:]
-	c := &Cache{}
+	c, budget := &Cache{}, textBudget(b)
 	for i := range count {
 		e := b[oldHeader+i*oldEntry:]
 		name, ok1 := textAt(strings, order.Uint32(e[4:]))
 		value, ok2 := textAt(strings, order.Uint32(e[8:]))
-		if !ok1 || !ok2 {
-			return nil, fmt.Errorf("%w: the name of library %d lies outside", errCache, i)
+		if budget -= len(name) + len(value); !ok1 || !ok2 || budget < 0 {
+			return nil, fmt.Errorf("%w: the name of library %d lies outside, or is too long", errCache, i)
 		}
 		c.Entries = append(c.Entries, CacheEntry{Name: name, Path: value, Flags: order.Uint32(e)})
 	}
@@ -167,6 +169,12 @@ func parseOld(b []byte) (*Cache, error) {
 
 // cacheText bounds a name or path of the cache: PATH_MAX.
 const cacheText = 4096
+
+// textBudget bounds all texts of a cache together: in a damaged one each entry could have the same long one.
+func textBudget(b []byte) int { return 16*len(b) + cacheText }
+
+// maxSubdirs bounds the glibc-hwcaps subdirectories. Real caches have four.
+const maxSubdirs = 256
 
 func textAt(b []byte, at uint32) (string, bool) {
 	if uint64(at) >= uint64(len(b)) {
@@ -181,7 +189,8 @@ func textAt(b []byte, at uint32) (string, bool) {
 }
 
 // cacheSubdirs reads the names of the glibc-hwcaps subdirectories from the extensions (cache_extension_tag_glibc_hwcaps).
-func cacheSubdirs(b []byte, at uint64, order binary.ByteOrder) []string {
+func cacheSubdirs(b, part []byte, order binary.ByteOrder) []string {
+	at := uint64(order.Uint32(part[32:]))
 	if at == 0 || at%4 != 0 || at+8 > uint64(len(b)) || order.Uint32(b[at:]) != extensionMagic {
 		return nil
 	}
@@ -195,8 +204,8 @@ func cacheSubdirs(b []byte, at uint64, order binary.ByteOrder) []string {
 		if order.Uint32(b[section:]) != sectionHWCaps || offset+size > uint64(len(b)) {
 			continue
 		}
-		for ; size >= 4; offset, size = offset+4, size-4 {
-			name, _ := textAt(b, order.Uint32(b[offset:]))
+		for ; size >= 4 && len(names) < maxSubdirs; offset, size = offset+4, size-4 {
+			name, _ := textAt(part, order.Uint32(b[offset:]))
 			names = append(names, name)
 		}
 	}

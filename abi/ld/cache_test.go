@@ -237,7 +237,7 @@ func FuzzCache(f *testing.F) {
 func firstEntry(got, want *Cache) string {
 	for i := range min(len(got.Entries), len(want.Entries)) {
 		if got.Entries[i] != want.Entries[i] {
-			return fmt.Sprintf("%+v, want %+v", got.Entries[i], want.Entries[i])
+			return fmt.Sprintf("%s in %q %x, want %s in %q %x", got.Entries[i], got.Entries[i].Subdir, got.Entries[i].HWCap, want.Entries[i], want.Entries[i].Subdir, want.Entries[i].HWCap)
 		}
 	}
 	return ""

@@ -169,7 +169,8 @@ type binding struct {
 	names     map[uint32]string // of symbols that were not found, by index
 	versions  map[uint32]symbolVersion
 
-	strict    bool    // a versioned symbol must be in the library that its version names
+	strict    bool // a versioned symbol must be in the library that its version names
+	steps     *int
 	assertion *object // names a version and has none at all
 
 	unversioned bool // versions are not looked at, as in musl
@@ -194,8 +195,13 @@ func (b *binding) run() *failure {
 		}
 	}
 	names := &sweep{file: o.file, base: o.dynamic[dtStrtab]}
+	bytes, steps := 0, maxChainSteps
+	b.steps = &steps
 	for _, ref := range refs {
 		name, f := names.at(ref.nameAt)
+		if bytes += len(name); f == nil && (bytes > maxNameBytes || steps < 0) {
+			f = crash("the symbols of the file can't be looked up in sensible time")
+		}
 		if f != nil {
 			return failed(f, o.path, Result{Object: o.path})
 		}
@@ -206,7 +212,7 @@ func (b *binding) run() *failure {
 
 // resolve looks one symbol up.
 func (b *binding) resolve(ref reference, name []byte, versym []byte) {
-	q := &search{name: name, hash: gnuHash(name), anyVersion: b.unversioned}
+	q := &search{name: name, hash: gnuHash(name), anyVersion: b.unversioned, steps: b.steps}
 	var file *object
 	if versym != nil && !b.unversioned {
 		index := b.object.order.Uint16(versym[ref.index*2:]) & versionIndex

@@ -103,7 +103,8 @@ func split(list string) []string {
 	if list == "" {
 		return nil
 	}
-	return strings.Split(list, ":")
+	dirs := strings.SplitN(list, ":", maxDirectories+1)
+	return dirs[:min(len(dirs), maxDirectories)]
 }
 
 // A lookup is one search for a file by name (_dl_map_object, elf/dl-load.c).

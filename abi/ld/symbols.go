@@ -158,8 +158,9 @@ type search struct {
 	hash       uint32
 	version    symbolVersion // hash 0: none asked for
 	versioned  int           // default versions seen while none is asked for
-	limit      int
-	anyVersion bool // musl's way
+	limit      int           // of the chain that is followed
+	steps      *int          // of all chains; nil for no bound
+	anyVersion bool          // musl's way
 }
 
 // find reports whether i defines what the search asks for.
@@ -174,6 +175,9 @@ func (o *file) find(q *search) bool {
 		found = o.matches(h, tables, q, index)
 		return !found
 	})
+	if q.steps != nil {
+		*q.steps -= maxVersions - q.limit
+	}
 	return found || q.versioned == 1
 }
 
