@@ -21,18 +21,25 @@ names=$(sed 's/#.*//' "$here/wheels.txt")
 site() {
 	local name=$1 dir=$cache/sites/$1 key package
 	shift
-	key=$(cat "$here/wheels.txt" | sha256sum | cut -c1-12)
+	key=$(sha256sum <"$here/wheels.txt" | cut -c1-12)
 	if [ "$(cat "$dir.key" 2>/dev/null)" = "$key" ]; then
 		return
 	fi
+	mkdir -p "$dir"
 	: >"$dir.absent"
 	for package in $names; do
 		"$uv" pip install --quiet --no-deps --only-binary :all: --target "$dir" "$@" "$package" >"$dir.log" 2>&1 </dev/null ||
 			echo "$package: $(tail -n 1 "$dir.log")" >>"$dir.absent"
 	done
+	local natives
+	natives=$(find "$dir" -name '*.so*' -type f | wc -l)
+	echo "wheels: $name: $natives native files, $(wc -l <"$dir.absent") packages without a wheel" >&2
+	if [ "$natives" = 0 ]; then
+		cat "$dir.log" >&2
+		return 1
+	fi
 	rm -f "$dir.log"
 	echo "$key" >"$dir.key"
-	echo "wheels: $name: $(find "$dir" -name '*.so*' -type f | wc -l) native files, $(wc -l <"$dir.absent") packages without a wheel" >&2
 }
 
 wanted=${*:-cp311 cp39 cp313 cp312 cp310 cp313t}
