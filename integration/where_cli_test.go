@@ -46,11 +46,11 @@ func TestWhereAgreesWithTheContainer(t *testing.T) {
 			real := s.must("run", "job", "--", "python3", "-c", script)
 			real = strings.TrimSpace(real[strings.Index(real, "file")+len("file"):])
 			row := where(t, s, module)
-			want := fmt.Sprintf("%s [", row.File)
+			want := strings.TrimSpace(row.File + " [")
 			if row.Kind == "namespace" {
-				want = fmt.Sprintf("['%s']", row.File)
+				want = "['" + row.File + "']"
 			}
-			if !strings.HasPrefix(real+" [", want) {
+			if !strings.HasPrefix(real, want) {
 				t.Errorf("precedence %s: %s: where says %+v, the container %s", precedence, module, row, real)
 			}
 			if host := strings.HasPrefix(row.File, "/opt/hostrun/"); host != (row.Side == "host") || host && !strings.HasPrefix(row.Source, env) {

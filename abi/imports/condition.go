@@ -402,7 +402,7 @@ func (r *reader) dotted() any {
 		r.at += 2
 	}
 	v, known := r.facts.local[name]
-	if !known {
+	if !known && !strings.Contains(name, ".") {
 		v, known = r.facts.local[full]
 	}
 	if !known {

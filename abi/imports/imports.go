@@ -53,6 +53,7 @@ type Module struct {
 	Reach Reach  `json:"reach"`
 	Side  string `json:"side"`            // "image" or "host"
 	By    At     `json:"by,omitzero"`     // the statement that reaches it first; zero for what the command names
+	Fails bool   `json:"fails,omitempty"` // its own code is known to raise
 	Order int    `json:"order"`           // of its first import, from 0
 	Entry string `json:"entry,omitempty"` // directory of sys.path (or of its package) that it was found in
 }
@@ -118,16 +119,7 @@ type Report struct {
 	Autoloads  []Autoload   `json:"autoloads,omitempty"`
 	TorchCUDA  string       `json:"torch_cuda,omitempty"` // of torch/version.py, where torch is reached: "none" for a build without
 	Counts     Counts       `json:"counts"`
-	Watch      []Stamp      `json:"-"` // what the report depends on
-}
-
-// A Stamp tells a changed file or directory: a report holds as long as all of its stamps do.
-type Stamp struct {
-	Path             string
-	Size             int64
-	ModTime, ChgTime int64 // nanoseconds
-	Inode            uint64
-	Missing          bool
+	Watch      []string     `json:"-"` // files and directories that were read, sorted: the report holds as long as none of them changes
 }
 
 // A Candidate is one place where a module is found.

@@ -125,7 +125,7 @@ func (l *loader) parse(s *spec) *unit {
 }
 
 func (l *loader) text(s *spec) (string, error) {
-	if s.kind == Zip {
+	if s.kind == Zip { // the archive is among the finder's entries
 		if text, ok := l.finder.list(s.entry).archive.read(strings.TrimPrefix(s.file, s.entry+"/")); ok {
 			return text, nil
 		}

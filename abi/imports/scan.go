@@ -19,12 +19,13 @@ type scanner struct {
 	loader *loader
 	report Report
 	merged map[string]int // name and file -> index of report.Modules
+	misses map[string]int // name and place -> index of report.Missing
 }
 
 // Scan reads what the command of r imports in the view. The error is ctx's: what is missing and what can't be read is in
 // the report.
 func Scan(ctx context.Context, view *rootfs.View, r Request) (Report, error) {
-	s := &scanner{ctx: ctx, view: view, r: r, finder: newFinder(view, r.Python), merged: map[string]int{}}
+	s := &scanner{ctx: ctx, view: view, r: r, finder: newFinder(view, r.Python), merged: map[string]int{}, misses: map[string]int{}}
 	defer s.finder.close()
 	s.loader = newLoader(ctx, s.finder, newFacts(r.Python), s.site("").path)
 	defer s.loader.close()
@@ -271,7 +272,7 @@ func (s *scanner) merge(p *process, root Root) {
 		at, there := s.merged[key]
 		if !there {
 			s.merged[key] = len(s.report.Modules)
-			s.report.Modules = append(s.report.Modules, Module{Name: name, File: m.spec.place(), Kind: m.spec.kind, Reach: m.level.reach(),
+			s.report.Modules = append(s.report.Modules, Module{Name: name, File: m.spec.place(), Kind: m.spec.kind, Reach: m.level.reach(), Fails: m.failure != nil,
 				Side: s.side(m.spec.place()), By: m.by, Order: len(s.report.Modules), Entry: m.spec.entry})
 			continue
 		}
@@ -288,15 +289,15 @@ func (s *scanner) merge(p *process, root Root) {
 }
 
 func (s *scanner) addMissing(m Missing) {
-	for i, have := range s.report.Missing {
-		if have.Name == m.Name && have.At == m.At {
-			if have.level < m.level {
-				s.report.Missing[i] = m
-			}
-			return
-		}
+	key := m.Name + "\x00" + m.At.String()
+	i, there := s.misses[key]
+	switch {
+	case !there:
+		s.misses[key] = len(s.report.Missing)
+		s.report.Missing = append(s.report.Missing, m)
+	case s.report.Missing[i].rank() < m.rank():
+		s.report.Missing[i] = m
 	}
-	s.report.Missing = append(s.report.Missing, m)
 }
 
 // place is the file of a module, or the first directory of a namespace package.
@@ -356,5 +357,19 @@ func (s *scanner) finish() {
 			r.Counts.Deferred++
 		}
 	}
+	r.Watch = s.watch()
 	r.Counts.Files, r.Counts.Bytes = int(s.loader.files.Load()), s.loader.bytes.Load()
+}
+
+// watch lists what was read, and what was looked for and is not there.
+func (s *scanner) watch() []string {
+	var paths []string
+	add := func(key, _ any) bool {
+		paths = append(paths, key.(string))
+		return true
+	}
+	s.loader.read.Range(add)
+	s.finder.entries.Range(add)
+	slices.Sort(paths)
+	return slices.Compact(paths)
 }

@@ -64,7 +64,7 @@ func disagreements(report Report, real run) []string {
 		}
 		file, there := real.Modules[m.Name]
 		switch {
-		case m.Reach != Required || m.Name == "__main__":
+		case m.Reach != Required || m.Name == "__main__" || m.Fails:
 		case !there && real.Error == nil && m.By.Module != "site":
 			add("%s (%s) is not imported, by %s:%d", m.Name, m.File, m.By.File, m.By.Line)
 		case there && file != "" && m.Kind != Namespace && m.Kind != Builtin && file != m.File:

@@ -40,8 +40,15 @@ type module struct {
 
 // A failure is an import that is known to fail, or a module whose code raises.
 type failure struct {
-	missing *Missing // nil: an exception that files do not tell
+	missing *Missing // nil: another exception than that of a missing module
 	again   bool     // a bare raise: what a handler caught goes on
+	class   string   // of the other exception: what raise names
+	cause   *Missing // what the handler that raises the other exception caught
+}
+
+// missed says that the failure is an ImportError: that of a missing module, or one that a handler made of it.
+func (f *failure) missed() bool {
+	return f != nil && (f.missing != nil || f.cause != nil && slices.Contains(catchers[:2], f.class))
 }
 
 // A process walks through what one program imports, in the order in which it would.
@@ -112,7 +119,7 @@ func (p *process) step(st *statement, f frame) (fail *failure, stop bool) {
 		f.level = min(f.level, perhaps)
 		p.run(st.arms[0].body, f)
 	case doRaise:
-		return &failure{again: st.name == ""}, true
+		return &failure{again: st.name == "", class: st.name}, true
 	case doExit:
 		return nil, true
 	case doDynamic:
@@ -182,7 +189,7 @@ func (p *process) try(st *statement, f frame) (result *failure) {
 	if !handled && (!excepts || fail != nil && fail.missing != nil) {
 		result = fail // what a raise statement raises, any handler may catch
 	}
-	missed := fail != nil && fail.missing != nil
+	missed := fail.missed()
 	for _, a := range st.arms[1:] {
 		inner := f
 		switch {
@@ -212,16 +219,12 @@ func (p *process) handled(a arm, fail, then *failure, f frame) *failure {
 		p.promote(fail, f.level)
 		return fail
 	}
-	p.raised(fail.missing, f)
-	return then
-}
-
-// raised notes that the handler of a missing module raises: the command ends all the same, with other words.
-func (p *process) raised(m *Missing, f frame) {
-	if f.level == required && !m.Raised && m.level < required {
-		p.moments++
-		m.Raised, m.order = true, p.moments
+	other := &failure{class: then.class, cause: fail.cause}
+	if fail.missing != nil {
+		other.cause = fail.missing
 	}
+	p.promote(other, f.level)
+	return other
 }
 
 // importStatement is IMPORT_NAME and IMPORT_FROM.
@@ -474,7 +477,7 @@ func (p *process) provider(full string, parent *module) string {
 	}
 	for _, u := range p.hooks {
 		owner, _, _ := strings.Cut(p.hookOf[u], ".")
-		if below && owner == top || u.literals()[top] || u.literals()[full] {
+		if below && owner == top || u.literals()[full] {
 			return p.hookOf[u]
 		}
 	}
@@ -497,12 +500,22 @@ func (p *process) miss(name, message, class string, lvl level, at At) *failure {
 	return fail
 }
 
+// promote notes that a failure is more certain than it was when it was found.
 func (p *process) promote(f *failure, lvl level) {
+	if f.cause != nil && lvl == required && !f.cause.fatal() {
+		p.moments++
+		f.cause.Raised, f.cause.order = true, p.moments
+		f.cause.Chain = slices.Clone(p.chain)
+	}
 	if f.missing == nil || f.missing.level >= lvl {
 		return
 	}
+	f.missing.level, f.missing.Reach = lvl, lvl.reach()
+	if f.missing.Raised {
+		return // that was earlier
+	}
 	p.moments++
-	f.missing.level, f.missing.Reach, f.missing.order = lvl, lvl.reach(), p.moments
+	f.missing.order = p.moments
 	f.missing.Chain = slices.Clone(p.chain)
 }
 

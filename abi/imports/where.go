@@ -14,7 +14,7 @@ func Where(ctx context.Context, view *rootfs.View, r Request, module string) ([]
 	if !moduleName.MatchString(module) {
 		return nil, ctx.Err()
 	}
-	s := &scanner{ctx: ctx, view: view, r: r, finder: newFinder(view, r.Python), merged: map[string]int{}}
+	s := &scanner{ctx: ctx, view: view, r: r, finder: newFinder(view, r.Python), merged: map[string]int{}, misses: map[string]int{}}
 	defer s.finder.close()
 	s.loader = newLoader(ctx, s.finder, newFacts(r.Python), nil)
 	defer s.loader.close()

@@ -1,0 +1,143 @@
+package imports
+
+import (
+	"archive/zip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"hostrun.dev/hostrun/rootfs"
+)
+
+// A made case is a tree of files on PYTHONPATH, and code that runs beside it. What really happens is the expectation, but
+// for what the scan must claim or must not.
+var cases = []struct {
+	name  string
+	files map[string]string
+	code  string
+	first string // message that the scan must name first; "" for none
+	least int    // minor version from which on the case holds
+}{
+	{name: "missing", files: map[string]string{"a.py": "import json\nimport nothere.sub\n"}, code: "import a", first: "No module named 'nothere'"},
+	{name: "missing submodule", files: map[string]string{"p/__init__.py": "", "a.py": "import p.gone"}, code: "import a", first: "No module named 'p.gone'"},
+	{name: "below a module", files: map[string]string{"m.py": "x = 1", "a.py": "import m.x"}, code: "import a", first: "No module named 'm.x'; 'm' is not a package"},
+	{name: "caught", files: map[string]string{"a.py": "try:\n    import nothere\nexcept ImportError:\n    nothere = None\nif nothere is not None:\n    import other\n"}, code: "import a"},
+	{name: "caught by another", files: map[string]string{"a.py": "try:\n    import nothere\nexcept (ValueError, KeyError):\n    pass\n"}, code: "import a", first: "No module named 'nothere'"},
+	{name: "caught two levels up", files: map[string]string{"a.py": "try:\n    import b\nexcept Exception:\n    pass\n", "b.py": "import c", "c.py": "import nothere"}, code: "import a"},
+	{name: "handler needs more", files: map[string]string{"a.py": "try:\n    import nothere\nexcept ImportError:\n    import neither\n"}, code: "import a", first: "No module named 'neither'"},
+	{name: "handler raises again", files: map[string]string{"a.py": "try:\n    import nothere\nexcept ImportError:\n    print('sorry')\n    raise\n"}, code: "import a", first: "No module named 'nothere'"},
+	{name: "suppressed", files: map[string]string{"a.py": "import contextlib\nwith contextlib.suppress(ImportError):\n    import nothere\n"}, code: "import a"},
+	{name: "in a function", files: map[string]string{"a.py": "def f():\n    import nothere\n"}, code: "import a"},
+	{name: "in a class", files: map[string]string{"a.py": "class C:\n    import nothere\n"}, code: "import a", first: "No module named 'nothere'"},
+	{name: "type checking", files: map[string]string{"a.py": "import typing\nif typing.TYPE_CHECKING:\n    import nothere\nelse:\n    import b\n", "b.py": ""}, code: "import a"},
+	{name: "versions", files: map[string]string{"a.py": "import sys\nif sys.version_info < (3, 4) or sys.platform.startswith('win'):\n    import nothere\nelif sys.version_info[0] == 3:\n    import b\n", "b.py": ""}, code: "import a"},
+	{name: "constant of the module", files: map[string]string{"a.py": "import sys\nWINDOWS = sys.platform == 'win32'\nif WINDOWS:\n    import nothere\nif not WINDOWS:\n    import neither\n"}, code: "import a", first: "No module named 'neither'"},
+	{name: "bound name is no submodule", files: map[string]string{"p/__init__.py": "version = '1'\n", "p/version.py": "import nothere\n", "a.py": "from p import version\n"}, code: "import a"},
+	{name: "submodule of a from list", files: map[string]string{"p/__init__.py": "", "p/sub.py": "import nothere\n", "a.py": "from p import (\n    sub, # comment\n    )\n"}, code: "import a", first: "No module named 'nothere'"},
+	{name: "all of a package", files: map[string]string{"p/__init__.py": "__all__ = ['sub']\n", "p/sub.py": "import json\n", "a.py": "from p import *\n"}, code: "import a"},
+	{name: "relative", files: map[string]string{"p/__init__.py": "from . import q\n", "p/q/__init__.py": "from ..r import x\nfrom ... import z\n", "p/r.py": "x = 1"}, code: "import p"},
+	{name: "cycle", files: map[string]string{"a.py": "import b\nimport nothere\n", "b.py": "import a\n"}, code: "import a", first: "No module named 'nothere'"},
+	{name: "namespace over two entries", files: map[string]string{"n/one.py": "", "more/n/two.py": "", "a.py": "import sys\nimport n.one\n"}, code: "import a"},
+	{name: "strings", files: map[string]string{"a.py": "x = '''\nimport nothere\n'''\ny = f\"{x!r:>{10}} import {'}'} \"\nz = 'a\\\nimport nothere2'\nimport json; import b\n", "b.py": ""}, code: "import a"},
+	{name: "nested quotes of f-strings", files: map[string]string{"a.py": "d = {'a': 1}\nx = f\"{d[\"a\"]}\"\ny = f'{d['a']:{'>'}5}'\nimport nothere\n"}, code: "import a", first: "No module named 'nothere'", least: 12},
+	{name: "odd layout", files: map[string]string{"a.py": "\ufeff# coding: utf-8\r\nif True: import json\r\n\fimport b as \\\r\n   c, d\r\n", "b.py": "", "d.py": "x = (1 +\n2) ; import e\n", "e.py": ""}, code: "import a"},
+	{name: "latin-1", files: map[string]string{"a.py": "# -*- coding: latin-1 -*-\nx = '\xe9'\nimport nothere\n"}, code: "import a", first: "No module named 'nothere'"},
+	{name: "hook", files: map[string]string{"p/__init__.py": "import sys, types\nsys.modules[__name__ + '.made'] = types.ModuleType('made')\n", "a.py": "import p.made\nfrom p.made import __name__\n"}, code: "import a"},
+	{name: "hook of a top-level name", files: map[string]string{"h.py": "import sys, types\nsys.modules['made'] = types.ModuleType('made')\n", "a.py": "import h\nimport made\n"}, code: "import a"},
+	{name: "import_module", files: map[string]string{"a.py": "import importlib\nb = importlib.import_module('b')\n", "b.py": "import json"}, code: "import a"},
+	{name: "raise ends a module", files: map[string]string{"a.py": "try:\n    import b\nexcept RuntimeError:\n    pass\n", "b.py": "raise RuntimeError('x')\nimport nothere\n"}, code: "import a"},
+	{name: "finally", files: map[string]string{"a.py": "try:\n    x = 1\nfinally:\n    import nothere\n"}, code: "import a", first: "No module named 'nothere'"},
+	{name: "else of try", files: map[string]string{"a.py": "try:\n    import json\nexcept ImportError:\n    pass\nelse:\n    import b\n", "b.py": ""}, code: "import a"},
+	{name: "extended path", files: map[string]string{"p/__init__.py": "__path__ = __import__('pkgutil').extend_path(__path__, __name__)\n", "more/p/other.py": "", "a.py": "import sys, os\nsys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), 'more'))\nimport p.other\n"}, code: "import a"},
+	{name: "from future", files: map[string]string{"a.py": "from __future__ import print_function\nimport nothere\n"}, code: "import a", first: "No module named 'nothere'"},
+	{name: "lambda and slices", files: map[string]string{"a.py": "f = lambda x: x\ng = [1][0:1]\nh = {'a': lambda: 0}\nif f(1): pass\nimport nothere\n"}, code: "import a", first: "No module named 'nothere'"},
+	{name: "match", files: map[string]string{"a.py": "match 1:\n    case 1:\n        import b\n    case _:\n        import nothere\nmatch = {}\nmatch['x'] = 1\n", "b.py": ""}, code: "import a", least: 10},
+	{name: "bytecode only", files: map[string]string{"a.py": "import compiled\n", "compiled.pyc": ""}, code: "try:\n    import a\nexcept ImportError: pass"},
+}
+
+// TestCasesAgreeWithPython runs each case with the oldest and the newest interpreters.
+func TestCasesAgreeWithPython(t *testing.T) {
+	all := pythons(t)
+	for _, python := range all {
+		py := detect(t, python)
+		if minor := py.Version.Minor; testing.Short() && minor != 11 {
+			continue
+		}
+		for _, c := range cases {
+			if py.Version.Minor < c.least {
+				continue
+			}
+			dir := t.TempDir()
+			for name, text := range c.files {
+				must(t, os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o755))
+				must(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644))
+			}
+			report, err := Scan(t.Context(), rootfs.Dir("/"), Request{Python: py, Command: []string{python, "-c", c.code}, Env: map[string]string{"PYTHONPATH": dir}, Deep: true})
+			must(t, err)
+			for _, w := range disagreements(report, trace(t, python, c.code, "PYTHONPATH="+dir)) {
+				t.Errorf("%s: %s: %s", py.Version, c.name, w)
+			}
+			first := ""
+			if m := report.First(); m != nil {
+				first = m.Message
+			}
+			if first != c.first && c.name != "relative" {
+				t.Errorf("%s: %s: the scan says %q, want %q", py.Version, c.name, first, c.first)
+			}
+		}
+	}
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestZipOnPath imports packages out of an archive, as Python does.
+func TestZipOnPath(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "lib.zip")
+	f, err := os.Create(file)
+	must(t, err)
+	w := zip.NewWriter(f)
+	for name, text := range map[string]string{"p/__init__.py": "from . import sub", "p/sub.py": "import nothere", "top.py": "import json", "n/": "", "n/part.py": ""} {
+		e, err := w.Create(name)
+		must(t, err)
+		_, err = e.Write([]byte(text))
+		must(t, err)
+	}
+	must(t, w.Close())
+	must(t, f.Close())
+	for _, python := range pythons(t) {
+		py := detect(t, python)
+		for _, code := range []string{"import top", "import p", "import p.sub", "import n.part"} {
+			report, err := Scan(t.Context(), rootfs.Dir("/"), Request{Python: py, Command: []string{python, "-c", code}, Env: map[string]string{"PYTHONPATH": file}, Deep: true})
+			must(t, err)
+			for _, wrong := range disagreements(report, trace(t, python, code, "PYTHONPATH="+file)) {
+				t.Errorf("%s: %s: %s", py.Version, code, wrong)
+			}
+		}
+	}
+}
+
+// TestSysPathAgrees: sys.path is the interpreter's own, with PYTHONPATH and without, and .pth files read.
+func TestSysPathAgrees(t *testing.T) {
+	for _, python := range append(pythons(t), demoPython) {
+		if _, err := os.Stat(python); err != nil {
+			continue
+		}
+		py := detect(t, python)
+		for _, list := range []string{"", "/nonexistent:/tmp:", "/tmp/:/tmp"} {
+			env := map[string]string{"PYTHONPATH": list}
+			out, err := command(python, "-c", "import sys; print('\\n'.join(sys.path[1:]))", "PYTHONPATH="+list)
+			must(t, err)
+			got := strings.Join(newSite(rootfs.Dir("/"), py, options{env: env, cwd: "/"}).path, "\n")
+			if want := strings.TrimSpace(out); got != want {
+				t.Errorf("%s, PYTHONPATH=%s:\n%s\nwant\n%s", python, list, got, want)
+			}
+		}
+	}
+}
