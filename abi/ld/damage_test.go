@@ -60,7 +60,7 @@ func TestTruncated(t *testing.T) {
 			files = append(files, at)
 		}
 	}
-	said, ctypes := really(t, "", "/usr/bin/python3", files)
+	said, ctypes := really(t, machineRoot{}, "/usr/bin/python3", files)
 	t.Log(agree(t, process(t, rootfs.Dir("/"), "/usr/bin/python3", ctypes, Options{ISALevel: isaLevel()}), said))
 }
 
