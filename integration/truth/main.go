@@ -24,6 +24,7 @@ type options struct {
 	cache, write, prove string
 	only                *regexp.Regexp
 	imports, speed      bool
+	dropCaches          bool
 }
 
 func main() {
@@ -33,6 +34,7 @@ func main() {
 	flag.StringVar(&o.write, "write", "", "also write the disagreements to this file")
 	flag.BoolVar(&o.imports, "imports", false, "also import each package")
 	flag.BoolVar(&o.speed, "speed", false, "also tell how long a first proof takes")
+	flag.BoolVar(&o.dropCaches, "drop-caches", false, "with -speed: drop all caches of this machine before a cold proof")
 	flag.StringVar(&o.prove, "prove", "", "only predict the pair `SET IMAGE`, and tell how long it takes")
 	flag.Parse()
 	o.only = regexp.MustCompile(*only)
@@ -77,7 +79,7 @@ func run(ctx context.Context, o options) error {
 	printRows(os.Stdout, table)
 	wrongImports := printImports(os.Stdout, imports)
 	if o.speed {
-		if err := w.printSpeed(os.Stdout, o.cache); err != nil {
+		if err := w.printSpeed(os.Stdout, o); err != nil {
 			return err
 		}
 	}

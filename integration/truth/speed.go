@@ -19,7 +19,7 @@ import (
 var proofs = []struct{ set, image string }{{"demo", "debian12-minimal"}, {"cp311", "debian12-minimal"}}
 
 // printSpeed proves each in a process of its own, with the files' pages dropped before, and again with all in memory.
-func (w *world) printSpeed(out io.Writer, cache string) error {
+func (w *world) printSpeed(out io.Writer, o options) error {
 	self, err := os.Executable()
 	if err != nil {
 		return err
@@ -34,10 +34,9 @@ func (w *world) printSpeed(out io.Writer, cache string) error {
 		}
 		for _, pages := range []string{"cold", "hot", "hot"} {
 			if pages == "cold" {
-				evict(s.dir)
-				evict(i.root)
+				cool(s, i, o.dropCaches)
 			}
-			row, err := exec.Command(self, "-cache", cache, "-prove", p.set+" "+p.image).Output()
+			row, err := exec.Command(self, "-cache", o.cache, "-prove", p.set+" "+p.image).Output()
 			if err != nil {
 				return err
 			}
@@ -45,6 +44,16 @@ func (w *world) printSpeed(out io.Writer, cache string) error {
 		}
 	}
 	return t.Flush()
+}
+
+// cool makes the kernel forget the files of a pair: their content, or, for the whole machine, names too.
+func cool(s set, i image, all bool) {
+	evict(s.dir)
+	evict(i.root)
+	if all {
+		unix.Sync()
+		_ = os.WriteFile("/proc/sys/vm/drop_caches", []byte("3"), 0)
+	}
 }
 
 // evict asks the kernel to forget the content of all files below dir; what it knows of their names stays.
