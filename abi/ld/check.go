@@ -274,9 +274,15 @@ func (b *binding) verdict() *failure {
 		return nil
 	}
 	o := b.object
-	lazy := b.loading.start && !o.bindsNow()
+	order := eager
+	switch {
+	case b.unversioned:
+		order = pltFirst
+	case b.loading.start && !o.bindsNow():
+		order = lazy
+	}
 	var lost uint32
-	f := o.eachRelocation(lazy, func(r relocation) bool {
+	f := o.eachRelocation(order, func(r relocation) bool {
 		if _, ok := b.names[r.symbol]; ok {
 			lost = r.symbol
 		}
