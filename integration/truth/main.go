@@ -70,6 +70,9 @@ func run(ctx context.Context, o options) error {
 		return err
 	}
 	printDisagreements(os.Stdout, all)
+	for _, i := range imports {
+		i.print(os.Stdout)
+	}
 	if o.write != "" {
 		if err := writeDisagreements(o.write, all); err != nil {
 			return err
