@@ -12,7 +12,7 @@ import (
 // hostile tree costs neither memory nor time.
 const (
 	maxDynamicBytes = 256 << 10
-	maxNeeded       = 4096
+	maxNeeded       = 1024
 	maxVersions     = 8192
 	maxNotes        = 64 << 10
 	maxName         = 64 << 10 // C++ symbols grow to tens of KiB

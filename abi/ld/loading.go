@@ -9,6 +9,7 @@ type loading struct {
 	parent  *Process // nil at the start
 	objects []*object
 	own     index // of what this loading adds
+	edges   int   // dependencies of what it adds
 	start   bool
 	stack   bool
 	tls     tlsSpace
@@ -114,8 +115,8 @@ func (l *loading) load(name string, by *object, how How) (*object, *failure) {
 		put(l.own.names, name, known)
 		return l.objects[known], nil
 	}
-	if len(l.objects) >= maxObjects {
-		return nil, failed(corrupt("the closure has more than %d objects", maxObjects), name, Result{Object: at.path})
+	if f := l.tooLarge(at.file); f != nil {
+		return nil, failed(f, name, Result{Object: at.path})
 	}
 	if f := l.admit(at.file); f != nil {
 		return nil, failed(f, name, Result{Object: at.path})
@@ -131,6 +132,14 @@ func (l *loading) load(name string, by *object, how How) (*object, *failure) {
 	}
 	l.add(o)
 	return o, nil
+}
+
+// tooLarge holds the bounds of a closure.
+func (l *loading) tooLarge(f *file) *fault {
+	if l.edges += len(f.needed); len(l.objects) >= maxObjects || l.edges > maxDependencies {
+		return corrupt("the closure has more than %d objects or %d dependencies", maxObjects, maxDependencies)
+	}
+	return nil
 }
 
 // notFound says what was missing. A file that is there and is damaged is named by its own path.

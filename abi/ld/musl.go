@@ -74,8 +74,8 @@ func (l *loading) muslLoad(name string, by *object) (*object, *failure) {
 	if known, ok := l.byFile(at.file.id); ok {
 		return l.objects[known], nil
 	}
-	if len(l.objects) >= maxObjects {
-		return nil, failed(corrupt("the closure has more than %d objects", maxObjects), name, Result{})
+	if f := l.tooLarge(at.file); f != nil {
+		return nil, failed(f, name, Result{Object: at.path})
 	}
 	if at.file.truncated {
 		return nil, failed(busError(), name, Result{Object: at.path})

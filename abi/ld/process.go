@@ -9,8 +9,11 @@ import (
 	"sync/atomic"
 )
 
-// maxObjects bounds a closure. Debian's torch, the largest known, has 300.
-const maxObjects = 8192
+// Bounds of a closure. Debian's torch, the largest known, has 300 objects and some thousand dependencies.
+const (
+	maxObjects      = 4096
+	maxDependencies = 1 << 17
+)
 
 // A Process is a program with its closure loaded: the global scope. It never changes and is safe for concurrent use.
 type Process struct {
