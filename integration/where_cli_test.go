@@ -58,13 +58,24 @@ func TestWhereAgreesWithTheContainer(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestWhereLeavesNothing: it reads files; it starts nothing and keeps nothing but the cache.
+func TestWhereLeavesNothing(t *testing.T) {
+	s := newStage(t)
+	s.load(slim(t, "job"))
+	s.profile("job", "image: job\npull_policy: never\npython: none\n")
+	before := s.inventory()
+	if row := where(t, s, "json"); row.Side != "image" || !strings.HasSuffix(row.File, "/json/__init__.py") || !row.Imported {
+		t.Errorf("json: %+v", row)
+	}
 	if r := s.hostrun("where", "job", "nothing_of_this_name"); r.status != 1 || !strings.Contains(r.stderr, "No module named 'nothing_of_this_name'") {
 		t.Errorf("a module that is nowhere: %v", r)
 	}
 	if r := s.hostrun("where", "job"); r.status != 2 {
 		t.Errorf("no module: %v", r)
 	}
-	s.nothingLeft(s.inventory())
+	s.nothingLeft(before)
 }
 
 func where(t *testing.T, s *stage, module string) whereRow {

@@ -526,9 +526,11 @@ func (p *parser) fromStatement(toks []token) []statement {
 		var as string
 		as, rest = alias(rest)
 		s.names = append(s.names, t.text)
-		switch {
+		switch _, known := p.facts.named[t.text]; {
 		case as != "":
 			p.bindName(as)
+		case known: // TYPE_CHECKING, version_info: they mean what they mean elsewhere
+			p.bindPackage(t.text)
 		case !own:
 			p.bindName(t.text)
 		}
@@ -637,7 +639,7 @@ func (p *parser) bindAs(toks []token) {
 }
 
 func (p *parser) bindPackage(name string) {
-	if p.unit.bound != nil {
+	if p.unit.bound != nil && p.inDef == 0 {
 		p.unit.bound[name] = true
 	}
 }

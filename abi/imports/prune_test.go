@@ -73,7 +73,7 @@ func TestTruthWithoutModules(t *testing.T) {
 			t.Skip("needs an interpreter and an environment with torch: ", err)
 		}
 	}
-	packages := []string{"numpy", "jinja2", "rich.console", "networkx", "yaml", "huggingface_hub", "torch"}
+	packages := []string{"numpy", "jinja2", "rich.console", "torch"}
 	if testing.Short() {
 		packages = packages[:2]
 	}
@@ -85,7 +85,7 @@ func TestTruthWithoutModules(t *testing.T) {
 		python := prune(t, exe, without)
 		py := detect(t, python)
 		for _, name := range packages {
-			if name == "torch" && i%8 != 0 {
+			if name == "torch" && i%10 != 0 {
 				continue // its import takes seconds
 			}
 			report, err := Scan(t.Context(), rootfs.Dir("/"), Request{Python: py, Command: []string{python, "-c", "import " + name}, Env: map[string]string{"PYTHONPATH": site}})

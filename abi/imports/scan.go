@@ -69,7 +69,7 @@ func (s *scanner) scanRoot(root Root) {
 	case "module":
 		s.runModule(p, root)
 	case "code":
-		p.runText(&spec{name: "__main__", kind: Source}, parse(root.Target, s.loader.facts.asMain(), ""))
+		p.runIn(&spec{name: "__main__", kind: Source}, parse(root.Target, s.loader.facts.asMain(), ""), "")
 	}
 	s.merge(p, root)
 }
@@ -199,15 +199,10 @@ func (p *process) runMain(found *spec) {
 	p.loader.bytes.Add(int64(len(text)))
 	u := parse(text, p.loader.facts.asMain(), "")
 	p.loader.ahead(u.body, found)
-	if !found.isPkg && parentName(found.name) == "" && found.name == "__main__" {
-		p.runText(&main, u)
-		return
-	}
 	p.runIn(&main, u, packageOf(found))
 }
 
-func (p *process) runText(main *spec, u *unit) { p.runIn(main, u, "") }
-
+// runIn runs the text of __main__, whose __package__ is pkg.
 func (p *process) runIn(main *spec, u *unit, pkg string) {
 	p.modules["__main__"] = &module{spec: main, level: required, order: len(p.order)}
 	p.order = append(p.order, "__main__")

@@ -28,6 +28,7 @@ type site struct {
 	alias   map[string]string // modules that a hook gives other names: distutils -> setuptools._distutils
 	preset  map[string]string // namespace packages that a .pth line makes: name -> directory
 	absent  []pthCode         // lines that name a directory which is not there
+	mark    int               // length of path when hostrun's own file began, -1 outside of it
 }
 
 // A pthCode is a line of a .pth file.
@@ -53,7 +54,7 @@ type options struct {
 
 // newSite walks through site.main() (Lib/site.py).
 func newSite(view *rootfs.View, py abi.Python, o options) *site {
-	s := &site{view: view, env: o.env, py: py, known: map[string]bool{}, alias: map[string]string{}, preset: map[string]string{}}
+	s := &site{view: view, env: o.env, py: py, known: map[string]bool{}, alias: map[string]string{}, preset: map[string]string{}, mark: -1}
 	if list := o.env["PYTHONPATH"]; list != "" && !o.ignoreEnv {
 		for _, dir := range strings.Split(list, ":") {
 			s.join(absolute(o.cwd, dir))
@@ -170,15 +171,14 @@ func (s *site) execute(dir string, at pthCode) {
 	}
 	switch {
 	case markCall.MatchString(at.text):
-		s.known["\x00mark"] = true
-		s.preset["\x00mark"] = strconv.Itoa(len(s.path))
+		s.mark = len(s.path)
 	case addSiteCall.MatchString(at.text):
 		s.addSiteDir(unquoted(addSiteCall.FindStringSubmatch(at.text)))
 	case appendCall.MatchString(at.text):
 		if p := path.Clean(unquoted(appendCall.FindStringSubmatch(at.text))); !slices.Contains(s.path, p) {
 			s.join(p)
 		}
-	case frontCall.MatchString(at.text) && s.known["\x00mark"]:
+	case frontCall.MatchString(at.text) && s.mark >= 0:
 		s.moveFront(unquoted(frontCall.FindStringSubmatch(at.text)))
 	case finderImport.MatchString(at.text):
 		s.addFinder(path.Join(dir, finderImport.FindStringSubmatch(at.text)[1]+".py"))
@@ -196,11 +196,8 @@ func (s *site) execute(dir string, at pthCode) {
 
 // moveFront puts what was added since the mark before an entry, as the last line of hostrun's own file does.
 func (s *site) moveFront(before string) {
-	mark, _ := strconv.Atoi(s.preset["\x00mark"])
-	delete(s.preset, "\x00mark")
-	delete(s.known, "\x00mark")
-	added := slices.Clone(s.path[mark:])
-	s.path = s.path[:mark]
+	added := slices.Clone(s.path[s.mark:])
+	s.path, s.mark = s.path[:s.mark], -1
 	at := slices.Index(s.path, before)
 	if at < 0 {
 		at = len(s.path)

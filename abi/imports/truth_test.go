@@ -125,17 +125,16 @@ func pythons(t *testing.T) []string {
 func TestTruthStandardLibrary(t *testing.T) {
 	for _, python := range pythons(t) {
 		py := detect(t, python)
-		pairs, bad := 0, 0
-		for _, name := range standardModules(py) {
-			code := "import " + name
-			wrong := disagreements(scan(t, py, code), trace(t, python, code))
-			pairs++
-			for _, w := range wrong {
-				bad++
-				t.Errorf("%s: %s: %s", py.Version, code, w)
+		t.Run(py.Version.String(), func(t *testing.T) {
+			names := standardModules(py)
+			for _, name := range names {
+				code := "import " + name
+				for _, w := range disagreements(scan(t, py, code), trace(t, python, code)) {
+					t.Errorf("%s: %s", code, w)
+				}
 			}
-		}
-		t.Logf("%s: %d modules, %d disagreements", py.Version, pairs, bad)
+			t.Logf("%d modules", len(names))
+		})
 	}
 }
 

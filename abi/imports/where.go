@@ -31,31 +31,31 @@ func Where(ctx context.Context, view *rootfs.View, r Request, module string) ([]
 }
 
 // candidates looks the module up below its parents.
-func (s *scanner) candidates(p *process, module string) []Candidate {
-	if p.known(module) != "" {
-		return []Candidate{s.candidate(p.find(module, p.path, nil))}
+func (s *scanner) candidates(p *process, name string) []Candidate {
+	if p.known(name) != "" {
+		return []Candidate{s.candidate(p.find(name, p.path, nil))}
 	}
 	search := p.path
-	var parent *scannerParent
+	var parent *module
 	full := ""
-	parts := strings.Split(module, ".")
+	parts := strings.Split(name, ".")
 	for _, part := range parts[:len(parts)-1] {
 		full = strings.TrimPrefix(full+"."+part, ".")
-		found := p.find(full, search, parent.module())
+		found := p.find(full, search, parent)
 		if found == nil || !found.isPkg {
 			return nil
 		}
-		parent, search = &scannerParent{found}, found.path
+		parent, search = &module{spec: found}, found.path
 	}
 	var all []Candidate
-	first := p.find(module, search, parent.module())
+	first := p.find(name, search, parent)
 	if first == nil {
 		return nil
 	}
 	if first.kind != Namespace {
 		all = append(all, s.candidate(first))
 	}
-	for _, other := range s.finder.all(module, search) {
+	for _, other := range s.finder.all(name, search) {
 		if other.place() != first.place() || first.kind == Namespace {
 			all = append(all, s.candidate(other))
 		}
@@ -64,16 +64,6 @@ func (s *scanner) candidates(p *process, module string) []Candidate {
 		all = append(all, s.candidate(first))
 	}
 	return all
-}
-
-// A scannerParent is a package that was looked up and not imported.
-type scannerParent struct{ spec *spec }
-
-func (p *scannerParent) module() *module {
-	if p == nil {
-		return nil
-	}
-	return &module{spec: p.spec}
 }
 
 func (s *scanner) candidate(found *spec) Candidate {
