@@ -230,15 +230,16 @@ var builts = []built{
 	{"abort.so", "void abort(void); long write(int, const void *, unsigned long); __attribute__((constructor)) static void f(void) { write(2, \"\\tcalling init: me\\n\", 18); abort(); }", ""},
 }
 
+// damageDir is where the set "damage" lies; its name changes with what is done to the modules.
+func (w *world) damageDir() string {
+	return filepath.Join(w.cache, "damage-"+digest(fmt.Sprint(builts), fmt.Sprint(len(damages)), "1"))
+}
+
 // makeDamage makes the set "damage" from sound modules of a site directory, unless it is there.
 func (w *world) makeDamage() error {
-	dir := filepath.Join(w.cache, "damage")
-	key := digest(fmt.Sprint(builts), fmt.Sprint(len(damages)), "6")
-	if b, err := os.ReadFile(dir + ".key"); err == nil && string(b) == key {
+	dir := w.damageDir()
+	if _, err := os.Stat(dir); err == nil {
 		return nil
-	}
-	if err := os.RemoveAll(dir); err != nil {
-		return err
 	}
 	var sound []string
 	for _, pattern := range []string{"markupsafe/_speedups.*.so", "lxml/etree.*.so", "PIL/_imaging.*.so", "numpy/linalg/_umath_linalg.*.so"} {
@@ -248,10 +249,15 @@ func (w *world) makeDamage() error {
 		}
 		sound = append(sound, found[0])
 	}
-	if err := damageSet(dir, sound); err != nil {
+	work, err := os.MkdirTemp(w.cache, ".damage-")
+	if err != nil {
 		return err
 	}
-	return os.WriteFile(dir+".key", []byte(key), 0o644)
+	defer os.RemoveAll(work)
+	if err := errors.Join(os.Chmod(work, 0o755), damageSet(work, sound)); err != nil {
+		return err
+	}
+	return os.Rename(work, dir)
 }
 
 // damageSet fills dir with damaged copies of sound modules, with oddities, and with what the compiler makes.

@@ -223,7 +223,7 @@ func (w *world) setDir(name string) string {
 	case "demo":
 		pattern = cmp.Or(os.Getenv("HOSTRUN_CACHE"), "/var/cache/hostrun-demo") + "/venv-3.11/lib/python3.11/site-packages"
 	case "damage":
-		pattern = filepath.Join(w.cache, "damage")
+		pattern = w.damageDir()
 	}
 	found, _ := filepath.Glob(pattern)
 	if len(found) == 0 {

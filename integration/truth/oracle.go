@@ -60,10 +60,11 @@ func (o oracle) ask(ctx context.Context, i image, mounts []mount, options, tasks
 	if err := os.MkdirAll(o.cache, 0o755); err != nil {
 		return nil, err
 	}
-	if err := os.WriteFile(at+".new", b, 0o644); err != nil {
+	mine := fmt.Sprintf("%s.%d", at, os.Getpid()) // another run may ask the same at the same time
+	if err := os.WriteFile(mine, b, 0o644); err != nil {
 		return nil, err
 	}
-	return all, os.Rename(at+".new", at)
+	return all, os.Rename(mine, at)
 }
 
 // parseOutcomes reads the probe's output; an answer that is missing is an error, for the probe itself has died then.
