@@ -25,6 +25,7 @@ type Process struct {
 	tls     tlsSpace
 	stack   bool      // is executable
 	proofs  *sync.Map // *file -> *proofs
+	symbols *symbolTable
 }
 
 // An index finds loaded objects.
@@ -74,7 +75,7 @@ func (s *System) Start(executable string) (*Process, error) {
 	for _, o := range scope {
 		o.global = true
 	}
-	p := &Process{system: s, program: program, objects: l.objects, scope: scope, index: l.own, stack: l.stack, proofs: &sync.Map{}}
+	p := &Process{system: s, program: program, objects: l.objects, scope: scope, index: l.own, stack: l.stack, proofs: &sync.Map{}, symbols: &symbolTable{}}
 	p.tls = s.startTLS(l.objects)
 	return p, nil
 }
@@ -176,7 +177,7 @@ func (p *Process) With(name string, global bool) (*Process, Result) {
 	if r.Verdict != OK {
 		return p, r
 	}
-	next := &Process{system: p.system, program: p.program, objects: l.objects, scope: p.scope, tls: l.tls, stack: l.stack, proofs: &sync.Map{}}
+	next := &Process{system: p.system, program: p.program, objects: l.objects, scope: p.scope, tls: l.tls, stack: l.stack, proofs: &sync.Map{}, symbols: &symbolTable{}}
 	next.index = index{maps.Clone(p.index.names), maps.Clone(p.index.sonames), maps.Clone(p.index.files)}
 	for name, at := range l.own.names {
 		put(next.index.names, name, at)
