@@ -1,6 +1,7 @@
 package ld
 
 import (
+	"context"
 	"errors"
 	"os"
 	"os/exec"
@@ -123,15 +124,23 @@ func TestOpenAll(t *testing.T) {
 	files := append(sharedObjectsOf("/usr/lib/python3/dist-packages"), sharedObjectsOf("/usr/lib/x86_64-linux-gnu/ceph")...)
 	dynload, _ := filepath.Glob("/usr/lib/python3*/lib-dynload/*.so")
 	files = append(append(files, dynload...), "/nowhere.so")
-	got := start(t, rootfs.Dir("/")).OpenAll(files, 8)
+	got, err := start(t, rootfs.Dir("/")).OpenAll(t.Context(), files, 8)
+	if err != nil {
+		t.Fatal(err)
+	}
 	alone := start(t, rootfs.Dir("/"))
 	for i, f := range files {
 		if want := alone.Open(f); !reflect.DeepEqual(got[i], want) {
 			t.Errorf("%s: %+v, alone %+v", f, got[i], want)
 		}
 	}
-	if none := alone.OpenAll(nil, 4); len(none) != 0 {
-		t.Error(none)
+	if none, err := alone.OpenAll(t.Context(), nil, 4); len(none) != 0 || err != nil {
+		t.Error(none, err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := alone.OpenAll(ctx, files, 4); !errors.Is(err, context.Canceled) {
+		t.Error(err)
 	}
 }
 

@@ -1,6 +1,7 @@
 package ld
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"slices"
@@ -131,20 +132,21 @@ func (p *Process) Open(name string) Result {
 	return r
 }
 
-// OpenAll is Open for each of names, by as many workers. The results are in the order of the names.
-func (p *Process) OpenAll(names []string, workers int) []Result {
+// OpenAll is Open for each of names, by as many workers. The results are in the order of the names. Once ctx is done no
+// other file is begun, and its error is returned.
+func (p *Process) OpenAll(ctx context.Context, names []string, workers int) ([]Result, error) {
 	results := make([]Result, len(names))
 	var next atomic.Int64
 	var wait sync.WaitGroup
 	for range max(min(workers, len(names)), 1) {
 		wait.Go(func() {
-			for at := next.Add(1) - 1; at < int64(len(names)); at = next.Add(1) - 1 {
+			for at := next.Add(1) - 1; at < int64(len(names)) && ctx.Err() == nil; at = next.Add(1) - 1 {
 				results[at] = p.Open(names[at])
 			}
 		})
 	}
 	wait.Wait()
-	return results
+	return results, ctx.Err()
 }
 
 func (p *Process) open(name string) (Result, *loading, []*object) {
