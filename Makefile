@@ -45,7 +45,7 @@ setup: ## Install what the tests need, by package name (as root)
 bench: build ## Measure against ctr and docker compose, side by side
 	$(GO) run ./integration/bench
 
-truth: setup ## Compare the predictions about native modules with real containers (as root; 6 GB of packages the first time)
+truth: setup ## Compare the predictions about native modules with real containers (as root; 20 GB of disk, long the first time)
 	-integration/truth/roots.sh
 	-integration/truth/pythons.sh
 	-integration/truth/wheels.sh

@@ -62,8 +62,8 @@ var environments = map[string]environment{
 const librariesAt = "/opt/hostrun/libraries"
 
 // pairs says which set is tried in which image: root, then /interpreter where it is not python3, or +prefix for an
-// interpreter that is mounted, and @ with a name of environments. Sets that do not fit the interpreter are there on purpose: whether the linker is content
-// does not depend on the suffix of a file.
+// interpreter that is mounted, and @ with a name of environments. Sets that do not fit the interpreter are there on
+// purpose: whether the linker is content does not depend on the suffix of a file.
 var pairs = []struct {
 	set    string
 	images []string
