@@ -116,7 +116,7 @@ func everything() bool { return os.Getenv("HOSTRUN_TRUTH_ALL") == "1" }
 // pythons are the interpreters on this machine; without HOSTRUN_TRUTH_ALL=1 some of the versions.
 func pythons(t *testing.T) []string {
 	t.Helper()
-	found, _ := filepath.Glob("/root/.pyenv/versions/3.*/bin/python3.?*")
+	found, _ := filepath.Glob(filepath.Join(os.Getenv("HOME"), ".pyenv/versions/3.*/bin/python3.?*"))
 	found = slices.DeleteFunc(found, func(p string) bool {
 		name := filepath.Base(p)
 		return !interpreterName.MatchString(name) || !everything() && !slices.Contains([]string{"python3.6", "python3.8", "python3.11", "python3.13"}, name)
@@ -125,7 +125,7 @@ func pythons(t *testing.T) []string {
 		found = append(found, "/usr/bin/python3")
 	}
 	if len(found) == 0 {
-		t.Skip("no interpreter of Python on this machine")
+		skip(t, "no interpreter of Python on this machine")
 	}
 	return found
 }
@@ -133,7 +133,7 @@ func pythons(t *testing.T) []string {
 // TestTruthPackages really imports what is in an environment with torch.
 func TestTruthPackages(t *testing.T) {
 	if _, err := os.Stat(demoPython); err != nil {
-		t.Skip("no environment with torch: ", err)
+		skip(t, "no environment with torch: ", err)
 	}
 	py := detect(t, demoPython)
 	names := []string{"numpy", "rich.console", "pydantic", "PIL.Image"}
@@ -204,4 +204,13 @@ func command(python string, args ...string) (string, error) {
 	}
 	out, err := cmd.CombinedOutput()
 	return string(out), err
+}
+
+// skip says why a test can't run here; with HOSTRUN_REQUIRE_ALL=1 that is a failure.
+func skip(t testing.TB, why ...any) {
+	t.Helper()
+	if os.Getenv("HOSTRUN_REQUIRE_ALL") == "1" {
+		t.Fatal(why...)
+	}
+	t.Skip(why...)
 }
