@@ -12,7 +12,7 @@ import (
 func (r Report) Findings(gpu bool) []finding.Finding {
 	var all []finding.Finding
 	for _, m := range r.Missing {
-		if m.fatal() {
+		if m.fatal() && m.File == "" { // what the loader refuses is told by who asked it
 			all = append(all, r.missing(m))
 		}
 	}

@@ -400,6 +400,10 @@ func (p *process) opaque(m *module, lvl level) {
 	at := At{Module: m.spec.name, File: m.spec.file}
 	switch m.spec.kind {
 	case Extension:
+		if text, broken := p.loader.broken[m.spec.file]; broken {
+			m.failure = p.miss(m.spec.name, text, "ImportError", lvl, m.by)
+			m.failure.missing.File = m.spec.file
+		}
 		if m.spec.entry != p.site.py.Dynload {
 			p.skip("native", m.spec.name, at, "native code may import more", lvl)
 		}

@@ -23,6 +23,10 @@ type order struct {
 	id   string // of the container; "" for the profile's name
 	over overrides
 	pull string // "" for the profile's own pull_policy, "never" for verbs that start nothing
+
+	strict   bool // warnings of the proof stop the start
+	modules  bool // the proof shall hold all modules
+	unproved bool // no proof
 }
 
 // assemble is the way from a name to a plan that up, run, check and spec share; they differ in what they do with it.
@@ -33,6 +37,14 @@ func (s *session) assemble(ctx context.Context, o order) (plan.Facts, plan.Plan,
 		return facts, plan.Plan{}, err
 	}
 	p, err := plan.Build(facts)
+	if err != nil || o.unproved {
+		return facts, p, err
+	}
+	// The proof needs the mounts, which the plan has settled; it is one more fact for the plan.
+	if facts.Proof, err = s.prove(ctx, facts, p, o.modules); err != nil || facts.Proof == nil {
+		return facts, p, err
+	}
+	p, err = plan.Build(facts)
 	return facts, p, err
 }
 
@@ -45,7 +57,7 @@ func (s *session) gather(ctx context.Context, o order) (plan.Facts, error) {
 	if err := o.over.apply(s, p); err != nil {
 		return plan.Facts{}, err
 	}
-	facts := plan.Facts{Schema: 1, ID: o.id, Profile: *p}
+	facts := plan.Facts{Schema: 1, ID: o.id, Profile: *p, Strict: o.strict}
 	var found []finding.Finding
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(guard(func() (err error) { facts.Host, err = host.Probe(ctx, s.hostOptions(), hostNeeds(p)); return err }))
