@@ -12,10 +12,13 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"hostrun.dev/hostrun/finding"
 	"hostrun.dev/hostrun/rootfs"
 )
 
@@ -49,15 +52,27 @@ func (c Cache) file(r Request) (string, error) {
 	return filepath.Join(c.Dir, "proof-"+hex.EncodeToString(sum[:16])+".json"), err
 }
 
-// An entry is head, body and the list of what is watched: files of this machine, a line each.
+// An entry is a proof, and what it was made from: files of this machine.
 type entry struct {
-	fingerprint string
-	report      []byte
-	watch       []string
+	report []byte
+	quick  watched // directories, native files, and all sources that are no installed package's
+	rest   watched // sources of installed packages: installers replace them, which changes their directory
 }
 
-// Load returns the proof of an equal request, if none of the files that it was made from has changed since.
-func (c Cache) Load(r Request) (Report, bool) {
+type watched struct {
+	sum   string
+	files []string
+}
+
+func (w watched) holds() bool {
+	sum, _ := fingerprint(w.files)
+	return sum == w.sum
+}
+
+// Load returns the proof of an equal request, if none of the files that it was made from has changed since. Where it
+// found nothing wrong, a changed source of an installed package is noticed by its directory alone, unless complete is
+// asked for: Recheck looks at the rest meanwhile.
+func (c Cache) Load(r Request, complete bool) (Report, bool) {
 	file, err := c.file(r)
 	if err != nil || c.Dir == "" {
 		return Report{}, false
@@ -66,15 +81,30 @@ func (c Cache) Load(r Request) (Report, bool) {
 	if !ok {
 		return Report{}, false
 	}
-	if sum, _ := fingerprint(e.watch); sum != e.fingerprint {
+	if !e.quick.holds() {
 		return Report{}, false
 	}
 	var report Report
 	if json.Unmarshal(e.report, &report) != nil {
 		return Report{}, false
 	}
+	clean := !slices.ContainsFunc(report.Findings, func(f finding.Finding) bool { return f.Severity != finding.Info })
+	if (complete || !clean) && !e.rest.holds() {
+		return Report{}, false
+	}
 	report.Cached = true
 	return report, true
+}
+
+// Recheck drops the proof of a request if a file that Load did not look at has changed.
+func (c Cache) Recheck(r Request) {
+	file, err := c.file(r)
+	if err != nil || c.Dir == "" {
+		return
+	}
+	if e, ok := read(file); ok && !e.rest.holds() {
+		_ = os.Remove(file)
+	}
 }
 
 // read returns nothing for anything but a whole entry that this user or root wrote.
@@ -102,13 +132,19 @@ func parse(b []byte) (entry, bool) {
 	if !ok || string(head) != cacheFormat+hex.EncodeToString(sum[:]) {
 		return entry{}, false
 	}
-	print, rest, ok1 := bytes.Cut(rest, []byte("\n"))
-	report, list, ok2 := bytes.Cut(rest, []byte("\n"))
-	if !ok1 || !ok2 {
+	parts := strings.SplitN(string(rest), "\n\n", 3)
+	if len(parts) != 3 {
 		return entry{}, false
 	}
-	return entry{string(print), report, strings.Split(strings.TrimSuffix(string(list), "\n"), "\n")}, true
+	return entry{[]byte(parts[0]), parseWatched(parts[1]), parseWatched(parts[2])}, true
 }
+
+func parseWatched(text string) watched {
+	lines := strings.Split(text, "\n")
+	return watched{lines[0], lines[1:]}
+}
+
+func (w watched) text() string { return strings.Join(append([]string{w.sum}, w.files...), "\n") }
 
 // Store keeps a proof that was begun at a time. A change since then, and a cache that can't be written, leave it out.
 func (c Cache) Store(view *rootfs.View, r Request, report Report, began time.Time) {
@@ -116,13 +152,15 @@ func (c Cache) Store(view *rootfs.View, r Request, report Report, began time.Tim
 	if err != nil || c.Dir == "" {
 		return
 	}
-	watch := c.watched(view, report.Watch)
-	sum, newest := fingerprint(watch)
+	quick, rest := c.watched(view, r, report.Watch)
+	var newest, other time.Time
+	quick.sum, newest = fingerprint(quick.files)
+	rest.sum, other = fingerprint(rest.files)
 	body, err := json.Marshal(report)
-	if err != nil || !newest.Before(began.Add(-justNow)) {
+	if err != nil || !newest.Before(began.Add(-justNow)) || !other.Before(began.Add(-justNow)) {
 		return
 	}
-	text := sum + "\n" + string(body) + "\n" + strings.Join(watch, "\n") + "\n"
+	text := string(body) + "\n\n" + quick.text() + "\n\n" + rest.text()
 	hash := sha256.Sum256([]byte(text))
 	write(file, cacheFormat+hex.EncodeToString(hash[:])+"\n"+text)
 }
@@ -150,19 +188,26 @@ func write(file, text string) {
 
 // watched are the files of this machine behind paths of the view: those of an image do not change. A name with a
 // newline can't be listed, and its directory is.
-func (c Cache) watched(view *rootfs.View, paths []string) []string {
-	var files []string
+func (c Cache) watched(view *rootfs.View, r Request, paths []string) (quick, rest watched) {
 	for _, p := range paths {
 		real := c.real(view, p)
 		if strings.ContainsRune(real, '\n') {
 			real = filepath.Dir(real)
 		}
-		if real != "" && !strings.ContainsRune(real, '\n') {
-			files = append(files, real)
+		installed := strings.HasSuffix(p, ".py") && slices.ContainsFunc(r.SiteDirs, func(dir string) bool { return below(p, dir) })
+		switch {
+		case real == "" || strings.ContainsRune(real, '\n'):
+		case installed:
+			rest.files = append(rest.files, real)
+		default:
+			quick.files = append(quick.files, real)
 		}
 	}
-	slices.Sort(files)
-	return slices.Compact(files)
+	for _, w := range []*watched{&quick, &rest} {
+		slices.Sort(w.files)
+		w.files = slices.Compact(w.files)
+	}
+	return quick, rest
 }
 
 // real is the file of this machine at a path, or where it would be; "" for what is the image's.
@@ -195,25 +240,65 @@ func below(p, dir string) bool {
 	return p == dir || dir == "/" || strings.HasPrefix(p, dir) && p[len(dir)] == '/'
 }
 
-// fingerprint describes files, and says when the latest of them has changed. Nothing is opened.
+// fingerprint describes files, and says when the latest of them has changed. Nothing but directories is opened. It is
+// what a proof costs at each start, so the list is cut into parts that are done side by side.
 func fingerprint(files []string) (string, time.Time) {
+	const part = 256
+	prints := make([]statPrint, (len(files)+part-1)/part)
+	var next atomic.Int64
+	var wait sync.WaitGroup
+	for range min(len(prints), 4) {
+		wait.Go(func() {
+			for i := int(next.Add(1) - 1); i < len(prints); i = int(next.Add(1) - 1) {
+				prints[i].describe(files[i*part : min((i+1)*part, len(files))])
+			}
+		})
+	}
+	wait.Wait()
 	h := sha256.New()
 	var newest time.Time
+	for _, p := range prints {
+		h.Write(p.sum[:])
+		if changed := time.Unix(0, p.newest); changed.After(newest) {
+			newest = changed
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil)), newest
+}
+
+// A statPrint is the state of some files.
+type statPrint struct {
+	sum    [sha256.Size]byte
+	newest int64 // latest change, in nanoseconds since 1970
+}
+
+// describe looks files up below their directory, which is opened once: the paths are deep. Links are followed: one that
+// leads elsewhere leads to another inode.
+func (p *statPrint) describe(files []string) {
+	h := sha256.New()
+	dir, fd := "", -1
 	var buf []byte
 	for _, file := range files {
+		in, name := filepath.Split(file)
+		if in != dir {
+			_ = unix.Close(fd)
+			dir, fd = in, -1
+			fd, _ = unix.Open(dir, openPath, 0)
+		}
 		var st unix.Stat_t
-		_ = unix.Stat(file, &st) // links are followed; one that leads elsewhere has another inode
+		if fd >= 0 {
+			_ = unix.Fstatat(fd, name, &st, 0)
+		}
 		buf = append(append(buf[:0], file...), 0)
 		for _, n := range []int64{int64(st.Dev), int64(st.Ino), int64(st.Mode), int64(st.Uid), st.Size, int64(st.Mtim.Sec), int64(st.Mtim.Nsec),
 			int64(st.Ctim.Sec), int64(st.Ctim.Nsec)} {
 			buf = binary.LittleEndian.AppendUint64(buf, uint64(n))
 		}
 		h.Write(buf)
-		if changed := time.Unix(int64(st.Ctim.Sec), int64(st.Ctim.Nsec)); changed.After(newest) {
-			newest = changed
-		}
+		p.newest = max(p.newest, int64(st.Ctim.Sec)*1e9+int64(st.Ctim.Nsec))
 	}
-	return hex.EncodeToString(h.Sum(nil)), newest
+	_ = unix.Close(fd)
+	h.Sum(p.sum[:0])
 }
 
 // Identity tells a file of this machine apart from another one that takes its place: for Cache.Given.

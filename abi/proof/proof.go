@@ -87,7 +87,7 @@ type Report struct {
 	Libc       string               `json:"libc"`              // "glibc 2.36" or "musl"
 	Modules    []Module             `json:"modules,omitempty"` // those that are not ok; All has the others too
 	Missing    []Library            `json:"missing,omitempty"`
-	NotChecked []imports.NotChecked `json:"not_checked,omitempty"` // at most listed
+	NotChecked []imports.NotChecked `json:"not_checked,omitempty"` // at most told
 	Unchecked  int                  `json:"unchecked,omitempty"`   // how many there are
 	Findings   []finding.Finding    `json:"findings,omitempty"`
 	Counts     Counts               `json:"counts"`
@@ -100,6 +100,9 @@ type Report struct {
 
 // listed bounds lists of a report that only inform.
 const listed = 200
+
+// told bounds what a report lists of what is not checked: it is read at each start.
+const told = 40
 
 // Prove makes the proof over the files of a container: the image with the planned mounts. The error is ctx's alone: what
 // can't be read is in the report.

@@ -25,7 +25,7 @@ func (p *prover) report(scan imports.Report) Report {
 	}
 	r.Missing = missingLibraries(r.All)
 	r.Unchecked = len(scan.NotChecked)
-	r.NotChecked = scan.NotChecked[:min(len(scan.NotChecked), listed)]
+	r.NotChecked = scan.NotChecked[:min(len(scan.NotChecked), told)]
 	r.Findings = p.findings(scan, r)
 	r.Watch = p.watch(scan)
 	return r

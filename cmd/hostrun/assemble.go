@@ -41,7 +41,7 @@ func (s *session) assemble(ctx context.Context, o order) (plan.Facts, plan.Plan,
 		return facts, p, err
 	}
 	// The proof needs the mounts, which the plan has settled; it is one more fact for the plan.
-	if facts.Proof, err = s.prove(ctx, facts, p, o.modules); err != nil || facts.Proof == nil {
+	if facts.Proof, err = s.prove(ctx, facts, p, o); err != nil || facts.Proof == nil {
 		return facts, p, err
 	}
 	p, err = plan.Build(facts)

@@ -24,8 +24,9 @@ import (
 const proofPatience = time.Second
 
 // prove makes the proof of a plan that fits so far, or takes it from the cache. Nil, without an error, is for a plan that
-// borrows no packages. fresh asks for a proof with all modules, which the cache does not hold.
-func (s *session) prove(ctx context.Context, facts plan.Facts, pl plan.Plan, fresh bool) (*proof.Report, error) {
+// borrows no packages. Verbs that start
+// nothing have all files looked at; a start looks at the most of them before it, and at the rest meanwhile.
+func (s *session) prove(ctx context.Context, facts plan.Facts, pl plan.Plan, o order) (*proof.Report, error) {
 	request, ok := proofRequest(facts, pl)
 	if !ok {
 		return nil, nil
@@ -33,8 +34,11 @@ func (s *session) prove(ctx context.Context, facts plan.Facts, pl plan.Plan, fre
 	shown := s.shown(pl)
 	cache := s.proofCache(facts, shown)
 	began := time.Now()
-	if !fresh {
-		if report, ok := cache.Load(request); ok {
+	if !o.modules {
+		if report, ok := cache.Load(request, o.pull == "never"); ok {
+			if o.pull != "never" {
+				go cache.Recheck(request)
+			}
 			return &report, nil
 		}
 	}
