@@ -59,7 +59,8 @@ type Module struct {
 	Provider string        `json:"provider,omitempty"`  // conditional: the file that must be loaded before
 	Reach    imports.Reach `json:"reach,omitempty"`     // "": the command does not import it, as far as files show
 	By       imports.At    `json:"by,omitzero"`         // the statement that imports it first
-	Doubt    string        `json:"doubt,omitempty"`     // why the verdict is not certain; such a one stops nothing
+	Remedy   string        `json:"remedy,omitempty"`
+	Doubt    string        `json:"doubt,omitempty"` // why the verdict is not certain; such a one stops nothing
 }
 
 // Counts are of native modules.
@@ -83,9 +84,11 @@ type Library struct {
 
 // A Report is the proof. Its JSON form is recorded with the facts of a plan.
 type Report struct {
-	Schema     int                  `json:"schema"`            // 1
-	Libc       string               `json:"libc"`              // "glibc 2.36" or "musl"
-	Modules    []Module             `json:"modules,omitempty"` // those that are not ok; All has the others too
+	Schema     int                  `json:"schema"`             // 1
+	Libc       string               `json:"libc"`               // "glibc 2.36" or "musl"
+	Floor      string               `json:"floor,omitempty"`    // highest version of glibc's symbols that a file of the host asks for: "GLIBC_2.34"
+	FloorBy    string               `json:"floor_by,omitempty"` // that file, in the container
+	Modules    []Module             `json:"modules,omitempty"`  // those that are not ok; All has the others too
 	Missing    []Library            `json:"missing,omitempty"`
 	NotChecked []imports.NotChecked `json:"not_checked,omitempty"` // at most told
 	Unchecked  int                  `json:"unchecked,omitempty"`   // how many there are

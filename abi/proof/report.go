@@ -3,8 +3,10 @@ package proof
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 
 	"hostrun.dev/hostrun/abi/imports"
@@ -17,7 +19,12 @@ func (p *prover) report(scan imports.Report) Report {
 	if p.process != nil {
 		r.Libc = strings.TrimSpace(p.system.Libc() + " " + p.system.GlibcVersion())
 	}
-	for _, m := range r.All {
+	r.Floor, r.FloorBy = p.floor()
+	for i, m := range r.All {
+		if m.Verdict.fails() {
+			_, m.Remedy = p.advice(m)
+			r.All[i].Remedy = m.Remedy
+		}
 		r.count(m)
 		if m.Verdict != OK && len(r.Modules) < listed {
 			r.Modules = append(r.Modules, m)
@@ -50,6 +57,24 @@ func (r *Report) count(m Module) {
 			c.FailReached++
 		}
 	}
+}
+
+// floor is the oldest glibc with which what the host lends would load.
+func (p *prover) floor() (version, by string) {
+	if p.system == nil {
+		return "", ""
+	}
+	best := -1
+	for _, file := range slices.Sorted(maps.Keys(p.files)) {
+		if !slices.ContainsFunc(p.r.HostDirs, func(dir string) bool { return below(file, dir) }) {
+			continue
+		}
+		floor := p.system.GlibcFloor(file)
+		if n, err := strconv.Atoi(strings.TrimPrefix(floor, "GLIBC_2.")); err == nil && n > best {
+			best, version, by = n, floor, file
+		}
+	}
+	return version, by
 }
 
 // missingLibraries lists what is missing, the most wanted first.
@@ -174,6 +199,8 @@ func (p *prover) refusal(m Module, chain string) finding.Finding {
 func (p *prover) advice(m Module) (want, remedy string) {
 	top, _, _ := strings.Cut(m.Name, ".")
 	switch m.Verdict {
+	case IgnoredSuffix:
+		return "", fmt.Sprintf("install %s for Python %d.%d", top, p.r.Python.Version.Major, p.r.Python.Version.Minor)
 	case Missing:
 		return m.Library + " where the container's loader looks",
 			"install the library in the image (apt-file search " + path.Base(m.Library) + " names Debian's package), or install " + top + " as a wheel of PyPI, which brings its libraries along"

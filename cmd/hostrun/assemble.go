@@ -20,6 +20,7 @@ import (
 // An order is what is to be planned: a profile, as the command line changes it.
 type order struct {
 	name string // of the profile
+	text string // of a profile without a file, instead of name
 	id   string // of the container; "" for the profile's name
 	over overrides
 	pull string // "" for the profile's own pull_policy, "never" for verbs that start nothing
@@ -50,7 +51,7 @@ func (s *session) assemble(ctx context.Context, o order) (plan.Facts, plan.Plan,
 
 // gather reads the profile, and then machine and image side by side.
 func (s *session) gather(ctx context.Context, o order) (plan.Facts, error) {
-	p, err := profiles.Load(s.profileOptions(), o.name)
+	p, err := s.profile(o)
 	if err != nil {
 		return plan.Facts{}, err
 	}
@@ -69,6 +70,30 @@ func (s *session) gather(ctx context.Context, o order) (plan.Facts, error) {
 	}
 	facts.Findings = append(facts.Findings, found...)
 	return facts, nil
+}
+
+// profile reads the order's.
+func (s *session) profile(o order) (*profiles.Profile, error) {
+	if o.text == "" {
+		return profiles.Load(s.profileOptions(), o.name)
+	}
+	dir, err := os.MkdirTemp("", "hostrun-profile-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	file := filepath.Join(dir, "host.yaml")
+	if err := os.WriteFile(file, []byte(o.text), 0o600); err != nil {
+		return nil, err
+	}
+	p, err := profiles.Load(s.profileOptions(), file)
+	if err != nil {
+		return nil, err
+	}
+	for key := range p.Lines { // the file is gone
+		p.Lines[key] = profiles.Position{File: "--host"}
+	}
+	return p, nil
 }
 
 // askContainerd fills in image and engine.

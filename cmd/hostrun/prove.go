@@ -49,6 +49,7 @@ func (s *session) prove(ctx context.Context, facts plan.Facts, pl plan.Plan, o o
 	var report proof.Report
 	err := s.withView(ctx, facts, pl.ID, shown, func(view *rootfs.View) (err error) {
 		if report, err = proof.Prove(ctx, view, request); err == nil {
+			report.ElapsedMS = float64(time.Since(began).Microseconds()) / 1000
 			cache.Store(view, request, report, began)
 		}
 		return err
@@ -56,7 +57,6 @@ func (s *session) prove(ctx context.Context, facts plan.Facts, pl plan.Plan, o o
 	if err != nil {
 		return nil, err
 	}
-	report.ElapsedMS = float64(time.Since(began).Microseconds()) / 1000
 	return &report, nil
 }
 
