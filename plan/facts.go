@@ -111,6 +111,7 @@ type Engine struct {
 	MountOptions []string         `json:"mount_options,omitempty"` // that it knows beyond the classic ones ("rro"), by `runc features`; sorted
 	NoFileMax    uint64           `json:"nofile_max,omitempty"`    // hard RLIMIT_NOFILE of the daemon; 0: may be raised at will
 	MemlockMax   uint64           `json:"memlock_max,omitempty"`   // likewise, RLIMIT_MEMLOCK in bytes
+	OOMScoreAdj  int              `json:"oom_score_adj,omitempty"` // of the daemon (proc(5), oom_score_adj), which a container's process would inherit
 	Capabilities []string         `json:"capabilities,omitempty"`  // bounding set of the daemon, "CAP_CHOWN" form: it can give no other; nil: all
 	DataDir      string           `json:"data_dir"`                // /var/lib/hostrun: named volumes, generated files, logs
 	InitBinary   string           `json:"init_binary,omitempty"`   // host path of hostrun-init

@@ -102,6 +102,7 @@ func limits() plan.Facts {
 	f.Profile.MemLimit, f.Profile.PidsLimit = 8<<30, 512
 	f.Profile.Ulimits = map[string]profiles.Ulimit{"nofile": {Soft: 1024, Hard: -1}, "memlock": {Soft: -1, Hard: -1}, "core": {}}
 	f.Engine.MemlockMax = 8 << 20
+	f.Engine.OOMScoreAdj = -999 // of containerd.service
 	for key, line := range map[string]int{"cpus": 2, "cpuset": 3, "mem_limit": 4, "pids_limit": 5, "ulimits.nofile": 7, "ulimits": 6} {
 		f.Profile.Lines[key] = at(line)
 	}

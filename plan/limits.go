@@ -40,6 +40,17 @@ func (b *builder) setLimits() {
 		b.plan.Origins["/linux/resources/pids/limit"] = b.fromProfile("pids_limit")
 	}
 	b.setRlimits()
+	b.setOOMScore()
+}
+
+// setOOMScore gives the kernel leave to end the container where memory is short. A daemon that service managers protect
+// from that (its unit sets OOMScoreAdjust=-999) hands its protection down to containers, and something else would be
+// ended in their place.
+func (b *builder) setOOMScore() {
+	if b.f.Engine.OOMScoreAdj < 0 {
+		score := 0
+		b.spec.Process.OOMScoreAdj = &score
+	}
 }
 
 func (b *builder) limitCPUs(cpu *specs.LinuxCPU) {

@@ -36,7 +36,7 @@ func (c *Client) make(ctx context.Context, pl plan.Plan, labels map[string]strin
 		early.undo(ctx)
 	}
 	if errdefs.IsAlreadyExists(err) {
-		return made{}, fmt.Errorf("create container %s: %w", pl.ID, errdefs.ErrAlreadyExists)
+		return made{}, fmt.Errorf("create container %s: %w", pl.ID, errTaken)
 	}
 	if err != nil {
 		return made{}, createError(pl.ID, err)
@@ -48,6 +48,9 @@ func (c *Client) make(ctx context.Context, pl plan.Plan, labels map[string]strin
 	}
 	return made{record: record, root: root}, nil
 }
+
+// errTaken says that a record of that name has come in since it was looked for.
+var errTaken = fmt.Errorf("a container of that name %w", errdefs.ErrAlreadyExists)
 
 func createError(id string, err error) error {
 	if noSpace(err) {

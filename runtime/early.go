@@ -83,7 +83,7 @@ func (c *Client) markSnapshot(r containers.Container) (string, error) {
 	path := filepath.Join(c.marks(), strings.Join([]string{r.SnapshotKey, r.Snapshotter, r.ID, creator()}, "@"))
 	err := os.WriteFile(path, nil, 0o600)
 	if errors.Is(err, fs.ErrNotExist) {
-		if err = os.MkdirAll(c.marks(), 0o700); err == nil {
+		if err = c.stateDir(c.marks()); err == nil {
 			err = os.WriteFile(path, nil, 0o600)
 		}
 	}

@@ -39,6 +39,7 @@ func (c *Client) EngineFor(ctx context.Context, asked string) (plan.Engine, erro
 	}
 	e.NoFileMax, e.MemlockMax = daemonLimits(c.daemonPID)
 	e.Capabilities = daemonCapabilities(c.daemonPID)
+	e.OOMScoreAdj = oomScoreAdj(c.daemonPID)
 	return e, nil
 }
 
@@ -180,6 +181,16 @@ func daemonLimits(pid int) (nofile, memlock uint64) {
 		return 0, 0
 	}
 	return hardLimit(string(b), "Max open files"), hardLimit(string(b), "Max locked memory")
+}
+
+// oomScoreAdj is -1000 to 1000; 0 where it can't be seen.
+func oomScoreAdj(pid int) int {
+	if pid <= 0 {
+		return 0
+	}
+	b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/oom_score_adj", pid))
+	n, _ := strconv.Atoi(strings.TrimSpace(string(b)))
+	return n
 }
 
 // hardLimit reads one line of /proc/PID/limits: name, soft, hard, unit. "unlimited" is 0.

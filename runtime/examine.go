@@ -3,7 +3,6 @@ package runtime
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -32,32 +31,23 @@ func (c *Client) Examine(ctx context.Context) (Examination, error) {
 	if err != nil {
 		return x, err
 	}
-	x.Version, x.Snapshotter, x.OCIRuntime = v.Version, f.Snapshotter, c.ociRuntime(ctx, "").usable()
+	x.Version, x.Snapshotter = v.Version, f.Snapshotter
+	if r := c.ociRuntime(ctx, ""); r.Error == "" {
+		x.OCIRuntime = r.Version
+	}
 	records, err := c.ctrd.ContainerService().List(ctx, `labels."`+labelProfile+`"`)
 	if err != nil {
 		return x, fmt.Errorf("list the containers: %w", err)
 	}
 	for _, r := range records {
 		x.Containers = append(x.Containers, r.ID)
-		if abandoned(r) && !c.busy(r.ID) {
+		if abandoned(r) && !c.locked(r.ID) {
 			x.HalfMade = append(x.HalfMade, r.ID)
 		}
 	}
 	sort.Strings(x.Containers)
 	sort.Strings(x.HalfMade)
 	return x, nil
-}
-
-// busy reports that somebody is changing the container: a removal in the background is nothing half made.
-func (c *Client) busy(id string) bool {
-	if _, err := os.Stat(c.lockPath(id)); err != nil {
-		return false
-	}
-	l, err := c.tryLock(id)
-	if err == nil {
-		l.unlock()
-	}
-	return errors.Is(err, errBusy)
 }
 
 // ShimOf returns the address of the containerd whose shim keeps a container of that name; "" where none does. A shim

@@ -25,10 +25,19 @@ func (c *Client) lockPath(id string) string {
 	return filepath.Join(c.opt.StateDir, "locks", c.opt.Namespace, id)
 }
 
+// stateDir makes a directory below the state directory for hostrun alone. The state directory itself may be passed
+// through: the private engine's socket, which a group may use, lies below it.
+func (c *Client) stateDir(dir string) error {
+	if err := os.MkdirAll(c.opt.StateDir, 0o711); err != nil {
+		return err
+	}
+	return os.MkdirAll(dir, 0o700)
+}
+
 // tryLock takes the lock of id or returns errBusy.
 func (c *Client) tryLock(id string) (*lock, error) {
 	path := c.lockPath(id)
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+	if err := c.stateDir(filepath.Dir(path)); err != nil {
 		return nil, fmt.Errorf("lock container %s: %w", id, err)
 	}
 	for {
@@ -92,6 +101,16 @@ func (l *lock) unlock() {
 		_ = os.Remove(l.path)
 	}
 	_ = l.f.Close()
+}
+
+// locked reports whether somebody is changing the container, without a trace.
+func (c *Client) locked(id string) bool {
+	f, err := os.Open(c.lockPath(id))
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	return errors.Is(unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB), unix.EWOULDBLOCK)
 }
 
 // inheritedLock is the lock of id that this process's parent held and passed on as that file descriptor.

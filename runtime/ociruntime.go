@@ -21,14 +21,6 @@ type ociRuntime struct {
 	Error        string // why it can't be used
 }
 
-// usable is the runtime's version, or "" for one that can't be used.
-func (r ociRuntime) usable() string {
-	if r.Error != "" {
-		return ""
-	}
-	return r.Version
-}
-
 // A probe is what one file of an OCI runtime says of itself; it is cached until the file changes.
 type probe struct {
 	Version      string   `json:"version"` // "crun 1.8.1"
@@ -125,12 +117,14 @@ func (c *Client) bpfLocked() uint64 {
 	return memlock
 }
 
-// daemonPath is a path as the daemon sees it, which may have another mount namespace.
+// daemonPath is a path as the daemon sees it, which may have another mount namespace: as far as we may look into that
+// (proc(5), /proc/pid/root: ptrace access), else as we see it.
 func (c *Client) daemonPath(path string) string {
-	if c.daemonPID == 0 {
+	root := filepath.Join("/proc", strconv.Itoa(c.daemonPID), "root")
+	if _, err := os.Stat(root); c.daemonPID == 0 || err != nil {
 		return path
 	}
-	return filepath.Join("/proc", strconv.Itoa(c.daemonPID), "root", path)
+	return filepath.Join(root, path)
 }
 
 func (c *Client) probe(ctx context.Context, path string) probe {

@@ -22,7 +22,7 @@ const lockFD = 3
 // How a reaper comes to the container's lock.
 const (
 	lockPassed = "lock-passed" // as lockFD: the lock never is nobody's, so no other command comes between
-	lockFree   = "lock-free"   // takes it itself: nobody else knows the name of a one-off container
+	lockFree   = "lock-free"   // takes it itself, when its present owner is done
 )
 
 // A Reaping is what a reaper is to do.
@@ -76,9 +76,14 @@ func (c *Client) reaperLock(ctx context.Context, r Reaping) (*lock, error) {
 }
 
 // reapOneOff leaves the removal, 30 ms of it in containerd's shim, to a child that outlives this process. If the child
-// can't be started the removal happens here; if it dies, the next command's sweep finds a one-off without a creator.
+// can't be started the removal happens here; if it dies, the next command's sweep finds a one-off without a creator. The
+// lock goes with it, so that to others the removal is under way; somebody who has it is removing the container too.
 func (c *Client) reapOneOff(ctx context.Context, r containers.Container) {
-	if err := c.startReaper(r.ID, nil); err == nil {
+	l, _ := c.tryLock(r.ID)
+	if l != nil {
+		defer l.unlock()
+	}
+	if err := c.startReaper(r.ID, l); err == nil {
 		return
 	}
 	free, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)

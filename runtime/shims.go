@@ -35,6 +35,7 @@ func (c *Client) endOrphanShims(ctx context.Context, id string) error {
 		}
 		if time.Since(begun) > shimPatience {
 			c.killShims(id, pids)
+			c.endLeftovers(id)
 		}
 		if time.Since(begun) > 2*shimPatience {
 			return fmt.Errorf("end the shim of container %s: process %d stays", id, pids[0])
@@ -83,6 +84,27 @@ func (c *Client) killShims(id string, pids []int) {
 		}
 		_ = unix.Close(fd)
 	}
+}
+
+// endLeftovers ends what an OCI runtime under a killed shim was making: processes in the container's cgroup, and the state
+// by which the runtime would call the name taken.
+func (c *Client) endLeftovers(id string) {
+	for _, dir := range c.cgroups() {
+		if filepath.Base(dir) != id {
+			continue
+		}
+		procs, _ := os.ReadFile(filepath.Join(dir, "cgroup.procs"))
+		for _, field := range strings.Fields(string(procs)) {
+			if pid, err := strconv.Atoi(field); err == nil {
+				c.signalDirectly(id, pid, unix.SIGKILL)
+			}
+		}
+	}
+	root := c.opt.RuntimeRoot
+	if root == "" {
+		root = "/run/containerd/runc" // containerd, cmd/containerd-shim-runc-v2/process: RuncRoot
+	}
+	_ = os.RemoveAll(filepath.Join(root, c.opt.Namespace, id))
 }
 
 // isShim recognises the shim of exactly this container by its arguments (containerd, pkg/shim: -namespace, -id, -address).

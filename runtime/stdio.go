@@ -23,7 +23,7 @@ type foreground struct {
 // attach makes the fifos of a foreground process and starts to copy. execID is "" for the container's first process.
 func (c *Client) attach(ctx context.Context, id, execID string, stdio IO, terminal bool) (*foreground, error) {
 	dir := filepath.Join(c.ioDir(id), "task"+execID)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := c.stateDir(dir); err != nil {
 		return nil, fmt.Errorf("make the fifos of container %s: %w", id, err)
 	}
 	f := &foreground{dir: dir, streams: streams{stdout: filepath.Join(dir, "stdout"), terminal: terminal}}

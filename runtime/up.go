@@ -25,6 +25,16 @@ func (c *Client) Up(ctx context.Context, pl plan.Plan, force bool) (UpResult, er
 	defer l.unlock()
 	step("up-locked")
 	defer c.sweeping(ctx)()
+	res, err := c.upLocked(ctx, pl, force)
+	// The call of a process that was killed may have been on its way, and its record come in between.
+	for try := 0; errors.Is(err, errTaken) && try < 10 && ctx.Err() == nil; try++ {
+		time.Sleep(10 * time.Millisecond)
+		res, err = c.upLocked(ctx, pl, force)
+	}
+	return res, err
+}
+
+func (c *Client) upLocked(ctx context.Context, pl plan.Plan, force bool) (UpResult, error) {
 	work, cancel := steady(ctx)
 	defer cancel()
 	res := UpResult{ID: pl.ID, Action: "created"}

@@ -144,3 +144,25 @@ func TestNotifySystemd(t *testing.T) {
 		t.Error("shims inherit NOTIFY_SOCKET")
 	}
 }
+
+// TestTornRemoval: an engine that was killed while it removed a bundle made the container's name unusable until the next
+// boot.
+func TestTornRemoval(t *testing.T) {
+	l := engine.Layout{StateDir: t.TempDir(), RootDir: t.TempDir()}
+	ns := filepath.Join(l.StateDir, "io.containerd.runtime.v2.task", "hostrun")
+	for path, stays := range map[string]bool{"dinov2/config.json": true, ".dinov2/config.json": false, ".mounted/rootfs/file": true} {
+		file := filepath.Join(ns, path)
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := removeTorn(l); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := os.Stat(file); (err == nil) != stays {
+			t.Errorf("%s: %v, want it to stay: %v", path, err, stays)
+		}
+	}
+}

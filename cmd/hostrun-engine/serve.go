@@ -46,7 +46,8 @@ func serve(ctx context.Context, l engine.Layout, s tuning) (*server.Server, erro
 	if err := mount.SetTempMountLocation(filepath.Join(l.RootDir, "tmpmounts")); err != nil {
 		return nil, engine.Storage(l, err)
 	}
-	if err := leaveOutOverlay(config); err != nil {
+	endOrphans(l)
+	if err := errors.Join(removeTorn(l), leaveOutOverlay(config)); err != nil {
 		return nil, engine.Storage(l, err)
 	}
 	srv, err := server.New(ctx, config)

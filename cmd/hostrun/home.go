@@ -205,11 +205,19 @@ func (s *session) nameFree(ctx context.Context, name string) error {
 				"container %s: the name is taken in the %s containerd (%s)", name, kind, address)
 		}
 	}
-	if address := runtime.ShimOf(s.global.namespace, name); address != "" {
+	if address := runtime.ShimOf(s.global.namespace, name); address != "" && !s.answers(ctx, address) {
 		return finding.Errorf(finding.StatusTryAgain, "use it there: hostrun --address "+address+" ...\nif that containerd is down, start it again: systemctl start containerd",
 			"container %s: it runs already, in another containerd (%s)", name, address)
 	}
 	return nil
+}
+
+// answers reports whether the containerd at that address is one of those that this command talks to: then it has been asked
+// for the container, and a shim is what is left of one that is being removed.
+func (s *session) answers(ctx context.Context, address string) bool {
+	return slices.ContainsFunc(s.kinds(), func(kind engineKind) bool {
+		return s.runtimeOptions(kind).Address == address && s.reach(ctx, kind).client != nil
+	})
 }
 
 // A listed container is a line of ps, with the containerd that it lives in.
