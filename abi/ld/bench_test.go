@@ -1,6 +1,7 @@
 package ld
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -37,9 +38,8 @@ func BenchmarkProof(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		results := p.OpenAll(files, runtime.GOMAXPROCS(0))
-		if len(results) != len(files) {
-			b.Fatal(len(results))
+		if _, err := p.OpenAll(context.Background(), files, runtime.GOMAXPROCS(0)); err != nil {
+			b.Fatal(err)
 		}
 		var m runtime.MemStats
 		runtime.ReadMemStats(&m)

@@ -242,13 +242,36 @@ func (b *binding) resolve(ref reference, name []byte, versym []byte) {
 	}
 }
 
-// lookup is _dl_lookup_symbol_x (elf/dl-lookup.c). Before glibc 2.30 it ends at the library that the version names.
+// lookup is _dl_lookup_symbol_x (elf/dl-lookup.c).
 func (b *binding) lookup(q *search, named *object) *object {
-	for _, o := range b.scope {
+	o := b.first(q, named)
+	if o != nil && o == named && !o.hash.versym && !b.unversioned && b.loading.system.habits.before(41) {
+		b.assertion = o
+	}
+	return o
+}
+
+// first finds the first object that defines the symbol. What the global scope says is the same for all modules.
+func (b *binding) first(q *search, named *object) *object {
+	p := b.loading.parent
+	if p == nil || b.strict {
+		return b.search(b.scope, q, named)
+	}
+	o, known := p.symbols.get(q)
+	if !known {
+		o = b.search(p.scope, q, named)
+		p.symbols.put(q, o)
+	}
+	if o != nil {
+		return o
+	}
+	return b.search(b.scope[len(p.scope):], q, named)
+}
+
+// search looks through a scope. Before glibc 2.30 it ends at the library that the version names.
+func (b *binding) search(scope []*object, q *search, named *object) *object {
+	for _, o := range scope {
 		if o.find(q) {
-			if o == named && !o.hash.versym && !b.unversioned && b.loading.system.habits.before(41) {
-				b.assertion = o
-			}
 			return o
 		}
 		if b.strict && q.version.hash != 0 && o == named && o.hash.nbuckets != 0 {
@@ -256,6 +279,41 @@ func (b *binding) lookup(q *search, named *object) *object {
 		}
 	}
 	return nil
+}
+
+// maxSymbolsKept bounds the symbols that a process remembers. A site directory of 1200 modules asks for 20,000.
+const maxSymbolsKept = 1 << 16
+
+// A symbolTable remembers where in the global scope symbols were found, and that they were not.
+type symbolTable struct {
+	mu    sync.RWMutex
+	found map[symbolKey]*object
+}
+
+type symbolKey struct {
+	name, version string
+	hidden, any   bool
+}
+
+func (t *symbolTable) get(q *search) (*object, bool) {
+	t.mu.RLock()
+	o, ok := t.found[symbolKey{string(q.name), q.version.name, q.version.hidden, q.anyVersion}]
+	t.mu.RUnlock()
+	return o, ok
+}
+
+func (t *symbolTable) put(q *search, o *object) {
+	if len(q.name) > 256 {
+		return // what C++ makes of templates is asked for once
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.found == nil {
+		t.found = map[symbolKey]*object{}
+	}
+	if len(t.found) < maxSymbolsKept {
+		t.found[symbolKey{string(q.name), q.version.name, q.version.hidden, q.anyVersion}] = o
+	}
 }
 
 // asserted is the death in check_match, which glibc 2.41 no longer has.
@@ -274,9 +332,15 @@ func (b *binding) verdict() *failure {
 		return nil
 	}
 	o := b.object
-	lazy := b.loading.start && !o.bindsNow()
+	order := eager
+	switch {
+	case b.unversioned:
+		order = pltFirst
+	case b.loading.start && !o.bindsNow():
+		order = lazy
+	}
 	var lost uint32
-	f := o.eachRelocation(lazy, func(r relocation) bool {
+	f := o.eachRelocation(order, func(r relocation) bool {
 		if _, ok := b.names[r.symbol]; ok {
 			lost = r.symbol
 		}

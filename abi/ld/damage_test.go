@@ -23,7 +23,7 @@ func someLibraries(t testing.TB) []string {
 		files = append(files, found...)
 	}
 	if len(files) == 0 {
-		t.Skip("there are no libraries to damage")
+		skip(t, "there are no libraries to damage")
 	}
 	return files
 }
@@ -32,12 +32,12 @@ func start(t testing.TB, view *rootfs.View) *Process {
 	t.Helper()
 	s, err := NewSystem(view, "/lib64/ld-linux-x86-64.so.2", Options{})
 	if err != nil {
-		t.Skip(err)
+		skip(t, err.Error())
 	}
 	t.Cleanup(s.Close)
 	p, err := s.Start("/usr/bin/python3")
 	if err != nil {
-		t.Skip(err)
+		skip(t, err.Error())
 	}
 	return p
 }
@@ -60,7 +60,7 @@ func TestTruncated(t *testing.T) {
 			files = append(files, at)
 		}
 	}
-	said, ctypes := really(t, "", "/usr/bin/python3", files)
+	said, ctypes := really(t, machineRoot{}, "/usr/bin/python3", files)
 	t.Log(agree(t, process(t, rootfs.Dir("/"), "/usr/bin/python3", ctypes, Options{ISALevel: isaLevel()}), said))
 }
 
@@ -123,6 +123,34 @@ func TestHostileTree(t *testing.T) {
 		if r := p.Open(at(name) + map[bool]string{true: "/"}[name == ""]); r.Verdict != want {
 			t.Errorf("%s: %s %s", name, r.Verdict, r.Message)
 		}
+	}
+}
+
+// A library that needs itself under ten thousand names, or all others of a crowd, ends.
+func TestHostileClosure(t *testing.T) {
+	p := start(t, rootfs.Dir("/"))
+	dir := t.TempDir()
+	var names []string
+	for i := range 1500 {
+		names = append(names, fmt.Sprintf("lib%04d.so", i))
+	}
+	many := make([]string, 0, len(names))
+	for _, n := range names {
+		many = append(many, "-l:"+n)
+	}
+	first := build(t, dir, names[0], "", "-nostdlib", "-nostartfiles")
+	for _, n := range names[1:] {
+		if err := os.Link(first, filepath.Join(dir, n)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	some := build(t, dir, "some.so", "", append([]string{"-nostdlib", "-nostartfiles", "-L" + dir, "-Wl,-rpath,$ORIGIN", "-Wl,--no-as-needed"}, many[:900]...)...)
+	if r := p.Open(some); r.Verdict != OK || len(r.Loaded) != 2 {
+		t.Errorf("%s %s, %d loaded", r.Verdict, r.Message, len(r.Loaded))
+	}
+	all := build(t, dir, "all.so", "", append([]string{"-nostdlib", "-nostartfiles", "-L" + dir, "-Wl,-rpath,$ORIGIN", "-Wl,--no-as-needed"}, many...)...)
+	if r := p.Open(all); r.Verdict != Corrupt {
+		t.Errorf("%s %s, %d loaded", r.Verdict, r.Message, len(r.Loaded))
 	}
 }
 

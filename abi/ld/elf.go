@@ -12,14 +12,14 @@ import (
 // hostile tree costs neither memory nor time.
 const (
 	maxDynamicBytes = 256 << 10
-	maxNeeded       = 4096
+	maxNeeded       = 1024
 	maxVersions     = 8192
 	maxNotes        = 64 << 10
 	maxName         = 64 << 10 // C++ symbols grow to tens of KiB
 	maxUndefined    = 1 << 19
-	maxNameBytes    = 256 << 20 // of all undefined symbols
-	maxChainSteps   = 8 << 20   // of the lookups of one object
-	maxDirectories  = 1024      // of one search path
+	maxNameBytes    = 64 << 20 // of all undefined symbols
+	maxChainSteps   = 8 << 20  // of the lookups of one object
+	maxDirectories  = 1024     // of one search path
 	maxHashBytes    = 16 << 20
 	maxRelocations  = 1 << 30
 )

@@ -19,9 +19,9 @@ const (
 	Missing   Verdict = "missing"   // a file or library can't be found or opened
 	Version   Verdict = "version"   // a library lacks a symbol version that is asked of it
 	Undefined Verdict = "undefined" // no object in scope defines a symbol
-	Arch      Verdict = "arch"      // made for another machine, word size or C library
+	Arch      Verdict = "arch"      // made for another machine or word size
 	Corrupt   Verdict = "corrupt"   // not an ELF file, or a damaged one; Result.Killed tells whether the process dies
-	Gate      Verdict = "gate"      // whole, and refused: executable stack, static TLS, processor level, noexec
+	Gate      Verdict = "gate"      // whole, and refused: executable stack, static TLS, processor level, a program
 )
 
 // How names the rule by which an object was found.
@@ -48,8 +48,8 @@ type Options struct {
 	Preload []string
 	// WorkingDirectory is that of the process, for relative names. "" means "/".
 	WorkingDirectory string
-	// ISALevel is the x86-64 micro-architecture level of the processor, 1 to 4; 0 means 1.
-	// It selects glibc-hwcaps directories and gates objects whose GNU property asks for more.
+	// ISALevel is the x86-64 micro-architecture level of the processor, 1 to 4. It selects glibc-hwcaps directories, and
+	// gates objects whose GNU property asks for more. 0: not known; no such directory is taken, and nothing is gated.
 	ISALevel int
 	// HWCaps are the names of the glibc-hwcaps subdirectories, best first. Nil: derived from ISALevel on x86-64,
 	// none elsewhere.

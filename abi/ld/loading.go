@@ -9,6 +9,7 @@ type loading struct {
 	parent  *Process // nil at the start
 	objects []*object
 	own     index // of what this loading adds
+	edges   int   // dependencies of what it adds
 	start   bool
 	stack   bool
 	tls     tlsSpace
@@ -114,8 +115,8 @@ func (l *loading) load(name string, by *object, how How) (*object, *failure) {
 		put(l.own.names, name, known)
 		return l.objects[known], nil
 	}
-	if len(l.objects) >= maxObjects {
-		return nil, failed(corrupt("the closure has more than %d objects", maxObjects), name, Result{Object: at.path})
+	if f := l.tooLarge(at.file); f != nil {
+		return nil, failed(f, name, Result{Object: at.path})
 	}
 	if f := l.admit(at.file); f != nil {
 		return nil, failed(f, name, Result{Object: at.path})
@@ -131,6 +132,14 @@ func (l *loading) load(name string, by *object, how How) (*object, *failure) {
 	}
 	l.add(o)
 	return o, nil
+}
+
+// tooLarge holds the bounds of a closure.
+func (l *loading) tooLarge(f *file) *fault {
+	if l.edges += len(f.needed); len(l.objects) >= maxObjects || l.edges > maxDependencies {
+		return corrupt("the closure has more than %d objects or %d dependencies", maxObjects, maxDependencies)
+	}
+	return nil
 }
 
 // notFound says what was missing. A file that is there and is damaged is named by its own path.
@@ -165,50 +174,84 @@ func (l *loading) admit(f *file) *fault {
 }
 
 // closure maps the dependencies of roots, breadth first, and returns the search list (_dl_map_object_deps,
-// elf/dl-deps.c). A filter's library comes before the filter.
+// elf/dl-deps.c). A filter's library comes before the filter, which dlopen does not survive before glibc 2.35.
 func (l *loading) closure(roots []*object) ([]*object, *failure) {
-	list := slices.Clone(roots)
-	done, seen := map[*object]bool{}, map[*object]bool{}
-	for _, o := range list {
-		seen[o] = true
+	list, fail := l.breadthFirst(roots)
+	if fail == nil && !l.start && list[0] != roots[0] && l.system.habits.before(35) {
+		f := &fault{verdict: Gate, killed: true,
+			text: "Inconsistency detected by ld.so: dl-deps.c: _dl_map_object_deps: Assertion `map->l_searchlist.r_list[0] == map' failed! (a filter can't be opened)"}
+		return list, failed(f, "", Result{Object: roots[0].path})
 	}
-	for at := 0; at < len(list); {
-		o := list[at]
+	return list, fail
+}
+
+// A searchList is a closure that grows.
+type searchList struct {
+	objects []*object
+	seen    map[*object]bool
+}
+
+// take puts an object at the end, or for a filter before the place at, also when it stands behind that already.
+func (list *searchList) take(dep *object, tag uint64, at int) {
+	seen := list.seen[dep]
+	list.seen[dep] = true
+	if tag == dtNeeded {
+		if !seen {
+			list.objects = append(list.objects, dep)
+		}
+		return
+	}
+	if seen {
+		old := slices.Index(list.objects, dep)
+		if old <= at {
+			return
+		}
+		list.objects = slices.Delete(list.objects, old, old+1)
+	}
+	list.objects = slices.Insert(list.objects, at, dep)
+}
+
+func (l *loading) breadthFirst(roots []*object) ([]*object, *failure) {
+	list := &searchList{slices.Clone(roots), map[*object]bool{}}
+	done := map[*object]bool{}
+	for _, o := range roots {
+		list.seen[o] = true
+	}
+	for at := 0; at < len(list.objects); {
+		o := list.objects[at]
 		if done[o] {
 			at++
 			continue
 		}
 		done[o] = true
-		direct := o.direct[:0:0]
-		for _, d := range o.needed {
-			dep, fail := l.dependency(o, d)
-			if fail != nil && d.tag == dtAuxiliary && !fail.killed {
-				continue
-			}
-			if fail != nil {
-				return list, fail
-			}
-			if dep == nil {
-				continue
-			}
-			direct = append(direct, dep)
-			switch {
-			case seen[dep]:
-			case d.tag == dtNeeded:
-				list = append(list, dep)
-			default:
-				list = slices.Insert(list, at, dep)
-			}
-			seen[dep] = true
-		}
-		if !l.isOld(o) {
-			o.direct = direct
-		}
-		if list[at] == o {
-			at++
+		if fail := l.dependencies(list, o, at); fail != nil {
+			return list.objects, fail
 		}
 	}
-	return list, nil
+	return list.objects, nil
+}
+
+// dependencies maps what o needs, which stands at a place of the list.
+func (l *loading) dependencies(list *searchList, o *object, at int) *failure {
+	var direct []*object
+	for _, d := range o.needed {
+		dep, fail := l.dependency(o, d)
+		if fail != nil && d.tag == dtAuxiliary && !fail.killed {
+			continue
+		}
+		if fail != nil {
+			return fail
+		}
+		if dep == nil {
+			continue
+		}
+		direct = append(direct, dep)
+		list.take(dep, d.tag, at)
+	}
+	if !l.isOld(o) {
+		o.direct = direct
+	}
+	return nil
 }
 
 // dependency maps one dependency; nil for the kernel's own object.

@@ -1,10 +1,12 @@
 package ld
 
 import (
+	"context"
 	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -89,11 +91,64 @@ func TestWith(t *testing.T) {
 	}
 }
 
+func TestFind(t *testing.T) {
+	s, err := NewSystem(rootfs.Dir("/"), "/lib64/ld-linux-x86-64.so.2", Options{LibraryPath: []string{"/nowhere"}})
+	if err != nil {
+		skip(t, err.Error())
+	}
+	defer s.Close()
+	if o, ok := s.Find("libc.so.6"); !ok || o.Soname != "libc.so.6" || o.How != ByCache && o.How != ByDefault {
+		t.Errorf("%+v %v", o, ok)
+	}
+	if o, ok := s.Find("libnot-there.so.1"); ok {
+		t.Errorf("%+v", o)
+	}
+}
+
+func TestInterpreter(t *testing.T) {
+	needs(t, "/usr/bin/python3")
+	view := rootfs.Dir("/")
+	if i, err := Interpreter(view, "/usr/bin/python3"); err != nil || !strings.Contains(i, "/ld-linux") {
+		t.Errorf("%s %v", i, err)
+	}
+	for _, p := range []string{"/lib64/ld-linux-x86-64.so.2", "/etc/passwd", "/nowhere", "/dev/null"} {
+		if i, err := Interpreter(view, p); err == nil {
+			t.Errorf("%s: %s", p, i)
+		}
+	}
+}
+
+// Many at once say the same as one after the other.
+func TestOpenAll(t *testing.T) {
+	needs(t, "/usr/bin/python3")
+	files := append(sharedObjectsOf("/usr/lib/python3/dist-packages"), sharedObjectsOf("/usr/lib/x86_64-linux-gnu/ceph")...)
+	dynload, _ := filepath.Glob("/usr/lib/python3*/lib-dynload/*.so")
+	files = append(append(files, dynload...), "/nowhere.so")
+	got, err := start(t, rootfs.Dir("/")).OpenAll(t.Context(), files, 8)
+	if err != nil {
+		t.Fatal(err)
+	}
+	alone := start(t, rootfs.Dir("/"))
+	for i, f := range files {
+		if want := alone.Open(f); !reflect.DeepEqual(got[i], want) {
+			t.Errorf("%s: %+v, alone %+v", f, got[i], want)
+		}
+	}
+	if none, err := alone.OpenAll(t.Context(), nil, 4); len(none) != 0 || err != nil {
+		t.Error(none, err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := alone.OpenAll(ctx, files, 4); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+}
+
 func TestStartRefuses(t *testing.T) {
 	needs(t, "/usr/bin/python3")
 	s, err := NewSystem(rootfs.Dir("/"), "/lib64/ld-linux-x86-64.so.2", Options{})
 	if err != nil {
-		t.Skip(err)
+		skip(t, err.Error())
 	}
 	defer s.Close()
 	var refused *StartError
@@ -153,7 +208,7 @@ func TestOtherMachine(t *testing.T) {
 	}
 	mounted, err := rootfs.Mounted(view, rootfs.Mount{Source: "/usr/lib/x86_64-linux-gnu", Destination: "/x86"})
 	if err != nil {
-		t.Skip(err)
+		skip(t, err.Error())
 	}
 	if r := startARM(t, mounted).Open("/x86/libz.so.1"); r.Verdict != Arch || !strings.Contains(r.Message, "No such file or directory") {
 		t.Errorf("%+v", r)

@@ -74,13 +74,13 @@ func (l *loading) muslLoad(name string, by *object) (*object, *failure) {
 	if known, ok := l.byFile(at.file.id); ok {
 		return l.objects[known], nil
 	}
-	if len(l.objects) >= maxObjects {
-		return nil, failed(corrupt("the closure has more than %d objects", maxObjects), name, Result{})
+	if f := l.tooLarge(at.file); f != nil {
+		return nil, failed(f, name, Result{Object: at.path})
 	}
 	if at.file.truncated {
 		return nil, failed(busError(), name, Result{Object: at.path})
 	}
-	o := &object{file: at.file, path: at.path, name: name, origin: path.Dir(at.path), loader: by, by: by, how: at.how}
+	o := &object{file: at.file, path: at.path, name: name, origin: l.system.originOf(at.path), loader: by, by: by, how: at.how}
 	if strings.Contains(name, "/") {
 		o.name = o.path
 	}
@@ -193,7 +193,7 @@ func (l *loading) muslTLS(o *object, scope []*object) *failure {
 		return nil
 	}
 	var fail *failure
-	f := o.eachRelocation(false, func(r relocation) bool {
+	f := o.eachRelocation(eager, func(r relocation) bool {
 		if !staticTLSKind(o.code, r.kind) {
 			return true
 		}

@@ -1,6 +1,7 @@
 package ld
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"slices"
@@ -9,8 +10,11 @@ import (
 	"sync/atomic"
 )
 
-// maxObjects bounds a closure. Debian's torch, the largest known, has 300.
-const maxObjects = 8192
+// Bounds of a closure. Debian's torch, the largest known, has 300 objects and some thousand dependencies.
+const (
+	maxObjects      = 4096
+	maxDependencies = 1 << 17
+)
 
 // A Process is a program with its closure loaded: the global scope. It never changes and is safe for concurrent use.
 type Process struct {
@@ -22,6 +26,7 @@ type Process struct {
 	tls     tlsSpace
 	stack   bool      // is executable
 	proofs  *sync.Map // *file -> *proofs
+	symbols *symbolTable
 }
 
 // An index finds loaded objects.
@@ -71,7 +76,7 @@ func (s *System) Start(executable string) (*Process, error) {
 	for _, o := range scope {
 		o.global = true
 	}
-	p := &Process{system: s, program: program, objects: l.objects, scope: scope, index: l.own, stack: l.stack, proofs: &sync.Map{}}
+	p := &Process{system: s, program: program, objects: l.objects, scope: scope, index: l.own, stack: l.stack, proofs: &sync.Map{}, symbols: &symbolTable{}}
 	p.tls = s.startTLS(l.objects)
 	return p, nil
 }
@@ -127,20 +132,21 @@ func (p *Process) Open(name string) Result {
 	return r
 }
 
-// OpenAll is Open for each of names, by as many workers. The results are in the order of the names.
-func (p *Process) OpenAll(names []string, workers int) []Result {
+// OpenAll is Open for each of names, by as many workers. The results are in the order of the names. Once ctx is done no
+// other file is begun, and its error is returned.
+func (p *Process) OpenAll(ctx context.Context, names []string, workers int) ([]Result, error) {
 	results := make([]Result, len(names))
 	var next atomic.Int64
 	var wait sync.WaitGroup
 	for range max(min(workers, len(names)), 1) {
 		wait.Go(func() {
-			for at := next.Add(1) - 1; at < int64(len(names)); at = next.Add(1) - 1 {
+			for at := next.Add(1) - 1; at < int64(len(names)) && ctx.Err() == nil; at = next.Add(1) - 1 {
 				results[at] = p.Open(names[at])
 			}
 		})
 	}
 	wait.Wait()
-	return results
+	return results, ctx.Err()
 }
 
 func (p *Process) open(name string) (Result, *loading, []*object) {
@@ -173,7 +179,7 @@ func (p *Process) With(name string, global bool) (*Process, Result) {
 	if r.Verdict != OK {
 		return p, r
 	}
-	next := &Process{system: p.system, program: p.program, objects: l.objects, scope: p.scope, tls: l.tls, stack: l.stack, proofs: &sync.Map{}}
+	next := &Process{system: p.system, program: p.program, objects: l.objects, scope: p.scope, tls: l.tls, stack: l.stack, proofs: &sync.Map{}, symbols: &symbolTable{}}
 	next.index = index{maps.Clone(p.index.names), maps.Clone(p.index.sonames), maps.Clone(p.index.files)}
 	for name, at := range l.own.names {
 		put(next.index.names, name, at)

@@ -5,21 +5,35 @@ type relocation struct {
 	symbol, kind uint32
 }
 
-// eachRelocation calls visit with the relocations of DT_RELA or DT_REL and, unless lazy, DT_JMPREL, in the loader's
-// order (_ELF_DYNAMIC_DO_RELOC, elf/dynamic-link.h), until it returns false. The relative ones at the start are passed over.
-func (o *file) eachRelocation(lazy bool, visit func(relocation) bool) *fault {
+// A relocationOrder says which relocations a loader does, and when.
+type relocationOrder int
+
+const (
+	eager    relocationOrder = iota // glibc with RTLD_NOW (_ELF_DYNAMIC_DO_RELOC, elf/dynamic-link.h)
+	lazy                            // without DT_JMPREL
+	pltFirst                        // musl: DT_JMPREL before the rest (do_relocs, ldso/dynlink.c)
+)
+
+// eachRelocation calls visit with the relocations in the given order, until it returns false. The relative ones at the
+// start are passed over.
+func (o *file) eachRelocation(order relocationOrder, visit func(relocation) bool) *fault {
 	word := uint64(o.wordSize())
 	type table struct{ at, size, entry, skip uint64 }
 	tables := []table{
 		{o.dynamic[dtRela], o.dynamic[dtRelaSz], 3 * word, o.dynamic[dtRelaCount]},
 		{o.dynamic[dtRel], o.dynamic[dtRelSz], 2 * word, o.dynamic[dtRelCount]},
 	}
-	if !lazy {
+	if order != lazy {
 		entry := 3 * word
 		if o.dynamic[dtPltRel] == dtRel {
 			entry = 2 * word
 		}
-		tables = append(tables, table{o.dynamic[dtJmpRel], o.dynamic[dtPltRelSz], entry, 0})
+		plt := table{o.dynamic[dtJmpRel], o.dynamic[dtPltRelSz], entry, 0}
+		if order == pltFirst {
+			tables = append([]table{plt}, tables...)
+		} else {
+			tables = append(tables, plt)
+		}
 	}
 	for _, t := range tables {
 		if t.size == 0 || t.size > maxRelocations {

@@ -11,7 +11,7 @@ import (
 )
 
 // skip skips; with HOSTRUN_REQUIRE_ALL=1 that is a failure.
-func skip(t *testing.T, why string) {
+func skip(t testing.TB, why string) {
 	t.Helper()
 	if os.Getenv("HOSTRUN_REQUIRE_ALL") == "1" {
 		t.Fatal("must run here: ", why)
@@ -46,18 +46,49 @@ func ruleTree(t *testing.T) string {
 	return dir
 }
 
-// Each rule is compared with the loader of this machine, under several environments.
+// otherRoots are the trees of other distributions that `make truth` keeps. (Package truth makes them.)
+func otherRoots() []string {
+	cache := os.Getenv("HOSTRUN_TEST_CACHE")
+	if cache == "" {
+		cache = "/var/cache/hostrun-test"
+	}
+	roots, _ := filepath.Glob(filepath.Join(cache, "truth/roots/debian*-full"))
+	more, _ := filepath.Glob(filepath.Join(cache, "truth/roots/sid-full"))
+	return append(roots, more...)
+}
+
+// Each rule is compared with the loader of this machine, and of the other roots, under several environments.
 func TestRules(t *testing.T) {
 	needs(t, "/usr/bin/python3")
 	dir := ruleTree(t)
+	t.Run("here", func(t *testing.T) { testRules(t, machineRoot{shared: dir}, dir, rootfs.Dir("/")) })
+	if os.Geteuid() != 0 {
+		return
+	}
+	for _, root := range otherRoots() {
+		t.Run(filepath.Base(root), func(t *testing.T) {
+			view, err := rootfs.Mounted(rootfs.Dir(root), rootfs.Mount{Source: dir, Destination: "/mnt"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			testRules(t, machineRoot{root, dir}, "/mnt", view)
+		})
+	}
+}
+
+func testRules(t *testing.T, root machineRoot, dir string, view *rootfs.View) {
+	r, err := view.Resolve("/usr/bin/python3")
+	if err != nil {
+		skip(t, err.Error())
+	}
 	var files []string
-	for _, f := range sharedObjectsOf(dir) {
+	for _, f := range sharedObjectsOf(root.shared) {
 		if !strings.HasPrefix(filepath.Base(f), "lib") {
-			files = append(files, f)
+			files = append(files, dir+strings.TrimPrefix(f, root.shared))
 		}
 	}
-	files = append(files, filepath.Join(dir, "origin/directory/real.so"), filepath.Join(dir, "rpath/../origin/directory/../links/link.so"),
-		"libm.so.6", "libnot-there.so.1", "/nowhere/x.so", filepath.Join(dir, "odd"), filepath.Join(dir, "rules.so", "x"))
+	files = append(files, dir+"/origin/directory/real.so", dir+"/rpath/../origin/directory/../links/link.so",
+		"libm.so.6", "libnot-there.so.1", "/nowhere/x.so", dir+"/odd", dir+"/rules.so/x")
 	for _, tt := range []struct {
 		name    string
 		options Options
@@ -65,16 +96,17 @@ func TestRules(t *testing.T) {
 		{"plain", Options{}},
 		{"LD_LIBRARY_PATH", Options{LibraryPath: []string{dir + "/machine/wrong", dir + "/rpath/in/", dir + "/nowhere"}}},
 		{"shadow", Options{LibraryPath: []string{dir + "/versions/first", dir + "/hwcaps/in"}}},
+		{"old hwcaps", Options{LibraryPath: []string{dir + "/hwcaps/old", ""}}},
 		{"text", Options{LibraryPath: []string{dir + "/odd/text"}}},
 		{"LD_PRELOAD", Options{Preload: []string{dir + "/rpath/in/libleaf.so", dir + "/nowhere.so"}}},
 		{"preloaded TLS", Options{Preload: []string{dir + "/gates/libfirst.so"}}},
+		{"preloaded stack", Options{Preload: []string{dir + "/gates/stack.so"}}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			o := tt.options
 			o.ISALevel = isaLevel()
-			var err error
-			if o.WorkingDirectory, err = os.Getwd(); err != nil {
-				t.Fatal(err)
+			if root.dir == "" {
+				o.WorkingDirectory, _ = os.Getwd()
 			}
 			var env []string
 			if o.LibraryPath != nil {
@@ -83,9 +115,8 @@ func TestRules(t *testing.T) {
 			if o.Preload != nil {
 				env = append(env, "LD_PRELOAD="+strings.Join(o.Preload, " "))
 			}
-			said, ctypes := really(t, "", "/usr/bin/python3", files, env...)
-			counts := agree(t, process(t, rootfs.Dir("/"), "/usr/bin/python3", ctypes, o), said)
-			t.Log(counts)
+			said, ctypes := really(t, root, "/usr/bin/python3", files, env...)
+			t.Log(agree(t, process(t, view, r.Path, ctypes, o), said))
 		})
 	}
 }

@@ -292,7 +292,7 @@ func (o *file) countUndefined() (uint64, *fault) {
 		return uint64(h.first), nil
 	}
 	count := uint64(0)
-	f := o.eachRelocation(false, func(r relocation) bool {
+	f := o.eachRelocation(eager, func(r relocation) bool {
 		count = max(count, uint64(r.symbol)+1)
 		return true
 	})

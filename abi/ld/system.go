@@ -6,6 +6,8 @@ import (
 	"path"
 	"strconv"
 	"strings"
+
+	"hostrun.dev/hostrun/rootfs"
 )
 
 // maxLoader bounds the program interpreter, and the C library where it has to tell its release, in bytes.
@@ -23,6 +25,28 @@ type habits struct {
 	hwcaps      []string // glibc-hwcaps subdirectories, best first
 	level       int      // x86-64 level of the processor
 	cache       cacheIndex
+}
+
+// Interpreter returns the PT_INTERP of the program at a path of the view: the loader to make a System with. The error is
+// ErrNotDynamic where it has none.
+func Interpreter(view *rootfs.View, program string) (string, error) {
+	f, err := view.Open(program)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	fi, err := f.Stat()
+	if err != nil {
+		return "", err
+	}
+	i, fault := readImage(f, fi.Size(), machine{})
+	switch {
+	case fault != nil:
+		return "", fmt.Errorf("read a program: %s", fault.message(program))
+	case i.interp == "":
+		return "", fmt.Errorf("%s: %w", program, ErrNotDynamic)
+	}
+	return i.interp, nil
 }
 
 func (s *System) readHabits(interpreter string) error {
@@ -214,4 +238,19 @@ func (s *System) DefaultDirectories() []string {
 		dirs[i] = path.Clean(dir)
 	}
 	return dirs
+}
+
+// Find tells where the loader takes a library from that a program without search paths of its own needs: LD_LIBRARY_PATH,
+// ld.so.cache, the default directories. False when there is none for this machine.
+func (s *System) Find(name string) (Object, bool) {
+	nobody := &object{file: &file{image: &image{machine: s.habits.machine}}}
+	at, f := s.find(name, nil, nobody)
+	if s.habits.musl {
+		at, f = (&loading{system: s, program: nobody}).muslFind(name, nil)
+	}
+	if f != nil {
+		return Object{}, false
+	}
+	o := &object{file: at.file, path: at.path, name: name, how: at.how}
+	return o.describe(), true
 }

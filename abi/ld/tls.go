@@ -76,7 +76,7 @@ func (l *loading) reserveTLS(o *object, scope []*object) *failure {
 	}
 	var owners []*object
 	seen := map[uint32]bool{}
-	f := o.eachRelocation(false, func(r relocation) bool {
+	f := o.eachRelocation(eager, func(r relocation) bool {
 		if staticTLSKind(o.code, r.kind) && !seen[r.symbol] {
 			seen[r.symbol] = true
 			owners = append(owners, l.owner(o, r.symbol, scope))

@@ -12,17 +12,20 @@ import (
 	"hostrun.dev/hostrun/rootfs"
 )
 
-// really opens files in processes of the interpreter, below root ("" is this machine), and returns what the loader said,
-// and where its module _ctypes lies.
-func really(t *testing.T, root, interpreter string, files []string, env ...string) (said map[string]string, ctypes string) {
+// A machineRoot is a root directory in which programs are run, with the directory shared at /mnt; "" is this machine.
+type machineRoot struct{ dir, shared string }
+
+// really opens files in processes of the interpreter, and returns what the loader said, and where its module _ctypes lies.
+func really(t *testing.T, root machineRoot, interpreter string, files []string, env ...string) (said map[string]string, ctypes string) {
 	t.Helper()
 	script, err := os.ReadFile("testdata/dlopen.py")
 	if err != nil {
 		t.Fatal(err)
 	}
 	args := []string{interpreter, "-S", "-E", "-c", string(script)}
-	if root != "" {
-		args = append([]string{"chroot", root}, args...)
+	if root.dir != "" {
+		enter := `mount --bind "$1" "$2/mnt" && shift && exec chroot "$@"`
+		args = append([]string{"unshare", "-m", "sh", "-c", enter, "sh", root.shared, root.dir}, args...)
 	}
 	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Env = append([]string{"PATH=/usr/sbin:/usr/bin:/bin", "LC_ALL=C"}, env...)
@@ -149,7 +152,7 @@ func TestTruthOfInterpreters(t *testing.T) {
 	}
 	for _, exe := range all {
 		t.Run(strings.ReplaceAll(exe, "/", "_"), func(t *testing.T) {
-			said, ctypes := really(t, "", exe, files)
+			said, ctypes := really(t, machineRoot{}, exe, files)
 			p := process(t, view, exe, ctypes, Options{ISALevel: isaLevel()})
 			t.Log(agree(t, p, said))
 		})
