@@ -13,7 +13,7 @@ const demoPython = "/var/cache/hostrun-demo/venv-3.11/bin/python3"
 // BenchmarkScanTorch reads what `import torch` does: over a thousand files.
 func BenchmarkScanTorch(b *testing.B) {
 	if _, err := os.Stat(demoPython); err != nil {
-		b.Skip("no environment with torch: ", err)
+		skip(b, "no environment with torch: ", err)
 	}
 	py := detect(b, demoPython)
 	b.ReportAllocs()

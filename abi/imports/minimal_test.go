@@ -18,7 +18,7 @@ func TestMinimalImageLacksCtypesFirst(t *testing.T) {
 	const root, site = "/var/cache/hostrun-test/pythons/minimal-amd64", "/var/cache/hostrun-demo/venv-3.11/lib/python3.11/site-packages"
 	for _, needed := range []string{root + "/usr/bin/python3.11", site} {
 		if _, err := os.Stat(needed); err != nil {
-			t.Skip("needs a root with python3-minimal and an environment with torch: ", err)
+			skip(t, "needs a root with python3-minimal and an environment with torch: ", err)
 		}
 	}
 	view, err := rootfs.Mounted(rootfs.Dir(root), rootfs.Mount{Source: site, Destination: "/opt/hostrun/site/0"})
@@ -54,7 +54,7 @@ func TestMinimalImageLacksCtypesFirst(t *testing.T) {
 func inRoot(t *testing.T, root, site string) string {
 	t.Helper()
 	if os.Geteuid() != 0 {
-		t.Skip("mounting needs root")
+		skip(t, "mounting needs root")
 	}
 	there := filepath.Join(t.TempDir(), "root")
 	script := `cp -a "$1" "$3" && mkdir -p "$3/opt/hostrun/site/0" && mount --bind "$2" "$3/opt/hostrun/site/0" &&

@@ -18,11 +18,11 @@ func environment(t *testing.T, files map[string]string) (python, site string) {
 	t.Helper()
 	const base = "/usr/bin/python3"
 	if _, err := os.Stat(base); err != nil {
-		t.Skip("no interpreter: ", err)
+		skip(t, "no interpreter: ", err)
 	}
 	dir := t.TempDir()
 	if out, err := command(base, "-m", "venv", "--without-pip", dir); err != nil {
-		t.Skip("python3 -m venv: ", out)
+		skip(t, "python3 -m venv: ", out)
 	}
 	found, err := filepath.Glob(dir + "/lib/python3*/site-packages")
 	if err != nil || len(found) != 1 {

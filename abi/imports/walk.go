@@ -255,11 +255,14 @@ func (p *process) beyond(st *statement, f frame, at At, lvl level) *failure {
 	if st.soft {
 		return nil
 	}
-	text := "attempted relative import beyond top-level package"
-	if f.pkg == "" {
-		text = "attempted relative import with no known parent package"
+	text, class := "attempted relative import beyond top-level package", "ImportError"
+	if p.site.py.Version.Minor < 9 {
+		class = "ValueError" // bpo-37444
 	}
-	return p.miss(strings.Repeat(".", st.level)+st.name, text, "ImportError", lvl, at)
+	if f.pkg == "" {
+		text, class = "attempted relative import with no known parent package", "ImportError"
+	}
+	return p.miss(strings.Repeat(".", st.level)+st.name, text, class, lvl, at)
 }
 
 // load is importlib._bootstrap._gcd_import: each parent first. Behind a parent that is known to fail it goes on, to see
