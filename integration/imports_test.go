@@ -31,7 +31,7 @@ var arrow = map[string][]string{
 	"rootfs":                      {"finding"},
 	"abi":                         {"rootfs", "finding", "pattern"},
 	"abi/ld":                      {"rootfs"},
-	"abi/proof":                   {"abi", "abi/imports", "abi/ld", "rootfs", "finding"},
+	"abi/proof":                   {"abi", "abi/imports", "abi/ld", "rootfs", "finding", "pattern"},
 	"host":                        {"abi", "rootfs", "finding", "pattern"},
 	"devices":                     {"abi", "rootfs", "finding"},
 	"profiles":                    {"rootfs", "finding", "pattern"},

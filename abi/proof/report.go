@@ -133,7 +133,7 @@ func (p *prover) findings(scan imports.Report, r Report) []finding.Finding {
 		}
 		all = append(all, f)
 	}
-	all = append(all, others(r)...)
+	all = append(all, others(r, finding.Errors(all))...)
 	return append(all, conditional(r)...)
 }
 
@@ -217,12 +217,16 @@ func (p *prover) advice(m Module) (want, remedy string) {
 	return "a file that this machine's loader takes", "install another build of " + top
 }
 
-// others is one warning about all that would not load and that nothing shows to be imported.
-func others(r Report) []finding.Finding {
+// others is one warning about all that would not load and that nothing shows to end the command.
+func others(r Report, stopping []finding.Finding) []finding.Finding {
 	count := 0
 	var names []string
+	told := map[string]bool{}
+	for _, f := range stopping {
+		told[f.Subject] = true
+	}
 	for _, m := range r.All {
-		if m.Verdict.fails() && (m.Reach == "" || m.Doubt != "") {
+		if m.Verdict.fails() && !told[m.Name] {
 			if count++; len(names) < 4 {
 				names = append(names, m.Name)
 			}
@@ -237,7 +241,7 @@ func others(r Report) []finding.Finding {
 	}
 	return []finding.Finding{{ID: finding.NativeOthers, Severity: finding.Warning, Subject: "native modules", Got: words,
 		Want:    "modules that load, should the command import them",
-		Message: fmt.Sprintf("%d of %d native modules would not load on their own; the command is not seen to import them%s", count, r.Counts.Modules, lacking(r.Missing)),
+		Message: fmt.Sprintf("%d of %d native modules would not load on their own; the command is not seen to need them%s", count, r.Counts.Modules, lacking(r.Missing)),
 		Remedy:  "hostrun check --modules lists them, each with its message"}}
 }
 
