@@ -210,6 +210,7 @@ func (p *process) runIn(main *spec, u *unit, pkg string) {
 	if u.problem != "" {
 		p.skip("syntax", "__main__", At{Module: "__main__", File: main.file}, u.problem, required)
 	}
+	p.notePath(u, main)
 	if u.hook {
 		p.hookOf[u] = "__main__"
 		p.hooks = append(p.hooks, u)
@@ -225,6 +226,7 @@ func (p *process) runPth(c pthCode) {
 	for i := range u.body {
 		u.body[i].line = int32(c.line)
 	}
+	p.notePath(u, s)
 	p.run(u.body, frame{spec: s, level: attempted})
 }
 

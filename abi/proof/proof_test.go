@@ -118,6 +118,8 @@ var worlds = []world{
 		verdict: map[string]Verdict{"pkg._a": IgnoredSuffix}},
 	{name: "made for another Python too", build: []library{module("pkg/_a.cpython-38-x86_64-linux-gnu.so", ""), module("pkg/_a.abi3.so", "")},
 		sources: map[string]string{"pkg/__init__.py": "from . import _a"}, script: "import pkg", verdict: map[string]Verdict{"pkg._a": OK}},
+	{name: "the command adds to sys.path", sources: map[string]string{"more/inner.py": ""},
+		script: "import os, sys\nsys.path.insert(0, os.environ['PYTHONPATH'] + '/more')\nimport inner"},
 	{name: "not imported", build: []library{module("pkg/_a.so", usesP)}, sources: map[string]string{"pkg/__init__.py": "def f():\n    from . import _a"}, script: "import pkg"},
 }
 

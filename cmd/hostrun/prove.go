@@ -160,7 +160,7 @@ func lowerDir(options []string) string {
 
 // proofCache is the cache for proofs over these mounts.
 func (s *session) proofCache(facts plan.Facts, shown []shownMount) proof.Cache {
-	c := proof.Cache{Dir: s.global.cacheDir, Image: facts.Image.ChainID}
+	c := proof.Cache{Dir: s.global.cacheDir, Image: facts.Image.ChainID, Given: []string{runtime.Build()}}
 	for _, m := range shown {
 		switch {
 		case m.file != nil:
