@@ -73,6 +73,17 @@ const (
 	DuplicateDist    = "HR096" // a distribution has two directories of metadata in one place
 	TorchCPUOnly     = "HR097" // a GPU is asked for, and torch is built without CUDA
 	ImportsUnchecked = "HR098" // what files do not tell of the command's imports (information)
+
+	NativeMissing     = "HR100" // a native module that the command imports needs a library that is not there
+	NativeSuffix      = "HR101" // a native module that the command imports was built for another Python
+	NativeVersion     = "HR102" // a native module needs a newer library than the image's
+	NativeUndefined   = "HR103" // a native module refers to a symbol that nothing defines
+	NativeArch        = "HR104" // a native module was built for another machine
+	NativeCorrupt     = "HR105" // a native module, or a library that it needs, is damaged
+	NativeGate        = "HR106" // the loader refuses a whole file: executable stack, static TLS, processor level
+	NativeInterpreter = "HR107" // the container's Python does not start
+	NativeOthers      = "HR108" // native modules that the command is not seen to import would not load
+	NativeConditional = "HR109" // a native module loads once another library is loaded (information)
 )
 
 // Explain returns the entry of id; an unknown id gives an Entry with the id alone and exit status 1.

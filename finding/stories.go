@@ -157,4 +157,34 @@ var catalog = map[string]Entry{
 	ImportsUnchecked: {Title: "imports that files do not tell", ExitStatus: StatusMisfit, Story: "" +
 		"importlib.import_module with a computed name, exec, entry points, import hooks, and native code import what no file says. hostrun lists them and claims nothing about them.\n\n" +
 		"hostrun check --format json has each with its file and line."},
+	NativeMissing: {Title: "a native module needs a library that is not there", ExitStatus: StatusMisfit, Story: "" +
+		"The command imports a native module (numpy/core/_multiarray_umath...so) that names a library (DT_NEEDED) which the container's loader finds nowhere: not by the module's own search path (RPATH, RUNPATH), not in LD_LIBRARY_PATH, ld.so.cache or the default directories. Python would end with \"ImportError: libfoo.so.1: cannot open shared object file: No such file or directory\". Packages of a distribution lean on the distribution's libraries; wheels of PyPI bring theirs along.\n\n" +
+		"Install the library in the image, or the package as a wheel."},
+	NativeSuffix: {Title: "a native module was built for another Python", ExitStatus: StatusMisfit, Story: "" +
+		"Python looks for native modules by file name: _foo.cpython-311-x86_64-linux-gnu.so, _foo.abi3.so, _foo.so. A file that carries another Python's tag is not seen at all, and the import ends with \"No module named\".\n\n" +
+		"Install the package for the container's Python."},
+	NativeVersion: {Title: "a library of the image is too old", ExitStatus: StatusMisfit, Story: "" +
+		"A native module, or a library that it brings along, asks a library for a symbol version that it does not have: \"ImportError: /lib/x86_64-linux-gnu/libc.so.6: version `GLIBC_2.38' not found (required by ...)\". It was built on a newer system than the image's.\n\n" +
+		"Use a newer image, or a wheel for older systems: its manylinux tag names the least glibc."},
+	NativeUndefined: {Title: "a native module refers to what nothing defines", ExitStatus: StatusMisfit, Story: "" +
+		"\"ImportError: ...: undefined symbol: ...\": the module was built against another version of a library, of torch or of Python than the one it meets. Python binds all symbols when it loads a module (RTLD_NOW).\n\n" +
+		"Install versions that belong together."},
+	NativeArch: {Title: "a native module was built for another machine", ExitStatus: StatusMisfit, Story: "" +
+		"A file for another processor or word size. The loader passes over such libraries without a word and says that it found none.\n\n" +
+		"Install the package for this machine."},
+	NativeCorrupt: {Title: "a native module is damaged", ExitStatus: StatusMisfit, Story: "" +
+		"A file that is empty, cut off, or no ELF file at all: an installation that was interrupted, a full disk, a text file in place of a large one (Git LFS). The loader says \"invalid ELF header\" or \"file too short\"; on some it dies with SIGBUS, and no Python code can catch that.\n\n" +
+		"Install the package again."},
+	NativeGate: {Title: "the loader refuses a whole file", ExitStatus: StatusMisfit, Story: "" +
+		"The file is sound and still not loaded: it asks for an executable stack (refused since glibc 2.41), for more static TLS than is left, for a newer processor, or it is a program.\n\n" +
+		"Install another build of the package; for an executable stack: patchelf --clear-execstack FILE."},
+	NativeInterpreter: {Title: "the container's Python does not start", ExitStatus: StatusMisfit, Story: "" +
+		"The interpreter itself needs a library that the container lacks, or a newer one: a mount hides it, or the image was put together of parts.\n\n" +
+		"Try it: hostrun run NAME --python none -- python3 -c pass."},
+	NativeOthers: {Title: "native modules that are not seen to be imported would not load", ExitStatus: StatusMisfit, Story: "" +
+		"Below the borrowed site directories lie native modules that the container's loader would refuse. The command is not seen to import them, so nothing is stopped; a program may still import one by a computed name.\n\n" +
+		"hostrun check --modules NAME lists each with the loader's message; --strict makes an error of it."},
+	NativeConditional: {Title: "a native module depends on what was loaded before", ExitStatus: StatusMisfit, Story: "" +
+		"The module needs a library that lies in another package, where the loader does not look. It loads if that package, or the program, has loaded the library before: glibc takes what is loaded already, by its name. torch does this for the CUDA libraries of the nvidia wheels.\n\n" +
+		"Nothing, as a rule. Where the import fails, import the package with the library first."},
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"sort"
 	"strings"
 
@@ -186,7 +187,7 @@ var severities = map[finding.Severity]int{finding.Error: 0, finding.Warning: 1, 
 func (b *builder) mergeFindings() {
 	var all []finding.Finding
 	seen := map[finding.Finding]bool{}
-	for _, stage := range [][]finding.Finding{b.f.Host.Findings, b.f.Findings, b.f.Image.Findings, b.found} {
+	for _, stage := range [][]finding.Finding{b.f.Host.Findings, b.f.Findings, b.f.Image.Findings, b.proved(), b.found} {
 		for _, f := range stage {
 			if pos, ok := b.position(b.keyOf(f.ID)); ok && f.File == "" {
 				f.File, f.Line = pos.File, pos.Line
@@ -206,6 +207,20 @@ func (b *builder) mergeFindings() {
 	b.plan.Findings = all
 }
 
+// proved are the findings of the proof, as errors where the caller is strict.
+func (b *builder) proved() []finding.Finding {
+	if b.f.Proof == nil {
+		return nil
+	}
+	all := slices.Clone(b.f.Proof.Findings)
+	for i := range all {
+		if b.f.Strict && all[i].Severity == finding.Warning {
+			all[i].Severity = finding.Error
+		}
+	}
+	return all
+}
+
 func rank(s finding.Severity) int {
 	if n, ok := severities[s]; ok {
 		return n
@@ -219,6 +234,8 @@ func (b *builder) keyOf(id string) string {
 	case id >= "HR010" && id < "HR040" && (b.p.Lines["python"] == profiles.Position{}):
 		return "python.interpreter"
 	case id >= "HR010" && id < "HR040":
+		return "python"
+	case id >= "HR090" && id < "HR110":
 		return "python"
 	case id == finding.ImagePlatform:
 		return "image"

@@ -5,10 +5,18 @@ import (
 	"strings"
 
 	"hostrun.dev/hostrun/abi"
+	"hostrun.dev/hostrun/abi/proof"
 	"hostrun.dev/hostrun/finding"
 	"hostrun.dev/hostrun/plan"
 	"hostrun.dev/hostrun/profiles"
 )
+
+var aWarning = finding.Finding{ID: finding.NativeOthers, Severity: finding.Warning, Subject: "native modules", Got: "pkg._b",
+	Message: "1 of 2 native modules would not load on their own; the command is not seen to need them"}
+
+func proofOf(found ...finding.Finding) *proof.Report {
+	return &proof.Report{Schema: 1, Libc: "glibc 2.36", Findings: found, Counts: proof.Counts{Modules: 2, OK: 1, Fail: 1}}
+}
 
 // cases are the goldens of testdata, by the behaviour that they show.
 var cases = map[string]func() plan.Facts{
@@ -239,6 +247,22 @@ var cases = map[string]func() plan.Facts{
 		f := simple()
 		f.Profile.Seccomp, f.Profile.SeccompProfile = "/srv/jobs/seccomp.json", []byte("{")
 		f.Profile.Lines["security_opt"] = at(8)
+		return f
+	},
+	"proof-refuses": func() plan.Facts {
+		f := borrowing(venvHost(11))
+		f.Proof = proofOf(finding.Finding{ID: finding.NativeMissing, Severity: finding.Error, Subject: "pkg._a",
+			Got: "/opt/hostrun/site/0/pkg/_a.so", Message: "ImportError: libgone.so.1: cannot open shared object file: No such file or directory"})
+		return f
+	},
+	"proof-warns": func() plan.Facts {
+		f := borrowing(venvHost(11))
+		f.Proof = proofOf(aWarning)
+		return f
+	},
+	"proof-warns-and-strict-refuses": func() plan.Facts {
+		f := borrowing(venvHost(11))
+		f.Proof, f.Strict = proofOf(aWarning), true
 		return f
 	},
 	"init-tty-stop-labels": initTTYStopLabels,

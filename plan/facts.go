@@ -7,6 +7,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 
 	"hostrun.dev/hostrun/abi"
+	"hostrun.dev/hostrun/abi/proof"
 	"hostrun.dev/hostrun/devices"
 	"hostrun.dev/hostrun/finding"
 	"hostrun.dev/hostrun/host"
@@ -24,6 +25,9 @@ type Facts struct {
 	Sources map[string]Source `json:"sources,omitempty"` // of bind mounts: host path -> what is there
 	Image   Image             `json:"image"`
 	Engine  Engine            `json:"engine"`
+	// Proof says what of the packages loads; nil before it is made, and where nothing is to be proved.
+	Proof  *proof.Report `json:"proof,omitempty"`
+	Strict bool          `json:"strict,omitempty"` // warnings of the proof stop the start, too
 	// Findings of the stages before, of devices and of the image among them; Host's are in Host.
 	Findings []finding.Finding `json:"findings,omitempty"`
 }

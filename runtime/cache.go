@@ -43,6 +43,9 @@ func hashOf(parts ...string) string {
 }
 
 // build tells one build of this program from another: what it reads out of an image may differ.
+// Build tells this program apart from other builds of it: what is cached by another set of rules is not used.
+func Build() string { return build() }
+
 var build = sync.OnceValue(func() string {
 	self, err := os.Executable()
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"hostrun.dev/hostrun/plan"
 	"hostrun.dev/hostrun/rootfs"
 )
 
@@ -42,4 +43,9 @@ func guarded(view *rootfs.View, use func(*rootfs.View) error) (err error) {
 		}
 	}()
 	return use(view)
+}
+
+// HostView is the root of a container without an image: what HostRoot found of this machine, and no more.
+func HostView(root string, entries []plan.RootEntry) *rootfs.View {
+	return rootfs.Dir(root).Only(pathsOf(entries)...)
 }

@@ -2,6 +2,7 @@ package imports
 
 import (
 	"fmt"
+	"path"
 	"strings"
 
 	"hostrun.dev/hostrun/finding"
@@ -12,7 +13,7 @@ import (
 func (r Report) Findings(gpu bool) []finding.Finding {
 	var all []finding.Finding
 	for _, m := range r.Missing {
-		if m.fatal() {
+		if m.fatal() && m.File == "" { // what the loader refuses is told by who asked it
 			all = append(all, r.missing(m))
 		}
 	}
@@ -131,6 +132,9 @@ func (l Lost) finding(Report) finding.Finding {
 func (r Report) shadowed() []finding.Finding {
 	var all []finding.Finding
 	for _, s := range r.Shadowed {
+		if s.Name == "distutils" && strings.HasSuffix(path.Dir(s.File), "/setuptools/_distutils") {
+			continue // so setuptools wants it (setuptools/_distutils_hack)
+		}
 		f := finding.Finding{ID: finding.ModuleShadowed, Severity: finding.Info, Subject: s.Name, Got: s.File, Want: strings.Join(s.Hidden, ", "),
 			Message: fmt.Sprintf("import %s takes %s, which hides %s", s.Name, s.File, s.Hidden[0]), Remedy: "choose with python.precedence, or remove one of them"}
 		if s.Local || s.Stdlib {

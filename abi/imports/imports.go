@@ -20,6 +20,8 @@ type Request struct {
 	// Deep follows the imports of functions too, to their end. Without it they are looked up, and what they would import
 	// in turn is left out.
 	Deep bool
+	// Broken are native modules that the loader refuses: path in the view -> its message. Their import raises ImportError.
+	Broken map[string]string
 }
 
 // Reach says how certain it is that an import statement runs.
@@ -75,6 +77,7 @@ type Missing struct {
 	Raised  bool   `json:"raised,omitempty"` // not Required, and ends the command all the same: what catches it raises another exception
 	At      At     `json:"at,omitzero"`
 	Chain   []At   `json:"chain,omitempty"` // how the command comes there: its own statement first, At last
+	File    string `json:"file,omitempty"`  // of Request.Broken: the native module that is there and does not load
 
 	level level
 	root  int // of the report's programs
@@ -138,6 +141,9 @@ func (r Report) First() *Missing {
 	}
 	return nil
 }
+
+// Fatal says that the command ends with it, if it comes that far.
+func (m Missing) Fatal() bool { return m.fatal() }
 
 // fatal says that the command ends with it.
 func (m Missing) fatal() bool { return m.Reach == Required || m.Raised }

@@ -28,6 +28,8 @@ type lexer struct {
 	indent int     // of the current logical line: a tab goes to the next multiple of eight, a form feed back to 0
 	tokens []token // of the current logical line; reused for the next one
 	calls  bool    // the current logical line has a name of dynamicNames
+	path   bool    // the current logical line has a name that may stand for sys.path
+	moves  bool    // some line so far may add to sys.path
 	hook   bool    // some line so far had a name of a table of the import system
 }
 
@@ -47,8 +49,9 @@ func newLexer(src string) *lexer {
 func (l *lexer) next() bool {
 	for l.at < len(l.src) {
 		l.measure()
-		l.tokens, l.calls = l.tokens[:0], false
+		l.tokens, l.calls, l.path = l.tokens[:0], false, false
 		l.logical()
+		l.moves = l.moves || l.path && movesPath(l.tokens)
 		if len(l.tokens) > 0 {
 			return true
 		}
@@ -156,6 +159,8 @@ func (l *lexer) name(start int) {
 	case "import_module", "__import__", "spec_from_file_location", "entry_points", "run_path", "run_module", "exec", "walk_packages",
 		"load_entry_point", "load_module", "importorskip", "resolve_name":
 		l.calls = true
+	case "path", "addsitedir":
+		l.path = true
 	case "modules", "meta_path", "path_hooks", "__path__":
 		l.hook = true
 	}

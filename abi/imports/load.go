@@ -23,6 +23,7 @@ type loader struct {
 	units  sync.Map // file -> func() *unit
 	search []string // of top-level names, for reading ahead
 	queue  queue
+	broken map[string]string // see Request.Broken
 	files  atomic.Int64
 	bytes  atomic.Int64
 	read   sync.Map // file -> true

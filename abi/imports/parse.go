@@ -51,13 +51,14 @@ type arm struct {
 
 // A unit is a file's statements, and what of it decides how others import from it.
 type unit struct {
-	body     []statement
-	bound    map[string]bool        // of a package: names that the top level binds, other than to its own submodules
-	open     bool                   // further names appear at run time: from x import *, __getattr__, globals()
-	all      []string               // of a package: the strings of its __all__
-	hook     bool                   // it may write to sys.modules or sys.meta_path, or to its __path__
-	literals func() map[string]bool // of a hook: its strings that look like names of modules
-	problem  string                 // why the rest was not read
+	body      []statement
+	bound     map[string]bool        // of a package: names that the top level binds, other than to its own submodules
+	open      bool                   // further names appear at run time: from x import *, __getattr__, globals()
+	all       []string               // of a package: the strings of its __all__
+	hook      bool                   // it may write to sys.modules or sys.meta_path, or to its __path__
+	literals  func() map[string]bool // of a hook: its strings that look like names of modules
+	movesPath bool                   // it may add entries to sys.path
+	problem   string                 // why the rest was not read
 }
 
 // A parser builds a unit. It knows as much of the grammar as it takes to find import statements and what surrounds them.
@@ -86,6 +87,7 @@ func parse(src string, f facts, self string) *unit {
 	for p.ok {
 		p.unit.body = append(p.unit.body, p.block(0)...)
 	}
+	p.unit.movesPath = p.lex.moves
 	if p.lex.hook {
 		p.unit.hook = true
 		p.unit.literals = sync.OnceValue(func() map[string]bool { return literals(src) })

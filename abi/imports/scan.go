@@ -28,6 +28,7 @@ func Scan(ctx context.Context, view *rootfs.View, r Request) (Report, error) {
 	s := &scanner{ctx: ctx, view: view, r: r, finder: newFinder(view, r.Python), merged: map[string]int{}, misses: map[string]int{}}
 	defer s.finder.close()
 	s.loader = newLoader(ctx, s.finder, newFacts(r.Python), s.site("").path)
+	s.loader.broken = r.Broken
 	defer s.loader.close()
 	roots, not := understand(view, r)
 	s.report.NotChecked = append(s.report.NotChecked, not...)
@@ -209,6 +210,7 @@ func (p *process) runIn(main *spec, u *unit, pkg string) {
 	if u.problem != "" {
 		p.skip("syntax", "__main__", At{Module: "__main__", File: main.file}, u.problem, required)
 	}
+	p.notePath(u, main)
 	if u.hook {
 		p.hookOf[u] = "__main__"
 		p.hooks = append(p.hooks, u)
@@ -224,6 +226,7 @@ func (p *process) runPth(c pthCode) {
 	for i := range u.body {
 		u.body[i].line = int32(c.line)
 	}
+	p.notePath(u, s)
 	p.run(u.body, frame{spec: s, level: attempted})
 }
 

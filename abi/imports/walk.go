@@ -65,6 +65,7 @@ type process struct {
 	checked []NotChecked
 	hooks   []*unit // of loaded modules that write to the import system's tables
 	hookOf  map[*unit]string
+	mover   string // the first module that may add entries to sys.path by its code
 	chain   []At
 	depth   int
 	moments int // see Missing.order
@@ -386,6 +387,9 @@ func (p *process) walk(m *module, lvl level) {
 	if u.problem != "" {
 		p.skip("syntax", m.spec.name, At{Module: m.spec.name, File: m.spec.file}, u.problem, lvl)
 	}
+	if was < perhaps && lvl >= perhaps {
+		p.notePath(u, m.spec)
+	}
 	if u.hook && was < perhaps && p.hookOf[u] == "" {
 		p.hookOf[u] = m.spec.name
 		p.hooks = append(p.hooks, u)
@@ -403,6 +407,10 @@ func (p *process) opaque(m *module, lvl level) {
 	at := At{Module: m.spec.name, File: m.spec.file}
 	switch m.spec.kind {
 	case Extension:
+		if text, broken := p.loader.broken[m.spec.file]; broken {
+			m.failure = p.miss(m.spec.name, text, "ImportError", lvl, m.by)
+			m.failure.missing.File = m.spec.file
+		}
 		if m.spec.entry != p.site.py.Dynload {
 			p.skip("native", m.spec.name, at, "native code may import more", lvl)
 		}
@@ -452,7 +460,7 @@ func (p *process) fromList(name string, names []string, lvl level, at At) *failu
 // notFound reports a module without a place, unless something that runs may give it one.
 func (p *process) notFound(full string, parent *module, lvl level, at At) *failure {
 	if who := p.provider(full, parent); who != "" {
-		p.skip("hook", full, at, who+" may put it into sys.modules at run time", lvl)
+		p.skip("hook", full, at, who+" may give it a place at run time: by sys.modules, sys.meta_path or sys.path", lvl)
 		return nil
 	}
 	message := fmt.Sprintf("No module named '%s'", full)
@@ -483,6 +491,9 @@ func (p *process) provider(full string, parent *module) string {
 		if below && owner == top || u.literals()[full] {
 			return p.hookOf[u]
 		}
+	}
+	if parent == nil {
+		return p.mover
 	}
 	return ""
 }

@@ -20,9 +20,14 @@ import (
 // An order is what is to be planned: a profile, as the command line changes it.
 type order struct {
 	name string // of the profile
+	text string // of a profile without a file, instead of name
 	id   string // of the container; "" for the profile's name
 	over overrides
 	pull string // "" for the profile's own pull_policy, "never" for verbs that start nothing
+
+	strict   bool // warnings of the proof stop the start
+	modules  bool // the proof shall hold all modules
+	unproved bool // no proof
 }
 
 // assemble is the way from a name to a plan that up, run, check and spec share; they differ in what they do with it.
@@ -33,19 +38,27 @@ func (s *session) assemble(ctx context.Context, o order) (plan.Facts, plan.Plan,
 		return facts, plan.Plan{}, err
 	}
 	p, err := plan.Build(facts)
+	if err != nil || o.unproved {
+		return facts, p, err
+	}
+	// The proof needs the mounts, which the plan has settled; it is one more fact for the plan.
+	if facts.Proof, err = s.prove(ctx, facts, p, o); err != nil || facts.Proof == nil {
+		return facts, p, err
+	}
+	p, err = plan.Build(facts)
 	return facts, p, err
 }
 
 // gather reads the profile, and then machine and image side by side.
 func (s *session) gather(ctx context.Context, o order) (plan.Facts, error) {
-	p, err := profiles.Load(s.profileOptions(), o.name)
+	p, err := s.profile(o)
 	if err != nil {
 		return plan.Facts{}, err
 	}
 	if err := o.over.apply(s, p); err != nil {
 		return plan.Facts{}, err
 	}
-	facts := plan.Facts{Schema: 1, ID: o.id, Profile: *p}
+	facts := plan.Facts{Schema: 1, ID: o.id, Profile: *p, Strict: o.strict}
 	var found []finding.Finding
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(guard(func() (err error) { facts.Host, err = host.Probe(ctx, s.hostOptions(), hostNeeds(p)); return err }))
@@ -57,6 +70,30 @@ func (s *session) gather(ctx context.Context, o order) (plan.Facts, error) {
 	}
 	facts.Findings = append(facts.Findings, found...)
 	return facts, nil
+}
+
+// profile reads the order's.
+func (s *session) profile(o order) (*profiles.Profile, error) {
+	if o.text == "" {
+		return profiles.Load(s.profileOptions(), o.name)
+	}
+	dir, err := os.MkdirTemp("", "hostrun-profile-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	file := filepath.Join(dir, "host.yaml")
+	if err := os.WriteFile(file, []byte(o.text), 0o600); err != nil {
+		return nil, err
+	}
+	p, err := profiles.Load(s.profileOptions(), file)
+	if err != nil {
+		return nil, err
+	}
+	for key := range p.Lines { // the file is gone
+		p.Lines[key] = profiles.Position{File: "--host"}
+	}
+	return p, nil
 }
 
 // askContainerd fills in image and engine.

@@ -16,6 +16,9 @@ type checkOptions struct {
 	over   overrides
 	format string
 	facts  string
+
+	modules, strict bool
+	host            string // DIR or interpreter, instead of a profile
 }
 
 func checkCommand(s *session) *cli.Command {
@@ -25,11 +28,15 @@ func checkCommand(s *session) *cli.Command {
 		Description: page{
 			about: "Reads the profile, this machine and the image as files, and prints both sides, every finding, and what would be mounted. Nothing is " +
 				"started, pulled, mounted or written. hostrun explain ID tells the story behind a finding.",
-			examples: []string{"hostrun check dinov2", "hostrun check dinov2 --python /opt/venv/bin/python3", "hostrun check --format json dinov2"},
+			examples: []string{"hostrun check dinov2", "hostrun check dinov2 --python /opt/venv/bin/python3", "hostrun check --modules --format json dinov2",
+				"hostrun check --host /opt/venv --image python:3.11-slim"},
 			statuses: startStatuses,
 		}.String(),
 		Flags: append([]cli.Flag{
 			formatFlag(&o.format),
+			&cli.BoolFlag{Name: "modules", Usage: "list each native module with what the loader would say", Destination: &o.modules},
+			&cli.StringFlag{Name: "host", Usage: "without a profile: what of the environment or interpreter `PATH` fits the image of --image", Destination: &o.host},
+			strictFlag(&o.strict),
 			&cli.StringFlag{Name: "facts", Usage: "use the facts that hostrun facts NAME recorded in `FILE`", Destination: &o.facts},
 		}, o.over.flags()...),
 		Action: action(func(ctx context.Context) error { return runCheck(ctx, s, o) }),
@@ -44,6 +51,7 @@ type checkResult struct {
 	Findings  []finding.Finding `json:"findings"`
 	Borrowed  []plan.Borrowed   `json:"borrowed"`
 	ElapsedMS float64           `json:"elapsed_ms"`
+	Proof     *proofSummary     `json:"proof,omitempty"`
 
 	facts  plan.Facts
 	python abi.Python // of the image
@@ -51,8 +59,12 @@ type checkResult struct {
 
 func runCheck(ctx context.Context, s *session, o checkOptions) error {
 	least := 1
-	if o.facts != "" {
+	if o.facts != "" || o.host != "" {
 		least = 0
+	}
+	text, err := o.profileText()
+	if err != nil {
+		return err
 	}
 	names, err := s.names(wants{what: "profile", min: least}, true)
 	if err != nil {
@@ -68,7 +80,7 @@ func runCheck(ctx context.Context, s *session, o checkOptions) error {
 	refusals := make([]error, len(names))
 	for i, name := range names {
 		began := time.Now()
-		facts, pl, err := s.planned(ctx, order{name: name, over: o.over, pull: "never"}, o.facts)
+		facts, pl, err := s.planned(ctx, order{name: name, text: text, over: o.over, pull: "never", modules: o.modules, strict: o.strict}, o.facts)
 		var refused *plan.Refused
 		if err != nil && !errors.As(err, &refused) {
 			return err
@@ -77,6 +89,12 @@ func runCheck(ctx context.Context, s *session, o checkOptions) error {
 		results[i] = newCheckResult(facts, pl, err == nil, time.Since(began))
 	}
 	s.progress.end()
+	if o.modules {
+		if err := show(s.stdout, o.format, moduleRows(results), moduleTable); err != nil {
+			return err
+		}
+		return told(refusals)
+	}
 	if o.format == "table" {
 		for _, r := range results {
 			s.writeCheck(r)
@@ -93,6 +111,7 @@ func newCheckResult(facts plan.Facts, pl plan.Plan, fits bool, took time.Duratio
 		Findings:  append([]finding.Finding{}, pl.Findings...),
 		Borrowed:  append([]plan.Borrowed{}, pl.Borrowed...),
 		ElapsedMS: float64(took.Microseconds()) / 1000,
+		Proof:     summaryOf(facts.Proof),
 		facts:     facts,
 		python:    imagePython(facts, pl),
 	}

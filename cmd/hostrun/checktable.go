@@ -8,6 +8,7 @@ import (
 	"text/tabwriter"
 
 	"hostrun.dev/hostrun/abi"
+	"hostrun.dev/hostrun/abi/proof"
 	"hostrun.dev/hostrun/finding"
 	"hostrun.dev/hostrun/host"
 	"hostrun.dev/hostrun/plan"
@@ -28,6 +29,7 @@ func (s *session) writeCheck(r checkResult) {
 	}
 	fmt.Fprintf(s.stdout, "%s: %s  (%.1f ms)\n", r.Profile, verdict, r.ElapsedMS)
 	s.writeSides(r.facts, r.python)
+	s.writeProof(r.facts.Proof)
 	s.writeBorrowed(r)
 	for _, f := range r.Findings {
 		fmt.Fprintln(s.stdout)
@@ -152,6 +154,32 @@ func findPackage(all []host.Package, name string) *host.Package {
 // normalised is a distribution's name as PEP 503 compares them.
 func normalised(name string) string {
 	return strings.ReplaceAll(strings.ReplaceAll(strings.ToLower(name), "_", "-"), ".", "-")
+}
+
+// writeProof says in a few lines what was proved.
+func (s *session) writeProof(r *proof.Report) {
+	if r == nil {
+		return
+	}
+	c := r.Counts
+	words := fmt.Sprintf("%d native modules: %d load", c.Modules, c.OK)
+	if c.Conditional > 0 {
+		words += fmt.Sprintf(", %d if another package is loaded first", c.Conditional)
+	}
+	words += fmt.Sprintf(", %d would fail", c.Fail)
+	if c.Fail > 0 {
+		words += fmt.Sprintf(" (%d of them imported)", c.FailReached)
+	}
+	fmt.Fprintf(s.stdout, "\n  loads     %s\n", words)
+	fmt.Fprintf(s.stdout, "  imports   %d modules, %d of them native; %d places that files do not tell\n", c.Imports, c.Reached, r.Unchecked)
+	if r.Floor != "" {
+		fmt.Fprintf(s.stdout, "  needs     %s (%s); the container has %s\n", r.Floor, path.Base(r.FloorBy), r.Libc)
+	}
+	how := ""
+	if r.Cached {
+		how = ", earlier: nothing has changed since"
+	}
+	fmt.Fprintf(s.stdout, "  proved    in %.0f ms%s\n", r.ElapsedMS, how)
 }
 
 func (s *session) writeBorrowed(r checkResult) {

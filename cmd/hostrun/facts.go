@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"errors"
 
 	"github.com/urfave/cli/v2"
 
 	"hostrun.dev/hostrun/host"
+	"hostrun.dev/hostrun/plan"
 )
 
 type factsOptions struct {
@@ -36,8 +38,9 @@ func runFacts(ctx context.Context, s *session, o factsOptions) error {
 		return err
 	}
 	if len(names) == 1 {
-		facts, err := s.gather(ctx, order{name: names[0], pull: "never"})
-		if err != nil {
+		facts, _, err := s.assemble(ctx, order{name: names[0], pull: "never"})
+		var refused *plan.Refused
+		if err != nil && !errors.As(err, &refused) {
 			return err
 		}
 		return writeIndented(s.stdout, facts)

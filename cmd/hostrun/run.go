@@ -16,7 +16,7 @@ type runOptions struct {
 	over                    overrides
 	name                    string
 	tty, noTTY, interactive bool
-	rm                      bool
+	rm, strict              bool
 }
 
 func runCommand(s *session) *cli.Command {
@@ -36,6 +36,7 @@ func runCommand(s *session) *cli.Command {
 			&cli.BoolFlag{Name: "tty", Aliases: []string{"t"}, Usage: "insist on a terminal", Destination: &o.tty},
 			&cli.BoolFlag{Name: "no-tty", Aliases: []string{"T"}, Usage: "use pipes even on a terminal: stdout and stderr stay apart", Destination: &o.noTTY},
 			&cli.BoolFlag{Name: "interactive", Aliases: []string{"i"}, Usage: "pass stdin on", Destination: &o.interactive},
+			strictFlag(&o.strict),
 			&cli.BoolFlag{Name: "rm", Usage: "remove the container afterwards, which is always done", Value: true, Destination: &o.rm},
 		}, o.over.flags()...),
 		Action: action(func(ctx context.Context) error { return runRun(ctx, s, o) }),
@@ -61,7 +62,7 @@ func runRun(ctx context.Context, s *session, o runOptions) error {
 	if id == "" {
 		id = oneOffName(containerName(names[0]))
 	}
-	return runOnce(ctx, s, order{name: names[0], id: id, over: o.over})
+	return runOnce(ctx, s, order{name: names[0], id: id, over: o.over, strict: o.strict})
 }
 
 // fitTerminal gives the container a terminal when a person sits at ours: the profile's tty alone does not make one.

@@ -13,8 +13,8 @@ import (
 )
 
 type upOptions struct {
-	over                          overrides
-	attach, wait, recreate, dryly bool
+	over                                  overrides
+	attach, wait, recreate, dryly, strict bool
 }
 
 func upCommand(s *session) *cli.Command {
@@ -33,6 +33,7 @@ func upCommand(s *session) *cli.Command {
 			&cli.BoolFlag{Name: "attach", Usage: "follow the output until the container ends; its status becomes ours", Destination: &o.attach},
 			&cli.BoolFlag{Name: "wait", Usage: "return when the containers run, and fail if one has ended", Destination: &o.wait},
 			&cli.BoolFlag{Name: "force-recreate", Usage: "replace the container even if nothing changed", Destination: &o.recreate},
+			strictFlag(&o.strict),
 			&cli.BoolFlag{Name: "dry-run", Usage: "say what would be done, and do nothing", Destination: &o.dryly},
 		}, o.over.flags()...),
 		Action: action(func(ctx context.Context) error { return runUp(ctx, s, o) }),
@@ -66,7 +67,7 @@ func runUp(ctx context.Context, s *session, o upOptions) error {
 
 // oneUp starts one profile and prints what was done.
 func oneUp(ctx context.Context, s *session, o upOptions, name string) (plan.Plan, error) {
-	_, pl, err := s.assemble(ctx, order{name: name, over: o.over})
+	_, pl, err := s.assemble(ctx, order{name: name, over: o.over, strict: o.strict})
 	if err != nil {
 		return pl, err
 	}
@@ -140,7 +141,7 @@ func attachedUp(ctx context.Context, s *session, o upOptions, name string) error
 
 // dryUp says what up would do, from containerd's records and the plan alone.
 func dryUp(ctx context.Context, s *session, o upOptions, name string) error {
-	_, pl, err := s.assemble(ctx, order{name: name, over: o.over, pull: "never"})
+	_, pl, err := s.assemble(ctx, order{name: name, over: o.over, pull: "never", strict: o.strict})
 	if err != nil {
 		return err
 	}

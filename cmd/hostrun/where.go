@@ -3,10 +3,7 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
-	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -16,7 +13,6 @@ import (
 	"hostrun.dev/hostrun/finding"
 	"hostrun.dev/hostrun/plan"
 	"hostrun.dev/hostrun/rootfs"
-	"hostrun.dev/hostrun/runtime"
 )
 
 type whereOptions struct {
@@ -61,16 +57,12 @@ func runWhere(ctx context.Context, s *session, o whereOptions) error {
 	if s.line.dashes {
 		o.over.command = s.line.rest
 	}
-	facts, pl, err := s.assemble(ctx, order{name: names[0], over: o.over, pull: "never"})
+	facts, pl, err := s.assemble(ctx, order{name: names[0], over: o.over, pull: "never", unproved: true})
 	var refused *plan.Refused
 	if err != nil && (!errors.As(err, &refused) || pl.Spec == nil) {
 		return err
 	}
-	client, err := s.containerdFor(ctx, names[0])
-	if err != nil {
-		return err
-	}
-	found, searched, err := s.places(ctx, client, facts, pl, names[1])
+	found, searched, err := s.places(ctx, facts, pl, names[1])
 	s.progress.end()
 	if err != nil {
 		return err
@@ -93,17 +85,8 @@ func placeCells(p place) []string {
 }
 
 // places looks the module up in the files of the image with the plan's mounts over them.
-func (s *session) places(ctx context.Context, client *runtime.Client, facts plan.Facts, pl plan.Plan, module string) (found []place, searched []string, err error) {
-	work, err := os.MkdirTemp("", "hostrun-where-")
-	if err != nil {
-		return nil, nil, err
-	}
-	defer os.RemoveAll(work)
-	err = client.WithImageView(ctx, facts.Image.Reference, facts.Profile.Platform, func(image *rootfs.View) error {
-		view, err := mounted(image, pl, s.root, work)
-		if err != nil {
-			return err
-		}
+func (s *session) places(ctx context.Context, facts plan.Facts, pl plan.Plan, module string) (found []place, searched []string, err error) {
+	err = s.withView(ctx, facts, pl.ID, s.shown(pl), func(view *rootfs.View) error {
 		request, err := importRequest(view, facts, pl)
 		if err != nil {
 			return err
@@ -126,40 +109,9 @@ func placeOf(view *rootfs.View, module string, c imports.Candidate, imported boo
 	return p
 }
 
-// mounted shows the plan's mounts in the image's files. What is not there yet, and file systems of the kernel, are empty
-// directories; generated files are written to work.
-func mounted(image *rootfs.View, pl plan.Plan, root, work string) (*rootfs.View, error) {
-	empty := filepath.Join(work, "empty")
-	if err := os.Mkdir(empty, 0o755); err != nil {
-		return nil, err
-	}
-	var mounts []rootfs.Mount
-	for i, m := range pl.Spec.Mounts {
-		source := empty
-		if m.Type == "bind" || slices.Contains(m.Options, "bind") || slices.Contains(m.Options, "rbind") {
-			source = filepath.Join(root, m.Source)
-		}
-		if at := slices.IndexFunc(pl.Files, func(f plan.File) bool { return f.Path == m.Source }); at >= 0 {
-			source = filepath.Join(work, fmt.Sprint(i))
-			if err := os.WriteFile(source, []byte(pl.Files[at].Content), 0o600); err != nil {
-				return nil, err
-			}
-		}
-		if _, err := os.Stat(source); err != nil {
-			source = empty
-		}
-		mounts = append(mounts, rootfs.Mount{Source: source, Destination: m.Destination})
-	}
-	return rootfs.Mounted(image, mounts...)
-}
-
 // importRequest is the container's command for the import scan.
 func importRequest(view *rootfs.View, facts plan.Facts, pl plan.Plan) (imports.Request, error) {
-	r := imports.Request{Python: imagePython(facts, pl), Command: pl.Spec.Process.Args, WorkingDir: pl.Spec.Process.Cwd, Env: map[string]string{}}
-	for _, kv := range pl.Spec.Process.Env {
-		name, value, _ := strings.Cut(kv, "=")
-		r.Env[name] = value
-	}
+	r := imports.Request{Python: imagePython(facts, pl), Command: pl.Spec.Process.Args, WorkingDir: pl.Spec.Process.Cwd, Env: envMap(pl.Spec.Process.Env)}
 	for _, b := range pl.Borrowed {
 		r.HostDirs = append(r.HostDirs, b.Destination)
 	}

@@ -1,0 +1,223 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/cpu"
+
+	"hostrun.dev/hostrun/abi/proof"
+	"hostrun.dev/hostrun/plan"
+	"hostrun.dev/hostrun/profiles"
+	"hostrun.dev/hostrun/rootfs"
+	"hostrun.dev/hostrun/runtime"
+)
+
+// proofPatience is how long a proof takes before a line tells of it.
+const proofPatience = time.Second
+
+// prove makes the proof of a plan that fits so far, or takes it from the cache. Nil, without an error, is for a plan that
+// borrows no packages. Verbs that start
+// nothing have all files looked at; a start looks at the most of them before it, and at the rest meanwhile.
+func (s *session) prove(ctx context.Context, facts plan.Facts, pl plan.Plan, o order) (*proof.Report, error) {
+	request, ok := proofRequest(facts, pl)
+	if !ok {
+		return nil, nil
+	}
+	shown := s.shown(pl)
+	cache := s.proofCache(facts, shown)
+	began := time.Now()
+	if !o.modules {
+		if report, ok := cache.Load(request, o.pull == "never"); ok {
+			if o.pull != "never" {
+				go cache.Recheck(request)
+			}
+			return &report, nil
+		}
+	}
+	tell := time.AfterFunc(proofPatience, func() {
+		s.progress.event(runtime.Event{ID: "Proof of " + pl.ID, Status: "Reading", Text: "what the command would load"})
+	})
+	defer tell.Stop()
+	var report proof.Report
+	err := s.withView(ctx, facts, pl.ID, shown, func(view *rootfs.View) (err error) {
+		if report, err = proof.Prove(ctx, view, request); err == nil {
+			report.ElapsedMS = float64(time.Since(began).Microseconds()) / 1000
+			cache.Store(view, request, report, began)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &report, nil
+}
+
+// proofRequest is what is to be proved; false where nothing of Python is borrowed.
+func proofRequest(facts plan.Facts, pl plan.Plan) (proof.Request, bool) {
+	python := imagePython(facts, pl)
+	if facts.Host.Python == nil || pl.Spec == nil || pl.Spec.Process == nil || python.Executable == "" {
+		return proof.Request{}, false
+	}
+	r := proof.Request{Python: python, Command: pl.Spec.Process.Args, WorkingDir: pl.Spec.Process.Cwd, Env: envMap(pl.Spec.Process.Env),
+		Packages: facts.Profile.Python.Packages, ISALevel: isaLevel()}
+	for _, b := range pl.Borrowed {
+		r.HostDirs = append(r.HostDirs, b.Destination)
+		switch b.For {
+		case "python":
+			r.SiteDirs = append(r.SiteDirs, b.Destination)
+		case "cuda":
+			r.Libraries = append(r.Libraries, path.Join(b.Destination, "lib64"))
+		}
+	}
+	if facts.Profile.Rootfs == profiles.HostRoot {
+		r.SiteDirs = nil
+		for _, site := range facts.Host.Python.Sites {
+			r.SiteDirs = append(r.SiteDirs, site.Path)
+		}
+	}
+	r.GPU = slices.ContainsFunc(facts.Profile.Devices, func(d profiles.Device) bool { return strings.HasPrefix(d.Source, "/dev/nvidia") })
+	return r, true
+}
+
+func envMap(env []string) map[string]string {
+	vars := map[string]string{}
+	for _, kv := range env {
+		name, value, _ := strings.Cut(kv, "=")
+		vars[name] = value
+	}
+	return vars
+}
+
+// isaLevel is this processor's x86-64 micro-architecture level (x86-64 psABI, "Micro-Architecture Levels"), as far as the
+// features that are looked at tell; 0 elsewhere.
+func isaLevel() int {
+	x := cpu.X86
+	switch {
+	case !x.HasSSE2:
+		return 0
+	case !x.HasSSE42 || !x.HasPOPCNT || !x.HasCX16:
+		return 1
+	case !x.HasAVX2 || !x.HasBMI1 || !x.HasBMI2 || !x.HasFMA:
+		return 2
+	case !x.HasAVX512F || !x.HasAVX512BW || !x.HasAVX512CD || !x.HasAVX512DQ || !x.HasAVX512VL:
+		return 3
+	}
+	return 4
+}
+
+// A shownMount is a mount of the plan as a view shows it.
+type shownMount struct {
+	rootfs.Mount
+	file  *plan.File // generated, and not written yet
+	empty bool       // a file system of the kernel, or what is not there yet
+}
+
+// shown are the plan's mounts.
+func (s *session) shown(pl plan.Plan) []shownMount {
+	var all []shownMount
+	for _, m := range pl.Spec.Mounts {
+		all = append(all, s.shownMount(m, pl.Files))
+	}
+	return all
+}
+
+func (s *session) shownMount(m specs.Mount, files []plan.File) shownMount {
+	shown := shownMount{Mount: rootfs.Mount{Destination: m.Destination}, empty: true}
+	if at := slices.IndexFunc(files, func(f plan.File) bool { return f.Path == m.Source }); at >= 0 {
+		shown.file = &files[at]
+		return shown
+	}
+	source := ""
+	switch {
+	case m.Type == "bind" || slices.Contains(m.Options, "bind") || slices.Contains(m.Options, "rbind"):
+		source = m.Source
+	case m.Type == "overlay":
+		source = lowerDir(m.Options)
+	}
+	if real, err := filepath.EvalSymlinks(filepath.Join(s.root, source)); source != "" && err == nil {
+		shown.Source, shown.empty = real, false
+	}
+	return shown
+}
+
+// lowerDir is the one directory of the host that an overlay of rootfs: host lies over.
+func lowerDir(options []string) string {
+	for _, o := range options {
+		if dir, ok := strings.CutPrefix(o, "lowerdir="); ok && !strings.Contains(dir, ":") {
+			return dir
+		}
+	}
+	return ""
+}
+
+// proofCache is the cache for proofs over these mounts.
+func (s *session) proofCache(facts plan.Facts, shown []shownMount) proof.Cache {
+	c := proof.Cache{Dir: s.global.cacheDir, Image: facts.Image.ChainID, Given: []string{runtime.Build()}}
+	for _, m := range shown {
+		switch {
+		case m.file != nil:
+			c.Given = append(c.Given, m.Destination+"\x00"+m.file.Content)
+		case m.empty:
+			c.Given = append(c.Given, m.Destination)
+		default:
+			c.Given = append(c.Given, proof.Identity(m.Source))
+			c.Mounts = append(c.Mounts, m.Mount)
+		}
+	}
+	return c
+}
+
+// withView lends the files that the container of a plan would have.
+func (s *session) withView(ctx context.Context, facts plan.Facts, id string, shown []shownMount, use func(*rootfs.View) error) error {
+	work, err := os.MkdirTemp("", "hostrun-view-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(work)
+	over := func(base *rootfs.View) error {
+		view, err := mounted(base, shown, work)
+		if err != nil {
+			return err
+		}
+		return use(view)
+	}
+	if facts.Profile.Rootfs == profiles.HostRoot {
+		return over(runtime.HostView(s.root, facts.Image.Root))
+	}
+	client, err := s.containerdFor(ctx, id)
+	if err != nil {
+		return err
+	}
+	return client.WithImageView(ctx, facts.Image.Reference, facts.Profile.Platform, over)
+}
+
+// mounted shows mounts in the files of a root. What is not there yet, and file systems of the kernel, are empty
+// directories; generated files are written to work.
+func mounted(base *rootfs.View, shown []shownMount, work string) (*rootfs.View, error) {
+	empty := filepath.Join(work, "empty")
+	if err := os.Mkdir(empty, 0o755); err != nil {
+		return nil, err
+	}
+	var mounts []rootfs.Mount
+	for i, m := range shown {
+		switch {
+		case m.file != nil:
+			m.Source = filepath.Join(work, fmt.Sprint(i))
+			if err := os.WriteFile(m.Source, []byte(m.file.Content), 0o600); err != nil {
+				return nil, err
+			}
+		case m.empty:
+			m.Source = empty
+		}
+		mounts = append(mounts, m.Mount)
+	}
+	return rootfs.Mounted(base, mounts...)
+}
