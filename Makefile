@@ -18,7 +18,7 @@ PURE     := ./finding ./pattern ./rootfs ./abi/... ./host/... ./devices/... ./pr
 TIMEOUT  ?= 15m
 
 .DEFAULT_GOAL := build
-.PHONY: build runc demo demo-clean test soak unit lint setup bench install uninstall clean help
+.PHONY: build runc demo demo-clean test soak unit lint setup bench truth install uninstall clean help
 
 build: ## Build the binaries into bin/, static and without cgo
 	CGO_ENABLED=0 $(GO) build -trimpath -tags $(TAGS) -ldflags "$(LDFLAGS)" -o bin/ $(BINARIES:%=./cmd/%)
@@ -54,6 +54,12 @@ setup: ## Install what the tests need, by package name (as root)
 
 bench: build ## Measure against ctr and docker compose, side by side
 	$(GO) run ./integration/bench
+
+truth: setup ## Compare the predictions about native modules with real containers (as root; 20 GB of disk, long the first time)
+	-integration/truth/roots.sh
+	-integration/truth/pythons.sh
+	-integration/truth/wheels.sh
+	$(GO) run ./integration/truth -imports -speed
 
 install: build ## Install below PREFIX (/usr/local); DESTDIR for packagers
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/hostrun $(DESTDIR)$(PREFIX)/share/doc/hostrun \
