@@ -56,7 +56,7 @@ func (c Cache) file(r Request) (string, error) {
 type entry struct {
 	report []byte
 	quick  watched // directories, native files, and all sources that are no installed package's
-	rest   watched // sources of installed packages: installers replace them, which changes their directory
+	rest   string  // text of a watched: sources of installed packages. Installers replace them, which changes their directory
 }
 
 type watched struct {
@@ -89,7 +89,7 @@ func (c Cache) Load(r Request, complete bool) (Report, bool) {
 		return Report{}, false
 	}
 	clean := !slices.ContainsFunc(report.Findings, func(f finding.Finding) bool { return f.Severity != finding.Info })
-	if (complete || !clean) && !e.rest.holds() {
+	if (complete || !clean) && !parseWatched(e.rest).holds() {
 		return Report{}, false
 	}
 	report.Cached = true
@@ -102,7 +102,7 @@ func (c Cache) Recheck(r Request) {
 	if err != nil || c.Dir == "" {
 		return
 	}
-	if e, ok := read(file); ok && !e.rest.holds() {
+	if e, ok := read(file); ok && !parseWatched(e.rest).holds() {
 		_ = os.Remove(file)
 	}
 }
@@ -136,7 +136,7 @@ func parse(b []byte) (entry, bool) {
 	if len(parts) != 3 {
 		return entry{}, false
 	}
-	return entry{[]byte(parts[0]), parseWatched(parts[1]), parseWatched(parts[2])}, true
+	return entry{[]byte(parts[0]), parseWatched(parts[1]), parts[2]}, true
 }
 
 func parseWatched(text string) watched {

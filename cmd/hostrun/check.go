@@ -136,6 +136,7 @@ func (s *session) planned(ctx context.Context, o order, recording string) (plan.
 	if err != nil {
 		return facts, plan.Plan{}, err
 	}
+	facts.Strict = facts.Strict || o.strict
 	pl, err := plan.Build(facts)
 	return facts, pl, err
 }

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/cpu"
 
 	"hostrun.dev/hostrun/abi/proof"
+	"hostrun.dev/hostrun/finding"
 	"hostrun.dev/hostrun/plan"
 	"hostrun.dev/hostrun/profiles"
 	"hostrun.dev/hostrun/rootfs"
@@ -54,10 +55,19 @@ func (s *session) prove(ctx context.Context, facts plan.Facts, pl plan.Plan, o o
 		}
 		return err
 	})
-	if err != nil {
-		return nil, err
+	switch {
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case err != nil: // a full disk below /tmp, a mount's source that has just gone: the start need not fail for it
+		return unproved(err), nil
 	}
 	return &report, nil
+}
+
+// unproved is the report of a proof that could not be made.
+func unproved(cause error) *proof.Report {
+	return &proof.Report{Schema: 1, Findings: []finding.Finding{{ID: finding.ImportsUnchecked, Severity: finding.Warning, Subject: "proof", Got: cause.Error(),
+		Message: "no proof could be made of what the command imports: " + cause.Error(), Remedy: "repair that, and check again; the start goes on without"}}}
 }
 
 // proofRequest is what is to be proved; false where nothing of Python is borrowed.
