@@ -121,6 +121,7 @@ func engineOf(t *testing.T, lines string) map[string]string {
 // demolish ends what the test started, by the ids it knows.
 func (m *machine) demolish() {
 	_ = m.hostrun("--engine", "private", "down", "--all", "-t", "0").status
+	fixture.EndShims(m.layout.Address())
 	if s, err := private.State(m.layout); err == nil && s.PID > 0 {
 		_ = syscall.Kill(s.PID, syscall.SIGKILL)
 	}
