@@ -67,15 +67,10 @@ func plain(t *testing.T, python, name, site string) (failed bool, last string) {
 // TestTruthWithoutModules takes modules out of the standard library: what fails first is what the scan says first, word
 // for word, and nothing is claimed that does not fail.
 func TestTruthWithoutModules(t *testing.T) {
-	const site = "/var/cache/hostrun-demo/venv-3.11/lib/python3.11/site-packages"
-	exe := "/usr/bin/python3.11"
-	if own, _ := filepath.Glob(filepath.Join(os.Getenv("HOME"), ".pyenv/versions/3.11.*/bin/python3.11")); len(own) > 0 {
-		exe = own[0]
-	}
-	for _, needed := range []string{exe, site} {
-		if _, err := os.Stat(needed); err != nil {
-			skip(t, "needs an interpreter and an environment with torch: ", err)
-		}
+	own, site := withPackages(t)
+	exe := detect(t, own).Real
+	if built, _ := filepath.Glob(filepath.Join(os.Getenv("HOME"), ".pyenv/versions/3.11.*/bin/python3.11")); len(built) > 0 && filepath.Base(exe) == "python3.11" {
+		exe = built[0]
 	}
 	packages := []string{"numpy", "jinja2", "rich.console", "torch"}
 	if !everything() {

@@ -132,20 +132,50 @@ func pythons(t *testing.T) []string {
 
 // TestTruthPackages really imports what is in an environment with torch.
 func TestTruthPackages(t *testing.T) {
-	if _, err := os.Stat(demoPython); err != nil {
-		skip(t, "no environment with torch: ", err)
-	}
-	py := detect(t, demoPython)
+	python, _ := withPackages(t)
+	py := detect(t, python)
 	names := []string{"numpy", "rich.console", "pydantic", "PIL.Image"}
 	if everything() {
 		names = append(names, "torch", "torchvision", "sklearn.linear_model", "scipy.stats", "transformers", "huggingface_hub", "sympy", "networkx", "typer", "triton", "safetensors.torch")
 	}
 	for _, name := range names {
 		code := "import " + name
-		for _, w := range disagreements(scan(t, py, code), trace(t, demoPython, code)) {
+		for _, w := range disagreements(scan(t, py, code), trace(t, python, code)) {
 			t.Errorf("%s: %s", code, w)
 		}
 	}
+}
+
+// withPackages is a virtual environment with some packages: the demonstration's, with torch, where all is to be compared; else
+// one that is made once, of the distribution's Python, and kept.
+func withPackages(t *testing.T) (python, site string) {
+	t.Helper()
+	if everything() {
+		if _, err := os.Stat(demoPython); err != nil {
+			skip(t, "no environment with torch: ", err)
+		}
+		return demoPython, filepath.Join(filepath.Dir(demoPython), "../lib/python3.11/site-packages")
+	}
+	cache := os.Getenv("HOSTRUN_TEST_CACHE")
+	if cache == "" {
+		cache = "/var/cache/hostrun-test"
+	}
+	dir := filepath.Join(cache, "imports-venv")
+	python, done := filepath.Join(dir, "bin/python3"), filepath.Join(dir, "complete")
+	if _, err := os.Stat(done); err != nil {
+		_ = os.RemoveAll(dir)
+		for _, line := range [][]string{{"/usr/bin/python3", "-m", "venv", dir}, {python, "-m", "pip", "install", "-q", "numpy", "jinja2", "rich", "pydantic", "pillow"}} {
+			if out, err := exec.Command(line[0], line[1:]...).CombinedOutput(); err != nil {
+				skip(t, strings.Join(line, " "), ": ", string(out))
+			}
+		}
+		must(t, os.WriteFile(done, nil, 0o644))
+	}
+	sites, _ := filepath.Glob(filepath.Join(dir, "lib/python3.*/site-packages"))
+	if len(sites) != 1 {
+		t.Fatalf("site directories of %s: %v", dir, sites)
+	}
+	return python, sites[0]
 }
 
 // TestTruthStandardLibrary really imports each module of the standard library, with every interpreter here.
