@@ -156,7 +156,7 @@ var catalog = map[string]Entry{
 		"Install a build with CUDA. The plain wheels on PyPI have it on x86-64 Linux; an index for cpu has not."},
 	ImportsUnchecked: {Title: "imports that files do not tell", ExitStatus: StatusMisfit, Story: "" +
 		"importlib.import_module with a computed name, exec, entry points, import hooks, and native code import what no file says. hostrun lists them and claims nothing about them.\n\n" +
-		"hostrun check --format json has each with its file and line."},
+		"hostrun facts records the first of them, each with its file and line."},
 	NativeMissing: {Title: "a native module needs a library that is not there", ExitStatus: StatusMisfit, Story: "" +
 		"The command imports a native module (numpy/core/_multiarray_umath...so) that names a library (DT_NEEDED) which the container's loader finds nowhere: not by the module's own search path (RPATH, RUNPATH), not in LD_LIBRARY_PATH, ld.so.cache or the default directories. Python would end with \"ImportError: libfoo.so.1: cannot open shared object file: No such file or directory\". Packages of a distribution lean on the distribution's libraries; wheels of PyPI bring theirs along.\n\n" +
 		"Install the library in the image, or the package as a wheel."},
