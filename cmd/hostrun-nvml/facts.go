@@ -168,15 +168,33 @@ func (a *asker) links(d lib.Device, g *nvml.GPU) {
 		if ret != lib.SUCCESS || state != lib.FEATURE_ENABLED {
 			continue
 		}
-		var l nvml.Link
-		if pci, ret := d.GetNvLinkRemotePciInfo(i); ret == lib.SUCCESS {
-			l.Remote = nvml.Address(text(pci.BusId[:]))
+		count(g, a.otherEnd(d, i))
+	}
+}
+
+func (a *asker) otherEnd(d lib.Device, link int) nvml.Link {
+	if a.can("nvmlDeviceGetNvLinkRemoteDeviceType") {
+		if kind, ret := d.GetNvLinkRemoteDeviceType(link); ret == lib.SUCCESS && kind == lib.NVLINK_DEVICE_TYPE_SWITCH {
+			return nvml.Link{Switch: true}
 		}
-		if a.can("nvmlDeviceGetNvLinkRemoteDeviceType") {
-			if kind, ret := d.GetNvLinkRemoteDeviceType(i); ret == lib.SUCCESS {
-				l.Switch = kind == lib.NVLINK_DEVICE_TYPE_SWITCH
-			}
+	}
+	pci, ret := d.GetNvLinkRemotePciInfo(link)
+	if ret != lib.SUCCESS {
+		return nvml.Link{}
+	}
+	return nvml.Link{Remote: nvml.Address(text(pci.BusId[:]))}
+}
+
+// count adds a link to those with the same other end.
+func count(g *nvml.GPU, l nvml.Link) {
+	l.Count = 1
+	for i, have := range g.Links {
+		if have.Remote == l.Remote && have.Switch == l.Switch {
+			g.Links[i].Count++
+			return
 		}
+	}
+	if l.Switch || l.Remote != "" {
 		g.Links = append(g.Links, l)
 	}
 }

@@ -25,7 +25,7 @@ type builder struct {
 }
 
 // build lists the driver's GPUs, and then those of the bus that it does not have.
-func (b *builder) build(gpus []procGPU, bus []pciDevice) {
+func (b *builder) build(gpus []procGPU) {
 	index := 0
 	for _, g := range gpus {
 		at := index
@@ -34,11 +34,11 @@ func (b *builder) build(gpus []procGPU, bus []pciDevice) {
 		} else {
 			index++
 		}
-		b.add(g, at, bus)
+		b.add(g, at)
 	}
-	for _, p := range bus {
+	for _, p := range b.record.Bus {
 		if !slices.ContainsFunc(gpus, func(g procGPU) bool { return g.Address == p.Address }) {
-			d := b.m.onBus(p)
+			d := onBus(p)
 			b.devices = append(b.devices, d)
 			f := unhealthy(d)
 			if p.Module != "" && p.Module != "nvidia" {
@@ -49,28 +49,37 @@ func (b *builder) build(gpus []procGPU, bus []pciDevice) {
 	}
 }
 
-func (b *builder) add(g procGPU, index int, bus []pciDevice) {
+func (b *builder) add(g procGPU, index int) {
 	said := b.said(g.Address)
 	d := devices.Device{Kind: Kind, Name: g.Address, Index: index, Model: cmp.Or(said.Name, g.Model), PCI: g.Address, Memory: int64(said.Memory)}
 	if said.Index != nil {
 		d.Index = *said.Index
 	}
 	facts := b.facts(g, said)
-	d.NUMA, d.CPUs = b.m.numa(g.Address)
+	bus := b.busOf(g.Address)
+	d.NUMA, d.CPUs = bus.NUMA, bus.CPUs
 	d.Aliases = aliases(facts.UUID, strconv.Itoa(d.Index))
 	if facts.Minor >= 0 {
 		d.Nodes = []string{"/dev/nvidia" + strconv.Itoa(facts.Minor)}
 	}
-	d.Health = b.health(g, said, facts, bus)
+	d.Health = b.health(g, said, facts)
 	d.Facts = encode(facts)
 	b.devices = append(b.devices, d)
 	if d.Health.State == "bad" {
 		b.findings = append(b.findings, unhealthy(d))
 	}
-	p := b.m.placeOf(d)
-	p.links = linksOf(said)
-	b.places = append(b.places, p)
+	b.places = append(b.places, place{name: d.Name, pci: d.PCI, node: d.NUMA, path: bus.Path, links: linksOf(said)})
 	b.addPartitions(d, facts, said)
+}
+
+// busOf returns what the bus says of an address.
+func (b *builder) busOf(address string) pciDevice {
+	for _, p := range b.record.Bus {
+		if p.Address == address {
+			return p
+		}
+	}
+	return pciDevice{Address: address, NUMA: -1}
 }
 
 // said returns NVML's answer for an address.
@@ -117,11 +126,7 @@ func encode(facts GPU) json.RawMessage {
 func linksOf(said nvml.GPU) map[string]int {
 	links := map[string]int{}
 	for _, l := range said.Links {
-		if l.Switch {
-			links[""]++
-		} else {
-			links[l.Remote]++
-		}
+		links[l.Remote] += l.Count
 	}
 	return links
 }
@@ -150,9 +155,9 @@ func (b *builder) addPartitions(parent devices.Device, of GPU, said nvml.GPU) {
 }
 
 // onBus is a GPU that the driver does not have.
-func (m machine) onBus(p pciDevice) devices.Device {
+func onBus(p pciDevice) devices.Device {
 	d := devices.Device{Kind: Kind, Name: p.Address, Index: -1, PCI: p.Address, Model: "NVIDIA device 10de:" + strings.TrimPrefix(p.Device, "0x")}
-	d.NUMA, d.CPUs = m.numa(p.Address)
+	d.NUMA, d.CPUs = p.NUMA, p.CPUs
 	reason := "NVIDIA's driver does not have it: the kernel's log says why (dmesg | grep NVRM)"
 	if p.Module != "" && p.Module != "nvidia" {
 		reason = "it is bound to the driver " + p.Module + ", not to nvidia"
@@ -162,10 +167,10 @@ func (m machine) onBus(p pciDevice) devices.Device {
 	return d
 }
 
-func (m machine) withoutDriver(bus []pciDevice) []devices.Device {
+func withoutDriver(bus []pciDevice) []devices.Device {
 	all := make([]devices.Device, 0, len(bus))
 	for _, p := range bus {
-		d := m.onBus(p)
+		d := onBus(p)
 		if p.Module == "" || p.Module == "nvidia" {
 			d.Health.Reasons = []string{"no driver is loaded for it"}
 		}

@@ -19,12 +19,13 @@ const retry = time.Minute
 // maxCache bounds a cache file, in bytes.
 const maxCache = 8 << 20
 
-// A record is what is kept between commands: what NVML said, and the driver's libraries, which take a read of each file.
+// A record is what is kept between commands: what NVML said, what the bus has, and the driver's libraries: each takes many reads.
 type record struct {
 	Key       string      `json:"key"`
 	Asked     bool        `json:"asked"`
 	Time      time.Time   `json:"time"` // of the answer
 	Answer    nvml.Answer `json:"answer"`
+	Bus       []pciDevice `json:"bus"`
 	Libraries []Library   `json:"libraries"`
 	Compat    *Compat     `json:"compat,omitempty"`
 }

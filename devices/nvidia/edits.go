@@ -174,7 +174,7 @@ func missingNode(subject, got, remedy string) finding.Finding {
 
 // optional adds a node where it is there, and reports whether it is.
 func (e *editor) optional(p, origin string) bool {
-	nodes, _ := devices.Nodes(e.m.root, []devices.Request{{Source: p}})
+	nodes, _ := devices.Nodes(e.m.rootPath(), []devices.Request{{Source: p}})
 	if len(nodes) != 1 || nodes[0].Type != "c" {
 		return false
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"hash"
+	"os"
 	"path"
 	"strconv"
 	"strings"
@@ -54,8 +55,8 @@ func (m machine) fingerprint(s state) string {
 }
 
 // cacheKey is fingerprint and what may change without any of it: a partition that was made again under its old number (its
-// directory's times tell; they also change when the kernel forgets the directory, which costs a question), and a library
-// that came to the driver's directory.
+// directory's times tell; they also change when the kernel forgets the directory, which costs a question), a device that came
+// to the bus, and a library that came to the driver's directory.
 func (m machine) cacheKey(s state, fingerprint string) string {
 	h := sha256.New()
 	fmt.Fprintf(h, "%s\n", fingerprint)
@@ -63,16 +64,17 @@ func (m machine) cacheKey(s state, fingerprint string) string {
 		fmt.Fprintf(h, "%s\n", g.UUID) // known once the adapter is initialised
 		m.tree(h, capabilities+"/gpu"+strconv.Itoa(g.Minor)+"/mig", 4, true)
 	}
+	fmt.Fprintf(h, "%q\n", m.kernelNames(pciDevices))
 	fmt.Fprintf(h, "%s\n", m.stamp(path.Dir(s.libs.libcuda)))
 	return hex.EncodeToString(h.Sum(nil)[:16])
 }
 
 // tree adds the names below a directory, and the stamps of directories where times is set.
 func (m machine) tree(h hash.Hash, dir string, depth int, times bool) {
-	for _, name := range m.names(dir) {
+	for _, name := range m.kernelNames(dir) {
 		p := dir + "/" + name
 		fmt.Fprintf(h, "%s\n", p)
-		if depth == 0 || strings.Contains(name, ".") {
+		if depth == 0 || strings.HasPrefix(name, ".") {
 			continue
 		}
 		if name == "access" {
@@ -80,7 +82,9 @@ func (m machine) tree(h hash.Hash, dir string, depth int, times bool) {
 			continue
 		}
 		if times {
-			fmt.Fprintf(h, "%s\n", m.stamp(p))
+			if fi, err := os.Lstat(m.under(p)); err == nil {
+				fmt.Fprintf(h, "%d %s\n", fi.ModTime().UnixNano(), identity(fi))
+			}
 		}
 		m.tree(h, p, depth-1, times)
 	}

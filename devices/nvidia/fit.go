@@ -102,7 +102,7 @@ func (f *fit) fabric() {
 	}
 	known := slices.ContainsFunc(f.gpus, func(g fitted) bool { return g.facts.Fabric != "" })
 	if state == "" && !known && f.driver.Switches > 0 && !f.driver.FabricManager {
-		state = fmt.Sprintf("%s, and nvidia-fabricmanager does not run (/run/nvidia-fabricmanager)", count(f.driver.Switches, "NVSwitch"))
+		state = fmt.Sprintf("the machine has %s, and nvidia-fabricmanager does not run (/run/nvidia-fabricmanager)", count(f.driver.Switches, "NVLink switch"))
 	}
 	if state == "" {
 		return

@@ -25,12 +25,12 @@ func (j *judgement) warn(format string, args ...any) {
 
 // health judges a GPU by what the kernel and NVML say of it. A GPU that needs a reset, or whose NVLink fabric is not ready, starts no
 // CUDA program; corrected errors, and uncorrected ones that are over, are for the operator to see.
-func (b *builder) health(g procGPU, said nvml.GPU, f GPU, bus []pciDevice) devices.Health {
+func (b *builder) health(g procGPU, said nvml.GPU, f GPU) devices.Health {
 	var j judgement
 	if g.Excluded {
 		j.bad("it is excluded from use (NVreg_ExcludedGpus)")
 	}
-	if len(bus) > 0 && !slices.ContainsFunc(bus, func(p pciDevice) bool { return p.Address == g.Address }) {
+	if bus := b.record.Bus; len(bus) > 0 && !slices.ContainsFunc(bus, func(p pciDevice) bool { return p.Address == g.Address }) {
 		j.bad("it has fallen off the bus: the driver has it, and PCI does not")
 	}
 	b.answered(&j, g, said)

@@ -1,6 +1,7 @@
 package nvidia
 
 import (
+	"io"
 	"io/fs"
 	"os"
 	"path"
@@ -16,17 +17,49 @@ const smallFile = 64 << 10
 
 // A machine reads below a root.
 type machine struct {
-	root string
+	root string // without a slash at its end: "" is this machine
 	view *rootfs.View
 }
 
-// text returns a small file without white space at its ends, "" where it can't be read.
+// under is where a file of /proc or /sys lies on this machine. The kernel's links are relative and stay in their tree, so these files
+// are read directly: a start reads some hundred of them.
+func (m machine) under(p string) string { return m.root + p }
+
+// rootPath is the root as a path.
+func (m machine) rootPath() string { return m.root + "/" }
+
+// text returns a small file of the kernel without white space at its ends, "" where it can't be read.
 func (m machine) text(p string) string {
-	b, err := m.view.ReadFile(p, smallFile)
+	f, err := os.Open(m.under(p))
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, smallFile))
 	if err != nil {
 		return ""
 	}
 	return strings.TrimSpace(string(b))
+}
+
+// kernelNames lists a directory of the kernel, sorted; an absent one is empty.
+func (m machine) kernelNames(dir string) []string {
+	f, err := os.Open(m.under(dir))
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	names, err := f.Readdirnames(-1)
+	if err != nil {
+		return nil
+	}
+	slices.Sort(names)
+	return names
+}
+
+func (m machine) hasKernel(p string) bool {
+	_, err := os.Lstat(m.under(p))
+	return err == nil
 }
 
 // names lists a directory, sorted as ReadDir does; an absent one is empty.
@@ -50,10 +83,11 @@ func (m machine) real(p string) (string, bool) {
 
 // linked returns the last element of where a link of sysfs leads: the name of a driver.
 func (m machine) linked(p string) string {
-	if target, ok := m.real(p); ok && target != path.Clean(p) {
-		return path.Base(target)
+	target, err := os.Readlink(m.under(p))
+	if err != nil {
+		return ""
 	}
-	return ""
+	return path.Base(target)
 }
 
 // isCharacter reports whether p is a character device.
@@ -112,7 +146,7 @@ func parseInformation(address, body string) procGPU {
 func (m machine) procGPUs() []procGPU {
 	const dir = "/proc/driver/nvidia/gpus"
 	var all []procGPU
-	for _, address := range m.names(dir) {
+	for _, address := range m.kernelNames(dir) {
 		all = append(all, parseInformation(address, m.text(dir+"/"+address+"/information")))
 	}
 	slices.SortFunc(all, func(a, b procGPU) int { return strings.Compare(a.Address, b.Address) })

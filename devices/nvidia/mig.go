@@ -47,7 +47,7 @@ func (m machine) capMinor(file, key string, minors map[string]int) (int, bool) {
 // numbered lists the numbers behind a prefix among the names of a directory, ascending.
 func (m machine) numbered(dir, prefix string) []int {
 	var all []int
-	for _, name := range m.names(dir) {
+	for _, name := range m.kernelNames(dir) {
 		if rest, ok := strings.CutPrefix(name, prefix); ok {
 			if n, err := strconv.Atoi(rest); err == nil && n >= 0 {
 				all = append(all, n)

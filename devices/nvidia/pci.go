@@ -1,6 +1,7 @@
 package nvidia
 
 import (
+	"os"
 	"path"
 	"slices"
 	"strconv"
@@ -17,6 +18,9 @@ type pciDevice struct {
 	Class   string // "0x030200"
 	Device  string // "0x2330"
 	Module  string // of the driver that is bound: "nvidia", "nouveau", "vfio-pci"; "" for none
+	NUMA    int    // node; -1 when the firmware does not say
+	CPUs    string
+	Path    []string // of sysfs: pci0000:00, 0000:00:01.0, ..., the device itself
 }
 
 // isGPU reports whether the function is a display controller (PCI class code 03h): VGA, or 3D without an output.
@@ -35,32 +39,28 @@ func (d pciDevice) describe() string {
 // host's to use.
 func (m machine) pci() []pciDevice {
 	var all []pciDevice
-	for _, address := range m.names(pciDevices) {
+	for _, address := range m.kernelNames(pciDevices) {
 		dir := pciDevices + "/" + address
-		if m.text(dir+"/vendor") != "0x10de" || m.view.Exists(dir+"/physfn") {
+		if m.text(dir+"/vendor") != "0x10de" || m.hasKernel(dir+"/physfn") {
 			continue
 		}
-		d := pciDevice{Address: address, Class: m.text(dir + "/class"), Device: m.text(dir + "/device"), Module: m.linked(dir + "/driver")}
-		if d.isGPU() {
-			all = append(all, d)
+		d := pciDevice{Address: address, Class: m.text(dir + "/class"), NUMA: -1}
+		if !d.isGPU() {
+			continue
 		}
+		d.Device, d.Module, d.CPUs, d.Path = m.text(dir+"/device"), m.linked(dir+"/driver"), m.text(dir+"/local_cpulist"), m.pciPath(address)
+		if n, err := strconv.Atoi(m.text(dir + "/numa_node")); err == nil && n >= 0 {
+			d.NUMA = n
+		}
+		all = append(all, d)
 	}
 	return all
-}
-
-// numa returns the node of a PCI device, -1 when the firmware does not say, and the CPUs close to it.
-func (m machine) numa(address string) (node int, cpus string) {
-	node = -1
-	if n, err := strconv.Atoi(m.text(pciDevices + "/" + address + "/numa_node")); err == nil && n >= 0 {
-		node = n
-	}
-	return node, m.text(pciDevices + "/" + address + "/local_cpulist")
 }
 
 // dri lists the nodes for graphics of a PCI device.
 func (m machine) dri(address string) []string {
 	var nodes []string
-	for _, name := range m.names(pciDevices + "/" + address + "/drm") {
+	for _, name := range m.kernelNames(pciDevices + "/" + address + "/drm") {
 		if strings.HasPrefix(name, "card") || strings.HasPrefix(name, "renderD") {
 			nodes = append(nodes, "/dev/dri/"+name)
 		}
@@ -68,22 +68,22 @@ func (m machine) dri(address string) []string {
 	return nodes
 }
 
-// A place is where on the machine's PCI tree a device is.
-type place struct {
-	name  string   // of the devices.Device
-	path  []string // of sysfs: pci0000:00, 0000:00:01.0, ..., the device itself
-	node  int
-	links map[string]int // NVLinks by the remote's address; those to switches are at ""
-	pci   string
+// pciPath returns the bridges from the root complex to the device, and the device itself.
+func (m machine) pciPath(address string) []string {
+	target, err := os.Readlink(m.under(pciDevices + "/" + address))
+	if i := strings.Index(target, "/pci"); err == nil && i >= 0 && path.Base(target) == address {
+		return strings.Split(target[i+1:], "/")
+	}
+	return nil
 }
 
-func (m machine) placeOf(d devices.Device) place {
-	p := place{name: d.Name, node: d.NUMA, pci: d.PCI}
-	at, ok := m.real(pciDevices + "/" + d.PCI)
-	if i := strings.Index(at, "/pci"); ok && i >= 0 && path.Base(at) == d.PCI {
-		p.path = strings.Split(at[i+1:], "/")
-	}
-	return p
+// A place is where on the machine's interconnects a device is.
+type place struct {
+	name  string // of the devices.Device
+	pci   string
+	path  []string
+	node  int
+	links map[string]int // NVLinks by the remote's address; those to switches are at ""
 }
 
 // The kinds of ways between two GPUs, as `nvidia-smi topo -m` has them, and how close they bring them. NVLinks count 100 each.

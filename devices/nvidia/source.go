@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"hostrun.dev/hostrun/devices"
@@ -64,7 +65,9 @@ func New(root string, options ...Option) *Source {
 // Kind is "nvidia.com/gpu".
 func (s *Source) Kind() string { return Kind }
 
-func (s *Source) machine() machine { return machine{root: s.root, view: rootfs.Dir(s.root)} }
+func (s *Source) machine() machine {
+	return machine{root: strings.TrimRight(s.root, "/"), view: rootfs.Dir(s.root)}
+}
 
 // Inventory lists the GPUs in the order of their PCI addresses, each followed by its partitions. A GPU's name is its PCI address,
 // which the kernel always knows and which stays the same while no card is moved; its UUID and its index are aliases. A
@@ -74,24 +77,21 @@ func (s *Source) Inventory(ctx context.Context, needs devices.Needs) (devices.In
 	inv := devices.Inventory{Kind: Kind, Devices: []devices.Device{}}
 	st := m.state(s.driverRoot)
 	kernel, open := parseVersion(st.version)
-	bus := m.pci()
-	if f, other := m.platform(len(bus) > 0); other {
-		inv.Findings = append(inv.Findings, f)
-		return inv, nil
-	}
-	if kernel == "" {
-		if len(bus) == 0 {
-			return inv, devices.ErrAbsent
+	if kernel == "" || len(st.gpus) == 0 {
+		bus := m.pci()
+		if f, other := m.platform(len(bus) > 0); other {
+			inv.Findings = append(inv.Findings, f)
+			return inv, nil
 		}
-		inv.Devices = m.withoutDriver(bus)
-		inv.Findings = append(inv.Findings, noDriver(bus))
-		return inv, nil
+		if kernel == "" {
+			return m.withoutDriver(inv, bus)
+		}
 	}
 	inv.Driver, inv.Fingerprint = kernel, m.fingerprint(st)
 	r := s.recall(ctx, m, st, inv.Fingerprint, needs)
 	d := m.driver(st, r, kernel, open)
 	b := builder{m: m, driver: d, record: r, minors: parseMinors(m.text("/proc/driver/nvidia-caps/mig-minors"))}
-	b.build(st.gpus, bus)
+	b.build(st.gpus)
 	if needs.Users {
 		m.addUsers(b.devices, r)
 	}
@@ -102,12 +102,22 @@ func (s *Source) Inventory(ctx context.Context, needs devices.Needs) (devices.In
 	return inv, err
 }
 
+// withoutDriver is the inventory of a machine whose kernel has no driver of NVIDIA's.
+func (m machine) withoutDriver(inv devices.Inventory, bus []pciDevice) (devices.Inventory, error) {
+	if len(bus) == 0 {
+		return inv, devices.ErrAbsent
+	}
+	inv.Devices = withoutDriver(bus)
+	inv.Findings = append(inv.Findings, noDriver(bus))
+	return inv, nil
+}
+
 // recall returns what NVML says of the machine: remembered where nothing has changed and no more is asked for.
 func (s *Source) recall(ctx context.Context, m machine, st state, fingerprint string, needs devices.Needs) record {
 	key := m.cacheKey(st, fingerprint)
 	r, remembered := s.load(key)
 	if !remembered {
-		r = record{Key: key, Libraries: m.driverLibraries(st.libs), Compat: findCompat(m.view)}
+		r = record{Key: key, Bus: m.pci(), Libraries: m.driverLibraries(st.libs), Compat: findCompat(m.view)}
 	}
 	if s.ask != nil && (needs.Health || needs.Users || !r.usable(s.now())) {
 		r.Answer = s.question(ctx, r, st)
@@ -177,7 +187,7 @@ func (m machine) driver(st state, r record, kernel string, open bool) Driver {
 		Persistenced:  m.view.Exists("/run/nvidia-persistenced/socket"),
 		FabricManager: m.view.Exists("/run/nvidia-fabricmanager/socket") || m.view.Exists("/run/nvidia-fabricmanager/nv-fabricmanager.pid"),
 		MPS:           m.view.IsDir("/tmp/nvidia-mps"),
-		Switches:      len(m.names("/proc/driver/nvidia-nvswitch/devices")),
+		Switches:      len(m.kernelNames("/proc/driver/nvidia-nvswitch/devices")),
 	}
 	if r.Asked {
 		d.NVML = cmp.Or(r.Answer.System.Error, "ok")
@@ -191,7 +201,7 @@ func (m machine) driver(st state, r record, kernel string, open bool) Driver {
 // uvm tells the state of /dev/nvidia-uvm, whose major number is given out when its module is loaded.
 func (m machine) uvm(majors map[string]int) UVM {
 	u := UVM{Major: majors["nvidia-uvm"]}
-	nodes, _ := devices.Nodes(m.root, []devices.Request{{Source: "/dev/nvidia-uvm"}})
+	nodes, _ := devices.Nodes(m.rootPath(), []devices.Request{{Source: "/dev/nvidia-uvm"}})
 	switch {
 	case u.Major == 0:
 		u.Fault = "the module nvidia-uvm is not loaded"

@@ -127,9 +127,7 @@ func dgxAnswers() *answers {
 	for i, g := range nvidiatest.DGX() {
 		said := nvml.GPU{Index: ptr(i), Minor: ptr(g.Minor), UUID: g.UUID, Name: g.Model, Brand: "nvidia", Architecture: "hopper", Capability: "9.0",
 			Memory: 85520809984, MemoryUsed: 1 << 20, Persistence: ptr(true), ECC: ptr(true), Rows: &nvml.Rows{}, Recovery: "none", Fabric: "completed", MIG: ptr(false)}
-		for range 18 {
-			said.Links = append(said.Links, nvml.Link{Switch: true, Remote: "0000:05:00.0"})
-		}
+		said.Links = []nvml.Link{{Switch: true, Count: 18}}
 		a.gpus[g.PCI] = said
 	}
 	return a

@@ -73,12 +73,12 @@ func sorted(set map[int]bool) []int {
 // not root, and one that ends meanwhile holds nothing.
 func (m machine) holders() map[string][]int {
 	found := map[string][]int{}
-	for _, name := range m.names("/proc") {
+	for _, name := range m.kernelNames("/proc") {
 		pid, err := strconv.Atoi(name)
 		if err != nil || pid == os.Getpid() {
 			continue
 		}
-		dir := filepath.Join(m.root, "proc", name, "fd")
+		dir := m.under("/proc/" + name + "/fd")
 		fds, err := os.ReadDir(dir)
 		if err != nil {
 			continue

@@ -186,7 +186,7 @@ func (w writer) pci(address, bridges, driver string, node int, cpus string) {
 		if err := os.MkdirAll(filepath.Join(w.root, "sys/bus/pci/drivers", driver), 0o755); err != nil {
 			w.t.Fatal(err)
 		}
-		w.link(at+"/driver", "/sys/bus/pci/drivers/"+driver)
+		w.link(at+"/driver", strings.Repeat("../", strings.Count(bridges, "/")+3)+"bus/pci/drivers/"+driver)
 	}
 	w.link("sys/bus/pci/devices/"+address, "../../../devices/"+path.Join(bridges, address))
 }

@@ -69,10 +69,11 @@ type Rows struct {
 	Failure       bool `json:"failure"` // no row was left
 }
 
-// A Link is one active NVLink.
+// A Link is the active NVLinks to one other end.
 type Link struct {
-	Remote string `json:"remote,omitempty"` // PCI address of the other end
-	Switch bool   `json:"switch,omitempty"` // the other end is an NVSwitch: all GPUs on switches reach each other
+	Remote string `json:"remote,omitempty"` // PCI address of the other end; "" for switches
+	Switch bool   `json:"switch,omitempty"` // the other ends are NVSwitches: all GPUs on switches reach each other
+	Count  int    `json:"count"`
 }
 
 // An Instance is one MIG device: a compute instance of a GPU instance.
