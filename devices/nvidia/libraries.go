@@ -190,8 +190,9 @@ func (m machine) library(p, below string, linked []string) (Library, bool) {
 			lib.Names = append(lib.Names, name)
 		}
 	}
-	if stem == "libcuda" && !slices.Contains(lib.Names, "libcuda.so") {
-		lib.Names = append(lib.Names, "libcuda.so") // triton, numba and others open it, and hosts have it from a -dev package only
+	// Programs open these without a version (triton and numba libcuda), and hosts have the links from -dev packages only.
+	if name := stem + ".so"; (stem == "libcuda" || stem == "libnvidia-opticalflow") && !slices.Contains(lib.Names, name) {
+		lib.Names = append(lib.Names, name)
 	}
 	return lib, true
 }
