@@ -155,6 +155,25 @@ func TestHungGPUIsNotAskedAgainAtOnce(t *testing.T) {
 	}
 }
 
+// A GPU that was bad is asked again after a minute: a reset may have brought it back.
+func TestResetIsNoticed(t *testing.T) {
+	a := dgxAnswers()
+	good := a.gpus["0000:52:00.0"]
+	bad := good
+	bad.Recovery = "reset"
+	a.gpus["0000:52:00.0"] = bad
+	s := nvidia.New(nvidiatest.H100().Make(t), nvidia.WithAsker(a.ask), nvidia.WithCache(t.TempDir()))
+	inventory(t, s, devices.Needs{})
+	a.gpus["0000:52:00.0"] = good
+	if inv := inventory(t, s, devices.Needs{}); len(a.asked) != 1 || inv.Devices[2].Health.State != "bad" {
+		t.Errorf("at once: asked %d times, %+v", len(a.asked), inv.Devices[2].Health)
+	}
+	nvidia.SetClock(s, func() time.Time { return time.Now().Add(2 * time.Minute) })
+	if inv := inventory(t, s, devices.Needs{}); len(a.asked) != 2 || inv.Devices[2].Health.State != "ok" {
+		t.Errorf("later: asked %d times, %+v", len(a.asked), inv.Devices[2].Health)
+	}
+}
+
 // The first question may initialise a GPU, and the kernel's files then say more: that is no change that asks again.
 func TestInitialisationIsNoChange(t *testing.T) {
 	m := nvidiatest.H100()
@@ -200,7 +219,7 @@ func TestHotInventoryOpensNoDevice(t *testing.T) {
 		t.Error("NVML is asked")
 		return nvml.Answer{}
 	}))
-	inv := inventory(t, hot, devices.Needs{})
+	inv := inventory(t, hot, devices.Needs{Users: true})
 	if _, found := hot.Edits(inv, inv.Devices, devices.Ask{All: true}, devices.Container{}); len(found) > 0 {
 		t.Errorf("%+v", found)
 	}

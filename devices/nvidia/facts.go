@@ -76,8 +76,10 @@ type GPU struct {
 	FabricStatus string `json:"fabric_status,omitempty"`
 	Persistence  *bool  `json:"persistence,omitempty"`
 	ComputeMode  string `json:"compute_mode,omitempty"`
-	MemoryUsed   int64  `json:"memory_used,omitempty"` // bytes
-	Utilization  *int   `json:"utilization,omitempty"` // per cent
-	Power        uint32 `json:"power,omitempty"`       // mW
 	PowerLimit   uint32 `json:"power_limit,omitempty"` // mW
+
+	// Of the moment: absent where NVML was not asked just now.
+	MemoryUsed  int64  `json:"memory_used,omitempty"` // bytes
+	Utilization *int   `json:"utilization,omitempty"` // per cent
+	Power       uint32 `json:"power,omitempty"`       // mW
 }

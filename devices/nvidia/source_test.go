@@ -177,6 +177,7 @@ func TestMIGWithNVML(t *testing.T) {
 
 // One dead GPU costs its own line: the others are as they were.
 func TestDeadGPUCostsItsOwnLine(t *testing.T) {
+	root := nvidiatest.H100().Make(t)
 	for name, dead := range map[string]nvml.GPU{
 		"lost":          {Error: "ERROR_GPU_IS_LOST: GPU is lost"},
 		"hangs":         {Error: "no answer in 10s", Hung: true},
@@ -191,7 +192,7 @@ func TestDeadGPUCostsItsOwnLine(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			a := dgxAnswers()
 			a.gpus["0000:52:00.0"] = dead
-			inv := inventory(t, nvidia.New(nvidiatest.H100().Make(t), nvidia.WithAsker(a.ask)), devices.Needs{})
+			inv := inventory(t, nvidia.New(root, nvidia.WithAsker(a.ask)), devices.Needs{})
 			for i, d := range inv.Devices {
 				want := "ok"
 				if i == 2 {
@@ -273,12 +274,37 @@ func TestUsers(t *testing.T) {
 	g := a.gpus["0000:43:00.0"]
 	g.Processes = []nvml.Process{{PID: 102, Memory: 1 << 30}, {PID: 999}}
 	a.gpus["0000:43:00.0"] = g
-	inv := inventory(t, nvidia.New(root, nvidia.WithAsker(a.ask)), devices.Needs{Users: true})
+	inv := inventory(t, nvidia.New(root, nvidia.WithAsker(a.ask)), devices.Needs{Users: true, Health: true})
 	want := [][]devices.User{{{PID: 100, Name: "python3 in docker container 3f2a3f2a3f2a"}}, {{PID: 102, Name: "train in Kubernetes container 9c1e9c1e9c1e"}, {PID: 103, Name: "julia"}}, nil}
 	for i, users := range want {
 		if diff := cmp.Diff(users, inv.Devices[i].Users); diff != "" {
 			t.Errorf("GPU %d: %s", i, diff)
 		}
+	}
+}
+
+// A partition's users are those of its own capability, and users of the past are nobody's.
+func TestUsersOfPartitions(t *testing.T) {
+	m := machines()["mig"]
+	m.Files = map[string]string{"proc/100/comm": "python3\n", "proc/102/comm": "old\n"}
+	m.Links = map[string]string{"proc/100/fd/3": "/dev/nvidia1", "proc/100/fd/4": "/dev/nvidia-caps/nvidia-cap21", "proc/100/fd/5": "/dev/nvidia-caps/nvidia-cap23"}
+	a := dgxAnswers()
+	g := a.gpus["0000:1b:00.0"]
+	g.Processes = []nvml.Process{{PID: 102}}
+	a.gpus["0000:1b:00.0"] = g
+	s := nvidia.New(m.Make(t), nvidia.WithAsker(a.ask), nvidia.WithCache(t.TempDir()))
+	first := inventory(t, s, devices.Needs{})
+	inv := inventory(t, s, devices.Needs{Users: true})
+	if was, is := string(first.Devices[0].Facts), string(inv.Devices[0].Facts); !strings.Contains(was, "memory_used") || strings.Contains(is, "memory_used") {
+		t.Errorf("what was true a while ago is told as if it were now: %s, then %s", was, is)
+	}
+	for i, want := range []int{0, 1, 0, 1, 0} {
+		if got := inv.Devices[i]; len(got.Users) != want {
+			t.Errorf("%s: %+v, want %d", got.Name, got.Users, want)
+		}
+	}
+	if len(a.asked) != 1 {
+		t.Errorf("NVML was asked %d times: users are told by the kernel's files", len(a.asked))
 	}
 }
 
@@ -361,9 +387,13 @@ func TestEditsOfMachines(t *testing.T) {
 			"usr/lib/x86_64-linux-gnu/libcuda.so.1": "-> libcuda.so.470.57.02", "usr/local/nvidia/lib64/libnvidia-ml.so.1": "",
 			"usr/local/cuda/lib64/stubs/libcuda.so": "stub"}), []string{"LD_LIBRARY_PATH=/usr/local/nvidia/lib64:/usr/local/cuda/lib64/stubs"}, []int{0}},
 	}
+	roots := map[string]string{}
 	for _, test := range tests {
+		if roots[test.machine] == "" {
+			roots[test.machine] = all[test.machine].Make(t)
+		}
 		t.Run(test.name, func(t *testing.T) {
-			s := nvidia.New(all[test.machine].Make(t))
+			s := nvidia.New(roots[test.machine])
 			got, found := edits(t, s, test.ask, devices.Container{View: image(t, test.image), Env: test.env}, test.pick...)
 			if len(found) > 0 {
 				t.Errorf("findings: %+v", found)
@@ -416,9 +446,13 @@ func TestEditsFindings(t *testing.T) {
 		{"imex of no number", "h100", devices.Ask{Options: map[string]string{"imex": "a"}}, debian(nil), nil, finding.GPUOption, finding.Error, "no IMEX channel"},
 		{"mps", "h100", devices.Ask{Options: map[string]string{"mps": "true"}}, debian(nil), nil, finding.GPUNodeMissing, finding.Error, "nvidia-cuda-mps-control"},
 	}
+	roots := map[string]string{}
 	for _, test := range tests {
+		if roots[test.machine] == "" {
+			roots[test.machine] = all[test.machine].Make(t)
+		}
 		t.Run(test.name, func(t *testing.T) {
-			s := nvidia.New(all[test.machine].Make(t))
+			s := nvidia.New(roots[test.machine])
 			test.ask.File, test.ask.Line = "p.yaml", 7
 			_, found := edits(t, s, test.ask, devices.Container{View: image(t, test.image), Env: test.env}, 0)
 			if len(found) != 1 {
