@@ -18,6 +18,7 @@ import (
 	"hostrun.dev/hostrun/devices/nvidia"
 	"hostrun.dev/hostrun/devices/nvidia/nvidiatest"
 	"hostrun.dev/hostrun/devices/nvidia/nvml"
+	"hostrun.dev/hostrun/rootfs"
 )
 
 // A start with nothing changed asks nobody; what is damaged, or another user's, costs a question.
@@ -252,5 +253,18 @@ func BenchmarkEditsOfEight(b *testing.B) {
 		if _, found := s.Edits(inv, inv.Devices, devices.Ask{}, devices.Container{}); len(found) > 0 {
 			b.Fatal(found)
 		}
+	}
+}
+
+// An image as large as this machine's own root: its loader, cache and directories are read at each start.
+func BenchmarkEditsForAnImage(b *testing.B) {
+	root, dir := nvidiatest.H100().Make(b), b.TempDir()
+	s := nvidia.New(root, nvidia.WithAsker(dgxAnswers().ask), nvidia.WithCache(dir))
+	inv, err := s.Inventory(context.Background(), devices.Needs{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		s.Edits(inv, inv.Devices, devices.Ask{}, devices.Container{View: rootfs.Dir("/")})
 	}
 }

@@ -34,6 +34,18 @@ type Library struct {
 	Needs  []string `json:"for"`             // capabilities that need it
 }
 
+// names are those that the driver's libraries are opened by.
+func (d Driver) names() map[string]bool {
+	all := map[string]bool{}
+	for _, l := range d.Libraries {
+		all[l.Soname] = true
+		for _, name := range l.Names {
+			all[name] = true
+		}
+	}
+	return all
+}
+
 // UVM is the state of the unified memory driver, without which CUDA does not start.
 type UVM struct {
 	Major int    `json:"major,omitempty"` // of /proc/devices; 0 where the module is not loaded
