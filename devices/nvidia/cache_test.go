@@ -229,12 +229,19 @@ func TestHotInventoryOpensNoDevice(t *testing.T) {
 	}
 }
 
-func BenchmarkHotInventory(b *testing.B) {
-	root, dir := nvidiatest.H100().Make(b), b.TempDir()
-	s := nvidia.New(root, nvidia.WithAsker(dgxAnswers().ask), nvidia.WithCache(dir))
-	if _, err := s.Inventory(context.Background(), devices.Needs{}); err != nil {
+// hot is a source whose cache is warm, and what it says.
+func hot(b *testing.B) (*nvidia.Source, devices.Inventory) {
+	b.Helper()
+	s := nvidia.New(nvidiatest.H100().Make(b), nvidia.WithAsker(dgxAnswers().ask), nvidia.WithCache(b.TempDir()))
+	inv, err := s.Inventory(context.Background(), devices.Needs{})
+	if err != nil {
 		b.Fatal(err)
 	}
+	return s, inv
+}
+
+func BenchmarkHotInventory(b *testing.B) {
+	s, _ := hot(b)
 	for b.Loop() {
 		if _, err := s.Inventory(context.Background(), devices.Needs{}); err != nil {
 			b.Fatal(err)
@@ -242,29 +249,15 @@ func BenchmarkHotInventory(b *testing.B) {
 	}
 }
 
+// Both at once are what a start pays. The second image is as large as this machine's own root: its loader, cache and directories are
+// read.
 func BenchmarkEditsOfEight(b *testing.B) {
-	root, dir := nvidiatest.H100().Make(b), b.TempDir()
-	s := nvidia.New(root, nvidia.WithAsker(dgxAnswers().ask), nvidia.WithCache(dir))
-	inv, err := s.Inventory(context.Background(), devices.Needs{})
-	if err != nil {
-		b.Fatal(err)
-	}
-	for b.Loop() {
-		if _, found := s.Edits(inv, inv.Devices, devices.Ask{}, devices.Container{}); len(found) > 0 {
-			b.Fatal(found)
-		}
-	}
-}
-
-// An image as large as this machine's own root: its loader, cache and directories are read at each start.
-func BenchmarkEditsForAnImage(b *testing.B) {
-	root, dir := nvidiatest.H100().Make(b), b.TempDir()
-	s := nvidia.New(root, nvidia.WithAsker(dgxAnswers().ask), nvidia.WithCache(dir))
-	inv, err := s.Inventory(context.Background(), devices.Needs{})
-	if err != nil {
-		b.Fatal(err)
-	}
-	for b.Loop() {
-		s.Edits(inv, inv.Devices, devices.Ask{}, devices.Container{View: rootfs.Dir("/")})
+	s, inv := hot(b)
+	for name, view := range map[string]*rootfs.View{"no image": nil, "large image": rootfs.Dir("/")} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				s.Edits(inv, inv.Devices, devices.Ask{}, devices.Container{View: view})
+			}
+		})
 	}
 }
