@@ -130,9 +130,3 @@ func (madeDirectory) Mode() fs.FileMode  { return fs.ModeDir | 0o755 }
 func (madeDirectory) ModTime() time.Time { return time.Time{} }
 func (madeDirectory) IsDir() bool        { return true }
 func (madeDirectory) Sys() any           { return nil }
-
-// Mounted says that p, which has been resolved, lies in a mount, and that no other mount lies below it.
-func (v *View) Mounted(p string) bool {
-	_, ok := v.inMount(p)
-	return ok && !v.leadsToMount(p)
-}

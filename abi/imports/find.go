@@ -18,6 +18,7 @@ type spec struct {
 	entry string   // directory or archive of the search path in which it lies
 	isPkg bool     // has a __path__
 	path  []string // the __path__ of a package
+	real  string   // the file on this machine, where that is known; it was a regular one
 }
 
 // A finder looks names up as PathFinder and FileFinder do (Lib/importlib/_bootstrap_external.py). It is safe for
@@ -53,6 +54,7 @@ func newFinder(view *rootfs.View, py abi.Python) *finder {
 // A listing is what an entry of a search path holds.
 type listing struct {
 	dir     string
+	real    string                 // on this machine, if all that the view shows below dir lies below it; else ""
 	names   map[string]fs.FileMode // types of a directory's entries
 	archive *archive               // of a zip file
 }
@@ -66,7 +68,14 @@ func (f *finder) list(dir string) *listing {
 }
 
 func (f *finder) read(dir string) *listing {
-	l := &listing{dir: dir}
+	l := &listing{dir: dir, real: f.single(dir)}
+	if l.real != "" {
+		l.names = make(map[string]fs.FileMode, 32)
+		if rootfs.List(l.real, func(name []byte, kind fs.FileMode) { l.names[string(name)] = kind }) == nil {
+			return l
+		}
+		l.real, l.names = "", nil
+	}
 	entries, err := f.view.ReadDir(dir)
 	if err != nil {
 		if l.archive = openArchive(f.view, dir); l.archive == nil {
@@ -79,6 +88,29 @@ func (f *finder) read(dir string) *listing {
 		l.names[e.Name()] = e.Type()
 	}
 	return l
+}
+
+// single is View.Single of a directory. What lies in such a one, and is no link, is one too.
+func (f *finder) single(dir string) string {
+	if once, ok := f.entries.Load(path.Dir(dir)); ok && dir != "/" {
+		if parent := once.(func() *listing)(); parent.real != "" && parent.names[path.Base(dir)].IsDir() {
+			return path.Join(parent.real, path.Base(dir))
+		}
+	}
+	at, err := f.view.Resolve(dir)
+	if err != nil {
+		return ""
+	}
+	real, _ := f.view.Single(at)
+	return real
+}
+
+// realOf is the file on this machine of a name that is no link.
+func (l *listing) realOf(name string) string {
+	if mode, ok := l.names[name]; l.real == "" || !ok || !mode.IsRegular() {
+		return ""
+	}
+	return path.Join(l.real, name)
 }
 
 // isFile and isDir follow links.
@@ -140,7 +172,7 @@ func (f *finder) findIn(name, entry string) *spec {
 	}
 	for _, s := range f.suffixes {
 		if f.isFile(l, tail+s.text) {
-			return &spec{name: name, file: path.Join(entry, tail+s.text), kind: s.kind, entry: entry}
+			return &spec{name: name, file: path.Join(entry, tail+s.text), kind: s.kind, entry: entry, real: l.realOf(tail + s.text)}
 		}
 	}
 	if isDir {
@@ -154,7 +186,7 @@ func (f *finder) findPackage(name, tail, entry string) *spec {
 	l := f.list(dir)
 	for _, s := range f.suffixes {
 		if f.isFile(l, "__init__"+s.text) {
-			return &spec{name: name, file: path.Join(dir, "__init__"+s.text), kind: s.kind, entry: entry, isPkg: true, path: []string{dir}}
+			return &spec{name: name, file: path.Join(dir, "__init__"+s.text), kind: s.kind, entry: entry, isPkg: true, path: []string{dir}, real: l.realOf("__init__" + s.text)}
 		}
 	}
 	return nil

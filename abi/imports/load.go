@@ -3,7 +3,6 @@ package imports
 import (
 	"context"
 	"errors"
-	"io"
 	"io/fs"
 	"path"
 	"runtime"
@@ -133,28 +132,20 @@ func (l *loader) text(s *spec) (string, error) {
 		return "", errors.New("the archive's file can't be read")
 	}
 	l.read.Store(s.file, true)
-	return readSource(l.finder.view, s.file)
+	if s.real != "" {
+		buf := sources.Get().(*[]byte)
+		defer sources.Put(buf)
+		b, err := rootfs.ReadRegular(s.real, maxSource, *buf)
+		if err == nil {
+			*buf = b
+			return string(b), nil
+		}
+	}
+	b, err := l.finder.view.ReadFile(s.file, maxSource)
+	return string(b), err
 }
 
-// readSource is View.ReadFile into a string, without the copies.
-func readSource(view *rootfs.View, file string) (string, error) {
-	f, err := view.Open(file)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	fi, err := f.Stat()
-	if err != nil {
-		return "", err
-	}
-	if fi.Size() > maxSource {
-		return "", &fs.PathError{Op: "read", Path: file, Err: rootfs.ErrTooLarge}
-	}
-	var text strings.Builder
-	text.Grow(int(fi.Size()))
-	_, err = io.Copy(&text, io.LimitReader(f, fi.Size()))
-	return text.String(), err
-}
+var sources = sync.Pool{New: func() any { return new([]byte) }}
 
 func reason(err error) string {
 	var pe *fs.PathError

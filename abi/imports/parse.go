@@ -75,7 +75,11 @@ type parser struct {
 
 // parse reads a file. self is the package whose __init__ it is.
 func parse(src string, f facts, self string) *unit {
-	p := &parser{lex: newLexer(src), facts: f, self: self, unit: &unit{}, constants: map[string]any{}}
+	return (&parser{lex: newLexer(src), facts: f, self: self, unit: &unit{}, constants: map[string]any{}}).parse(src)
+}
+
+func (p *parser) parse(src string) *unit {
+	self := p.self
 	if self != "" {
 		p.unit.bound = map[string]bool{}
 	}
@@ -148,6 +152,16 @@ func asciiBased(name string) bool {
 
 func (p *parser) advance() { p.ok = p.lex.next() }
 
+// advanceIn is advance behind a simple statement of a block. Inside of functions and classes nothing but imports, and
+// what surrounds them, counts: other lines of the block are left out.
+func (p *parser) advanceIn(least int) {
+	if p.inDef == 0 || p.lex.exact {
+		p.advance()
+		return
+	}
+	p.ok = p.lex.nextFrom(least)
+}
+
 // block reads the lines from the current one on that are indented by least or more.
 func (p *parser) block(least int) []statement {
 	if p.deep++; p.deep > maxNesting+1 {
@@ -157,13 +171,13 @@ func (p *parser) block(least int) []statement {
 	defer func() { p.deep-- }()
 	var body []statement
 	for p.ok && p.lex.indent >= least {
-		body = append(body, p.line()...)
+		body = append(body, p.line(least)...)
 	}
 	return body
 }
 
-// line reads the statements of the current logical line, with the lines that belong to them.
-func (p *parser) line() []statement {
+// line reads the statements of the current logical line of a block, with the lines that belong to them.
+func (p *parser) line(least int) []statement {
 	toks := p.lex.tokens
 	switch toks[0].text {
 	case "async":
@@ -177,7 +191,7 @@ func (p *parser) line() []statement {
 		return p.undecidedBlock(toks) // match, case, and what later versions bring
 	}
 	body := p.simple(toks)
-	p.advance()
+	p.advanceIn(least)
 	return body
 }
 
@@ -280,6 +294,10 @@ func (p *parser) function(toks []token) []statement {
 		p.unit.open = p.unit.open || toks[1].text == "__getattr__"
 	}
 	header := p.header(toks)
+	if colon := blockColon(toks); !p.lex.exact && colon == len(toks)-1 && p.lex.body() {
+		p.advance()
+		return header
+	}
 	p.inDef++
 	body := p.suite(toks)
 	p.inDef--
@@ -439,6 +457,11 @@ func (p *parser) small(toks []token) []statement {
 
 // leaves knows sys.exit(...), exit(...), quit(...) and os._exit(...).
 func leaves(toks []token) bool {
+	switch toks[0].text {
+	case "sys", "os", "exit", "quit":
+	default:
+		return false
+	}
 	var words []string
 	for _, t := range toks[:min(4, len(toks))] {
 		words = append(words, t.text)

@@ -64,7 +64,7 @@ func (w *walker) enter(site, dir string, below bool) {
 	if err != nil {
 		return
 	}
-	real, mine := w.single(at)
+	real, mine := w.view.Single(at)
 	w.mu.Lock()
 	known := w.seen[at.Path]
 	w.seen[at.Path] = true
@@ -73,11 +73,6 @@ func (w *walker) enter(site, dir string, below bool) {
 		return
 	}
 	w.spawn(func() { w.read(site, dir, real, mine, below) })
-}
-
-// single says where on this machine a directory lies that is no union of layers.
-func (w *walker) single(at rootfs.Resolved) (string, bool) {
-	return at.Real, at.Real != "" && w.view.Mounted(at.Path)
 }
 
 func (w *walker) spawn(work func()) {
