@@ -30,7 +30,11 @@ type finder struct {
 	frozen   map[string]bool
 	stdlib   string
 	entries  sync.Map // path -> func() *listing
+	found    sync.Map // place -> *spec, nil for none
 }
+
+// A place is one where a name was looked for.
+type place struct{ entry, name string }
 
 // A suffix is an ending of file names and what it means, in the importer's order.
 type suffix struct {
@@ -94,7 +98,7 @@ func (f *finder) read(dir string) *listing {
 func (f *finder) single(dir string) string {
 	if once, ok := f.entries.Load(path.Dir(dir)); ok && dir != "/" {
 		if parent := once.(func() *listing)(); parent.real != "" && parent.names[path.Base(dir)].IsDir() {
-			return path.Join(parent.real, path.Base(dir))
+			return join(parent.real, path.Base(dir))
 		}
 	}
 	at, err := f.view.Resolve(dir)
@@ -110,7 +114,15 @@ func (l *listing) realOf(name string) string {
 	if mode, ok := l.names[name]; l.real == "" || !ok || !mode.IsRegular() {
 		return ""
 	}
-	return path.Join(l.real, name)
+	return join(l.real, name)
+}
+
+// join is path.Join of a directory and a name in it.
+func join(dir, name string) string {
+	if dir == "" || strings.HasSuffix(dir, "/") || strings.Contains(name, "/") {
+		return path.Join(dir, name)
+	}
+	return dir + "/" + name
 }
 
 // isFile and isDir follow links.
@@ -159,6 +171,16 @@ func (f *finder) find(name string, search []string) *spec {
 
 // findIn is FileFinder.find_spec or zipimporter.find_spec of one entry.
 func (f *finder) findIn(name, entry string) *spec {
+	at := place{entry, name}
+	if known, ok := f.found.Load(at); ok {
+		return known.(*spec)
+	}
+	s := f.lookIn(name, entry)
+	f.found.Store(at, s)
+	return s
+}
+
+func (f *finder) lookIn(name, entry string) *spec {
 	tail := name[strings.LastIndexByte(name, '.')+1:]
 	l := f.list(entry)
 	if l.archive != nil {
@@ -172,21 +194,21 @@ func (f *finder) findIn(name, entry string) *spec {
 	}
 	for _, s := range f.suffixes {
 		if f.isFile(l, tail+s.text) {
-			return &spec{name: name, file: path.Join(entry, tail+s.text), kind: s.kind, entry: entry, real: l.realOf(tail + s.text)}
+			return &spec{name: name, file: join(entry, tail+s.text), kind: s.kind, entry: entry, real: l.realOf(tail + s.text)}
 		}
 	}
 	if isDir {
-		return &spec{name: name, kind: Namespace, isPkg: true, entry: entry, path: []string{path.Join(entry, tail)}}
+		return &spec{name: name, kind: Namespace, isPkg: true, entry: entry, path: []string{join(entry, tail)}}
 	}
 	return nil
 }
 
 func (f *finder) findPackage(name, tail, entry string) *spec {
-	dir := path.Join(entry, tail)
+	dir := join(entry, tail)
 	l := f.list(dir)
 	for _, s := range f.suffixes {
 		if f.isFile(l, "__init__"+s.text) {
-			return &spec{name: name, file: path.Join(dir, "__init__"+s.text), kind: s.kind, entry: entry, isPkg: true, path: []string{dir}, real: l.realOf("__init__" + s.text)}
+			return &spec{name: name, file: join(dir, "__init__"+s.text), kind: s.kind, entry: entry, isPkg: true, path: []string{dir}, real: l.realOf("__init__" + s.text)}
 		}
 	}
 	return nil
@@ -195,7 +217,7 @@ func (f *finder) findPackage(name, tail, entry string) *spec {
 // findFrozen gives a frozen module the file of the standard library that it was made from, as its __file__ is.
 func (f *finder) findFrozen(name string) *spec {
 	s := &spec{name: name, kind: Frozen}
-	base := path.Join(f.stdlib, strings.ReplaceAll(frozenFrom(name), ".", "/"))
+	base := join(f.stdlib, strings.ReplaceAll(frozenFrom(name), ".", "/"))
 	for _, file := range []string{base + ".py", base + "/__init__.py"} {
 		if fi, err := f.view.Stat(file); err == nil && fi.Mode().IsRegular() {
 			s.file, s.entry = file, f.stdlib

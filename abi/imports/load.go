@@ -20,6 +20,7 @@ type loader struct {
 	finder *finder
 	facts  facts
 	units  sync.Map // file -> func() *unit
+	places sync.Map // name -> *spec: what locate returned
 	search []string // of top-level names, for reading ahead
 	queue  queue
 	broken map[string]string // see Request.Broken
@@ -234,16 +235,22 @@ func absoluteName(st *statement, pkg string) (string, bool) {
 
 // locate guesses where a module lies, as if nothing but files decided about it.
 func (l *loader) locate(name string) *spec {
+	if known, ok := l.places.Load(name); ok {
+		return known.(*spec)
+	}
 	search := l.search
-	var s *spec
-	full := ""
-	for part := range strings.SplitSeq(name, ".") {
-		full = strings.TrimPrefix(full+"."+part, ".")
-		if s = l.finder.find(full, search); s == nil || s.kind == Builtin {
+	if parent := parentName(name); parent != "" {
+		in := l.locate(parent)
+		if in == nil {
 			return nil
 		}
-		search = s.path
+		search = in.path
 	}
+	s := l.finder.find(name, search)
+	if s != nil && s.kind == Builtin {
+		s = nil
+	}
+	l.places.Store(name, s)
 	return s
 }
 

@@ -104,7 +104,7 @@ func literals(src string) map[string]bool {
 	found := map[string]bool{}
 	for lex := newLexer(src); lex.next(); {
 		for _, t := range lex.tokens {
-			if s, ok := t.value(); ok && len(s) <= 100 && moduleName.MatchString(s) {
+			if s, ok := t.value(); ok && len(s) <= 100 && isModuleName(s) {
 				found[s] = true
 			}
 		}
@@ -648,7 +648,7 @@ func (p *parser) bindTargets(toks []token) {
 // exports keeps what a package's __all__ names: a from statement with * loads those that are submodules.
 func (p *parser) exports(toks []token) {
 	for _, t := range toks {
-		if name, ok := t.value(); ok && moduleName.MatchString(name) {
+		if name, ok := t.value(); ok && isModuleName(name) {
 			p.unit.all = append(p.unit.all, name)
 		}
 	}
@@ -708,5 +708,5 @@ func argument(toks []token) (string, bool) {
 		return "", false
 	}
 	name, ok := toks[0].value()
-	return name, ok && moduleName.MatchString(strings.TrimLeft(name, "."))
+	return name, ok && isModuleName(strings.TrimLeft(name, "."))
 }

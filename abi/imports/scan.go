@@ -253,7 +253,7 @@ func (s *scanner) scanPackages(names []string) {
 
 // modulesOf are the modules that a name of python.packages means: itself, or the top-level modules of a distribution.
 func (s *scanner) modulesOf(p *process, name string) []string {
-	if moduleName.MatchString(name) && p.locate(name) != nil {
+	if isModuleName(name) && p.locate(name) != nil {
 		return []string{name}
 	}
 	if found := s.distributionModules(p, name); len(found) > 0 {
