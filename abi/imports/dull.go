@@ -56,9 +56,8 @@ func newWordSet(words ...string) *wordSet {
 	return s
 }
 
-func (s *wordSet) has(word string) bool {
-	return len(word) < 32 && s.lengths[word[0]]>>len(word)&1 == 1 && s.words[word]
-}
+// may says that a word may be one of the set.
+func (s *wordSet) may(word string) bool { return s.lengths[word[0]]>>len(word)&1 == 1 }
 
 var (
 	// telling are first words of lines that are read: those of statements with a body, of imports, and of what ends one.
@@ -81,7 +80,7 @@ const (
 // dull passes over the logical line that begins here if it is of no consequence. Otherwise it returns false and stays
 // where it is. Where a line is dull, the words of the lexer would say nothing else.
 func (l *lexer) dull(how strictness) bool {
-	s := &skimmer{lexer: l, at: l.at, line: l.line, how: how, first: true}
+	s := &skimmer{lexer: l, at: l.at, line: l.line, how: how}
 	if !s.run() || s.last == ':' && how == inClass || how == inHeader && (s.last != ':' || s.colons != 1) {
 		return false
 	}
@@ -89,100 +88,102 @@ func (l *lexer) dull(how strictness) bool {
 	return true
 }
 
-// A skimmer passes over one logical line.
+// A skimmer passes over one logical line. It lives in local variables: it sees each byte of each function.
 type skimmer struct {
 	*lexer
 	at     int
 	line   int32
 	how    strictness
-	depth  int  // of brackets
 	colons int  // outside of brackets
-	first  bool // nothing but space has come
 	last   byte // the last that was neither space nor comment; 'a' for a name
 }
 
 // run goes to the end of the line; false where it is not dull.
 func (s *skimmer) run() bool {
-	src := s.src
-	for s.at < len(src) {
-		c := src[s.at]
-		switch class := classes[c]; class {
+	src, at, line, depth, first, last := s.src, s.at, s.line, 0, s.how == inClass, byte(0)
+loop:
+	for at < len(src) {
+		c := src[at]
+		switch classes[c] {
 		case byteName:
-			if !s.word() {
+			start := at
+			for at++; at < len(src) && classes[src[at]]-byteName <= 1; at++ {
+			}
+			word := src[start:at]
+			if first && telling.may(word) && telling.words[word] || tellingAnywhere.may(word) && tellingAnywhere.words[word] && s.tells(word, at) {
 				return false
 			}
+			if at < len(src) && classes[src[at]] == byteQuote && isPrefix(word) {
+				end := s.stringEnd(start, at)
+				line += newlines(src[at:end])
+				at = end
+			}
+			first, last = false, 'a'
 			continue
 		case byteSpace:
-			s.at++
+			at++
 			continue
 		case byteNewline:
-			s.at++
-			s.line++
-			if s.depth == 0 {
-				return true
+			at++
+			line++
+			if depth == 0 {
+				break loop
 			}
 			continue
 		case byteComment:
-			s.at += lineEnd(src[s.at:])
+			at += lineEnd(src[at:])
 			continue
 		case byteEscape:
-			if s.at++; s.at < len(src) && src[s.at] == '\n' {
-				s.at++
-				s.line++
+			if at++; at < len(src) && src[at] == '\n' {
+				at++
+				line++
 			}
 			continue
 		case byteQuote:
-			s.quoted(s.at)
+			end := s.stringEnd(at, at)
+			line += newlines(src[at:end])
+			at, last, first = end, c, false
 			continue
-		case byteDigit, byteDot:
-			if class == byteDigit || s.at+1 < len(src) && isDigit(src[s.at+1]) {
-				s.number()
+		case byteDigit:
+			at, last, first = numberEnd(src, at), c, false
+			continue
+		case byteDot:
+			if at+1 < len(src) && isDigit(src[at+1]) {
+				at, last, first = numberEnd(src, at), c, false
 				continue
 			}
 		case byteOpen:
-			s.depth++
+			depth++
 		case byteClose:
-			if s.depth--; s.depth < 0 {
+			if depth--; depth < 0 {
 				if s.how == inHeader {
 					return false
 				}
-				s.depth = 0
+				depth = 0
 			}
 		case byteSemicolon:
 			if s.how != inFunction {
 				return false
 			}
 		case byteColon:
-			if s.depth == 0 {
+			if depth == 0 {
 				s.colons++
 			}
 		}
-		s.at, s.last, s.first = s.at+1, c, false
+		at, last, first = at+1, c, false
 	}
+	s.at, s.line, s.last = at, line, last
 	return true
 }
 
-// word passes over a name, and a string that it is the prefix of.
-func (s *skimmer) word() bool {
-	start := s.at
-	for s.at++; s.at < len(s.src) && classes[s.src[s.at]]-byteName <= 1; s.at++ {
-	}
-	word := s.src[start:s.at]
-	if s.first && s.how == inClass && telling.has(word) || tellingAnywhere.has(word) && s.tells(word) {
-		return false
-	}
-	s.first, s.last = false, 'a'
-	if s.at < len(s.src) && classes[s.src[s.at]] == byteQuote && isPrefix(word) {
-		s.quoted(start)
-	}
-	return true
-}
-
-// tells says of one of tellingAnywhere that its line is to be read. Names of tables of the import system are noted, as
-// lexer.name does.
-func (s *skimmer) tells(word string) bool {
+// tells says of one of tellingAnywhere, which ends at a place, that its line is to be read. Names of tables of the import
+// system are noted, as lexer.name does.
+func (s *skimmer) tells(word string, at int) bool {
 	switch word {
-	case "modules", "meta_path", "path_hooks", "__path__":
+	case "modules":
+		s.hook = s.hook || ofSys(s.src[:at-len(word)])
+		return false
+	case "meta_path", "path_hooks", "__path__":
 		s.hook = true
 		return false
 	case "import", "global":
@@ -190,26 +191,22 @@ func (s *skimmer) tells(word string) bool {
 	case "lambda":
 		return s.how == inHeader
 	case "sys": // sys.path, and what may be so behind a space
-		next, dotted := strings.CutPrefix(s.src[s.at:], ".")
+		next, dotted := strings.CutPrefix(s.src[at:], ".")
 		if !dotted {
-			return strings.HasPrefix(next, " ") || strings.HasPrefix(next, "\t") || strings.HasPrefix(next, "\\") || strings.HasPrefix(next, "\n") || strings.HasPrefix(next, "\f")
+			return next != "" && strings.IndexByte(" \t\f\n\\", next[0]) >= 0
 		}
 		return next == "" || classes[next[0]] != byteName || strings.HasPrefix(next, "path")
 	}
 	return true
 }
 
-// quoted passes over the string whose prefix begins at start, and whose quote is here.
-func (s *skimmer) quoted(start int) {
-	end := s.stringEnd(start, s.at)
-	s.line += newlines(s.src[s.at:end])
-	s.at, s.last, s.first = end, '"', false
-}
+// ofSys says of the text before an attribute that it is one of sys, which some import as _sys.
+func ofSys(before string) bool { return strings.HasSuffix(before, "sys.") }
 
-func (s *skimmer) number() {
-	for s.at++; s.at < len(s.src) && (isNameByte(s.src[s.at]) || s.src[s.at] == '.'); s.at++ {
+func numberEnd(src string, at int) int {
+	for at++; at < len(src) && (isNameByte(src[at]) || src[at] == '.'); at++ {
 	}
-	s.last, s.first = '0', false
+	return at
 }
 
 func lineEnd(src string) int {

@@ -184,7 +184,9 @@ func (l *lexer) name(start int) {
 		l.calls = true
 	case "path", "addsitedir":
 		l.path = true
-	case "modules", "meta_path", "path_hooks", "__path__":
+	case "modules":
+		l.hook = l.hook || ofSys(l.src[:start]) || len(l.tokens) > 0 && l.tokens[0].text == "from"
+	case "meta_path", "path_hooks", "__path__":
 		l.hook = true
 	}
 	l.add(tokName, start)

@@ -108,45 +108,50 @@ func (l *loader) unit(s *spec) *unit {
 }
 
 func (l *loader) parse(s *spec) *unit {
-	self := ""
-	if s.isPkg {
-		self = s.name
-	}
-	text, err := l.text(s)
-	if err != nil {
-		return &unit{problem: reason(err)}
-	}
-	l.files.Add(1)
-	l.bytes.Add(int64(len(text)))
-	u := parse(text, l.facts, self)
+	u := l.reading(s, l.facts)
 	if l.ctx.Err() == nil {
 		l.ahead(u.body, s)
 	}
 	return u
 }
 
-func (l *loader) text(s *spec) (string, error) {
+// reading reads and parses the file of a module with the facts of its process.
+func (l *loader) reading(s *spec, known facts) *unit {
+	self := ""
+	if s.isPkg && s.name != "__main__" {
+		self = s.name
+	}
+	buf := sources.Get().(*[]byte)
+	defer sources.Put(buf)
+	text, err := l.text(s, *buf)
+	if err != nil {
+		return &unit{problem: reason(err)}
+	}
+	*buf = text
+	l.files.Add(1)
+	l.bytes.Add(int64(len(text)))
+	return parseBytes(text, known, self)
+}
+
+// sources are buffers for texts.
+var sources = sync.Pool{New: func() any { return new([]byte) }}
+
+// text reads a module's file, into buf or elsewhere.
+func (l *loader) text(s *spec, buf []byte) ([]byte, error) {
 	if s.kind == Zip { // the archive is among the finder's entries
 		if text, ok := l.finder.list(s.entry).archive.read(strings.TrimPrefix(s.file, s.entry+"/")); ok {
-			return text, nil
+			return []byte(text), nil
 		}
-		return "", errors.New("the archive's file can't be read")
+		return nil, errors.New("the archive's file can't be read")
 	}
 	l.read.Store(s.file, true)
 	if s.real != "" {
-		buf := sources.Get().(*[]byte)
-		defer sources.Put(buf)
-		b, err := rootfs.ReadRegular(s.real, maxSource, *buf)
-		if err == nil {
-			*buf = b
-			return string(b), nil
+		if b, err := rootfs.ReadRegular(s.real, maxSource, buf); err == nil {
+			return b, nil
 		}
 	}
-	b, err := l.finder.view.ReadFile(s.file, maxSource)
-	return string(b), err
+	return l.finder.view.ReadFile(s.file, maxSource)
 }
-
-var sources = sync.Pool{New: func() any { return new([]byte) }}
 
 func reason(err error) string {
 	var pe *fs.PathError
