@@ -75,6 +75,7 @@ const (
 	inClass    strictness = iota // a line whose first word may be that of a statement which counts
 	inFunction                   // one that may import, or declares a global name: nothing else in a function has consequences
 	inHeader                     // of a function: what may import
+	forStrings                   // all are
 )
 
 // dull passes over the logical line that begins here if it is of no consequence. Otherwise it returns false and stays
@@ -94,8 +95,9 @@ type skimmer struct {
 	at     int
 	line   int32
 	how    strictness
-	colons int  // outside of brackets
-	last   byte // the last that was neither space nor comment; 'a' for a name
+	colons int               // outside of brackets
+	last   byte              // the last that was neither space nor comment; 'a' for a name
+	each   func(text string) // of each string; nil where nobody asks
 }
 
 // run goes to the end of the line; false where it is not dull.
@@ -116,7 +118,9 @@ loop:
 			if at < len(src) && classes[src[at]] == byteQuote && isPrefix(word) {
 				end := s.stringEnd(start, at)
 				line += newlines(src[at:end])
-				at = end
+				if at = end; s.each != nil {
+					s.each(src[start:end])
+				}
 			}
 			first, last = false, 'a'
 			continue
@@ -142,6 +146,9 @@ loop:
 		case byteQuote:
 			end := s.stringEnd(at, at)
 			line += newlines(src[at:end])
+			if s.each != nil {
+				s.each(src[at:end])
+			}
 			at, last, first = end, c, false
 			continue
 		case byteDigit:
@@ -162,7 +169,7 @@ loop:
 				depth = 0
 			}
 		case byteSemicolon:
-			if s.how != inFunction {
+			if s.how == inClass || s.how == inHeader {
 				return false
 			}
 		case byteColon:
@@ -179,6 +186,9 @@ loop:
 // tells says of one of tellingAnywhere, which ends at a place, that its line is to be read. Names of tables of the import
 // system are noted, as lexer.name does.
 func (s *skimmer) tells(word string, at int) bool {
+	if s.how == forStrings {
+		return false
+	}
 	switch word {
 	case "modules":
 		s.hook = s.hook || ofSys(s.src[:at-len(word)])

@@ -132,3 +132,11 @@ func FuzzDull(f *testing.F) {
 		}
 	})
 }
+
+func TestLiterals(t *testing.T) {
+	src := "x = 'a.b'\ndef f():\n  g(\"c\", '''d''', f'e', b'f', 'not one', 'h\\\\i', r'j')\n  # 'k'\n  import sys; sys.modules['l.m'] = 'n'\n"
+	want := map[string]bool{"a.b": true, "c": true, "d": true, "j": true, "l.m": true, "n": true}
+	if got := literals(src); !reflect.DeepEqual(got, want) {
+		t.Errorf("%v, not %v", got, want)
+	}
+}

@@ -23,17 +23,22 @@ type loader struct {
 	places sync.Map // name -> *spec: what locate returned
 	search []string // of top-level names, for reading ahead
 	queue  queue
+	parses chan struct{} // held while a file is parsed ahead
 	broken map[string]string // see Request.Broken
 	files  atomic.Int64
 	bytes  atomic.Int64
 	read   sync.Map // file -> true
 }
 
+// readAheads are files read side by side, as on a cold disk most of the time is spent waiting. Parsing is for as many as there
+// are processors, less the one that walks.
+const readAheads = 16
+
 func newLoader(ctx context.Context, f *finder, known facts, search []string) *loader {
-	l := &loader{ctx: ctx, finder: f, facts: known, search: search}
-	l.queue.start(max(1, runtime.GOMAXPROCS(0)-1), func(name string) {
+	l := &loader{ctx: ctx, finder: f, facts: known, search: search, parses: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)-1))}
+	l.queue.start(readAheads, func(name string) {
 		if s := l.locate(name); s != nil && ctx.Err() == nil {
-			l.unit(s)
+			l.unitBy(s, l.parseAhead)
 		}
 	})
 	return l
@@ -96,27 +101,34 @@ func (q *queue) close() {
 }
 
 // unit returns what a module's file says; nil for what has no source.
-func (l *loader) unit(s *spec) *unit {
+func (l *loader) unit(s *spec) *unit { return l.unitBy(s, l.parse) }
+
+func (l *loader) unitBy(s *spec, parse func(*spec) *unit) *unit {
 	if s.file == "" || s.kind == Extension || s.kind == Bytecode || s.kind == Zip && !strings.HasSuffix(s.file, ".py") {
 		return nil
 	}
 	once, ok := l.units.Load(s.file)
 	if !ok {
-		once, _ = l.units.LoadOrStore(s.file, sync.OnceValue(func() *unit { return l.parse(s) }))
+		once, _ = l.units.LoadOrStore(s.file, sync.OnceValue(func() *unit { return parse(s) }))
 	}
 	return once.(func() *unit)()
 }
 
-func (l *loader) parse(s *spec) *unit {
-	u := l.reading(s, l.facts)
+func (l *loader) parse(s *spec) *unit { return l.follow(s, l.reading(s, l.facts, nil)) }
+
+// parseAhead is parse that leaves a processor to who walks.
+func (l *loader) parseAhead(s *spec) *unit { return l.follow(s, l.reading(s, l.facts, l.parses)) }
+
+func (l *loader) follow(s *spec, u *unit) *unit {
 	if l.ctx.Err() == nil {
 		l.ahead(u.body, s)
 	}
 	return u
 }
 
-// reading reads and parses the file of a module with the facts of its process.
-func (l *loader) reading(s *spec, known facts) *unit {
+// reading reads and parses the file of a module with the facts of its process. It parses while it has a place in slots,
+// where that is not nil.
+func (l *loader) reading(s *spec, known facts, slots chan struct{}) *unit {
 	self := ""
 	if s.isPkg && s.name != "__main__" {
 		self = s.name
@@ -130,6 +142,10 @@ func (l *loader) reading(s *spec, known facts) *unit {
 	*buf = text
 	l.files.Add(1)
 	l.bytes.Add(int64(len(text)))
+	if slots != nil {
+		slots <- struct{}{}
+		defer func() { <-slots }()
+	}
 	return parseBytes(text, known, self)
 }
 

@@ -121,10 +121,12 @@ func (p *parser) parse(src string) *unit {
 		p.unit.problem = why
 		return p.unit
 	}
+	p.lex.tokens = *tokenBuffers.Get().(*[]token)
 	p.advance()
 	for p.ok {
 		p.unit.body = append(p.unit.body, p.block(0)...)
 	}
+	tokenBuffers.Put(&p.lex.tokens)
 	p.unit.movesPath = p.lex.moves
 	if p.lex.hook {
 		p.unit.hook = true
@@ -134,15 +136,20 @@ func (p *parser) parse(src string) *unit {
 	return p.unit
 }
 
+// tokenBuffers are for the tokens of one line.
+var tokenBuffers = sync.Pool{New: func() any { return new([]token) }}
+
 // literals are the strings of a text that may be names of modules.
 func literals(src string) map[string]bool {
 	found := map[string]bool{}
-	for lex := newLexer(src); lex.next(); {
-		for _, t := range lex.tokens {
-			if s, ok := t.value(); ok && len(s) <= 100 && isModuleName(s) {
+	lex := newLexer(src)
+	for s := (&skimmer{lexer: lex, how: forStrings}); s.at < len(lex.src); {
+		s.each = func(text string) {
+			if s, ok := (token{kind: tokString, text: text}).value(); ok && len(s) <= 100 && isModuleName(s) {
 				found[s] = true
 			}
 		}
+		s.run()
 	}
 	return found
 }

@@ -191,7 +191,7 @@ func (p *process) locate(name string) *spec {
 func (p *process) runMain(found *spec) {
 	main := *found
 	main.name = "__main__"
-	u := p.loader.reading(&main, p.loader.facts.asMain())
+	u := p.loader.reading(&main, p.loader.facts.asMain(), nil)
 	p.loader.ahead(u.body, found)
 	p.runIn(&main, u, packageOf(found))
 }
