@@ -5,6 +5,7 @@ package proof
 
 import (
 	"context"
+	"time"
 
 	"hostrun.dev/hostrun/abi"
 	"hostrun.dev/hostrun/abi/imports"
@@ -110,6 +111,37 @@ const told = 40
 // Prove makes the proof over the files of a container: the image with the planned mounts. The error is ctx's alone: what
 // can't be read is in the report.
 func Prove(ctx context.Context, view *rootfs.View, r Request) (Report, error) {
+	return within(ctx, func() (Report, error) { return prove(ctx, view, r) })
+}
+
+// stuck is how long work goes on after the end of its context, before it is left alone: a read from a file system that
+// does not answer can't be ended.
+const stuck = 200 * time.Millisecond
+
+func within[T any](ctx context.Context, work func() (T, error)) (result T, err error) {
+	type outcome struct {
+		result T
+		err    error
+	}
+	done := make(chan outcome, 1)
+	go func() {
+		result, err := work()
+		done <- outcome{result, err}
+	}()
+	select {
+	case o := <-done:
+		return o.result, o.err
+	case <-ctx.Done():
+	}
+	select {
+	case o := <-done:
+		return o.result, o.err
+	case <-time.After(stuck):
+		return result, ctx.Err()
+	}
+}
+
+func prove(ctx context.Context, view *rootfs.View, r Request) (Report, error) {
 	p := &prover{ctx: ctx, view: view, r: r, judged: map[string]*Module{}, broken: map[string]string{}}
 	walked := make(chan *tree, 1)
 	go func() { walked <- walk(ctx, view, r) }()

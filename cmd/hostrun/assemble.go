@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"hostrun.dev/hostrun/abi/proof"
 	"hostrun.dev/hostrun/devices"
 	"hostrun.dev/hostrun/finding"
 	"hostrun.dev/hostrun/host"
@@ -28,11 +29,16 @@ type order struct {
 	strict   bool // warnings of the proof stop the start
 	modules  bool // the proof shall hold all modules
 	unproved bool // no proof
+
+	ahead *proof.Ahead // a look at the proof of last time, begun before the plan was known
 }
 
 // assemble is the way from a name to a plan that up, run, check and spec share; they differ in what they do with it.
 // A plan that must not start comes with its facts and a *plan.Refused.
 func (s *session) assemble(ctx context.Context, o order) (plan.Facts, plan.Plan, error) {
+	if !o.unproved && !o.modules && s.global.cacheDir != "" {
+		o.ahead = proof.LookAhead(s.global.cacheDir, o.name+"\x00"+o.id)
+	}
 	facts, err := s.gather(ctx, o)
 	if err != nil {
 		return facts, plan.Plan{}, err
