@@ -111,7 +111,7 @@ const told = 40
 // Prove makes the proof over the files of a container: the image with the planned mounts. The error is ctx's alone: what
 // can't be read is in the report.
 func Prove(ctx context.Context, view *rootfs.View, r Request) (Report, error) {
-	return within(ctx, func() (Report, error) { return prove(ctx, view, r) })
+	return within(ctx, func() (Report, error) { return proveAll(ctx, view, r) })
 }
 
 // stuck is how long work goes on after the end of its context, before it is left alone: a read from a file system that
@@ -141,7 +141,7 @@ func within[T any](ctx context.Context, work func() (T, error)) (result T, err e
 	}
 }
 
-func prove(ctx context.Context, view *rootfs.View, r Request) (Report, error) {
+func proveAll(ctx context.Context, view *rootfs.View, r Request) (Report, error) {
 	p := &prover{ctx: ctx, view: view, r: r, judged: map[string]*Module{}, broken: map[string]string{}}
 	walked := make(chan *tree, 1)
 	go func() { walked <- walk(ctx, view, r) }()
