@@ -214,6 +214,18 @@ func (f *finder) findPackage(name, tail, entry string) *spec {
 	return nil
 }
 
+// foreign says that a native module of the name lies in one of the directories that another interpreter would find.
+func (f *finder) foreign(name string, dirs []string) bool {
+	for _, dir := range dirs {
+		for file := range f.list(dir).names {
+			if rest, ok := strings.CutPrefix(file, name+"."); ok && strings.HasSuffix(rest, ".so") && taggedSuffix.MatchString(rest) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // findFrozen gives a frozen module the file of the standard library that it was made from, as its __file__ is.
 func (f *finder) findFrozen(name string) *spec {
 	s := &spec{name: name, kind: Frozen}
