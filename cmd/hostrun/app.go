@@ -65,7 +65,7 @@ func newApp(s *session) *cli.App {
 		OnUsageError:              usageError,
 		Writer:                    s.stdout,
 		ErrWriter:                 s.stderr,
-		Before:                    func(*cli.Context) error { return s.begin() },
+		Before:                    func(c *cli.Context) error { return s.begin(c.Context) },
 	}
 	silence(app.Commands)
 	return app

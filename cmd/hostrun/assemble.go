@@ -25,9 +25,10 @@ type order struct {
 	over overrides
 	pull string // "" for the profile's own pull_policy, "never" for verbs that start nothing
 
-	strict   bool // warnings of the proof stop the start
-	modules  bool // the proof shall hold all modules
-	unproved bool // no proof
+	ahead    *headStart // of a verb that makes the container; may be nil
+	strict   bool       // warnings of the proof stop the start
+	modules  bool       // the proof shall hold all modules
+	unproved bool       // no proof
 }
 
 // assemble is the way from a name to a plan that up, run, check and spec share; they differ in what they do with it.
@@ -116,11 +117,13 @@ func (s *session) askContainerd(ctx context.Context, p *profiles.Profile, o orde
 		return group.Wait()
 	}
 	group.Go(guard(func() error {
-		ref, err := client.EnsureImage(ctx, p.Image, p.Platform, policy)
+		image, err := client.FindImage(ctx, p.Image, p.Platform, policy)
 		if err != nil {
 			return s.imageElsewhere(ctx, client, p.Image, p.Platform, err)
 		}
-		facts.Image, err = client.Inspect(ctx, ref, p.Platform, plan.Needs(p))
+		if facts.Image, err = client.InspectFound(ctx, image, p.Platform, plan.Needs(p)); err == nil {
+			o.ahead.begin(client, id, facts.Image.ChainID)
+		}
 		return err
 	}))
 	return group.Wait()

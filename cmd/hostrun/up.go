@@ -67,7 +67,9 @@ func runUp(ctx context.Context, s *session, o upOptions) error {
 
 // oneUp starts one profile and prints what was done.
 func oneUp(ctx context.Context, s *session, o upOptions, name string) (plan.Plan, error) {
-	_, pl, err := s.assemble(ctx, order{name: name, over: o.over, strict: o.strict})
+	ahead := s.headStart(ctx)
+	defer ahead.end()
+	_, pl, err := s.assemble(ctx, order{name: name, over: o.over, strict: o.strict, ahead: ahead})
 	if err != nil {
 		return pl, err
 	}
