@@ -23,6 +23,7 @@ type session struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	app            *cli.App
+	args           []string // as they were given
 	line           commandLine
 	global         globals
 	log            *slog.Logger
@@ -94,6 +95,11 @@ func (s *session) begin(ctx context.Context) error {
 	s.progress = newProgress(s.stderr, mode, s.dumbTerminal())
 	if mode == "auto" && slices.Contains(inPassing, s.line.verb().Name) {
 		s.progress.patience = patience
+	}
+	if status, done, err := s.errand(ctx); err != nil {
+		return err
+	} else if done {
+		return ended(status)
 	}
 	switch verb := s.line.verb().Name; {
 	case slices.Contains(startVerbs, verb):
