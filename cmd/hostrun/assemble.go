@@ -30,6 +30,7 @@ type order struct {
 	modules  bool // the proof shall hold all modules
 	unproved bool // no proof
 
+	layer *headStart   // of a verb that makes the container; may be nil
 	ahead *proof.Ahead // a look at the proof of last time, begun before the plan was known
 }
 
@@ -122,11 +123,13 @@ func (s *session) askContainerd(ctx context.Context, p *profiles.Profile, o orde
 		return group.Wait()
 	}
 	group.Go(guard(func() error {
-		ref, err := client.EnsureImage(ctx, p.Image, p.Platform, policy)
+		image, err := client.FindImage(ctx, p.Image, p.Platform, policy)
 		if err != nil {
 			return s.imageElsewhere(ctx, client, p.Image, p.Platform, err)
 		}
-		facts.Image, err = client.Inspect(ctx, ref, p.Platform, plan.Needs(p))
+		if facts.Image, err = client.InspectFound(ctx, image, p.Platform, plan.Needs(p)); err == nil {
+			o.layer.begin(client, id, facts.Image.ChainID)
+		}
 		return err
 	}))
 	return group.Wait()

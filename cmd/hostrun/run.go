@@ -72,6 +72,8 @@ func (o runOptions) fitTerminal(s *session, p *profiles.Profile) {
 }
 
 func runOnce(ctx context.Context, s *session, ord order) error {
+	ord.layer = s.headStart(ctx)
+	defer ord.layer.end()
 	_, pl, err := s.assemble(ctx, ord)
 	if err != nil {
 		return beforeStart(err)

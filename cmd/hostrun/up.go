@@ -67,7 +67,9 @@ func runUp(ctx context.Context, s *session, o upOptions) error {
 
 // oneUp starts one profile and prints what was done.
 func oneUp(ctx context.Context, s *session, o upOptions, name string) (plan.Plan, error) {
-	_, pl, err := s.assemble(ctx, order{name: name, over: o.over, strict: o.strict})
+	layer := s.headStart(ctx)
+	defer layer.end()
+	_, pl, err := s.assemble(ctx, order{name: name, over: o.over, strict: o.strict, layer: layer})
 	if err != nil {
 		return pl, err
 	}
