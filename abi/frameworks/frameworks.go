@@ -5,6 +5,7 @@
 package frameworks
 
 import (
+	"cmp"
 	"slices"
 	"strconv"
 	"strings"
@@ -73,7 +74,7 @@ type Need struct {
 	Major  string   `json:"major,omitempty"` // of the soname: "12"
 	By     []string `json:"by"`              // names of the files that ask for it, sorted, at most 4
 	Found  string   `json:"found,omitempty"` // the file of a wheel or toolkit that would serve, "" where none was seen
-	From   string   `json:"from,omitempty"`  // "wheel" or "toolkit"
+	From   string   `json:"from,omitempty"`  // "wheel", "toolkit" or "system"
 }
 
 // A Library is a file of CUDA's in a wheel.
@@ -93,6 +94,21 @@ type Pin struct {
 
 // Empty reports whether no framework was found.
 func (f Facts) Empty() bool { return f.Torch == nil && f.TorchNPU == nil && len(f.Others) == 0 }
+
+// Over joins the facts of two sides of which f comes first on sys.path: it hides the other's frameworks of the same
+// name. What they contradict is told for each side by itself, and between torch and torch_npu for both.
+func (f Facts) Over(other Facts) Facts {
+	joined := Facts{Torch: cmp.Or(f.Torch, other.Torch), TorchNPU: cmp.Or(f.TorchNPU, other.TorchNPU), Others: slices.Clone(f.Others)}
+	for _, o := range other.Others {
+		if !slices.ContainsFunc(f.Others, func(have Other) bool { return importName(have) == importName(o) }) {
+			joined.Others = append(joined.Others, o)
+		}
+	}
+	slices.SortFunc(joined.Others, func(a, b Other) int { return strings.Compare(a.Name, b.Name) })
+	joined.Provided = append(slices.Clone(f.Provided), other.Provided...)
+	joined.Conflict = append(slices.Clone(f.Conflict), other.Conflict...)
+	return joined
+}
 
 // Base is a version without what follows its release segment: "2.5.1" of "2.5.1.post1+cpu" (PEP 440).
 func Base(version string) string {

@@ -43,7 +43,7 @@ func (p *prover) start() {
 	}
 	o := ld.Options{WorkingDirectory: p.r.WorkingDir, ISALevel: p.r.ISALevel}
 	if list := p.r.Env["LD_LIBRARY_PATH"]; list != "" {
-		o.LibraryPath = strings.FieldsFunc(list, func(c rune) bool { return c == ':' || c == ';' })
+		o.LibraryPath = splitPath(list)
 	}
 	if list := p.r.Env["LD_PRELOAD"]; list != "" {
 		o.Preload = strings.FieldsFunc(list, func(c rune) bool { return c == ':' || c == ' ' })

@@ -93,7 +93,7 @@ func proofRequest(facts plan.Facts, pl plan.Plan) (proof.Request, bool) {
 			r.SiteDirs = append(r.SiteDirs, site.Path)
 		}
 	}
-	r.GPU = slices.ContainsFunc(facts.Profile.Devices, func(d profiles.Device) bool { return strings.HasPrefix(d.Source, "/dev/nvidia") })
+	r.GPU = plan.Wants(&facts.Profile).GPU
 	return r, true
 }
 
