@@ -125,7 +125,7 @@ func (p *prover) judge(m *Module, stays bool) {
 	if stays && result.Verdict == ld.OK {
 		p.loaded = next
 	}
-	if m.Verdict.fails() && m.Doubt == "" {
+	if m.Verdict.Fails() && m.Doubt == "" {
 		p.broken[m.Path] = m.Message
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"context"
 
 	"hostrun.dev/hostrun/abi"
+	"hostrun.dev/hostrun/abi/dists"
 	"hostrun.dev/hostrun/abi/imports"
 	"hostrun.dev/hostrun/abi/ld"
 	"hostrun.dev/hostrun/finding"
@@ -44,8 +45,8 @@ const (
 	Conditional   Verdict = "conditional"    // loads once something else has loaded a library that lies where the loader does not look
 )
 
-// fails says that an import of the module raises an exception.
-func (v Verdict) fails() bool { return v != OK && v != Conditional }
+// Fails says that an import of the module raises an exception.
+func (v Verdict) Fails() bool { return v != OK && v != Conditional }
 
 // A Module is one native module.
 type Module struct {
@@ -61,6 +62,8 @@ type Module struct {
 	By       imports.At    `json:"by,omitzero"`         // the statement that imports it first
 	Remedy   string        `json:"remedy,omitempty"`
 	Doubt    string        `json:"doubt,omitempty"` // why the verdict is not certain; such a one stops nothing
+	Owner    dists.Owner   `json:"-"`               // the distribution that brought it, where it was asked for (Own)
+	Side     string        `json:"-"`               // likewise: "host" or "image"
 }
 
 // Counts are of native modules.

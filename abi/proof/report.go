@@ -21,7 +21,7 @@ func (p *prover) report(scan imports.Report) Report {
 	}
 	r.Floor, r.FloorBy = p.floor()
 	for i, m := range r.All {
-		if m.Verdict.fails() {
+		if m.Verdict.Fails() {
 			_, m.Remedy = p.advice(m)
 			r.All[i].Remedy = m.Remedy
 		}
@@ -239,7 +239,7 @@ func others(r Report, stopping []finding.Finding) []finding.Finding {
 		told[f.Subject] = true
 	}
 	for _, m := range r.All {
-		if m.Verdict.fails() && !told[m.Name] {
+		if m.Verdict.Fails() && !told[m.Name] {
 			if count++; len(names) < 4 {
 				names = append(names, m.Name)
 			}
