@@ -185,6 +185,9 @@ func (r Report) unchecked() []finding.Finding {
 	for _, what := range order {
 		parts = append(parts, fmt.Sprintf("%s: %d", what, counts[what]))
 	}
-	return []finding.Finding{{ID: finding.ImportsUnchecked, Severity: finding.Info, Subject: "imports", Got: strings.Join(parts, ", "),
-		Message: fmt.Sprintf("%d modules were followed; what computed names, native code and hooks import is not checked", r.Counts.Modules)}}
+	message := fmt.Sprintf("%d modules were followed; what computed names, native code and hooks import is not checked", r.Counts.Modules)
+	if len(r.Modules) == 0 {
+		message = "no import was followed: the command runs no Python that files tell of"
+	}
+	return []finding.Finding{{ID: finding.ImportsUnchecked, Severity: finding.Info, Subject: "imports", Got: strings.Join(parts, ", "), Message: message}}
 }

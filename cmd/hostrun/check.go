@@ -59,6 +59,7 @@ type checkResult struct {
 	Proof      *proofSummary     `json:"proof,omitempty"`
 	Frameworks *frameworks.Facts `json:"frameworks,omitempty"` // that the command's Python would import
 
+	title  string // instead of the profile's name, for a person
 	facts  plan.Facts
 	python abi.Python // of the image
 }
@@ -96,6 +97,9 @@ func runCheck(ctx context.Context, s *session, o checkOptions) error {
 		}
 		refusals[i] = err
 		results[i] = newCheckResult(facts, pl, err == nil, time.Since(began))
+		if o.host != "" {
+			results[i].title = o.host + " in " + o.over.image
+		}
 	}
 	s.progress.end()
 	switch {

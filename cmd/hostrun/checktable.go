@@ -29,7 +29,7 @@ func (s *session) writeCheck(r checkResult) {
 	if s.colored(s.stdout) {
 		verdict = color + verdict + plain
 	}
-	fmt.Fprintf(s.stdout, "%s: %s  (%s%.1f ms)\n", r.Profile, verdict, tally(r.Findings), r.ElapsedMS)
+	fmt.Fprintf(s.stdout, "%s: %s  (%s%.1f ms)\n", first(r.title, r.Profile), verdict, tally(r.Findings), r.ElapsedMS)
 	s.writeSides(r.facts, r.python, r.Frameworks)
 	s.writeProof(r.facts.Proof)
 	s.writeBorrowed(r)
@@ -61,15 +61,19 @@ func tally(findings []finding.Finding) string {
 	}
 	text := ""
 	for _, severity := range []finding.Severity{finding.Error, finding.Warning} {
-		switch n := counts[severity]; n {
-		case 0:
-		case 1:
-			text += "1 " + string(severity) + ", "
-		default:
-			text += fmt.Sprintf("%d %ss, ", n, severity)
+		if n := counts[severity]; n > 0 {
+			text += counted(n, string(severity)) + ", "
 		}
 	}
 	return text
+}
+
+// counted is "1 error", "2 errors".
+func counted(n int, noun string) string {
+	if n != 1 {
+		noun += "s"
+	}
+	return fmt.Sprintf("%d %s", n, noun)
 }
 
 // writeSides sets host and image side by side, row by row.
@@ -239,17 +243,21 @@ func (s *session) writeProof(r *proof.Report) {
 		return
 	}
 	c := r.Counts
-	words := fmt.Sprintf("%d native modules: %d load", c.Modules, c.OK)
+	words := fmt.Sprintf("%s: %d load", counted(c.Modules, "native module"), c.OK)
 	if c.Conditional > 0 {
 		words += fmt.Sprintf(", %d if another package is loaded first", c.Conditional)
 	}
 	words += fmt.Sprintf(", %d would fail", c.Fail)
-	if c.Fail > 0 {
+	if c.Fail > 0 && c.Imports > 0 {
 		words += fmt.Sprintf(" (%d of them imported)", c.FailReached)
 	}
 	fmt.Fprintln(s.stdout)
 	s.labelled("loads", words)
-	s.labelled("imports", fmt.Sprintf("%d modules, %d of them native; %d places that files do not tell", c.Imports, c.Reached, r.Unchecked))
+	imports := "not followed: the command runs no Python that files tell of"
+	if c.Imports > 0 {
+		imports = fmt.Sprintf("%s, %d of them native; not checked: %s that files do not tell", counted(c.Imports, "module"), c.Reached, counted(r.Unchecked, "place"))
+	}
+	s.labelled("imports", imports)
 	if r.Floor != "" {
 		s.labelled("needs", fmt.Sprintf("%s (%s); the container has %s", r.Floor, path.Base(r.FloorBy), r.Libc))
 	}
