@@ -11,20 +11,26 @@ import (
 // Wants says what of the facts matters to a container.
 type Wants struct {
 	GPU, NPU bool // accelerators that the profile asks for
-	// Imported holds the top-level modules that the command imports, sorted; nil where that is not known. What it does not
-	// import is told of as information.
+	// Imported holds the top-level modules that the command imports, sorted; nil where that is not known, and all is told of
+	// as information.
 	Imported []string
+}
+
+// imports says whether the command imports one of these.
+func (w Wants) imports(packages ...string) bool {
+	return slices.ContainsFunc(packages, func(p string) bool { _, ok := slices.BinarySearch(w.Imported, p); return ok })
 }
 
 // severity is that of something that ends the work with a package.
 func (w Wants) severity(packages ...string) finding.Severity {
-	for _, p := range packages {
-		if _, ok := slices.BinarySearch(w.Imported, p); ok {
-			return finding.Warning
-		}
+	if w.imports(packages...) {
+		return finding.Warning
 	}
 	return finding.Info
 }
+
+// concerns says whether a person should hear of packages: the command imports one, or what it imports is not known.
+func (w Wants) concerns(packages ...string) bool { return w.Imported == nil || w.imports(packages...) }
 
 // Findings says what does not go together. Errors are what an accelerator that is asked for can't be used with.
 func (f Facts) Findings(w Wants) []finding.Finding {
@@ -45,10 +51,10 @@ func (f Facts) npu(w Wants) []finding.Finding {
 	switch {
 	case t == nil:
 		return nil
-	case n == nil && w.NPU && w.severity("torch") == finding.Warning:
+	case n == nil && w.NPU && w.imports("torch"):
 		return []finding.Finding{{ID: finding.TorchNoNPU, Severity: finding.Warning, Subject: "torch", Got: t.Dir + ": torch " + t.Version, Want: "torch_npu for torch " + Base(t.Version),
 			Message: "the profile asks for an NPU, and torch_npu is not installed: torch has no device npu", Remedy: "install torch_npu of the same release into the environment: pip install torch-npu==" + Base(t.Version)}}
-	case n == nil:
+	case n == nil || !w.NPU && !w.concerns("torch", "torch_npu"):
 		return nil
 	}
 	var all []finding.Finding
@@ -87,10 +93,11 @@ func (f Facts) pinned(w Wants) []finding.Finding {
 	for _, c := range f.Conflict {
 		name, _, _ := strings.Cut(c.By, " ")
 		q, _ := parseRequirement(c.Requires)
-		if c.Got == "" || name == "torch-npu" && q.name == "torch" { // told of by others
+		module := strings.ReplaceAll(name, "-", "_")
+		if c.Got == "" || name == "torch-npu" && q.name == "torch" || !w.concerns(module) { // told of by others, or no matter
 			continue
 		}
-		severity := w.severity(strings.ReplaceAll(name, "-", "_"))
+		severity := w.severity(module)
 		if isWheelOfCUDA(q.name) || isWheelOfCUDA(name) { // other builds of these are installed on purpose, too
 			severity = finding.Info
 		}
@@ -103,7 +110,7 @@ func (f Facts) pinned(w Wants) []finding.Finding {
 
 // absentWheels tells of libraries that torch asks for and that are nowhere, and of the wheels that would bring them.
 func (f Facts) absentWheels(w Wants) []finding.Finding {
-	if f.Torch == nil {
+	if f.Torch == nil || !w.concerns("torch") {
 		return nil
 	}
 	var missing, wheels []string
@@ -126,7 +133,7 @@ func (f Facts) absentWheels(w Wants) []finding.Finding {
 		Remedy:  "pip install torch==" + Base(f.Torch.Version) + " brings them; with --no-deps it does not"}}
 }
 
-// mixedCUDA tells of frameworks that are built for different major versions of CUDA: each works by itself.
+// mixedCUDA tells of frameworks for different major versions of CUDA that one command imports: each works by itself.
 func (f Facts) mixedCUDA(w Wants) []finding.Finding {
 	by := map[int][]string{}
 	note := func(name, version string, needs []Need) {
@@ -134,17 +141,12 @@ func (f Facts) mixedCUDA(w Wants) []finding.Finding {
 			by[major] = append(by[major], name+" "+version)
 		}
 	}
-	imported := 0
-	if t := f.Torch; t != nil {
+	if t := f.Torch; t != nil && w.concerns("torch") {
 		note("torch", t.Version, t.Needs)
-		if w.severity("torch") == finding.Warning {
-			imported++
-		}
 	}
 	for _, o := range f.Others {
-		note(o.Name, o.Version, o.Needs)
-		if len(CUDAMajors(o.Needs)) > 0 && w.severity(importName(o)) == finding.Warning {
-			imported++
+		if w.concerns(importName(o)) {
+			note(o.Name, o.Version, o.Needs)
 		}
 	}
 	if len(by) < 2 {
@@ -156,7 +158,7 @@ func (f Facts) mixedCUDA(w Wants) []finding.Finding {
 	}
 	slices.Sort(words)
 	severity := finding.Info
-	if imported > 1 {
+	if w.Imported != nil {
 		severity = finding.Warning
 	}
 	return []finding.Finding{{ID: finding.CUDAMixed, Severity: severity, Subject: "cuda", Got: strings.Join(words, "; "), Want: "one major version of CUDA",

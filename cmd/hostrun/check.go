@@ -134,9 +134,9 @@ func (s *session) tellUnproved(results []checkResult) {
 
 func whyUnproved(r checkResult) string {
 	if len(finding.Errors(r.Findings)) > 0 {
-		return "what is wrong before comes first"
+		return "the errors come first"
 	}
-	return "nothing of Python is borrowed"
+	return "no packages are borrowed"
 }
 
 func (s *session) showChecks(format string, results []checkResult) error {

@@ -31,7 +31,10 @@ func (s *session) writeCheck(r checkResult) {
 	}
 	fmt.Fprintf(s.stdout, "%s: %s  (%s%.1f ms)\n", first(r.title, r.Profile), verdict, tally(r.Findings), r.ElapsedMS)
 	s.writeSides(r.facts, r.python, r.Frameworks)
-	s.writeProof(r.facts.Proof)
+	if s.writeProof(r.facts.Proof); r.facts.Proof == nil {
+		fmt.Fprintln(s.stdout)
+		s.labelled("proved", "nothing: "+whyUnproved(r))
+	}
 	s.writeBorrowed(r)
 	s.writeAll(r.Findings)
 }
