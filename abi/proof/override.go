@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"hostrun.dev/hostrun/abi/imports"
+	"hostrun.dev/hostrun/abi/ld"
 	"hostrun.dev/hostrun/finding"
 )
 
@@ -43,7 +44,8 @@ func (p *prover) same(file string, own []string) bool {
 	})
 }
 
-// override is an error where a module that the command imports fails for want of what the packages' own library has.
+// override is an error where a module that the command imports certainly fails, and would load without LD_LIBRARY_PATH. A
+// program that loads the packages' own library first, by its path, gets that: the loader takes what is loaded already.
 func (p *prover) override(file, own string) finding.Finding {
 	f := finding.Finding{ID: finding.LibraryOverridden, Severity: finding.Warning, Subject: path.Base(file), Got: p.named(file) + " by LD_LIBRARY_PATH=" + p.r.Env["LD_LIBRARY_PATH"],
 		Want: p.named(own) + ", which the packages bring", Remedy: "take " + path.Dir(file) + " out of LD_LIBRARY_PATH: what needs the toolkit finds it by ld.so.cache"}
@@ -51,13 +53,36 @@ func (p *prover) override(file, own string) finding.Finding {
 	for _, at := range p.order {
 		m := p.judged[at]
 		reached := m.Reach == imports.Required || m.Reach == imports.Attempted
-		if reached && m.Doubt == "" && (m.Verdict == Version || m.Verdict == Undefined) && (m.Library == file || strings.Contains(m.Message, path.Base(file))) {
-			f.Severity = finding.Error
-			f.Message += "; " + m.Name + " fails for it: " + m.Message
-			break
+		if !reached || m.Verdict != Version && m.Verdict != Undefined || !p.loadsWithout(m.Path) {
+			continue
 		}
+		f.Message += "; " + m.Name + " loads without and fails with it: " + m.Message
+		if m.Doubt == "" {
+			f.Severity = finding.Error
+		}
+		break
 	}
 	return f
+}
+
+// loadsWithout opens a module in a process that has no LD_LIBRARY_PATH.
+func (p *prover) loadsWithout(file string) bool {
+	interpreter, err := ld.Interpreter(p.view, p.r.Python.Real)
+	if err != nil {
+		return false
+	}
+	system, err := ld.NewSystem(p.view, interpreter, ld.Options{WorkingDirectory: p.r.WorkingDir, ISALevel: p.r.ISALevel})
+	if err != nil {
+		return false
+	}
+	defer system.Close()
+	process, err := system.Start(p.r.Python.Real)
+	if err != nil {
+		return false
+	}
+	plain := &prover{view: p.view, tree: p.tree}
+	_, result, _ := plain.provided(process, file, map[string]bool{})
+	return result.Verdict == ld.OK
 }
 
 // named is a file and, where a link leads to it, its own name, which bears its version.
