@@ -84,6 +84,14 @@ const (
 	NativeInterpreter = "HR107" // the container's Python does not start
 	NativeOthers      = "HR108" // native modules that the command is not seen to import would not load
 	NativeConditional = "HR109" // a native module loads once another library is loaded (information)
+
+	PinBroken         = "HR120" // a framework requires another version of another one than is installed
+	NPUOtherTorch     = "HR121" // torch_npu is built for another release of torch
+	TwoAccelerators   = "HR122" // torch_npu beside a torch that is built for another accelerator
+	TorchNoNPU        = "HR123" // an NPU is asked for, and torch_npu is not there
+	LibraryOverridden = "HR124" // LD_LIBRARY_PATH leads to another library than the one that the host's packages bring
+	CUDAWheelAbsent   = "HR125" // torch asks for libraries of CUDA that are nowhere, and their wheels are not installed
+	CUDAMixed         = "HR126" // frameworks for several major versions of CUDA
 )
 
 // Explain returns the entry of id; an unknown id gives an Entry with the id alone and exit status 1.

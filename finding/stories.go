@@ -187,4 +187,25 @@ var catalog = map[string]Entry{
 	NativeConditional: {Title: "a native module depends on what was loaded before", ExitStatus: StatusMisfit, Story: "" +
 		"The module needs a library that lies in another package, where the loader does not look. It loads if that package, or the program, has loaded the library before: glibc takes what is loaded already, by its name. torch does this for the CUDA libraries of the nvidia wheels.\n\n" +
 		"Nothing, as a rule. Where the import fails, import the package with the library first."},
+	PinBroken: {Title: "installed packages contradict each other", ExitStatus: StatusMisfit, Story: "" +
+		"A framework's metadata requires another version of a package than the one that would be imported: torchvision for another torch, jax for another jaxlib. Their native code is built for exactly that version, so the import, or the first operation, fails: \"operator torchvision::nms does not exist\", \"undefined symbol\". It comes of installing one of them alone, or with --no-deps.\n\n" +
+		"Install them with one command, so that pip chooses versions that belong together. pip check lists all contradictions of an environment."},
+	NPUOtherTorch: {Title: "torch_npu is built for another torch", ExitStatus: StatusMisfit, Story: "" +
+		"torch_npu is a plugin that is linked with one release of PyTorch; its version begins with that release's (2.5.1.post1 goes with torch 2.5.1). With another one its library has undefined symbols, or crashes later.\n\n" +
+		"Install torch and torch_npu of one release. An image's torch hides the host's unless python.precedence is host."},
+	TwoAccelerators: {Title: "torch_npu beside a torch for another accelerator", ExitStatus: StatusMisfit, Story: "" +
+		"torch_npu refuses to load where torch already knows an accelerator: \"RuntimeError: Two accelerators cannot be used at the same time in PyTorch: npu and cuda\". Since torch 2.5 import torch loads torch_npu by itself, so a program that never asks for an NPU fails with it.\n\n" +
+		"For an NPU install the CPU build of torch. For a GPU keep the plugin out: TORCH_DEVICE_BACKEND_AUTOLOAD=0."},
+	TorchNoNPU: {Title: "an NPU is asked for, and torch_npu is not installed", ExitStatus: StatusMisfit, Story: "" +
+		"PyTorch itself knows no device npu: tensor.to(\"npu\") ends with \"Expected one of cpu, cuda, ... device type at start of device string: npu\". The plugin torch_npu brings it.\n\n" +
+		"Install torch_npu of torch's release, on the side that torch comes from."},
+	LibraryOverridden: {Title: "LD_LIBRARY_PATH leads to another library than the packages' own", ExitStatus: StatusMisfit, Story: "" +
+		"Wheels bring their libraries along and find them by their own search path. A DT_RUNPATH, as NVIDIA's wheels have it, counts after LD_LIBRARY_PATH, so a CUDA toolkit that the image or the profile puts there is taken in place of the wheel's: \"undefined symbol: __nvJitLinkComplete_12_4, version libnvJitLink.so.12\" when it is older, and a mix of versions that nobody has tested otherwise.\n\n" +
+		"Take the directory out of LD_LIBRARY_PATH. The toolkit's programs do not need it, and what is linked with the toolkit finds it through ld.so.cache."},
+	CUDAWheelAbsent: {Title: "libraries of CUDA are missing, and so are the wheels that bring them", ExitStatus: StatusMisfit, Story: "" +
+		"Since torch 2.0 its wheels do not hold CUDA's libraries: they require NVIDIA's wheels (nvidia-cublas-cu12 ...). Installed with --no-deps, or after one of them was removed, import torch ends with \"libcudart.so.12: cannot open shared object file\".\n\n" +
+		"Install torch with its dependencies, or those wheels by name in the versions that torch's metadata says."},
+	CUDAMixed: {Title: "frameworks for several major versions of CUDA", ExitStatus: StatusMisfit, Story: "" +
+		"The libraries of CUDA 12 and 13 have different names, so both can be installed and even loaded. A process that uses both pays twice: two runtimes, two contexts on each GPU, and no data shared without a copy. The driver must know the newer of them.\n\n" +
+		"Install builds for one CUDA. Where different programs use them, nothing has to be done."},
 }

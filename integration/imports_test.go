@@ -30,8 +30,10 @@ var arrow = map[string][]string{
 	"pattern":                     {},
 	"rootfs":                      {"finding"},
 	"abi":                         {"rootfs", "finding", "pattern"},
+	"abi/frameworks":              {"rootfs", "finding", "pattern"},
 	"abi/ld":                      {"rootfs"},
-	"abi/proof":                   {"abi", "abi/imports", "abi/ld", "rootfs", "finding", "pattern"},
+	"abi/dists":                   {"rootfs"},
+	"abi/proof":                   {"abi", "abi/dists", "abi/imports", "abi/ld", "rootfs", "finding", "pattern"},
 	"host":                        {"abi", "rootfs", "finding", "pattern"},
 	"devices":                     {"abi", "rootfs", "finding"},
 	"profiles":                    {"rootfs", "finding", "pattern"},
@@ -189,8 +191,8 @@ func allowed(from, to string) bool {
 	if strings.HasPrefix(from, "integration") {
 		return true
 	}
-	if vendor(from) {
-		return slices.Contains([]string{"devices", "abi", "rootfs", "finding"}, to)
+	if vendor(from) { // what a framework was built for decides whether a device is of use to it
+		return slices.Contains([]string{"devices", "abi", "abi/frameworks", "rootfs", "finding"}, to)
 	}
 	owner := from
 	if _, ok := arrow[owner]; !ok {

@@ -7,6 +7,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 
 	"hostrun.dev/hostrun/abi"
+	"hostrun.dev/hostrun/abi/frameworks"
 	"hostrun.dev/hostrun/abi/proof"
 	"hostrun.dev/hostrun/devices"
 	"hostrun.dev/hostrun/finding"
@@ -57,9 +58,13 @@ type Image struct {
 	Labels     map[string]string `json:"labels,omitempty"`
 	Volumes    []string          `json:"volumes,omitempty"` // anonymous volumes that the image declares
 
-	Pythons  []abi.Python      `json:"pythons,omitempty"`  // nil unless Needs.Python
-	Sites    []host.Site       `json:"sites,omitempty"`    // of all Pythons: Path, Kind and Modules only
-	Packages []host.Package    `json:"packages,omitempty"` // distributions in them: Name, Version and Site only
+	Pythons  []abi.Python   `json:"pythons,omitempty"`  // nil unless Needs.Python
+	Sites    []host.Site    `json:"sites,omitempty"`    // of all Pythons: Path, Kind and Modules only
+	Packages []host.Package `json:"packages,omitempty"` // distributions in them: Name, Version and Site only
+	// Frameworks is what files tell of torch and others in the site directories of each of Pythons, by its Executable; those
+	// without any are left out.
+	Frameworks map[string]frameworks.Facts `json:"frameworks,omitempty"`
+
 	Users    []User            `json:"users,omitempty"`    // /etc/passwd
 	Groups   []Group           `json:"groups,omitempty"`   // /etc/group
 	Root     []RootEntry       `json:"root,omitempty"`     // with rootfs: host, which has no reference, digest and layers: the machine's own files that are its root, sorted
@@ -139,7 +144,9 @@ type Plan struct {
 	Directories []Directory       `json:"directories,omitempty"` // to make before the start
 	Findings    []finding.Finding `json:"findings,omitempty"`
 	Borrowed    []Borrowed        `json:"borrowed,omitempty"`
-	Origins     map[string]string `json:"origins,omitempty"` // JSON pointer into the spec -> where it comes from ("profile dinov2.yaml:7", "image", "host python")
+	// Frameworks are those that the command's Python would import; nil for none.
+	Frameworks *frameworks.Facts `json:"frameworks,omitempty"`
+	Origins    map[string]string `json:"origins,omitempty"` // JSON pointer into the spec -> where it comes from ("profile dinov2.yaml:7", "image", "host python")
 
 	TTY         bool    `json:"tty,omitempty"`
 	StdinOpen   bool    `json:"stdin_open,omitempty"`

@@ -56,7 +56,7 @@ func (c *Client) InspectFound(ctx context.Context, found FoundImage, platform st
 	if err != nil {
 		return plan.Image{}, fmt.Errorf("inspect image %s: %w", name, err)
 	}
-	img.Pythons, img.Sites, img.Packages = files.Pythons, files.Sites, files.Packages
+	img.Pythons, img.Sites, img.Packages, img.Frameworks = files.Pythons, files.Sites, files.Packages, files.Frameworks
 	img.Users, img.Groups, img.Paths, img.Findings = files.Users, files.Groups, files.Paths, files.Findings
 	return img, nil
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"hostrun.dev/hostrun/abi"
+	"hostrun.dev/hostrun/abi/dists"
 	"hostrun.dev/hostrun/abi/imports"
 	"hostrun.dev/hostrun/abi/ld"
 	"hostrun.dev/hostrun/finding"
@@ -45,8 +46,8 @@ const (
 	Conditional   Verdict = "conditional"    // loads once something else has loaded a library that lies where the loader does not look
 )
 
-// fails says that an import of the module raises an exception.
-func (v Verdict) fails() bool { return v != OK && v != Conditional }
+// Fails says that an import of the module raises an exception.
+func (v Verdict) Fails() bool { return v != OK && v != Conditional }
 
 // A Module is one native module.
 type Module struct {
@@ -62,6 +63,8 @@ type Module struct {
 	By       imports.At    `json:"by,omitzero"`         // the statement that imports it first
 	Remedy   string        `json:"remedy,omitempty"`
 	Doubt    string        `json:"doubt,omitempty"` // why the verdict is not certain; such a one stops nothing
+	Owner    dists.Owner   `json:"-"`               // the distribution that brought it, where it was asked for (Own)
+	Side     string        `json:"-"`               // likewise: "host" or "image"
 }
 
 // Counts are of native modules.
@@ -91,6 +94,7 @@ type Report struct {
 	FloorBy    string               `json:"floor_by,omitempty"` // that file, in the container
 	Modules    []Module             `json:"modules,omitempty"`  // those that are not ok; All has the others too
 	Missing    []Library            `json:"missing,omitempty"`
+	Imported   []string             `json:"imported,omitempty"`    // top-level modules that the command imports, or tries to, sorted
 	NotChecked []imports.NotChecked `json:"not_checked,omitempty"` // at most told
 	Unchecked  int                  `json:"unchecked,omitempty"`   // how many there are
 	Findings   []finding.Finding    `json:"findings,omitempty"`

@@ -50,6 +50,9 @@ func (s *session) prove(ctx context.Context, facts plan.Facts, pl plan.Plan, o o
 	err := s.withView(ctx, facts, pl.ID, shown, func(view *rootfs.View) (err error) {
 		if report, err = proof.Prove(ctx, view, request); err == nil {
 			report.ElapsedMS = float64(time.Since(began).Microseconds()) / 1000
+			if o.modules {
+				report.Own(view, s.root, hostDirs(facts, request))
+			}
 			cache.Store(view, request, report, began)
 		}
 		return err
@@ -107,8 +110,16 @@ func proofRequest(facts plan.Facts, pl plan.Plan) (proof.Request, bool) {
 			r.SiteDirs = append(r.SiteDirs, site.Path)
 		}
 	}
-	r.GPU = slices.ContainsFunc(facts.Profile.Devices, func(d profiles.Device) bool { return strings.HasPrefix(d.Source, "/dev/nvidia") })
+	r.GPU = plan.Wants(&facts.Profile).GPU
 	return r, true
+}
+
+// hostDirs are the directories of the container that are the host's: all of them, where the host is its root.
+func hostDirs(facts plan.Facts, r proof.Request) []string {
+	if facts.Profile.Rootfs == profiles.HostRoot {
+		return []string{"/"}
+	}
+	return r.HostDirs
 }
 
 func envMap(env []string) map[string]string {
