@@ -38,6 +38,7 @@ func Build(f Facts) (Plan, error) {
 		b.addInit,
 		b.addPython,
 		b.addCUDA,
+		b.addLent,
 		b.addDevices,
 		b.setLimits,
 		b.setSysctls,

@@ -116,6 +116,7 @@ func (b *builder) mountSites(image *abi.Python) {
 		}
 	}
 	b.mountEditables()
+	b.setBytecode(image, root)
 	b.addPth(image, all)
 }
 

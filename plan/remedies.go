@@ -1,6 +1,8 @@
 package plan
 
 import (
+	"path"
+
 	"hostrun.dev/hostrun/finding"
 	"hostrun.dev/hostrun/pattern"
 )
@@ -18,6 +20,9 @@ func (b *builder) settled(f finding.Finding) bool {
 func (b *builder) mounted(f finding.Finding) bool {
 	if f.ID != finding.SitePathIgnored || f.Severity == finding.Error {
 		return false
+	}
+	if b.lentTo(path.Base(f.Subject)) {
+		return true
 	}
 	m := proposedMount.FindStringSubmatch(f.Remedy)
 	if m == nil || m[1] != m[2] {

@@ -153,6 +153,8 @@ func (c Cache) Store(view *rootfs.View, r Request, report Report, began time.Tim
 		return
 	}
 	quick, rest := c.watched(view, r, report.Watch)
+	quick.files = append(quick.files, report.HostWatch...)
+	slices.Sort(quick.files)
 	var newest, other time.Time
 	quick.sum, newest = fingerprint(quick.files)
 	rest.sum, other = fingerprint(rest.files)
