@@ -187,4 +187,25 @@ var catalog = map[string]Entry{
 	NativeConditional: {Title: "a native module depends on what was loaded before", ExitStatus: StatusMisfit, Story: "" +
 		"The module needs a library that lies in another package, where the loader does not look. It loads if that package, or the program, has loaded the library before: glibc takes what is loaded already, by its name. torch does this for the CUDA libraries of the nvidia wheels.\n\n" +
 		"Nothing, as a rule. Where the import fails, import the package with the library first."},
+	LibrariesLent: {Title: "the host lends libraries that the image lacks", ExitStatus: StatusMisfit, Story: "" +
+		"Packages of a distribution (apt-get install python3-torch) lean on the distribution's libraries, which a slim image does not have. hostrun finds what the command needs and the image lacks, and lends the host's: it binds the directories read-only below /opt/hostrun/lib, where no search path leads, and an /etc/ld.so.cache over the image's that has their names besides the image's own. The image's own libraries always go first. Nothing of glibc is ever lent, and no library that asks for a newer glibc than the image has; a libstdc++ that is too old gives way to the host's only where that one has everything that the image's has.\n\n" +
+		"hostrun check --verbose lists each library with its size. While the container runs, ldconfig in it can't replace the file (\"Device or resource busy\"). python.borrow_libraries: off lends none; packages of PyPI bring their libraries along."},
+	PlaceNotLent: {Title: "a place outside of the packages is not shown", ExitStatus: StatusMisfit, Story: "" +
+		"Links of packages lead out of the site directory (alternatives of the distribution, a package cache), and editable installs name the directory of their source. hostrun binds such places read-only where the packages look for them, if the container has nothing there. It does not bind whole home directories, system trees, /etc, or what holds keys and tokens, and it hides nothing of the image.\n\n" +
+		"If the package is needed, add the place under volumes:, or install it with copies (pip install without -e, uv --link-mode copy)."},
+	BytecodeApart: {Title: "the container compiles the host's modules for itself", ExitStatus: StatusMisfit, Story: "" +
+		"The host's packages are read-only for the container. Where they have no .pyc files that the container's Python takes (none were written, or the sources are newer), each start would compile everything again: import torch takes seconds longer. hostrun then sets PYTHONPYCACHEPREFIX to a directory of the profile's own, /var/lib/hostrun/pycache/NAME-..., that is filled once and may be deleted at any time. With the prefix Python looks into no __pycache__ directory, so it is set only where most are of no use.\n\n" +
+		"python3 -m compileall on the host makes it unnecessary. PYTHONDONTWRITEBYTECODE or PYTHONPYCACHEPREFIX under environment: decide otherwise."},
+	StdlibLent: {Title: "the host's standard library completes the image's", ExitStatus: StatusMisfit, Story: "" +
+		"The image has a part of the standard library (Debian's python3-minimal), and the host the whole of the same release. With python.interpreter_from: host the host's directory is bound read-only over the image's; the image's interpreter runs.\n\n" +
+		"It is proved as everything else: native modules of it need libraries too, which the host lends where they fit."},
+	InterpreterLent: {Title: "the host's interpreter runs", ExitStatus: StatusMisfit, Story: "" +
+		"python.interpreter_from: host binds the host's environment and the interpreter's own tree read-only at the paths that they have on the host, and puts its directory first on PATH. The image needs no Python then. Interpreters of uv and conda ask for an old glibc only and run nearly everywhere; one that was compiled on the host asks for the host's.\n\n" +
+		"Whether it starts with the image's C library is proved before (HR107)."},
+	InterpreterFixed: {Title: "the host's interpreter can't be moved into the container", ExitStatus: StatusMisfit, Story: "" +
+		"python.interpreter_from: host was asked for. A distribution's interpreter lies in /usr among everything else of its system, and an environment in a home directory itself would bring the home along; neither can be bound into an image that has its own files there. Only where image and host have the very same release can the host's standard library complete the image's.\n\n" +
+		"Use an image with the whole standard library, or an interpreter in a tree of its own: uv python install, conda, pyenv."},
+	CacheCovered: {Title: "libraries can't be lent, as /etc is a volume", ExitStatus: StatusMisfit, Story: "" +
+		"The host lends libraries by an /etc/ld.so.cache of the container's own. A volume of the profile covers the file or its directory, and nothing is put into volumes.\n\n" +
+		"Mount single files below /etc instead of the whole, or set python.borrow_libraries: off."},
 }

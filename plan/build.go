@@ -45,6 +45,7 @@ func Build(f Facts) (Plan, error) {
 		b.finishEnvironment,
 		b.finishMounts,
 		b.setStop,
+		b.tellPython,
 		b.mergeFindings,
 		b.setLabels,
 	} {
@@ -218,6 +219,7 @@ func (b *builder) proved() []finding.Finding {
 		if b.f.Strict && all[i].Severity == finding.Warning {
 			all[i].Severity = finding.Error
 		}
+		all[i] = b.wholeStdlib(all[i])
 	}
 	return all
 }

@@ -141,7 +141,10 @@ type Plan struct {
 	Borrowed    []Borrowed        `json:"borrowed,omitempty"`
 	Origins     map[string]string `json:"origins,omitempty"` // JSON pointer into the spec -> where it comes from ("profile dinov2.yaml:7", "image", "host python")
 
-	Lending Lending `json:"-"` // what the proof may lend, beyond this plan
+	Lending Lending     `json:"-"` // what the proof may lend, beyond this plan
+	Python  *abi.Python `json:"-"` // that runs the command, where packages are borrowed
+	// FromHost says that Python is the host's, at the paths that it has on the host, in an image.
+	FromHost bool `json:"-"`
 
 	TTY         bool    `json:"tty,omitempty"`
 	StdinOpen   bool    `json:"stdin_open,omitempty"`

@@ -8,6 +8,7 @@ import (
 
 	"hostrun.dev/hostrun/abi/ld"
 	"hostrun.dev/hostrun/abi/proof"
+	"hostrun.dev/hostrun/abi/stage"
 	"hostrun.dev/hostrun/finding"
 )
 
@@ -105,3 +106,18 @@ func (b *builder) lentTo(pkg string) bool {
 	return slices.ContainsFunc(l.Binds, func(bind proof.Bind) bool { return bind.For == pkg && bind.Kind != proof.BindLibraries }) &&
 		!slices.ContainsFunc(l.Left, func(left proof.Left) bool { return left.For == pkg })
 }
+
+// tellPython names the interpreter that was chosen.
+func (b *builder) tellPython() {
+	b.plan.Python = b.python
+	b.plan.FromHost = b.python != nil && !usesHostRoot(b.p) && b.python == &b.f.Host.Python.Python
+}
+
+// lentLibstdcxx says whether a finding about the image's libstdc++ is answered: the host lends it.
+func (b *builder) lentLibstdcxx(f finding.Finding) bool {
+	return f.ID == finding.LibcFloor && strings.Contains(f.Message, libstdcxx) && !strings.Contains(f.Message, "GLIBC_") &&
+		b.f.Proof != nil && b.f.Proof.Lent != nil && b.plan.Lending.On() &&
+		slices.ContainsFunc(b.f.Proof.Lent.Libraries, func(l stage.Library) bool { return l.Name == libstdcxx })
+}
+
+const libstdcxx = "libstdc++.so.6"

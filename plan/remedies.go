@@ -2,6 +2,7 @@ package plan
 
 import (
 	"path"
+	"slices"
 
 	"hostrun.dev/hostrun/finding"
 	"hostrun.dev/hostrun/pattern"
@@ -12,7 +13,10 @@ var proposedMount = pattern.New(`"(/[^":]*):(/[^":]*):ro"`)
 
 // settled reports whether the plan has an answer to what an earlier stage found.
 func (b *builder) settled(f finding.Finding) bool {
-	return f.ID == finding.PackageMissing && b.imageHas(f.Subject) || b.mounted(f)
+	if b.plan.FromHost && (f.ID == finding.PythonMissingImage || f.ID == finding.PythonBrokenVenv && slices.Contains(b.f.Image.Findings, f)) {
+		return true // the image's interpreter does not run
+	}
+	return f.ID == finding.PackageMissing && b.imageHas(f.Subject) || b.mounted(f) || b.lentLibstdcxx(f)
 }
 
 // mounted reports whether the plan already mounts what the finding says is not mounted: the profile took the remedy, or

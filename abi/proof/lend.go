@@ -2,6 +2,7 @@ package proof
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"path"
@@ -212,6 +213,22 @@ func (p *prover) lend(module, file string, r ld.Result) bool {
 			p.renewed = true
 			p.begun++
 		}
+	}
+	return false
+}
+
+// lendToProgram mends what keeps the interpreter from its start, where that is the host's. One of the image has what it
+// needs in the image, or the image is broken.
+func (p *prover) lendToProgram(err error) bool {
+	var start *ld.StartError
+	if p.lender == nil || !errors.As(err, &start) || !slices.ContainsFunc(p.r.HostDirs, func(dir string) bool { return below(p.r.Python.Real, dir) }) {
+		return false
+	}
+	switch r := start.Result; {
+	case r.Verdict == ld.Missing && r.Needed != p.r.Python.Executable && r.Needed != p.r.Python.Real:
+		return p.lender.Missing(r.Needed, "python")
+	case r.Verdict == ld.Version && !stage.Never(r.Object):
+		return p.lender.Newer(path.Base(r.Object), r.Object, r.Version, "python")
 	}
 	return false
 }

@@ -53,8 +53,12 @@ func (p *prover) start() {
 		p.noStart = err
 		return
 	}
+	p.openLender(interpreter)
 	for _, program := range []string{p.r.Python.Executable, p.r.Python.Real} {
-		if p.process, err = p.system.Start(program); err == nil {
+		for p.process, err = p.system.Start(program); err != nil && p.lendToProgram(err); {
+			p.process, err = p.system.Start(program)
+		}
+		if err == nil {
 			break
 		}
 	}
@@ -63,7 +67,6 @@ func (p *prover) start() {
 		return
 	}
 	p.loaded = p.process
-	p.openLender(interpreter)
 	for _, o := range p.process.Objects() {
 		p.files[o.Path] = true
 	}

@@ -114,13 +114,13 @@ const told = 40
 // Prove makes the proof over the files of a container: the image with the planned mounts. The error is ctx's alone: what
 // can't be read is in the report.
 func Prove(ctx context.Context, view *rootfs.View, r Request) (Report, error) {
-	return prove(ctx, view, r, maxSources)
+	return proveLending(ctx, view, r, maxSources)
 }
 
 // maxSources bounds how often the imports are followed anew because a source could be lent.
 const maxSources = 3
 
-func prove(ctx context.Context, base *rootfs.View, r Request, again int) (Report, error) {
+func proveLending(ctx context.Context, base *rootfs.View, r Request, again int) (Report, error) {
 	view := base
 	p := &prover{ctx: ctx, view: view, r: r, judged: map[string]*Module{}, broken: map[string]string{}}
 	p.lendPlaces()
@@ -137,7 +137,7 @@ func prove(ctx context.Context, base *rootfs.View, r Request, again int) (Report
 	}
 	if more := p.sources(scan); err == nil && len(more) > 0 && again > 0 {
 		r.Lend.Leads = append(slices.Clone(r.Lend.Leads), more...)
-		return prove(ctx, base, r, again-1)
+		return proveLending(ctx, base, r, again-1)
 	}
 	if err == nil && p.process != nil {
 		scan, err = p.follow(scan)

@@ -17,8 +17,8 @@ type checkOptions struct {
 	format string
 	facts  string
 
-	modules, strict bool
-	host            string // DIR or interpreter, instead of a profile
+	modules, strict, verbose bool
+	host                     string // DIR or interpreter, instead of a profile
 }
 
 func checkCommand(s *session) *cli.Command {
@@ -37,6 +37,7 @@ func checkCommand(s *session) *cli.Command {
 			&cli.BoolFlag{Name: "modules", Usage: "list each native module with what the loader would say", Destination: &o.modules},
 			&cli.StringFlag{Name: "host", Usage: "without a profile: what of the environment or interpreter `PATH` fits the image of --image", Destination: &o.host},
 			strictFlag(&o.strict),
+			&cli.BoolFlag{Name: "verbose", Usage: "list each library that the host lends", Destination: &o.verbose},
 			&cli.StringFlag{Name: "facts", Usage: "use the facts that hostrun facts NAME recorded in `FILE`", Destination: &o.facts},
 		}, o.over.flags()...),
 		Action: action(func(ctx context.Context) error { return runCheck(ctx, s, o) }),
@@ -55,6 +56,8 @@ type checkResult struct {
 
 	facts  plan.Facts
 	python abi.Python // of the image
+
+	verbose bool
 }
 
 func runCheck(ctx context.Context, s *session, o checkOptions) error {
@@ -87,6 +90,7 @@ func runCheck(ctx context.Context, s *session, o checkOptions) error {
 		}
 		refusals[i] = err
 		results[i] = newCheckResult(facts, pl, err == nil, time.Since(began))
+		results[i].verbose = o.verbose
 	}
 	s.progress.end()
 	if o.modules {

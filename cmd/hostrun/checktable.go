@@ -83,6 +83,9 @@ func imagePython(f plan.Facts, pl plan.Plan) abi.Python {
 	if f.Profile.Rootfs == profiles.HostRoot && f.Host.Python != nil {
 		return f.Host.Python.Python
 	}
+	if pl.Python != nil {
+		return *pl.Python
+	}
 	if pl.Spec != nil {
 		for _, m := range pl.Spec.Mounts {
 			for _, p := range f.Image.Pythons {
@@ -189,6 +192,9 @@ func (s *session) writeBorrowed(r checkResult) {
 	fmt.Fprintln(s.stdout, "\n  borrowed, read-only")
 	tw := tabwriter.NewWriter(s.stdout, 0, 0, 3, ' ', 0)
 	for _, b := range r.Borrowed {
+		if b.Kind == plan.KindLibrary && !r.verbose {
+			continue
+		}
 		bytes := ""
 		if b.Bytes > 0 {
 			bytes = size(b.Bytes)
@@ -196,4 +202,7 @@ func (s *session) writeBorrowed(r checkResult) {
 		fmt.Fprintf(tw, "    %s\t%s\t%s\t%s\n", b.For, dash(bytes), b.Source, b.Destination)
 	}
 	_ = tw.Flush()
+	if proof := r.facts.Proof; proof != nil && slices.ContainsFunc(r.Borrowed, func(b plan.Borrowed) bool { return b.Kind == plan.KindLibrary }) {
+		fmt.Fprintf(s.stdout, "    %s\n", proof.Lent.Summary())
+	}
 }

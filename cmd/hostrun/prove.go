@@ -81,14 +81,14 @@ func (s *session) proofRequest(facts plan.Facts, pl plan.Plan) (proof.Request, b
 		Packages: facts.Profile.Python.Packages, ISALevel: isaLevel()}
 	for _, b := range pl.Borrowed {
 		r.HostDirs = append(r.HostDirs, b.Destination)
-		switch b.For {
-		case "python":
+		switch {
+		case b.For == "python" && b.Kind == "":
 			r.SiteDirs = append(r.SiteDirs, b.Destination)
-		case "cuda":
+		case b.For == "cuda" && b.Kind == "":
 			r.Libraries = append(r.Libraries, path.Join(b.Destination, "lib64"))
 		}
 	}
-	if facts.Profile.Rootfs == profiles.HostRoot {
+	if facts.Profile.Rootfs == profiles.HostRoot || pl.FromHost {
 		r.SiteDirs = nil
 		for _, site := range facts.Host.Python.Sites {
 			r.SiteDirs = append(r.SiteDirs, site.Path)
