@@ -250,6 +250,40 @@ func (p *prover) beginAnew() {
 	clear(p.broken)
 }
 
+// siblings lends to the native modules of packages of which the command imports one: native code imports what stands beside
+// it, and no file says so.
+func (p *prover) siblings(scan imports.Report) (imports.Report, error) {
+	if p.lender == nil || p.process == nil {
+		return scan, p.ctx.Err()
+	}
+	reached := map[string]bool{}
+	for _, m := range p.judged {
+		reached[topOf(m.Name)] = true
+	}
+	for i := range p.tree.modules {
+		m := &p.tree.modules[i]
+		if !reached[topOf(m.Name)] || m.Verdict != Missing && m.Verdict != Version || p.ctx.Err() != nil {
+			continue
+		}
+		for p.lend(m.Name, m.Path, p.process.Open(m.Path)) {
+		}
+		m.Library, m.NeededBy = "", ""
+		p.judgeAlone(m)
+	}
+	if !p.renewed {
+		return scan, p.ctx.Err()
+	}
+	p.beginAnew()
+	for i := range p.tree.modules {
+		if m := &p.tree.modules[i]; m.Verdict != IgnoredSuffix {
+			*m = Module{Name: m.Name, Path: m.Path}
+		}
+	}
+	scan, err := p.follow(scan)
+	p.others()
+	return scan, err
+}
+
 // lent sums up what is lent; nil for nothing.
 func (p *prover) lent() *Lent {
 	l := &Lent{Binds: p.binds, Left: p.left}

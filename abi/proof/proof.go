@@ -144,7 +144,7 @@ func proveLending(ctx context.Context, base *rootfs.View, r Request, again int) 
 	}
 	if err == nil {
 		p.others()
-		err = ctx.Err()
+		scan, err = p.siblings(scan)
 	}
 	return p.report(scan), err
 }
