@@ -34,12 +34,15 @@ func (s *System) SameMachine(other *System) bool {
 func (s *System) Closure(name string) ([]Object, string) {
 	nobody := &object{file: &file{image: &image{machine: s.habits.machine}}}
 	l := &loading{system: s, program: nobody, own: newIndex(), placed: map[*object]bool{}}
+	loader := &object{file: s.habits.loader, path: s.habits.interpreter, name: s.habits.interpreter, origin: s.originOf(s.habits.interpreter), how: ByLoader}
+	l.add(loader) // every process has it, wherever it lies
+	put(l.own.names, loader.soname, 0)
 	root, fail := l.load(name, nobody, "")
 	if fail == nil {
 		_, fail = l.closure([]*object{root})
 	}
 	r := l.result(fail)
-	return r.Loaded, r.Message
+	return r.Loaded[1:], r.Message
 }
 
 // A VersionNeed is one version that a file asks of a library (DT_VERNEED).
