@@ -85,6 +85,14 @@ const (
 	NativeOthers      = "HR108" // native modules that the command is not seen to import would not load
 	NativeConditional = "HR109" // a native module loads once another library is loaded (information)
 
+	LibrariesLent    = "HR110" // the host lends libraries that the image lacks (information)
+	PlaceNotLent     = "HR111" // a place that links or lines of the packages lead to is not bound by itself
+	BytecodeApart    = "HR112" // the host's .pyc files are of no use: the container keeps its own (information)
+	StdlibLent       = "HR113" // the host's standard library completes the image's (information)
+	InterpreterLent  = "HR114" // the host's interpreter runs instead of the image's (information)
+	InterpreterFixed = "HR115" // python.interpreter_from: host, and the host's interpreter can't be moved
+	CacheCovered     = "HR116" // libraries of the host can't be lent: a mount covers /etc/ld.so.cache
+
 	PinBroken         = "HR120" // a framework requires another version of another one than is installed
 	NPUOtherTorch     = "HR121" // torch_npu is built for another release of torch
 	TwoAccelerators   = "HR122" // torch_npu beside a torch that is built for another accelerator

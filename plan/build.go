@@ -38,6 +38,7 @@ func Build(f Facts) (Plan, error) {
 		b.addInit,
 		b.addPython,
 		b.addCUDA,
+		b.addLent,
 		b.checkFrameworks,
 		b.addDevices,
 		b.setLimits,
@@ -45,6 +46,7 @@ func Build(f Facts) (Plan, error) {
 		b.finishEnvironment,
 		b.finishMounts,
 		b.setStop,
+		b.tellPython,
 		b.mergeFindings,
 		b.setLabels,
 	} {
@@ -215,7 +217,7 @@ func (b *builder) proved() []finding.Finding {
 	}
 	all := slices.Clone(b.f.Proof.Findings)
 	for i := range all {
-		all[i] = b.strictly(all[i])
+		all[i] = b.wholeStdlib(b.strictly(all[i]))
 	}
 	return all
 }

@@ -148,6 +148,11 @@ type Plan struct {
 	Frameworks *frameworks.Facts `json:"frameworks,omitempty"`
 	Origins    map[string]string `json:"origins,omitempty"` // JSON pointer into the spec -> where it comes from ("profile dinov2.yaml:7", "image", "host python")
 
+	Lending Lending     `json:"-"` // what the proof may lend, beyond this plan
+	Python  *abi.Python `json:"-"` // that runs the command, where packages are borrowed
+	// FromHost says that Python is the host's, at the paths that it has on the host, in an image.
+	FromHost bool `json:"-"`
+
 	TTY         bool    `json:"tty,omitempty"`
 	StdinOpen   bool    `json:"stdin_open,omitempty"`
 	StopSignal  string  `json:"stop_signal"`
@@ -158,8 +163,17 @@ type Plan struct {
 // A File is generated for the container and bound into it. It lies in the container's own directory.
 type File struct {
 	Path    string `json:"path"` // on the host
-	Content string `json:"content"`
+	Content string `json:"content,omitempty"`
+	Binary  []byte `json:"binary,omitempty"` // instead of Content, where that is no text
 	Mode    uint32 `json:"mode"`
+}
+
+// Bytes are those of the file.
+func (f File) Bytes() []byte {
+	if f.Binary != nil {
+		return f.Binary
+	}
+	return []byte(f.Content)
 }
 
 // A Directory is made on the host unless it exists: a named volume, or a bind source with create_host_path.
@@ -175,5 +189,8 @@ type Borrowed struct {
 	Source      string `json:"source"`
 	Destination string `json:"destination"`
 	Bytes       int64  `json:"bytes"` // 0 when not measured
-	For         string `json:"for"`   // "python", "cuda", ...
+	For         string `json:"for"`   // "python", "cuda", or the package that needs it
+	// Kind is "" for what the profile names, "library" for one that the image lacks, "link" and "source" for places that the
+	// packages lead to, "interpreter" and "stdlib" for parts of the host's Python.
+	Kind string `json:"kind,omitempty"`
 }
