@@ -42,7 +42,8 @@ func (c *Client) make(ctx context.Context, pl plan.Plan, labels map[string]strin
 		return made{}, createError(pl.ID, err)
 	}
 	step("record-created")
-	c.recordSays(pl.ID)
+	c.Unreserve(pl.ID)
+	step("devices-released")
 	root, err := c.fill(ctx, pl, record, early)
 	if err != nil {
 		return made{}, errors.Join(createError(pl.ID, err), c.discard(ctx, record))

@@ -41,7 +41,7 @@ type queue struct {
 	told   string
 }
 
-func (c *Client) queueDir() string { return filepath.Join(c.opt.StateDir, "devices", "queue") }
+func queueDir(stateDir string) string { return filepath.Join(stateDir, "devices", "queue") }
 
 // join takes the next place, once, and tells what it waits for whenever that changes.
 func (q *queue) join(why finding.Finding) error {
@@ -53,7 +53,7 @@ func (q *queue) join(why finding.Finding) error {
 		q.ticket = t
 	}
 	before := 0
-	for _, w := range q.c.waiters() {
+	for _, w := range Waiters(q.c.opt.StateDir) {
 		if w.number < q.ticket.number {
 			before++
 		}
@@ -78,7 +78,7 @@ func (q *queue) leave() {
 
 // newTicket makes the file under the lock of the queue: it is locked before anyone can take it for a dead one's.
 func (c *Client) newTicket(w Waiter) (*ticket, error) {
-	dir := c.queueDir()
+	dir := queueDir(c.opt.StateDir)
 	if err := c.stateDir(dir); err != nil {
 		return nil, fmt.Errorf("wait for devices: %w", err)
 	}
@@ -122,13 +122,10 @@ func ticketNumbers(dir string) []int {
 	return all
 }
 
-// Waiters are those who wait now, first come first.
-func (c *Client) Waiters() []Waiter { return c.waiters() }
-
-// waiters reads the tickets of living processes. It takes the queue's lock for a moment, so that no ticket is seen half made;
+// Waiters reads the tickets of living processes, first come first. It takes the queue's lock for a moment, so that no ticket is seen half made;
 // dead ones go. A queue that can't be read has nobody in it: only fairness is lost.
-func (c *Client) waiters() []Waiter {
-	dir := c.queueDir()
+func Waiters(stateDir string) []Waiter {
+	dir := queueDir(stateDir)
 	numbers := ticketNumbers(dir)
 	if len(numbers) == 0 {
 		return nil

@@ -112,7 +112,7 @@ func (c *Client) reserveOnce(ctx context.Context, w Want, mine *ticket) (r *Rese
 		return r, false, err
 	}
 	c.addOthers(ctx, w, r)
-	waiting := c.waiters()
+	waiting := Waiters(c.opt.StateDir)
 	r.Chosen = make([][]devices.Device, len(w.Asks))
 	for _, inv := range r.Inventories {
 		st := devices.State{Held: held, Taken: taken[inv.Kind], Claimed: claims(inv, waiting, mine, w.Container)}
@@ -204,10 +204,26 @@ func (c *Client) reservation(id string) *Reservation {
 	return c.reserved[id]
 }
 
-// recordSays releases what was reserved for the container: its record has it from now on.
-func (c *Client) recordSays(id string) {
-	c.reservation(id).Release()
-	step("devices-released")
+// Unreserve lets go of what is reserved for the container: its record has it from now on, or it will not be made.
+func (c *Client) Unreserve(id string) {
+	c.reservedMu.Lock()
+	r := c.reserved[id]
+	delete(c.reserved, id)
+	c.reservedMu.Unlock()
+	r.Release()
+}
+
+// Hold reserves the devices that the container's own record names, for a command that stops it and starts it again.
+func (c *Client) Hold(ctx context.Context, name string) error {
+	r, err := c.own(c.in(ctx), name)
+	if err != nil {
+		return err
+	}
+	held, err := c.reacquire(c.in(ctx), r.ID, r.Labels[labelDevices])
+	if err == nil {
+		c.remember(r.ID, held)
+	}
+	return err
 }
 
 // reacquire holds the devices of a stopped container that is to be started as it is.

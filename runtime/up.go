@@ -181,6 +181,7 @@ func (c *Client) restart(ctx context.Context, r containers.Container) error {
 	if err != nil {
 		return err
 	}
+	defer c.Unreserve(r.ID)
 	defer held.Release()
 	if err := sameNodes(r, spec); err != nil {
 		return err

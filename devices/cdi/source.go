@@ -26,6 +26,9 @@ type Source struct {
 // Kind is the files' kind.
 func (s *Source) Kind() string { return s.kind }
 
+// ReadsImage is false: a file says the same for every image.
+func (s *Source) ReadsImage() bool { return false }
+
 // Inventory lists the devices that the files describe. Several names for the same nodes are one device with aliases; a name
 // that stands for several devices, as all does, is none. Of health a file says nothing: a device is bad when a node of
 // its own is gone.
@@ -90,25 +93,26 @@ func (s *Source) device(view *rootfs.View, d *cdi.Device, nodes []string, place 
 	return dev
 }
 
-// Align gives devices of the files the names that hostrun's own discovery has for them, so that they are leased as the same, and
-// what it knows besides. The files' own names stay as aliases.
-func Align(inv, ours devices.Inventory) devices.Inventory {
-	inv.Devices = slices.Clone(inv.Devices)
-	inv.Links, inv.Driver = ours.Links, ours.Driver
-	for i, d := range inv.Devices {
-		for _, o := range ours.Devices {
-			if o.Parent == "" && slices.ContainsFunc(o.Nodes, func(n string) bool { return slices.Contains(d.Nodes, n) }) {
-				aliases := append([]string{d.Name}, d.Aliases...)
-				for _, a := range o.Aliases {
-					if !slices.Contains(aliases, a) {
-						aliases = append(aliases, a)
-					}
-				}
-				inv.Devices[i] = o
-				inv.Devices[i].Aliases = aliases
-				break
+// Align joins what the files describe with what hostrun's own discovery has found: devices of both are told by our names, so
+// that they are leased as the same, and the files' names go first among the aliases. What only the files know follows.
+func Align(described, ours devices.Inventory) devices.Inventory {
+	inv := ours
+	inv.Devices = slices.Clone(ours.Devices)
+	for _, d := range described.Devices {
+		i := slices.IndexFunc(ours.Devices, func(o devices.Device) bool {
+			return o.Parent == "" && slices.ContainsFunc(o.Nodes, func(n string) bool { return slices.Contains(d.Nodes, n) })
+		})
+		if i < 0 {
+			inv.Devices = append(inv.Devices, d)
+			continue
+		}
+		aliases := append([]string{d.Name}, d.Aliases...)
+		for _, a := range ours.Devices[i].Aliases {
+			if !slices.Contains(aliases, a) {
+				aliases = append(aliases, a)
 			}
 		}
+		inv.Devices[i].Aliases = aliases
 	}
 	return inv
 }
