@@ -43,7 +43,6 @@ func (c *Client) make(ctx context.Context, pl plan.Plan, labels map[string]strin
 	}
 	step("record-created")
 	c.Unreserve(pl.ID)
-	step("devices-released")
 	root, err := c.fill(ctx, pl, record, early)
 	if err != nil {
 		return made{}, errors.Join(createError(pl.ID, err), c.discard(ctx, record))
