@@ -112,7 +112,7 @@ func (s *session) proofRequest(facts plan.Facts, pl plan.Plan) (proof.Request, b
 		}
 	}
 	r.Lend = lending(s.root, facts, pl)
-	r.GPU = plan.Wants(&facts.Profile).GPU
+	r.GPU = plan.Wants(facts).GPU
 	return r, true
 }
 
