@@ -102,6 +102,8 @@ type Ask struct {
 	Share        int      `json:"share,omitempty"`      // containers that may hold a device at once; 0 is 1, -1 any number
 	Optional     bool     `json:"optional,omitempty"`   // run without, where there is none
 	Affinity     string   `json:"affinity,omitempty"`   // "" is "prefer"; "strict", "off"
+	// Qualified is for IDs that were written as CDI's qualified names: an administrator's CDI file goes before our discovery.
+	Qualified bool `json:"qualified,omitempty"`
 	// Options are the kind's own: "toolkit" of Ascend, "gds" of NVIDIA.
 	Options map[string]string `json:"options,omitempty"`
 	Key     string            `json:"key,omitempty"` // in the profile's Lines: "gpus", "npus"
@@ -127,4 +129,12 @@ type Edits struct {
 	Passwd bool `json:"passwd,omitempty"`
 	// Origins says for each mount and node, by its path in the container, what it is for: "libcuda of driver 550.54.15".
 	Origins map[string]string `json:"origins,omitempty"`
+}
+
+// A Grant is what a container gets for one Ask: devices that are held for it, and what it needs for them. It prints as JSON, and
+// a recording of it replays.
+type Grant struct {
+	Ask    Ask      `json:"ask"`
+	Chosen []Device `json:"chosen"` // empty where the Ask was optional, and there is none
+	Edits  Edits    `json:"edits"`
 }

@@ -57,6 +57,15 @@ const (
 	DeviceMissing = "HR070" // a device node is absent
 	DeviceNotNode = "HR071" // the path is no device node
 
+	DeviceAbsent   = "HR072" // the machine has no accelerator of the kind
+	DeviceUnknown  = "HR073" // no accelerator has that name, or there are fewer than asked for
+	DeviceLeased   = "HR074" // another container of hostrun holds it
+	DeviceBusy     = "HR075" // a process or another tool's container uses it
+	DeviceUnfit    = "HR076" // it does not work, or is not what is asked for
+	DeviceGrouping = "HR077" // twice, half of a card, or a name of several
+	CDIInvalid     = "HR078" // a CDI file has errors
+	CDIHook        = "HR079" // a CDI file wants a hook to run, and none is run
+
 	LimitUnsupported = "HR080" // a limit that this kernel, cgroup version or OCI runtime can't hold
 	RuntimeTooOld    = "HR081" // the OCI runtime does not know recursive read-only mounts
 	RootNoPlace      = "HR082" // rootfs: host, and a mount's target would have to be made in a read-only directory of the host
@@ -73,6 +82,11 @@ const (
 	DuplicateDist    = "HR096" // a distribution has two directories of metadata in one place
 	TorchCPUOnly     = "HR097" // a GPU is asked for, and torch is built without CUDA
 	ImportsUnchecked = "HR098" // what files do not tell of the command's imports (information)
+
+	DeviceMount    = "HR130" // a mount of the profile lies over what an accelerator's driver needs
+	DeviceOptional = "HR131" // an optional accelerator is not there (information)
+	DeviceAffinity = "HR132" // affinity: strict, and the machine does not tell which processors are close
+	CDIStale       = "HR133" // a CDI file describes another machine than this one is now
 
 	NativeMissing     = "HR100" // a native module that the command imports needs a library that is not there
 	NativeSuffix      = "HR101" // a native module that the command imports was built for another Python

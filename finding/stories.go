@@ -130,6 +130,41 @@ var catalog = map[string]Entry{
 	RuntimeUnusable: {Title: "the OCI runtime can't be used", ExitStatus: StatusMisfit, Story: "" +
 		"containerd leaves the making of a container to an OCI runtime, a program that it finds on its own PATH. hostrun takes crun where that is installed, because it starts a container in half the time of runc, and runc else. crun is passed over where it would refuse: on a machine with cgroup v1 that has controllers on its second, unified hierarchy too (\"cgroups in hybrid mode not supported\"), and where it was built without seccomp or capabilities. runtime: in a profile decides otherwise, and then what is named must be there and work.\n\n" +
 		"Install one (apt-get install crun, or runc), or correct runtime:, or remove it."},
+	DeviceAbsent: {Title: "no accelerator of that kind", ExitStatus: StatusNoDevice, Story: "" +
+		"The profile asks for GPUs or NPUs, and this machine has neither the hardware nor its driver, nor does a CDI file describe any. A job that was meant for an accelerator would run on the processor, a hundred times slower, and say nothing.\n\n" +
+		"Run it elsewhere, install the driver, or let it run without: optional: true. hostrun devices lists what there is."},
+	DeviceUnknown: {Title: "no such accelerator", ExitStatus: StatusNoDevice, Story: "" +
+		"The profile names an accelerator that this machine does not have, or asks for more than there are. Indexes may change with a reboot or when a card is taken out; UUIDs and PCI addresses do not.\n\n" +
+		"hostrun devices lists them with all their names."},
+	DeviceLeased: {Title: "another container holds the accelerator", ExitStatus: StatusTryAgain, Story: "" +
+		"A container of hostrun has an accelerator for itself as long as it runs: two jobs on one GPU run out of memory in turn, and an NPU refuses the second (drvErr=87). Its record says which it holds, so nothing has to be cleaned up after a crash.\n\n" +
+		"End that container (hostrun ps shows who has what), wait for it in a queue (--wait-device, --wait-device=10m), or let both say share: true."},
+	DeviceBusy: {Title: "something else uses the accelerator", ExitStatus: StatusTryAgain, Story: "" +
+		"A process of this machine, or a container of another tool (docker, Kubernetes), has the device open or was given it. hostrun's own containers are told apart by their records.\n\n" +
+		"End it, ask for another accelerator, or say share: true to use the device beside it."},
+	DeviceUnfit: {Title: "the accelerator is not fit for it", ExitStatus: StatusNoDevice, Story: "" +
+		"A device that does not work (it has fallen off the bus, its memory has failed) is never given: the job would die after its data is loaded. Or there is one, and it has less memory, is not linked to the others, or is not divided, as the profile asks.\n\n" +
+		"hostrun devices says what each has and what is wrong with it."},
+	DeviceGrouping: {Title: "accelerators that can't be asked for so", ExitStatus: StatusProfile, Story: "" +
+		"The two dies of an Atlas A3 card belong together: the driver gives half of one to nobody else. A device can't be asked for twice, nor a partition beside the whole that it is a part of, and an address that two devices have names neither.\n\n" +
+		"The message says what to ask for instead."},
+	CDIInvalid: {Title: "a CDI file has errors", ExitStatus: StatusProfile, Story: "" +
+		"Files in /etc/cdi and /var/run/cdi describe devices to container tools. This one is no such description: it does not parse, uses fields that its cdiVersion does not have, or names a device that another file names too. The other files are used as ever.\n\n" +
+		"Correct it, or make it anew: nvidia-ctk cdi generate, or hostrun export cdi."},
+	CDIHook: {Title: "hooks of a CDI file are not run", ExitStatus: StatusMisfit, Story: "" +
+		"A CDI file can name programs to be run as root beside every start. hostrun runs none: what they do (links to libraries, the loader's cache) is the plan's, where it can be seen before the start.\n\n" +
+		"With gpus: in place of the qualified name hostrun finds the driver's libraries by itself. Otherwise look whether the image needs what the hook would have done."},
+	DeviceMount: {Title: "a mount lies over the driver's files", ExitStatus: StatusProfile, Story: "" +
+		"The container gets files of the accelerator's driver at fixed places. A volume of the profile has its target at one of them, or inside of one, and would hide what the job needs: the driver's own library, in its own version.\n\n" +
+		"Remove the volume: what it brought is given anyway. Or choose another target."},
+	DeviceOptional: {Title: "an optional accelerator is not there", ExitStatus: StatusNoDevice, Story: "" +
+		"The profile says optional: true, and the machine has no such accelerator: the container runs without. One that is there and busy is not passed over."},
+	DeviceAffinity: {Title: "close processors are not known", ExitStatus: StatusNoDevice, Story: "" +
+		"affinity: strict binds the job to the processors and the memory of the accelerator's NUMA node. The kernel does not tell which those are, as in many virtual machines.\n\n" +
+		"Say affinity: prefer, or off."},
+	CDIStale: {Title: "a CDI file is out of date", ExitStatus: StatusMisfit, Story: "" +
+		"The file was written for this machine as it was: before the driver was updated, before a reboot gave the devices other numbers, before the GPUs were divided anew. docker, podman and Kubernetes believe it, and their containers get what is no longer there. hostrun reads numbers anew at each start.\n\n" +
+		"Write it again: hostrun export cdi, or nvidia-ctk cdi generate."},
 	ModuleMissing: {Title: "the command imports a module that is not found", ExitStatus: StatusMisfit, Story: "" +
 		"hostrun reads the import statements of the command's own file and of everything that it imports, in the order in which Python would run them, and looks each name up as Python's finders do. This one is in no directory of sys.path, nothing catches its failure, and the command would end with the message that is shown.\n\n" +
 		"Install the package that has it, into the host's environment or into the image. hostrun where NAME MODULE shows where a module comes from."},
