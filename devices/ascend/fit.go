@@ -14,12 +14,12 @@ type Wants struct {
 	NPUs  int      // that the container gets
 	Chips []string // their chips: "910B", each once
 
-	Torch       string // version: "2.7.1+cpu"; "" where there is no torch
-	TorchCUDA   string // CUDA that torch was built with; "" for none (torch/version.py)
-	CXX11ABI    string // "0" or "1": _GLIBCXX_USE_CXX11_ABI of torch (TorchConfig.cmake)
-	TorchNPU    string // version: "2.7.1.post4"; "" where there is no torch_npu
-	Autoload    bool   // torch_npu's entry point of group torch.backends is there
-	Python      string // minor version: "3.11"
+	Torch       string   // version: "2.7.1+cpu"; "" where there is no torch
+	TorchCUDA   string   // CUDA that torch was built with; "" for none (torch/version.py)
+	CXX11ABI    string   // "0" or "1": _GLIBCXX_USE_CXX11_ABI of torch (TorchConfig.cmake)
+	TorchNPU    string   // version: "2.7.1.post4"; "" where there is no torch_npu
+	Autoload    bool     // torch_npu's entry point of group torch.backends is there
+	Python      string   // minor version: "3.11"
 	Absent      []string // of TBEModules, those that are not installed
 	Image       string   // reference; "" without an image
 	Env         []string // of the container, NAME=VALUE

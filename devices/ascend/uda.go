@@ -26,9 +26,9 @@ type udaNamespace struct {
 }
 
 var (
-	udaHead      = pattern.New(`^udevid (\d+) .*status '(\w+)`)
-	udaChip      = pattern.New(`chip_type (\w+)`)
-	udaUser      = pattern.New(`used by (?:container, )?ns id:?((?: \d+)*)`)
+	udaHead  = pattern.New(`^udevid (\d+) .*status '(\w+)`)
+	udaChip  = pattern.New(`chip_type (\w+)`)
+	udaUser  = pattern.New(`used by (?:container, )?ns id:?((?: \d+)*)`)
 	udaOwner = pattern.New(`^ns_id (\d+) .*root_tgid (\d+)`)
 )
 
