@@ -7,11 +7,12 @@ import (
 	"slices"
 	"time"
 
+	"hostrun.dev/hostrun/devices"
 	"hostrun.dev/hostrun/rootfs"
 )
 
 // Kind is CDI's vendor/class, as the vendor's own tools name it (mind-cluster, ascend-common/cdi).
-const Kind = "ascend.com/npu"
+const Kind = devices.KindNPU
 
 // NPUSMITime is how long npu-smi may take. It waits for the driver, which a dead card can hold for minutes.
 const NPUSMITime = 20 * time.Second

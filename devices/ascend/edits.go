@@ -3,12 +3,9 @@ package ascend
 import (
 	"encoding/json"
 	"fmt"
-	"os"
 	"path"
 	"slices"
 	"strings"
-
-	"tags.cncf.io/container-device-interface/specs-go"
 
 	"hostrun.dev/hostrun/devices"
 	"hostrun.dev/hostrun/finding"
@@ -156,11 +153,7 @@ func (e *editor) addNode(q devices.Request, origin string) {
 			continue
 		}
 		e.nodes = append(e.nodes, n)
-		mode, uid, gid := os.FileMode(n.Mode&0o777), n.UID, n.GID
-		e.edits.DeviceNodes = append(e.edits.DeviceNodes, &specs.DeviceNode{
-			Path: n.Destination, HostPath: n.Path, Type: n.Type, Major: n.Major, Minor: n.Minor,
-			FileMode: &mode, Permissions: n.Access, UID: &uid, GID: &gid,
-		})
+		e.edits.DeviceNodes = append(e.edits.DeviceNodes, devices.CDINodes([]devices.Node{n})...)
 		e.edits.Origins[n.Destination] = origin
 	}
 }
