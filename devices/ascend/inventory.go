@@ -171,6 +171,9 @@ func (l *listing) addAsked(d *devices.Device, facts *DeviceFacts, id int, virtua
 	if c.name != "" {
 		d.Model = "Ascend " + strings.TrimSpace(strings.TrimPrefix(c.name, "Ascend"))
 	}
+	if f := familyOfName(c.name); f != nil && facts.Chip == unknownChip.chip {
+		facts.Chip = f.chip
+	}
 	if virtual { // memory and processes are those of the whole chip
 		return
 	}
