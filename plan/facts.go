@@ -18,13 +18,16 @@ import (
 type Facts struct {
 	Schema int `json:"schema"` // 1
 	// ID of the container; "" is the profile's name. A one-off container of `run` has one of its own.
-	ID      string            `json:"id,omitempty"`
-	Profile profiles.Profile  `json:"profile"`
-	Host    host.Facts        `json:"host"`
-	Nodes   []devices.Node    `json:"nodes,omitempty"`   // of the profile's devices
-	Sources map[string]Source `json:"sources,omitempty"` // of bind mounts: host path -> what is there
-	Image   Image             `json:"image"`
-	Engine  Engine            `json:"engine"`
+	ID      string           `json:"id,omitempty"`
+	Profile profiles.Profile `json:"profile"`
+	Host    host.Facts       `json:"host"`
+	Nodes   []devices.Node   `json:"nodes,omitempty"` // of the profile's devices
+	// Inventories are of the kinds of accelerators that the profile asks for, and Grants what was chosen of them.
+	Inventories []devices.Inventory `json:"inventories,omitempty"`
+	Grants      []devices.Grant     `json:"grants,omitempty"`
+	Sources     map[string]Source   `json:"sources,omitempty"` // of bind mounts: host path -> what is there
+	Image       Image               `json:"image"`
+	Engine      Engine              `json:"engine"`
 	// Proof says what of the packages loads; nil before it is made, and where nothing is to be proved.
 	Proof  *proof.Report `json:"proof,omitempty"`
 	Strict bool          `json:"strict,omitempty"` // warnings of the proof stop the start, too
@@ -113,6 +116,7 @@ type Engine struct {
 	MemlockMax   uint64           `json:"memlock_max,omitempty"`   // likewise, RLIMIT_MEMLOCK in bytes
 	OOMScoreAdj  int              `json:"oom_score_adj,omitempty"` // of the daemon (proc(5), oom_score_adj), which a container's process would inherit
 	Capabilities []string         `json:"capabilities,omitempty"`  // bounding set of the daemon, "CAP_CHOWN" form: it can give no other; nil: all
+	CPUs         string           `json:"cpus,omitempty"`          // processors that a container can be bound to, "0-3,8"; "" where there is no cpuset
 	DataDir      string           `json:"data_dir"`                // /var/lib/hostrun: named volumes, generated files, logs
 	InitBinary   string           `json:"init_binary,omitempty"`   // host path of hostrun-init
 	Seccomp      *seccomp.Seccomp `json:"seccomp,omitempty"`       // the default profile, conditions not yet evaluated
