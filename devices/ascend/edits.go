@@ -3,6 +3,7 @@ package ascend
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -19,10 +20,13 @@ func (s *Source) Edits(inv devices.Inventory, chosen []devices.Device, ask devic
 	e := &editor{source: s, ask: ask, container: c}
 	e.edits.Origins = map[string]string{}
 	e.family = e.familyOf(chosen)
-	e.driver = readDriver(s.view, ask.Options["driver"])
+	e.checkOptions()
 	e.addNodes(chosen)
-	e.addDriver()
-	e.addFiles()
+	if named := ask.Options["driver"]; named != "none" { // none: the image brings the driver's files
+		e.driver = readDriver(s.view, strings.TrimPrefix(named, "auto"))
+		e.addDriver()
+		e.addFiles()
+	}
 	e.addRankTable()
 	e.addToolkit()
 	e.addEnvironment(chosen)
@@ -47,6 +51,15 @@ func (e *editor) report(f finding.Finding) {
 		f.File, f.Line = e.ask.File, e.ask.Line
 	}
 	e.findings = append(e.findings, f)
+}
+
+// checkOptions refuses what nobody acts on.
+func (e *editor) checkOptions() {
+	for _, name := range slices.Sorted(maps.Keys(e.ask.Options)) {
+		if name != "driver" && name != "toolkit" && name != "rank_table" {
+			e.badOption(name, "an option: there are driver, toolkit and rank_table")
+		}
+	}
 }
 
 // familyOf is what all chosen chips need together; machines with cards of two generations exist.

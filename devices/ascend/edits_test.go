@@ -81,9 +81,8 @@ func TestEditsGolden(t *testing.T) {
 			}
 			got, err := json.MarshalIndent(struct {
 				Edits    devices.Edits
-				Numbers  []string
 				Findings []finding.Finding `json:",omitempty"`
-			}{edits, ascend.Renumbering(chosen), findings}, "", "  ")
+			}{edits, findings}, "", "  ")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -162,6 +161,7 @@ func TestEditsFindings(t *testing.T) {
 		{name: "rank table of A3", change: write("/etc/hccl_rootinfo.json", `{"version":"1.2"}`), options: map[string]string{"rank_table": "true"}, id: finding.AscendRankTable, severity: finding.Error, message: "EI0014"},
 		{name: "rank table damaged", change: write("/etc/hccl_rootinfo.json", `{"version":`), options: map[string]string{"rank_table": "true"}, id: finding.AscendRankTable, severity: finding.Error, message: "no JSON"},
 		{name: "rank table yes", options: map[string]string{"rank_table": "yes"}, id: finding.AscendOption, severity: finding.Error, message: "ascend.rank_table"},
+		{name: "an option of nobody", options: map[string]string{"toolkits": "host"}, id: finding.AscendOption, severity: finding.Error, message: "ascend.toolkits"},
 		{name: "toolkit of neither", options: map[string]string{"toolkit": "latest"}, id: finding.AscendOption, severity: finding.Error, message: "ascend.toolkit"},
 		{name: "no toolkit on the host", options: map[string]string{"toolkit": "host"}, id: finding.AscendToolkit, severity: finding.Error, message: "no CANN toolkit"},
 		{name: "toolkit over the image's", options: map[string]string{"toolkit": "host"}, image: toolkit("/usr/local/Ascend/cann-8.5.1", "8.5.1", "C25"), id: finding.AscendTwoToolkits, severity: finding.Error, message: "two installations of CANN"},
@@ -212,6 +212,19 @@ func TestMachineOfDriver(t *testing.T) {
 				t.Errorf("%+v", findings)
 			}
 		})
+	}
+}
+
+// TestDriverNone: ascend: none gives the nodes alone, for images that bring the driver's libraries.
+func TestDriverNone(t *testing.T) {
+	s, root := machine(t, ascendtest.A2())
+	if err := os.RemoveAll(filepath.Join(root, "usr/local/Ascend/driver")); err != nil {
+		t.Fatal(err)
+	}
+	inv := inventory(t, s, devices.Needs{})
+	edits, findings := s.Edits(inv, inv.Devices[:1], devices.Ask{Options: map[string]string{"driver": "none"}}, devices.Container{})
+	if len(findings) > 0 || len(edits.Mounts) > 0 || len(edits.DeviceNodes) != 5 || len(edits.PrependEnv) > 0 {
+		t.Errorf("%+v, %+v", findings, edits)
 	}
 }
 

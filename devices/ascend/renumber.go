@@ -30,9 +30,9 @@ func physical(d devices.Device) int {
 	return d.Index
 }
 
-// Renumbering says for each NPU which number programs in the container give it: "container 0 = /dev/davinci4 (0000:C1:00.0)". The
+// renumbering says for each NPU which number programs in the container give it: "container 0 = /dev/davinci4 (0000:C1:00.0)". The
 // PCI address is written as npu-smi writes it, and left out where it is not known.
-func Renumbering(chosen []devices.Device) []string {
+func renumbering(chosen []devices.Device) []string {
 	var all []string
 	for i, d := range inOrder(chosen) {
 		line := fmt.Sprintf("container %d = %s", i, strings.Join(d.Nodes, ", "))
@@ -77,7 +77,7 @@ func CheckVisible(value string, chosen []devices.Device) []finding.Finding {
 		return nil
 	}
 	message := "the runtime finds no NPU, error code 507033: " + visibleVariable + "=" + value + ": " + wrong
-	if numbers := Renumbering(chosen); have > 0 {
+	if numbers := renumbering(chosen); have > 0 {
 		message += "; it counts the container's own numbers: " + strings.Join(numbers, ", ")
 	}
 	return []finding.Finding{{
