@@ -12,7 +12,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"hostrun.dev/hostrun/devices"
-	"hostrun.dev/hostrun/devices/ascend"
 	"hostrun.dev/hostrun/devices/ascend/ascendtest"
 	"hostrun.dev/hostrun/devices/devicestest"
 	"hostrun.dev/hostrun/finding"
