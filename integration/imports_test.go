@@ -190,7 +190,7 @@ func allowed(from, to string) bool {
 		return true
 	}
 	if vendor(from) {
-		return slices.Contains([]string{"devices", "abi", "rootfs", "finding"}, to)
+		return slices.Contains([]string{"devices", "devices/devicestest", "abi", "rootfs", "finding", "pattern"}, to)
 	}
 	owner := from
 	if _, ok := arrow[owner]; !ok {

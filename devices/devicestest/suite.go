@@ -310,7 +310,7 @@ func checkNode(t *testing.T, at string, major, minor int64, uid, gid uint32, mod
 	if st.Mode&unix.S_IFMT != unix.S_IFCHR || int64(unix.Major(dev)) != major || int64(unix.Minor(dev)) != minor {
 		t.Errorf("%s is given as character device %d:%d; it is %#o, %d:%d", at, major, minor, st.Mode, unix.Major(dev), unix.Minor(dev))
 	}
-	if st.Uid != uid || st.Gid != gid || mode == nil || uint32(mode.Perm()) != st.Mode&0o777 {
+	if st.Uid != uid || st.Gid != gid || mode == nil || uint32(mode.Perm()) != uint32(st.Mode)&0o777 {
 		t.Errorf("%s is given with owner %d:%d and mode %v; it has %d:%d and %#o", at, uid, gid, mode, st.Uid, st.Gid, st.Mode&0o777)
 	}
 }
@@ -341,7 +341,7 @@ func (c Case) renumbered(t *testing.T) {
 	if err := unix.Stat(filepath.Join(root, node), &st); err != nil {
 		t.Fatal(err)
 	}
-	Mknod(t, root, node, 240, unix.Minor(uint64(st.Rdev)), st.Mode&0o777)
+	Mknod(t, root, node, 240, unix.Minor(uint64(st.Rdev)), uint32(st.Mode)&0o777)
 	if err := os.Chown(filepath.Join(root, node), int(st.Uid), int(st.Gid)); err != nil {
 		t.Fatal(err)
 	}
