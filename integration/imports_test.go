@@ -192,7 +192,7 @@ func allowed(from, to string) bool {
 		return true
 	}
 	if vendor(from) { // what a framework was built for decides whether a device is of use to it
-		return slices.Contains([]string{"devices", "abi", "abi/frameworks", "abi/ld", "rootfs", "finding"}, to)
+		return slices.Contains([]string{"devices", "devices/devicestest", "abi", "abi/frameworks", "abi/ld", "rootfs", "finding", "pattern"}, to)
 	}
 	owner := from
 	if _, ok := arrow[owner]; !ok {
