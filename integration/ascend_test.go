@@ -81,7 +81,7 @@ func (h npuHost) facts(w *world, image string, ids []string, ask devices.Ask, ch
 	for _, v := range p.Volumes {
 		sources[v.Source] = plan.Source{Exists: true}
 	}
-	return plan.Facts{Schema: 1, ID: "npu", Profile: p, Host: machine, Engine: engine, Image: img, Sources: sources,
+	return plan.Facts{Schema: 1, ID: "npu" + p.User, Profile: p, Host: machine, Engine: engine, Image: img, Sources: sources,
 		Grants: []devices.Grant{{Ask: ask, Chosen: chosen, Edits: edits}}}
 }
 
@@ -95,7 +95,6 @@ func (w *world) run(f plan.Facts) string {
 	var out output
 	status, err := w.c.Run(context.Background(), pl, runtime.IO{Stdout: &out, Stderr: &out}, nil)
 	ok(w.t, err)
-	ok(w.t, w.c.Remove(context.Background(), pl.ID, true))
 	if status != 0 {
 		w.t.Fatalf("status %d: %s", status, out.String())
 	}

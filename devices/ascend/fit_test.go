@@ -177,13 +177,16 @@ func TestToolkits(t *testing.T) {
 	info("/home/me/Ascend/cann-8.5.0", "8.5.0", "C25")
 	ascendtest.Write(t, root, "/usr/local/Ascend/ascend-toolkit/7.0.0/version.cfg", "# version: 1.0\nruntime_running_version=[7.1.0.3.220:7.0.0]\n")
 	ascendtest.Write(t, root, "/usr/local/Ascend/ascend-toolkit/set_env.sh", "")
+	kernel := "/opp/built-in/op_impl/ai_core/tbe/kernel/"
+	ascendtest.Write(t, root, "/usr/local/Ascend/cann-9.1.0"+kernel+"ascend910b/ops_math/add.o", "")
+	ascendtest.Write(t, root, "/usr/local/Ascend/cann-9.1.0"+kernel+"ascend310p/ops_oam/x.o", "") // of every toolkit
 	symlink(t, root, "cann-9.1.0", "usr/local/Ascend/cann")
 	symlink(t, root, "8.2.rc1", "usr/local/Ascend/ascend-toolkit/latest")
 	var got []string
 	for _, k := range FindToolkits(rootfs.Dir(root), []string{"ASCEND_TOOLKIT_HOME=/nowhere", "ASCEND_HOME_PATH=/home/me/Ascend/cann-8.5.0"}) {
-		got = append(got, k.Directory+" "+k.Version+" "+strings.Join(k.Compatible, ","))
+		got = append(got, k.Directory+" "+k.Version+" "+strings.Join(k.Compatible, ",")+strings.Join(k.Chips, ","))
 	}
-	want := []string{"/home/me/Ascend/cann-8.5.0 8.5.0 C25", "/usr/local/Ascend/cann 9.1.0 ", "/usr/local/Ascend/ascend-toolkit/latest 8.2.RC1 C15,C18", "/usr/local/Ascend/ascend-toolkit/7.0.0 7.0.0 "}
+	want := []string{"/home/me/Ascend/cann-8.5.0 8.5.0 C25", "/usr/local/Ascend/cann 9.1.0 910b", "/usr/local/Ascend/ascend-toolkit/latest 8.2.RC1 C15,C18", "/usr/local/Ascend/ascend-toolkit/7.0.0 7.0.0 "}
 	if !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
 	}

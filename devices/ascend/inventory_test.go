@@ -73,7 +73,7 @@ func TestDuoHasNoAliasForItsAddress(t *testing.T) {
 
 // TestNotLoaded: the PCI bus has NPUs, and /dev has no node, or not all.
 func TestNotLoaded(t *testing.T) {
-	s, root := machine(t, ascendtest.NotLoaded())
+	s, _ := machine(t, ascendtest.NotLoaded())
 	inv := inventory(t, s, devices.Needs{Health: true, Users: true})
 	if len(inv.Devices) != 0 || len(inv.Findings) != 1 || inv.Findings[0].ID != finding.AscendNotLoaded || inv.Findings[0].Severity != finding.Error ||
 		!strings.Contains(inv.Findings[0].Message, "0000:c1:00.0 (910B)") {
@@ -85,7 +85,7 @@ func TestNotLoaded(t *testing.T) {
 	}
 	m := ascendtest.A2()
 	m.IDs = m.IDs[:7]
-	s, root = machine(t, m)
+	s, root := machine(t, m)
 	inv = inventory(t, s, devices.Needs{})
 	if len(inv.Devices) != 7 || len(inv.Findings) != 1 || inv.Findings[0].Severity != finding.Warning || !strings.Contains(inv.Findings[0].Message, "0000:42:00.0") {
 		t.Errorf("%+v", inv.Findings)

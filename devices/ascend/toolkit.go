@@ -87,11 +87,16 @@ func readToolkit(view *rootfs.View, dir string) (Toolkit, bool) {
 	}
 	kernels := dir + "/opp/built-in/op_impl/ai_core/tbe/kernel"
 	for _, f := range families {
-		if slices.ContainsFunc(f.kernels, func(k string) bool { return len(names(view, kernels+"/"+k)) > 0 }) {
+		if slices.ContainsFunc(f.kernels, func(k string) bool { return built(names(view, kernels+"/"+k)) }) {
 			t.Chips = append(t.Chips, f.tag)
 		}
 	}
 	return t, true
+}
+
+// built tells a package of kernels from the directory ops_oam, which every toolkit brings for chips of all sorts.
+func built(entries []string) bool {
+	return slices.ContainsFunc(entries, func(name string) bool { return name != "ops_oam" })
 }
 
 // readInfo reads <machine>-linux/ascend_toolkit_install.info, which all toolkits have had.
