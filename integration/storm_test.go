@@ -52,7 +52,7 @@ func init() {
 }
 
 // stormInventory is 8 devices of which neighbours are linked.
-func stormInventory(context.Context, bool) ([]devices.Inventory, error) {
+func stormInventory(context.Context) ([]devices.Inventory, error) {
 	inv := devices.Inventory{Kind: "storm.example/acc", Fingerprint: "storm"}
 	for i := range stormDevices {
 		inv.Devices = append(inv.Devices, devices.Device{Kind: inv.Kind, Name: fmt.Sprint(i), Index: i, NUMA: i / 4, Health: devices.Health{State: "ok"}})
@@ -196,9 +196,8 @@ func TestLeaseStorm(t *testing.T) {
 	pl := quick(w.plan("storm"))
 	pl.Spec.Mounts = append(pl.Spec.Mounts, specs.Mount{Destination: "/oracle", Type: "bind", Source: oracle, Options: []string{"rbind", "rw"}})
 	file := w.ctrd.Path("gust.json")
-	opt := w.opt
-	opt.Log, opt.Progress = nil, nil
-	text, err := json.Marshal(gust{Options: opt, Plan: pl, Oracle: oracle, Until: until})
+	text, err := json.Marshal(map[string]any{"Options": map[string]string{"Address": w.opt.Address, "Namespace": w.opt.Namespace, "StateDir": w.opt.StateDir,
+		"DataDir": w.opt.DataDir, "LibexecDir": w.opt.LibexecDir}, "Plan": pl, "Oracle": oracle, "Until": until})
 	must(t, err)
 	must(t, os.WriteFile(file, text, 0o600))
 

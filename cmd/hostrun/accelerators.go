@@ -29,10 +29,15 @@ type equipment struct {
 	s       *session
 	own     map[string]devices.Source // by kind
 	openCDI func() *cdi.Registry
+
+	asks  []devices.Ask // of one profile
+	ahead []devices.Inventory
+	ready bool // ahead is what was found, and nobody has taken it
 }
 
-func (s *session) equipment() *equipment {
-	e := &equipment{s: s, own: map[string]devices.Source{}}
+// equipment looks at nothing yet; asks are those of the profile that it is for, if it is for one.
+func (s *session) equipment(asks []devices.Ask) *equipment {
+	e := &equipment{s: s, asks: asks, own: map[string]devices.Source{}}
 	for _, discover := range discoveries {
 		source := discover(s)
 		e.own[source.Kind()] = source
@@ -123,23 +128,33 @@ func (e *equipment) inventories(ctx context.Context, asks []devices.Ask, needs d
 	return all, nil
 }
 
+// lookAhead lists the kinds that are asked for, while other facts are gathered.
+func (e *equipment) lookAhead(ctx context.Context) (err error) {
+	e.ahead, err = e.inventories(ctx, e.asks, devices.Needs{Users: true})
+	e.ready = err == nil
+	return err
+}
+
+// lookAgain is what lookAhead has found, the first time, and then what there is at each moment.
+func (e *equipment) lookAgain(ctx context.Context) ([]devices.Inventory, error) {
+	if e.ready {
+		e.ready = false
+		return e.ahead, nil
+	}
+	return e.inventories(ctx, e.asks, devices.Needs{Users: true})
+}
+
 // grant chooses the accelerators that the profile asks for and holds them, and describes what the container needs for them. What
 // can't be had is a finding of the facts.
-func (s *session) grant(ctx context.Context, o order, facts *plan.Facts) error {
-	asks := plan.Asks(&facts.Profile)
-	if len(asks) == 0 {
+func (e *equipment) grant(ctx context.Context, o order, facts *plan.Facts) error {
+	if len(e.asks) == 0 {
 		return nil
 	}
-	e := s.equipment()
-	client, err := s.containerdFor(ctx, containerID(facts))
+	client, err := e.s.containerdFor(ctx, containerID(facts))
 	if err != nil {
 		return err
 	}
-	r, err := client.Reserve(ctx, runtime.Want{Container: containerID(facts), Asks: asks, Wait: o.wait, Dry: !o.starts,
-		Look: func(ctx context.Context, busy bool) ([]devices.Inventory, error) {
-			return e.inventories(ctx, asks, devices.Needs{Users: busy})
-		},
-		Numbers: s.deviceNumbers})
+	r, err := client.Reserve(ctx, runtime.Want{Container: containerID(facts), Asks: e.asks, Wait: o.wait, Dry: !o.starts, Look: e.lookAgain, Numbers: e.s.deviceNumbers})
 	if err != nil {
 		return err
 	}
@@ -148,12 +163,12 @@ func (s *session) grant(ctx context.Context, o order, facts *plan.Facts) error {
 	for _, inv := range r.Inventories {
 		facts.Findings = append(facts.Findings, inv.Findings...)
 	}
-	facts.Findings = append(facts.Findings, e.absent(asks, r.Inventories)...)
-	facts.Findings = append(facts.Findings, e.fileFindings(asks, r.Inventories)...)
+	facts.Findings = append(facts.Findings, e.absent(r.Inventories)...)
+	facts.Findings = append(facts.Findings, e.fileFindings(r.Inventories)...)
 	if len(finding.Errors(r.Findings)) > 0 {
 		return nil
 	}
-	return e.describe(ctx, facts, asks, r.Chosen)
+	return e.describe(ctx, facts, r.Chosen)
 }
 
 func containerID(facts *plan.Facts) string {
@@ -164,9 +179,9 @@ func containerID(facts *plan.Facts) string {
 }
 
 // absent tells of asks whose kind the machine lacks.
-func (e *equipment) absent(asks []devices.Ask, have []devices.Inventory) []finding.Finding {
+func (e *equipment) absent(have []devices.Inventory) []finding.Finding {
 	var all []finding.Finding
-	for _, a := range asks {
+	for _, a := range e.asks {
 		if slices.ContainsFunc(have, func(inv devices.Inventory) bool { return inv.Kind == a.Kind }) {
 			continue
 		}
@@ -182,8 +197,8 @@ func (e *equipment) absent(asks []devices.Ask, have []devices.Inventory) []findi
 }
 
 // fileFindings are errors of CDI files, where a kind was looked for in them.
-func (e *equipment) fileFindings(asks []devices.Ask, have []devices.Inventory) []finding.Finding {
-	for _, a := range asks {
+func (e *equipment) fileFindings(have []devices.Inventory) []finding.Finding {
+	for _, a := range e.asks {
 		known := slices.ContainsFunc(have, func(inv devices.Inventory) bool { return inv.Kind == a.Kind })
 		if a.Qualified || !known || e.own[a.Kind] == nil {
 			return e.openCDI().Findings()
@@ -193,16 +208,16 @@ func (e *equipment) fileFindings(asks []devices.Ask, have []devices.Inventory) [
 }
 
 // describe adds the grants: each source says what the container needs for what was chosen.
-func (e *equipment) describe(ctx context.Context, facts *plan.Facts, asks []devices.Ask, chosen [][]devices.Device) error {
+func (e *equipment) describe(ctx context.Context, facts *plan.Facts, chosen [][]devices.Device) error {
 	var sources []devices.Source
 	reads := false
-	for i, a := range asks {
+	for i, a := range e.asks {
 		sources = append(sources, e.sourceFor(ctx, a))
 		reads = reads || len(chosen[i]) > 0 && devices.ReadsImage(sources[i])
 	}
 	describe := func(view *rootfs.View) error {
 		c := devices.Container{View: view, Env: environment(facts), User: plan.UserID(*facts)}
-		for i, a := range asks {
+		for i, a := range e.asks {
 			g := devices.Grant{Ask: a, Chosen: chosen[i]}
 			if len(chosen[i]) > 0 {
 				var found []finding.Finding

@@ -77,11 +77,13 @@ func (s *session) gather(ctx context.Context, o order) (plan.Facts, error) {
 	group.Go(guard(func() error { facts.Nodes, found = devices.Nodes(s.root, deviceRequests(p)); return nil }))
 	group.Go(guard(func() error { facts.Sources = s.look(plan.BindSources(p)); return nil }))
 	group.Go(guard(func() error { return s.askContainerd(ctx, p, o, &facts) }))
+	e := s.equipment(plan.Asks(p))
+	group.Go(guard(func() error { return e.lookAhead(ctx) }))
 	if err := group.Wait(); err != nil {
 		return facts, err
 	}
 	facts.Findings = append(facts.Findings, found...)
-	return facts, s.grant(outer, o, &facts)
+	return facts, e.grant(outer, o, &facts)
 }
 
 // profile reads the order's.

@@ -66,7 +66,7 @@ func runDevices(ctx context.Context, s *session, o devicesOptions) error {
 
 // deviceLines puts inventories, leases and the queue together. What one kind is missing costs its own lines only.
 func (s *session) deviceLines(ctx context.Context, kinds []string) (lines []deviceLine, found []finding.Finding, trouble error) {
-	e := s.equipment()
+	e := s.equipment(nil)
 	if len(kinds) == 0 {
 		kinds = e.kinds()
 	}

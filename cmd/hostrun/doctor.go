@@ -73,7 +73,7 @@ func (s *session) machine(ctx context.Context) (doctor.Machine, error) {
 	}))
 	group.Go(guard(func() error {
 		inventories, err := s.accelerators(ctx)
-		registry := s.equipment().openCDI()
+		registry := s.equipment(nil).openCDI()
 		m.CDI = append(registry.Findings(), registry.Stale(inventories)...)
 		return err
 	}))

@@ -65,7 +65,7 @@ type machineFacts struct {
 
 // accelerators lists those of all kinds, with their health and users.
 func (s *session) accelerators(ctx context.Context) ([]devices.Inventory, error) {
-	e := s.equipment()
+	e := s.equipment(nil)
 	var asks []devices.Ask
 	for _, kind := range e.kinds() {
 		asks = append(asks, devices.Ask{Kind: kind})
