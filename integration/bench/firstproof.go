@@ -127,3 +127,44 @@ func (w *world) forgetProofs() error {
 	}
 	return nil
 }
+
+// millionFiles are far more than any environment has.
+const millionFiles = 1_000_000
+
+// millionTable measures the first proof over a site directory with a million files. There is no target: it is to end, in a
+// time and with a memory that can be told.
+func (w *world) millionTable(measure measurer) (table, error) {
+	dir := filepath.Join(w.dir, "million")
+	site, err := makeTree(dir, python, treePackages*(treeNative+5))
+	if err != nil {
+		return table{}, err
+	}
+	for i := range millionFiles / 100 {
+		at := filepath.Join(site, fmt.Sprintf("pack%03d/data%d/part%d", i%treePackages, i/treePackages%10, i))
+		if err := os.MkdirAll(at, 0o755); err != nil {
+			return table{}, err
+		}
+		for k := range 100 {
+			f, err := os.Create(filepath.Join(at, fmt.Sprintf("file%02d", k)))
+			if err != nil {
+				return table{}, err
+			}
+			if err := f.Close(); err != nil {
+				return table{}, err
+			}
+		}
+	}
+	profile := fmt.Sprintf("image: %s\npython: {interpreter: %s}\ncommand: [python3, -c, import pack000]\n", imageName, filepath.Join(dir, "bin/python3"))
+	if err := os.WriteFile(filepath.Join(w.dir, "profiles/million.yaml"), []byte(profile), 0o644); err != nil {
+		return table{}, err
+	}
+	steps := []command{w.hostrun("check", "million")}
+	results, err := measure(subject{name: "hostrun check", note: "proven before", steps: steps}, subject{name: "hostrun check", note: "first proof", steps: steps, before: w.forgetProofs})
+	if err != nil {
+		return table{}, err
+	}
+	t := table{title: "A million files", results: results, explain: fmt.Sprintf("A site directory with %d files in 11,000 directories.", millionFiles)}
+	kib := results[1].kib
+	t.verdict = []verdict{{"memory of a first proof", fmt.Sprintf("%d MiB", kib>>10), fmt.Sprintf("at most %d MiB", proofMemory>>10), kib <= proofMemory}}
+	return t, nil
+}
