@@ -130,3 +130,9 @@ func (madeDirectory) Mode() fs.FileMode  { return fs.ModeDir | 0o755 }
 func (madeDirectory) ModTime() time.Time { return time.Time{} }
 func (madeDirectory) IsDir() bool        { return true }
 func (madeDirectory) Sys() any           { return nil }
+
+// Covered says that the path p, as it is written, lies in a mount.
+func (v *View) Covered(p string) bool {
+	_, ok := v.inMount(clean(p))
+	return ok
+}

@@ -23,7 +23,7 @@ type loader struct {
 	places sync.Map // name -> *spec: what locate returned
 	search []string // of top-level names, for reading ahead
 	queue  queue
-	parses chan struct{} // held while a file is parsed ahead
+	parses chan struct{}     // held while a file is parsed ahead
 	broken map[string]string // see Request.Broken
 	files  atomic.Int64
 	bytes  atomic.Int64

@@ -149,7 +149,7 @@ func (c Cache) Store(view *rootfs.View, r Request, report Report, began time.Tim
 	if err != nil || c.Dir == "" {
 		return
 	}
-	files := c.watched(view, report.Watch)
+	files := c.watched(view, report)
 	sum, newest := files.fingerprint()
 	body, err := json.Marshal(report)
 	if err != nil || !newest.Before(began.Add(-justNow)) {
@@ -215,17 +215,22 @@ func write(file, text string) {
 
 // watched are the files of this machine behind paths of the view: those of an image do not change. A name with a
 // newline can't be listed, and its directory is.
-func (c Cache) watched(view *rootfs.View, paths []string) watched {
+func (c Cache) watched(view *rootfs.View, report Report) watched {
 	f := finder{cache: c, view: view, dirs: map[string]place{}}
 	var files []string
-	for _, p := range paths {
-		real := f.real(p)
+	add := func(real string) {
 		for strings.ContainsRune(real, '\n') {
 			real = filepath.Dir(real)
 		}
 		if real != "" {
 			files = append(files, real)
 		}
+	}
+	for _, p := range report.Watch {
+		add(f.real(p))
+	}
+	for _, p := range report.HostWatch {
+		add(p)
 	}
 	return watch(files)
 }
