@@ -70,7 +70,9 @@ type parser struct {
 	self      string // name of the package whose __init__ this is, "" for a module
 	ok        bool   // lex holds a line that is not consumed
 	deep      int
+	read      int            // lines of blocks
 	inDef     int            // levels of def and class around the current line
+	decided   []string       // names of constants with a value
 	constants map[string]any // values of names that the top level has bound so far
 }
 
@@ -127,6 +129,9 @@ func (p *parser) parse(src string) *unit {
 		p.unit.body = append(p.unit.body, p.block(0)...)
 	}
 	tokenBuffers.Put(&p.lex.tokens)
+	if p.lex.problem != "" {
+		p.unit.problem = p.lex.problem
+	}
 	p.unit.movesPath = p.lex.moves
 	if p.lex.hook {
 		p.unit.hook = true
@@ -214,6 +219,10 @@ func (p *parser) block(least int) []statement {
 	var body []statement
 	for p.ok && p.lex.indent >= least {
 		body = append(body, p.line(least)...)
+		if p.read++; p.read > maxStatements {
+			p.unit.problem = "it has too many statements"
+			p.ok = false
+		}
 	}
 	return body
 }
@@ -611,9 +620,10 @@ func (p *parser) star() {
 		return
 	}
 	p.unit.open = true
-	for name := range p.constants {
+	for _, name := range p.decided {
 		p.constants[name] = undecided{}
 	}
+	p.decided = p.decided[:0]
 }
 
 func (p *parser) bindName(name string) {
@@ -641,6 +651,9 @@ func (p *parser) assign(toks []token) {
 		v = undecided{}
 	}
 	p.constants[name] = v
+	if v != (undecided{}) {
+		p.decided = append(p.decided, name)
+	}
 }
 
 // maxConstant bounds the expressions that are evaluated, in tokens.
