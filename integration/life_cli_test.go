@@ -209,6 +209,25 @@ func TestInterruptReachesTheJob(t *testing.T) {
 	s.nothingLeft(before)
 }
 
+// TestKilledRunIsRemovedAtOnce: a one-off container ends with the command that runs it also where that is killed with
+// SIGKILL, and no other command is needed.
+func TestKilledRunIsRemovedAtOnce(t *testing.T) {
+	s := newStage(t)
+	s.load(tiny(t, "job"))
+	plain(s, "stop_signal: SIGKILL")
+	before := s.inventory()
+	cmd := s.command("run", "job", "--", "sh", "-c", "echo ready; sleep 1000")
+	pipe, err := cmd.StdoutPipe()
+	must(t, err)
+	must(t, cmd.Start())
+	if line, err := bufio.NewReader(pipe).ReadString('\n'); line != "ready\n" {
+		t.Errorf("the job says %q, %v", line, err)
+	}
+	must(t, cmd.Process.Kill())
+	_ = cmd.Wait() // it was killed
+	s.nothingLeft(before)
+}
+
 // TestKilledAnywhereTheSameCommandHeals ends hostrun with SIGKILL directly after each of its effects, then says the same
 // again: it has to work, and after down nothing may be left, whichever step was the last.
 func TestKilledAnywhereTheSameCommandHeals(t *testing.T) {

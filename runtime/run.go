@@ -32,14 +32,17 @@ func (c *Client) Run(ctx context.Context, pl plan.Plan, stdio IO, signals <-chan
 		swept()
 		return 0, err
 	}
+	reaper := c.standBy(r.record.ID)
 	status, err := c.runTask(ctx, work, r, pl, stdio, term, signals)
 	step("run-exited")
 	swept()
 	term.restore()
 	if err != nil {
-		return 0, errors.Join(err, c.discard(work, r.record))
+		err = errors.Join(err, c.discard(work, r.record))
+		reaper.dismiss()
+		return 0, err
 	}
-	c.reapOneOff(work, r.record)
+	c.reapOneOff(work, r.record, reaper)
 	return status, nil
 }
 
