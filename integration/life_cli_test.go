@@ -18,6 +18,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/opencontainers/runtime-spec/specs-go"
 
+	"hostrun.dev/hostrun/integration/fixture"
 	"hostrun.dev/hostrun/runtime"
 )
 
@@ -256,6 +257,7 @@ func TestKilledAnywhereTheSameCommandHeals(t *testing.T) {
 			} else if c.name == "run" { // it went through, and nothing is to heal
 				continue
 			}
+			s.reapersEnd() // they die at that step too: a second death, which the command that follows the first can't foresee
 			if r := s.hostrun(c.heal...); r.status != 0 {
 				t.Errorf("%s killed at %s: the same command again: %v", c.name, at, r)
 			}
@@ -268,6 +270,21 @@ func TestKilledAnywhereTheSameCommandHeals(t *testing.T) {
 		}
 		if reached < c.own {
 			t.Errorf("%s reached %d steps of %q: this test no longer kills it where it should", c.name, reached, runtime.Steps)
+		}
+	}
+}
+
+// reapersEnd waits until no removal of this stage goes on in the background.
+func (s *stage) reapersEnd() {
+	s.t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		if len(fixture.Processes(func(args string) bool {
+			return strings.Contains(args, runtime.ReapVerb) && strings.Contains(args, s.dir)
+		})) == 0 {
+			return
+		}
+		if time.Now().After(deadline) {
+			s.t.Fatal("a removal in the background does not end")
 		}
 	}
 }
