@@ -229,6 +229,36 @@ func TestKilledRunIsRemovedAtOnce(t *testing.T) {
 	s.nothingLeft(before)
 }
 
+// TestRunWhoseStandbyWasKilled: the process that would remove a one-off container is missed, and another one does it.
+func TestRunWhoseStandbyWasKilled(t *testing.T) {
+	s := newStage(t)
+	s.load(tiny(t, "job"))
+	plain(s, "stop_signal: SIGKILL")
+	before := s.inventory()
+	cmd := s.command("run", "-i", "job", "--", "sh", "-c", "echo ready; read word; echo $word")
+	stdin, err := cmd.StdinPipe()
+	must(t, err)
+	pipe, err := cmd.StdoutPipe()
+	must(t, err)
+	must(t, cmd.Start())
+	stdout := bufio.NewReader(pipe)
+	if line, err := stdout.ReadString('\n'); line != "ready\n" {
+		t.Errorf("the job says %q, %v", line, err)
+	}
+	standing := fixture.Processes(func(args string) bool { return strings.Contains(args, "hostrun-reap") && strings.Contains(args, s.dir) })
+	if len(standing) != 1 {
+		t.Fatalf("processes that stand by: %v, want one", standing)
+	}
+	must(t, syscall.Kill(standing[0], syscall.SIGKILL))
+	_, err = io.WriteString(stdin, "over\n")
+	must(t, err)
+	if line, err := stdout.ReadString('\n'); line != "over\n" {
+		t.Errorf("the job says %q, %v", line, err)
+	}
+	must(t, cmd.Wait())
+	s.nothingLeft(before)
+}
+
 // TestKilledAnywhereTheSameCommandHeals ends hostrun with SIGKILL directly after each of its effects, then says the same
 // again: it has to work, and after down nothing may be left, whichever step was the last.
 func TestKilledAnywhereTheSameCommandHeals(t *testing.T) {

@@ -13,17 +13,18 @@ import (
 // as three calls to containerd.
 type standby struct {
 	started sync.WaitGroup
-	pipe    *os.File // nil where it could not be started
+	pipe    *os.File      // nil where it could not be started
+	ended   chan struct{} // closed when it is no more
 }
 
 // standBy starts one in the background.
 func (c *Client) standBy(id string) *standby {
-	s := &standby{}
-	s.started.Go(func() { s.pipe = c.startStandby(id) })
+	s := &standby{ended: make(chan struct{})}
+	s.started.Go(func() { s.pipe = c.startStandby(id, s.ended) })
 	return s
 }
 
-func (c *Client) startStandby(id string) *os.File {
+func (c *Client) startStandby(id string, ended chan<- struct{}) *os.File {
 	program := filepath.Join(c.opt.LibexecDir, "hostrun-reap")
 	self, err := os.Executable()
 	if err != nil || c.opt.LibexecDir == "" || !executable(program) {
@@ -41,14 +42,23 @@ func (c *Client) startStandby(id string) *os.File {
 		_ = pipe.Close()
 		return nil
 	}
-	go func() { _ = cmd.Wait() }()
+	go func() { _ = cmd.Wait(); close(ended) }()
 	return pipe
 }
 
 // release lets it remove the container now, and reports whether it will.
 func (s *standby) release() bool {
 	s.started.Wait()
-	return s.pipe != nil && s.pipe.Close() == nil
+	if s.pipe == nil {
+		return false
+	}
+	_ = s.pipe.Close()
+	select {
+	case <-s.ended: // somebody has killed it
+		return false
+	default:
+		return true
+	}
 }
 
 // dismiss ends it: the container has been removed.

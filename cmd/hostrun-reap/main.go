@@ -12,6 +12,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"os/signal"
 	"syscall"
 )
 
@@ -20,6 +21,8 @@ func main() {
 		fmt.Fprintln(os.Stderr, "hostrun-reap is started by hostrun")
 		os.Exit(2)
 	}
+	// A service manager's stop is for all processes of the unit at once; hostrun ends its container first.
+	signal.Ignore(syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
 	var word [1]byte
 	for {
 		switch n, err := syscall.Read(0, word[:]); {
