@@ -18,14 +18,18 @@ func Wants(p *profiles.Profile) frameworks.Wants {
 }
 
 // Frameworks is what files tell of the frameworks that a container's Python would import: those of the image's
-// interpreter named by its Executable ("" for the first) before the host's, or after them with python.precedence: host. Checks whether an accelerator
-// fits work on it.
+// interpreter named by its Executable before the host's, or after them with python.precedence: host. "" is the first
+// interpreter, or the only one with frameworks. Checks whether an accelerator fits work on it.
 func Frameworks(f Facts, executable string) frameworks.Facts {
-	var image, lent frameworks.Facts
-	if executable == "" && len(f.Image.Pythons) > 0 {
+	var lent frameworks.Facts
+	switch names := sortedKeys(f.Image.Frameworks); {
+	case executable != "":
+	case len(f.Image.Pythons) > 0:
 		executable = f.Image.Pythons[0].Executable
+	case len(names) == 1:
+		executable = names[0]
 	}
-	image = f.Image.Frameworks[executable]
+	image := f.Image.Frameworks[executable]
 	if py := f.Host.Python; py != nil && py.Frameworks != nil && borrowsPython(&f.Profile) {
 		lent = *py.Frameworks
 	}

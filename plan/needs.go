@@ -29,6 +29,10 @@ func Needs(p *profiles.Profile) ImageNeeds {
 			paths[path.Clean(word)] = true
 		}
 	}
+	if w := Wants(p); (w.GPU || w.NPU) && !n.Python && !usesHostRoot(p) {
+		n.Frameworks = true
+		n.Path, _ = lookup(p.Environment, "PATH")
+	}
 	if borrowsCUDA(p) && !usesHostRoot(p) {
 		paths[cudaPath] = true
 		if strings.HasPrefix(p.CUDA, "/") {

@@ -40,6 +40,9 @@ func readFiles(view *rootfs.View, img plan.Image, needs plan.ImageNeeds) plan.Im
 			files.Sites, files.Packages = append(files.Sites, sites...), append(files.Packages, packages...)
 		}
 		files.Frameworks = readFrameworks(view, files.Pythons)
+	} else if needs.Frameworks {
+		pythons, _ := abi.FindPythons(view, pythonEnvironment(img.Env, needs.Path))
+		files.Frameworks = readFrameworks(view, pythons)
 	}
 	return files
 }
