@@ -114,6 +114,9 @@ func TestRowsOfAProof(t *testing.T) {
 	if len(rows) != 1 || rows[0] != want {
 		t.Errorf("got %+v", rows)
 	}
+	if got := toldMessage(proof.Conditional, "ImportError: libc10.so: ...", "/s/torch/lib/libc10.so"); got != "loads once libc10.so is loaded" {
+		t.Errorf("a conditional one says %q", got)
+	}
 	if cells := distributionTable.cells(distributionRows([]checkResult{result}, "")[1]); cells[2] != "(/p)" || cells[1] != "-" || cells[6] != "-" {
 		t.Errorf("modules of no distribution: %q", cells)
 	}
