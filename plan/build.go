@@ -34,17 +34,21 @@ func Build(f Facts) (Plan, error) {
 		b.addDefaultMounts,
 		b.addVolumes,
 		b.addHostRoot,
+		b.addGrants,
 		b.addNames,
 		b.addInit,
 		b.addPython,
 		b.addCUDA,
+		b.addLent,
 		b.checkFrameworks,
 		b.addDevices,
 		b.setLimits,
+		b.setAffinity,
 		b.setSysctls,
 		b.finishEnvironment,
 		b.finishMounts,
 		b.setStop,
+		b.tellPython,
 		b.mergeFindings,
 		b.setLabels,
 	} {
@@ -215,7 +219,7 @@ func (b *builder) proved() []finding.Finding {
 	}
 	all := slices.Clone(b.f.Proof.Findings)
 	for i := range all {
-		all[i] = b.strictly(all[i])
+		all[i] = b.wholeStdlib(b.strictly(all[i]))
 	}
 	return all
 }

@@ -4,15 +4,19 @@ import (
 	"strings"
 
 	"hostrun.dev/hostrun/abi/frameworks"
-	"hostrun.dev/hostrun/profiles"
+	"hostrun.dev/hostrun/devices"
 )
 
-// Wants says which accelerators a profile asks for, by the device nodes that it names.
-func Wants(p *profiles.Profile) frameworks.Wants {
+// Wants says which accelerators a container gets: those that were chosen for it, and device nodes that its profile names.
+func Wants(f Facts) frameworks.Wants {
 	var w frameworks.Wants
-	for _, d := range p.Devices {
+	for _, d := range f.Profile.Devices {
 		w.GPU = w.GPU || strings.HasPrefix(d.Source, "/dev/nvidia")
 		w.NPU = w.NPU || strings.HasPrefix(d.Source, "/dev/davinci")
+	}
+	for _, g := range f.Grants {
+		w.GPU = w.GPU || g.Ask.Kind == devices.KindGPU && len(g.Chosen) > 0
+		w.NPU = w.NPU || g.Ask.Kind == devices.KindNPU && len(g.Chosen) > 0
 	}
 	return w
 }
@@ -54,7 +58,7 @@ func (b *builder) checkFrameworks() {
 	if b.f.Proof == nil {
 		return
 	}
-	wants := Wants(b.p)
+	wants := Wants(b.f)
 	wants.Imported = b.f.Proof.Imported
 	for _, f := range facts.Findings(wants) {
 		b.report("python", b.strictly(f))

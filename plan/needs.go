@@ -5,6 +5,7 @@ import (
 	"sort"
 	"strings"
 
+	"hostrun.dev/hostrun/abi/ld"
 	"hostrun.dev/hostrun/profiles"
 )
 
@@ -22,6 +23,8 @@ func Needs(p *profiles.Profile) ImageNeeds {
 		n.Command = namedInterpreter(p)
 		n.Path, _ = lookup(p.Environment, "PATH")
 		paths[borrowedRoots[0]] = true
+		paths[ld.CachePath] = true
+		paths["/root"] = true // sources and caches of links lie below it, and it is usually closed to others
 		if p.Python.Target != "" {
 			paths[path.Clean(p.Python.Target)] = true
 		}

@@ -34,8 +34,10 @@ func (p *prover) report(scan imports.Report) Report {
 	r.Unchecked = len(scan.NotChecked)
 	r.NotChecked = scan.NotChecked[:min(len(scan.NotChecked), told)]
 	r.Imported = imported(scan)
-	r.Findings = p.findings(scan, r)
+	r.Lent = p.lent()
+	r.Findings = append(p.findings(scan, r), p.lendingFindings(r)...)
 	r.Watch = p.watch(scan)
+	r.HostWatch = p.hostWatch()
 	return r
 }
 
@@ -216,10 +218,10 @@ func (p *prover) advice(m Module) (want, remedy string) {
 		return "", fmt.Sprintf("install %s for Python %d.%d", top, p.r.Python.Version.Major, p.r.Python.Version.Minor)
 	case Missing:
 		return m.Library + " where the container's loader looks",
-			"install the library in the image (apt-file search " + path.Base(m.Library) + " names Debian's package), or install " + top + " as a wheel of PyPI, which brings its libraries along"
+			p.whyNotLent(m) + "install the library in the image (apt-file search " + path.Base(m.Library) + " names Debian's package), or install " + top + " as a wheel of PyPI, which brings its libraries along"
 	case Version:
 		return "a library as new as the one that it was built against",
-			"use an image of the host's release or a newer one, or install " + top + " as a wheel for an older system (manylinux)"
+			p.whyNotLent(m) + "use an image of the host's release or a newer one, or install " + top + " as a wheel for an older system (manylinux)"
 	case Undefined:
 		return "a library that defines it", "the module was built for another version of that library or of Python: install matching versions of " + top + " and what it links"
 	case Arch:

@@ -18,9 +18,9 @@ type checkOptions struct {
 	format string
 	facts  string
 
-	modules, distributions, strict bool
-	only                           string // of their rows
-	host                           string // DIR or interpreter, instead of a profile
+	modules, distributions, strict, verbose bool
+	only                                    string // of their rows
+	host                                    string // DIR or interpreter, instead of a profile
 }
 
 func checkCommand(s *session) *cli.Command {
@@ -42,6 +42,7 @@ func checkCommand(s *session) *cli.Command {
 			&cli.StringFlag{Name: "only", Usage: "of such a list only `WHAT`: failing, imported, or a verdict; several with commas between", Destination: &o.only},
 			&cli.StringFlag{Name: "host", Usage: "without a profile: what of the environment or interpreter `PATH` fits the image of --image", Destination: &o.host},
 			strictFlag(&o.strict),
+			&cli.BoolFlag{Name: "verbose", Usage: "list each library that the host lends", Destination: &o.verbose},
 			&cli.StringFlag{Name: "facts", Usage: "use the facts that hostrun facts NAME recorded in `FILE`", Destination: &o.facts},
 		}, o.over.flags()...),
 		Action: action(func(ctx context.Context) error { return runCheck(ctx, s, o) }),
@@ -62,6 +63,8 @@ type checkResult struct {
 	title  string // instead of the profile's name, for a person
 	facts  plan.Facts
 	python abi.Python // of the image
+
+	verbose bool
 }
 
 func runCheck(ctx context.Context, s *session, o checkOptions) error {
@@ -97,6 +100,7 @@ func runCheck(ctx context.Context, s *session, o checkOptions) error {
 		}
 		refusals[i] = err
 		results[i] = newCheckResult(facts, pl, err == nil, time.Since(began))
+		results[i].verbose = o.verbose
 		if o.host != "" {
 			results[i].title = o.host + " in " + o.over.image
 		}

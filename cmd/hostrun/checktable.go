@@ -167,6 +167,9 @@ func imagePython(f plan.Facts, pl plan.Plan) abi.Python {
 	if f.Profile.Rootfs == profiles.HostRoot && f.Host.Python != nil {
 		return f.Host.Python.Python
 	}
+	if pl.Python != nil {
+		return *pl.Python
+	}
 	if pl.Spec != nil {
 		for _, m := range pl.Spec.Mounts {
 			for _, p := range f.Image.Pythons {
@@ -275,11 +278,15 @@ func (s *session) writeBorrowed(r checkResult) {
 	if len(r.Borrowed) == 0 {
 		return
 	}
-	table := borrowedTable(r.Borrowed, "\t")
+	shown := slices.DeleteFunc(slices.Clone(r.Borrowed), func(b plan.Borrowed) bool { return b.Kind == plan.KindLibrary && !r.verbose })
+	table := borrowedTable(shown, "\t")
 	if width := s.widthOf(s.stdout); width > 0 && longest(table) > width {
-		table = borrowedTable(r.Borrowed, "\n    \t  at\t")
+		table = borrowedTable(shown, "\n    \t  at\t")
 	}
 	fmt.Fprint(s.stdout, "\n  borrowed, read-only\n"+table)
+	if proof := r.facts.Proof; proof != nil && slices.ContainsFunc(r.Borrowed, func(b plan.Borrowed) bool { return b.Kind == plan.KindLibrary }) {
+		fmt.Fprintf(s.stdout, "    %s\n", proof.Lent.Summary())
+	}
 }
 
 // borrowedTable has what stands between source and destination in between: a narrow terminal shows them one below the other.
