@@ -146,17 +146,17 @@ func (s *stage) compare(t *testing.T, site string, d damage) {
 	}
 }
 
-// A moduleRow is what these tests need of hostrun check --modules and --distributions.
-type moduleRow struct {
+// A refusedRow is what these tests need of hostrun check --modules and --distributions.
+type refusedRow struct {
 	Module, Path, Distribution, Side, Verdict, Message string
 	Reached                                            bool
 }
 
-func (s *stage) rows(arg ...string) (rows []moduleRow, status int) {
+func (s *stage) rows(arg ...string) (rows []refusedRow, status int) {
 	s.t.Helper()
 	r := s.hostrun(append([]string{"check", "--format", "json", "--only", "failing"}, arg...)...)
 	for dec := json.NewDecoder(strings.NewReader(r.stdout)); ; {
-		var row moduleRow
+		var row refusedRow
 		if err := dec.Decode(&row); err == io.EOF {
 			return rows, r.status
 		} else if err != nil {

@@ -1,24 +1,33 @@
 package plan
 
 import (
+	"slices"
 	"strings"
 
 	"hostrun.dev/hostrun/abi/frameworks"
 	"hostrun.dev/hostrun/devices"
+	"hostrun.dev/hostrun/finding"
+	"hostrun.dev/hostrun/profiles"
 )
 
 // Wants says which accelerators a container gets: those that were chosen for it, and device nodes that its profile names.
 func Wants(f Facts) frameworks.Wants {
-	var w frameworks.Wants
-	for _, d := range f.Profile.Devices {
-		w.GPU = w.GPU || strings.HasPrefix(d.Source, "/dev/nvidia")
-		w.NPU = w.NPU || strings.HasPrefix(d.Source, "/dev/davinci")
-	}
+	w := frameworks.Wants{GPU: namesNodes(&f.Profile, gpuNode), NPU: namesNodes(&f.Profile, npuNode)}
 	for _, g := range f.Grants {
 		w.GPU = w.GPU || g.Ask.Kind == devices.KindGPU && len(g.Chosen) > 0
 		w.NPU = w.NPU || g.Ask.Kind == devices.KindNPU && len(g.Chosen) > 0
 	}
 	return w
+}
+
+// Beginnings of the paths of accelerators' nodes, as profiles name them under devices:.
+const (
+	gpuNode = "/dev/nvidia"
+	npuNode = "/dev/davinci"
+)
+
+func namesNodes(p *profiles.Profile, prefix string) bool {
+	return slices.ContainsFunc(p.Devices, func(d profiles.Device) bool { return strings.HasPrefix(d.Source, prefix) })
 }
 
 // Frameworks is what files tell of the frameworks that a container's Python would import: those of the image's
@@ -61,6 +70,14 @@ func (b *builder) checkFrameworks() {
 	wants := Wants(b.f)
 	wants.Imported = b.f.Proof.Imported
 	for _, f := range facts.Findings(wants) {
-		b.report("python", b.strictly(f))
+		pair := f.ID == finding.NPUOtherTorch || f.ID == finding.TwoAccelerators
+		if !pair || !b.choseNPU() {
+			b.report("python", b.strictly(f))
+		}
 	}
+}
+
+// choseNPU says whether NPUs were chosen by npus:. Who chose them has held torch and torch_npu against them.
+func (b *builder) choseNPU() bool {
+	return slices.ContainsFunc(b.f.Grants, func(g devices.Grant) bool { return g.Ask.Kind == devices.KindNPU && len(g.Chosen) > 0 })
 }

@@ -32,10 +32,7 @@ func Needs(p *profiles.Profile) ImageNeeds {
 			paths[path.Clean(word)] = true
 		}
 	}
-	if w := Wants(p); (w.GPU || w.NPU) && !n.Python && !usesHostRoot(p) {
-		n.Frameworks = true
-		n.Path, _ = lookup(p.Environment, "PATH")
-	}
+	n.Frameworks = !n.Python && !usesHostRoot(p) && (len(Asks(p)) > 0 || namesNodes(p, gpuNode) || namesNodes(p, npuNode))
 	if borrowsCUDA(p) && !usesHostRoot(p) {
 		paths[cudaPath] = true
 		if strings.HasPrefix(p.CUDA, "/") {

@@ -93,6 +93,21 @@ func findCompat(view *rootfs.View) *Compat {
 	return nil
 }
 
+// CompatOf reads the forward-compatibility package of an image whose environment leads the loader to it: else the driver's own libcuda,
+// which is bound into the default directories, is the one that is found.
+func CompatOf(view *rootfs.View, env []string) *Compat {
+	c := findCompat(view)
+	if c == nil {
+		return nil
+	}
+	for _, dir := range strings.Split(lookup(env, "LD_LIBRARY_PATH"), ":") {
+		if r, err := view.Resolve(dir); dir != "" && err == nil && r.Path == c.Directory {
+			return c
+		}
+	}
+	return nil
+}
+
 // serves says whether the package can stand in for a driver's libcuda, and why not: it must be newer, and must name the branch
 // of the kernel's module (CUDA Compatibility, "Forward Compatibility").
 func (c *Compat) serves(driver string) (bool, string) {

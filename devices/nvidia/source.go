@@ -93,6 +93,9 @@ func (s *Source) Inventory(ctx context.Context, needs devices.Needs) (devices.In
 	b := builder{m: m, driver: d, record: r, minors: parseMinors(m.text("/proc/driver/nvidia-caps/mig-minors"))}
 	b.build(st.gpus)
 	if needs.Users {
+		if !needs.Health {
+			r.Answer = nvml.Answer{} // of another moment
+		}
 		m.addUsers(b.devices, r)
 	}
 	inv.Devices, inv.Links = b.devices, joined(b.places)
@@ -119,7 +122,7 @@ func (s *Source) recall(ctx context.Context, m machine, st state, fingerprint st
 	if !remembered {
 		r = record{Key: key, Bus: m.pci(), Libraries: m.driverLibraries(st.libs), Compat: findCompat(m.view)}
 	}
-	if s.ask != nil && (needs.Health || needs.Users || !r.usable(s.now())) {
+	if s.ask != nil && (needs.Health || !r.usable(s.now())) {
 		r.Answer = s.question(ctx, r, st)
 		r.Asked, r.Time, remembered = true, s.now(), false
 		// The first question may have initialised a GPU, so that the kernel's files say more now.

@@ -15,13 +15,14 @@ import (
 var daemons = []string{"nvidia-persiste", "nv-hostengine", "dcgm-exporter", "nv-fabricmanage", "nvidia-imex", "nvidia-powerd", "nvidia-smi",
 	"hostrun-nvml", "Xorg", "Xwayland", "gnome-shell", "kwin_wayland", "gdm-x-session"}
 
-// addUsers notes who holds each GPU: the processes that have its node open, and those that NVML names.
+// addUsers notes who holds each GPU: the processes that have its node open, of a partition those that have the node of its right open,
+// and those that NVML names, where it has just been asked.
 func (m machine) addUsers(all []devices.Device, r record) {
 	holders := m.holders()
 	for i, d := range all {
 		pids := map[int]bool{}
 		for _, node := range d.Nodes {
-			if isGPUNode(node) && d.Parent == "" {
+			if isGPUNode(node) && d.Parent == "" || d.Parent != "" && strings.HasPrefix(node, "/dev/nvidia-caps/") {
 				for _, pid := range holders[node] {
 					pids[pid] = true
 				}
