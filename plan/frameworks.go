@@ -43,10 +43,15 @@ func Frameworks(f Facts, executable string) frameworks.Facts {
 		executable = names[0]
 	}
 	image := f.Image.Frameworks[executable]
-	if py := f.Host.Python; py != nil && py.Frameworks != nil && borrowsPython(&f.Profile) {
+	if py := f.Host.Python; py != nil && py.Frameworks != nil {
 		lent = *py.Frameworks
 	}
-	if f.Profile.Python.Precedence == "host" || usesHostRoot(&f.Profile) {
+	switch py := f.Profile.Python; {
+	case !borrowsPython(&f.Profile):
+		return image
+	case usesHostRoot(&f.Profile) || py.InterpreterFrom == "host":
+		return lent // it looks into no directory of the image
+	case py.Precedence == "host" || py.Target != "": // a target is mounted over what the image has there
 		return lent.Over(image)
 	}
 	return image.Over(lent)

@@ -28,6 +28,8 @@ func TestFrameworksAreThoseThatAreImported(t *testing.T) {
 	}{
 		{"the image's first", func(*plan.Facts) {}, "2.5.1"},
 		{"the host's first", func(f *plan.Facts) { f.Profile.Python.Precedence = "host" }, "2.6.0+cu124"},
+		{"the host's hide the image's", func(f *plan.Facts) { f.Profile.Python.Target = "/usr/lib/python3/dist-packages" }, "2.6.0+cu124"},
+		{"the host's interpreter runs", func(f *plan.Facts) { f.Profile.Python.InterpreterFrom, f.Host.Python.Frameworks = "host", nil }, ""},
 		{"the image has none", func(f *plan.Facts) { f.Image.Frameworks = nil }, "2.6.0+cu124"},
 		{"the host's are not borrowed", func(f *plan.Facts) { f.Profile.Python.Interpreter, f.Image.Frameworks = "none", nil }, ""},
 		{"nothing is borrowed, and the image has some", func(f *plan.Facts) { f.Profile.Python.Interpreter, f.Image.Pythons = "none", nil }, "2.5.1"},
