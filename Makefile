@@ -64,6 +64,7 @@ truth: setup ## Compare the predictions about native modules with real container
 	-integration/truth/pythons.sh
 	-integration/truth/wheels.sh
 	$(GO) run ./integration/truth -imports -speed
+	HOSTRUN_TRUTH=1 $(GO) test -count=1 -run TestRealWheels ./abi/frameworks
 
 install: build ## Install below PREFIX (/usr/local); DESTDIR for packagers
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/hostrun $(DESTDIR)$(PREFIX)/share/doc/hostrun \
