@@ -31,7 +31,7 @@ var arrow = map[string][]string{
 	"rootfs":                      {"finding"},
 	"abi":                         {"rootfs", "finding", "pattern"},
 	"abi/ld":                      {"rootfs"},
-	"abi/stage":                   {"abi/ld"},
+	"abi/stage":                   {"abi/ld", "rootfs"},
 	"abi/proof":                   {"abi", "abi/imports", "abi/ld", "abi/stage", "rootfs", "finding", "pattern"},
 	"host":                        {"abi", "rootfs", "finding", "pattern"},
 	"devices":                     {"abi", "rootfs", "finding"},

@@ -192,7 +192,7 @@ func (p *prover) openLender(interpreter string) {
 		return
 	}
 	p.host = host
-	p.lender, p.noLoan = stage.New(p.system, host, p.r.Lend.Libraries)
+	p.lender, p.noLoan = stage.New(p.system, host, rootfs.Dir(p.r.Lend.HostRoot), p.r.Lend.Libraries)
 }
 
 // lend mends what the loader refused, if the host can: true when another try may end otherwise.
@@ -317,7 +317,7 @@ func (p *prover) libraryBinds(all []stage.Library) []Bind {
 		at := slices.IndexFunc(binds, func(b Bind) bool { return below(file, b.Source) })
 		if at < 0 {
 			place, dir := file, false
-			if isLibraryDir(path.Dir(file)) {
+			if stage.LibraryDir(path.Dir(file)) {
 				place, dir = path.Dir(file), true
 			}
 			binds = slices.DeleteFunc(binds, func(b Bind) bool { return below(b.Source, place) })
@@ -334,14 +334,6 @@ func (p *prover) libraryBinds(all []stage.Library) []Bind {
 		binds[i].For = forWhom(all)
 	}
 	return binds
-}
-
-// isLibraryDir says whether a directory holds libraries and nothing that is private.
-func isLibraryDir(dir string) bool {
-	return slices.ContainsFunc([]string{"/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/usr/local/lib64", "/opt", "/nix/store", "/gnu/store"},
-		func(tree string) bool {
-			return below(dir, tree) && dir != "/opt" && dir != "/nix/store" && dir != "/gnu/store"
-		})
 }
 
 // forWhom names the packages for which libraries are lent, those of the most first.

@@ -25,9 +25,8 @@ type order struct {
 	over overrides
 	pull string // "" for the profile's own pull_policy, "never" for verbs that start nothing
 
-	strict   bool // warnings of the proof stop the start
-	modules  bool // the proof shall hold all modules
-	unproved bool // no proof
+	strict  bool // warnings of the proof stop the start
+	modules bool // the proof shall hold all modules
 }
 
 // assemble is the way from a name to a plan that up, run, check and spec share; they differ in what they do with it.
@@ -38,7 +37,7 @@ func (s *session) assemble(ctx context.Context, o order) (plan.Facts, plan.Plan,
 		return facts, plan.Plan{}, err
 	}
 	p, err := plan.Build(facts)
-	if err != nil || o.unproved {
+	if err != nil {
 		return facts, p, err
 	}
 	// The proof needs the mounts, which the plan has settled; it is one more fact for the plan.
