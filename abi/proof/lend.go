@@ -79,8 +79,8 @@ type lending struct {
 // maxRenewals bounds how often all is judged anew.
 const maxRenewals = 8
 
-// lendPlaces shows the places that links lead to, and below the directory for libraries the whole host: which of its
-// directories are bound in the end is decided by what was opened.
+// lendPlaces shows the places that links lead to, and the host's directories of libraries: which of them are bound in the end
+// is decided by what was opened.
 func (p *prover) lendPlaces() {
 	if p.r.Lend.HostRoot == "" {
 		return
@@ -88,14 +88,26 @@ func (p *prover) lendPlaces() {
 	for _, lead := range p.r.Lend.Leads {
 		p.lendPlace(lead)
 	}
-	if root := p.r.Lend.Libraries; root != "" {
-		view, err := rootfs.Mounted(p.view, rootfs.Mount{Source: p.r.Lend.HostRoot, Destination: root})
-		if err != nil {
-			p.noLoan = err
-			return
-		}
-		p.view = view
+	if p.r.Lend.Libraries != "" {
+		p.showLibraries()
 	}
+}
+
+// showLibraries shows the host's directories of libraries where they would be bound.
+func (p *prover) showLibraries() {
+	host := rootfs.Dir(p.r.Lend.HostRoot)
+	var mounts []rootfs.Mount
+	for _, tree := range stage.Trees(host) {
+		if at, err := host.Resolve(tree); err == nil {
+			mounts = append(mounts, rootfs.Mount{Source: at.Real, Destination: path.Join(p.r.Lend.Libraries, tree)})
+		}
+	}
+	view, err := rootfs.Mounted(p.view, mounts...)
+	if err != nil {
+		p.noLoan = err
+		return
+	}
+	p.view = view
 }
 
 // lendPlace binds one place, if the container has nothing there and it is fit to be shown. True when it is bound now.

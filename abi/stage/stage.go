@@ -204,19 +204,36 @@ func (l *Lender) lasting(o ld.Object) string {
 	return link
 }
 
+// libraryTrees hold libraries, and nothing that is private; of those in packageTrees each directory does.
+var (
+	libraryTrees = []string{"/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/usr/local/lib64"}
+	packageTrees = []string{"/opt", "/nix/store", "/gnu/store"}
+)
+
 // LibraryDir says whether a directory holds libraries and nothing that is private, so that it may be shown as a whole.
 func LibraryDir(dir string) bool {
-	for _, tree := range []string{"/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/usr/local/lib64"} {
-		if dir == tree || strings.HasPrefix(dir, tree+"/") {
-			return true
+	return slices.ContainsFunc(libraryTrees, func(tree string) bool { return dir == tree || strings.HasPrefix(dir, tree+"/") }) ||
+		slices.ContainsFunc(packageTrees, func(tree string) bool { return strings.HasPrefix(dir, tree+"/") })
+}
+
+// Trees are the directories of a host in which its loader finds libraries: none is a link, and none lies in another one.
+func Trees(host *rootfs.View) []string {
+	dirs := append(slices.Clone(libraryTrees), packageTrees...)
+	if cache, err := ld.ReadCache(host); err == nil {
+		for _, e := range cache.Entries {
+			if dir := path.Dir(e.Path); !slices.Contains(dirs, dir) && !LibraryDir(dir) {
+				dirs = append(dirs, dir)
+			}
 		}
 	}
-	for _, tree := range []string{"/opt/", "/nix/store/", "/gnu/store/"} {
-		if strings.HasPrefix(dir, tree) {
-			return true
+	var trees []string
+	for _, dir := range dirs {
+		if r, err := host.Resolve(dir); err == nil && host.IsDir(r.Path) && r.Path != "/" {
+			trees = append(trees, r.Path)
 		}
 	}
-	return false
+	slices.Sort(trees)
+	return slices.CompactFunc(trees, func(dir, above string) bool { return dir == above || strings.HasPrefix(dir, above+"/") })
 }
 
 // has says where the container's loader finds a library: its own, or one that is lent already.

@@ -344,3 +344,19 @@ func TestNever(t *testing.T) {
 		}
 	}
 }
+
+func TestTrees(t *testing.T) {
+	host := t.TempDir()
+	for _, dir := range []string{"usr/lib/x86_64-linux-gnu", "usr/lib64", "opt/app/lib", "srv/lib/a", "srv/lib/b", "etc"} {
+		must(t, os.MkdirAll(filepath.Join(host, dir), 0o755))
+	}
+	must(t, os.Symlink("usr/lib", host+"/lib"))
+	must(t, os.Symlink("/", host+"/srv/all"))
+	cache := &ld.Cache{Entries: []ld.CacheEntry{{Name: "liba.so", Path: "/srv/lib/liba.so"}, {Name: "libb.so", Path: "/srv/lib/b/libb.so"},
+		{Name: "libc.so", Path: "/srv/all/libc.so"}, {Name: "libd.so", Path: "/gone/libd.so"}}}
+	must(t, os.WriteFile(host+ld.CachePath, cache.Bytes(false), 0o644))
+	want := []string{"/opt", "/srv/lib", "/usr/lib", "/usr/lib64"}
+	if got := stage.Trees(rootfs.Dir(host)); !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
