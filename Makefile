@@ -19,7 +19,7 @@ PURE     := ./finding ./pattern ./rootfs ./abi/... ./host/... ./devices/... ./pr
 TIMEOUT  ?= 15m
 
 .DEFAULT_GOAL := build
-.PHONY: build runc demo demo-clean test soak storm unit lint setup bench truth install uninstall clean help
+.PHONY: build runc demo demo-clean test soak storm unit lint setup bench truth lends install uninstall clean help
 
 build: ## Build the binaries into bin/, static and without cgo
 	CGO_ENABLED=0 $(GO) build -trimpath -tags $(TAGS) -ldflags "$(LDFLAGS)" -o bin/ $(BINARIES:%=./cmd/%)
@@ -65,6 +65,11 @@ truth: setup ## Compare the predictions about native modules with real container
 	-integration/truth/wheels.sh
 	$(GO) run ./integration/truth -imports -speed
 	HOSTRUN_TRUTH=1 $(GO) test -count=1 -run TestRealWheels ./abi/frameworks
+
+lends: setup build ## Compare what check says of packages of distributions in slim images with what happens (as root; 3 GB of disk)
+	-integration/truth/roots.sh debian11-minimal debian12-minimal debian12-python debian13-minimal
+	-ROOTS=hosts.txt integration/truth/roots.sh
+	$(GO) run ./integration/machine/try
 
 install: build ## Install below PREFIX (/usr/local); DESTDIR for packagers
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/hostrun $(DESTDIR)$(PREFIX)/share/doc/hostrun \

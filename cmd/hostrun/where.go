@@ -61,7 +61,7 @@ func runWhere(ctx context.Context, s *session, o whereOptions) error {
 	if s.line.dashes {
 		o.over.command = s.line.rest
 	}
-	facts, pl, err := s.assemble(ctx, order{name: names[0], over: o.over, pull: "never", unproved: true})
+	facts, pl, err := s.assemble(ctx, order{name: names[0], over: o.over, pull: "never"})
 	var refused *plan.Refused
 	if err != nil && (!errors.As(err, &refused) || pl.Spec == nil) {
 		return err
