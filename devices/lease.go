@@ -69,6 +69,43 @@ func Leases(grants []Grant, container string) []Lease {
 	return all
 }
 
+// Conflict returns a container that holds the device of l, where l can't be held beside it.
+func Conflict(l Lease, held []Lease) (container string, conflict bool) {
+	var same []Lease
+	for _, h := range held {
+		if h.Kind == l.Kind && h.Name == l.Name {
+			same = append(same, h)
+		}
+	}
+	if len(same) == 0 || admits(same, l.Share) {
+		return "", false
+	}
+	return same[0].Container, true
+}
+
+// Claims are the names of devices that asks may be met with: those that they name, else all of the sort.
+func Claims(inv Inventory, asks []Ask) []string {
+	var names []string
+	c := &chooser{inv: inv}
+	for _, a := range asks {
+		if a.Kind != inv.Kind {
+			continue
+		}
+		c.ask = a
+		some := c.sort()
+		if len(a.IDs) > 0 {
+			some = nil
+			for _, id := range a.IDs {
+				some = append(some, Find(inv, id)...)
+			}
+		}
+		for _, d := range some {
+			names = append(names, c.relatives(d)...)
+		}
+	}
+	return names
+}
+
 // admits reports whether one more container may hold a device with those who hold it already: each of them sets a limit.
 func admits(held []Lease, share int) bool {
 	all := append(slices.Clone(held), Lease{Share: share})

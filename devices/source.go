@@ -27,6 +27,13 @@ type Source interface {
 	Edits(inv Inventory, chosen []Device, ask Ask, c Container) (Edits, []finding.Finding)
 }
 
+// ReadsImage reports whether the source looks at the image's files (Container.View) to make its edits. One that does not says so by
+// a method ReadsImage, and spares each start the look.
+func ReadsImage(s Source) bool {
+	says, ok := s.(interface{ ReadsImage() bool })
+	return !ok || says.ReadsImage()
+}
+
 // Needs says what of an inventory the caller can't do without; a Source may answer with more.
 type Needs struct {
 	Health bool // as it is now, not as it was cached

@@ -42,6 +42,7 @@ func (c *Client) make(ctx context.Context, pl plan.Plan, labels map[string]strin
 		return made{}, createError(pl.ID, err)
 	}
 	step("record-created")
+	c.Unreserve(pl.ID)
 	root, err := c.fill(ctx, pl, record, early)
 	if err != nil {
 		return made{}, errors.Join(createError(pl.ID, err), c.discard(ctx, record))

@@ -5,13 +5,15 @@ import (
 	"encoding/json"
 	"fmt"
 	"sort"
-	"strings"
 
 	tasks "github.com/containerd/containerd/api/services/tasks/v1"
 	taskapi "github.com/containerd/containerd/api/types/task"
 	"github.com/containerd/containerd/v2/core/containers"
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sync/errgroup"
+
+	"hostrun.dev/hostrun/devices"
+	"hostrun.dev/hostrun/plan"
 )
 
 // List returns the containers of the namespace that are hostrun's, by name; ended ones too if all is set.
@@ -59,9 +61,10 @@ func (c Container) live() bool { return c.Status == "running" || c.Status == "pa
 func describe(r containers.Container, p *taskapi.Process) Container {
 	one := Container{Schema: 1, Profile: r.Labels[labelProfile], Container: r.ID, Image: r.Image, Devices: []string{},
 		CreatedAt: r.CreatedAt, StartedAt: labelTime(r.Labels, labelStartedAt)}
-	if d := r.Labels[labelDevices]; d != "" {
-		one.Devices = strings.Split(d, ",")
+	for _, l := range devices.ParseLeases(r.Labels[labelDevices], r.ID) {
+		one.Devices = append(one.Devices, l.Kind+"="+l.Name)
 	}
+	_ = json.Unmarshal([]byte(r.Labels[plan.LabelNumbers]), &one.DeviceNumbers) // ours; a label that others wrote says nothing
 	one.Status = status(r, p)
 	switch {
 	case runs(p):

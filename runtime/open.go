@@ -34,6 +34,9 @@ type Client struct {
 	engineOnce sync.Once
 	engine     engineFacts
 	engineErr  error
+
+	reservedMu sync.Mutex
+	reserved   map[string]*Reservation // for containers that this process is making
 }
 
 // Open connects to containerd. Its errors carry status 75 (no daemon, a hanging one) or 77 (no permission), and what to type.

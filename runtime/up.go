@@ -177,6 +177,15 @@ func (c *Client) restart(ctx context.Context, r containers.Container) error {
 	if err := c.deleteTask(work, r.ID); err != nil {
 		return err
 	}
+	held, err := c.reacquire(ctx, r.ID, r.Labels[labelDevices])
+	if err != nil {
+		return err
+	}
+	defer c.Unreserve(r.ID)
+	defer held.Release()
+	if err := sameNodes(r, spec); err != nil {
+		return err
+	}
 	root, err := c.rootOf(work, r)
 	if err != nil {
 		return fmt.Errorf("start container %s: read its snapshot: %w", r.ID, err)

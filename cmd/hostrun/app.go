@@ -84,8 +84,8 @@ func verbs(s *session) []*cli.Command {
 	return []*cli.Command{
 		upCommand(s), runCommand(s), downCommand(s), stopCommand(s), startCommand(s), restartCommand(s),
 		killCommand(s), rmCommand(s), waitCommand(s), execCommand(s), shellCommand(s),
-		psCommand(s), logsCommand(s), inspectCommand(s),
-		checkCommand(s), whereCommand(s), specCommand(s), factsCommand(s), doctorCommand(s), explainCommand(s), profilesCommand(s),
+		psCommand(s), devicesCommand(s), logsCommand(s), inspectCommand(s),
+		checkCommand(s), whereCommand(s), specCommand(s), factsCommand(s), exportCommand(s), doctorCommand(s), explainCommand(s), profilesCommand(s),
 		imagesCommand(s), pullCommand(s), loadCommand(s), saveCommand(s), rmiCommand(s),
 		completionCommand(s), versionCommand(s), helpCommand(s),
 		completeCommand(s),

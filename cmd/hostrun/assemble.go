@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -28,6 +29,9 @@ type order struct {
 	strict   bool // warnings of the proof stop the start
 	modules  bool // the proof shall hold all modules
 	unproved bool // no proof
+
+	starts bool          // devices that are chosen are held until the container has them
+	wait   time.Duration // for devices that others have; forever, or 0 for not at all
 }
 
 // assemble is the way from a name to a plan that up, run, check and spec share; they differ in what they do with it.
@@ -60,16 +64,19 @@ func (s *session) gather(ctx context.Context, o order) (plan.Facts, error) {
 	}
 	facts := plan.Facts{Schema: 1, ID: o.id, Profile: *p, Strict: o.strict}
 	var found []finding.Finding
+	outer := ctx
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(guard(func() (err error) { facts.Host, err = host.Probe(ctx, s.hostOptions(), hostNeeds(p)); return err }))
 	group.Go(guard(func() error { facts.Nodes, found = devices.Nodes(s.root, deviceRequests(p)); return nil }))
 	group.Go(guard(func() error { facts.Sources = s.look(plan.BindSources(p)); return nil }))
 	group.Go(guard(func() error { return s.askContainerd(ctx, p, o, &facts) }))
+	e := s.equipment(plan.Asks(p))
+	group.Go(guard(func() error { return e.lookAhead(ctx) }))
 	if err := group.Wait(); err != nil {
 		return facts, err
 	}
 	facts.Findings = append(facts.Findings, found...)
-	return facts, nil
+	return facts, e.grant(outer, o, &facts)
 }
 
 // profile reads the order's.
@@ -148,7 +155,7 @@ func deviceRequests(p *profiles.Profile) []devices.Request {
 		at := p.Lines["privileged"]
 		requests = append(requests, devices.Request{Source: "/dev", Destination: "/dev", Access: "rwm", File: at.File, Line: at.Line})
 	}
-	for _, d := range p.Devices {
+	for _, d := range plan.RawDevices(p) {
 		at := p.Lines[d.Key]
 		requests = append(requests, devices.Request{
 			Source: d.Source, Destination: d.Target, Access: d.Permissions, File: at.File, Line: at.Line,

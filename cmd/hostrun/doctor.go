@@ -72,6 +72,12 @@ func (s *session) machine(ctx context.Context) (doctor.Machine, error) {
 		return err
 	}))
 	group.Go(guard(func() error {
+		inventories, err := s.accelerators(ctx)
+		registry := s.equipment(nil).openCDI()
+		m.CDI = append(registry.Findings(), registry.Stale(inventories)...)
+		return err
+	}))
+	group.Go(guard(func() error {
 		for _, kind := range s.kinds() {
 			m.Engines = append(m.Engines, s.engineFacts(ctx, kind))
 		}

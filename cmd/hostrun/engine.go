@@ -135,6 +135,7 @@ func (s *session) runtimeOptions(kind engineKind) runtime.Options {
 	case privateEngine:
 		opt.Address = s.layout().Address()
 	}
+	opt.Peers = func(ctx context.Context) []*runtime.Client { return s.peers(ctx, opt) }
 	if opt.Address == s.layout().Address() { // also by its name
 		opt.RuntimeRoot = s.layout().RuntimeRoot()
 	}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"hostrun.dev/hostrun/devices"
 	"hostrun.dev/hostrun/host"
 	"hostrun.dev/hostrun/plan"
 )
@@ -49,7 +50,27 @@ func runFacts(ctx context.Context, s *session, o factsOptions) error {
 	if err != nil {
 		return err
 	}
-	return writeIndented(s.stdout, facts)
+	inventories, err := s.accelerators(ctx)
+	if err != nil {
+		return err
+	}
+	return writeIndented(s.stdout, machineFacts{facts, inventories})
+}
+
+// machineFacts are those of the machine alone.
+type machineFacts struct {
+	host.Facts
+	Inventories []devices.Inventory `json:"inventories,omitempty"`
+}
+
+// accelerators lists those of all kinds, with their health and users.
+func (s *session) accelerators(ctx context.Context) ([]devices.Inventory, error) {
+	e := s.equipment(nil)
+	var asks []devices.Ask
+	for _, kind := range e.kinds() {
+		asks = append(asks, devices.Ask{Kind: kind})
+	}
+	return e.inventories(ctx, asks, devices.Needs{Health: true, Users: true})
 }
 
 // needed is a flag's word as host.Needs takes it.

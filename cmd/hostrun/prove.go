@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/cpu"
 
 	"hostrun.dev/hostrun/abi/proof"
+	"hostrun.dev/hostrun/devices"
 	"hostrun.dev/hostrun/finding"
 	"hostrun.dev/hostrun/plan"
 	"hostrun.dev/hostrun/profiles"
@@ -93,7 +94,8 @@ func proofRequest(facts plan.Facts, pl plan.Plan) (proof.Request, bool) {
 			r.SiteDirs = append(r.SiteDirs, site.Path)
 		}
 	}
-	r.GPU = slices.ContainsFunc(facts.Profile.Devices, func(d profiles.Device) bool { return strings.HasPrefix(d.Source, "/dev/nvidia") })
+	r.GPU = slices.ContainsFunc(facts.Profile.Devices, func(d profiles.Device) bool { return strings.HasPrefix(d.Source, "/dev/nvidia") }) ||
+		slices.ContainsFunc(facts.Grants, func(g devices.Grant) bool { return g.Ask.Kind == devices.KindGPU && len(g.Chosen) > 0 })
 	return r, true
 }
 

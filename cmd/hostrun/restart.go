@@ -30,6 +30,11 @@ func runRestart(ctx context.Context, s *session, o restartOptions) error {
 		return err
 	}
 	return s.onContainers(ctx, false, func(client *runtime.Client, name string) error {
+		// Between stop and start nobody else may get its devices.
+		if err := client.Hold(ctx, name); err != nil {
+			return err
+		}
+		defer client.Unreserve(name)
 		if err := client.Stop(ctx, name, timeout); err != nil {
 			return err
 		}

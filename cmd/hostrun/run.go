@@ -17,6 +17,7 @@ type runOptions struct {
 	name                    string
 	tty, noTTY, interactive bool
 	rm, strict              bool
+	devices                 waitFlag
 }
 
 func runCommand(s *session) *cli.Command {
@@ -37,6 +38,7 @@ func runCommand(s *session) *cli.Command {
 			&cli.BoolFlag{Name: "no-tty", Aliases: []string{"T"}, Usage: "use pipes even on a terminal: stdout and stderr stay apart", Destination: &o.noTTY},
 			&cli.BoolFlag{Name: "interactive", Aliases: []string{"i"}, Usage: "pass stdin on", Destination: &o.interactive},
 			strictFlag(&o.strict),
+			waitDeviceFlag(&o.devices),
 			&cli.BoolFlag{Name: "rm", Usage: "remove the container afterwards, which is always done", Value: true, Destination: &o.rm},
 		}, o.over.flags()...),
 		Action: action(func(ctx context.Context) error { return runRun(ctx, s, o) }),
@@ -62,7 +64,7 @@ func runRun(ctx context.Context, s *session, o runOptions) error {
 	if id == "" {
 		id = oneOffName(containerName(names[0]))
 	}
-	return runOnce(ctx, s, order{name: names[0], id: id, over: o.over, strict: o.strict})
+	return runOnce(ctx, s, order{name: names[0], id: id, over: o.over, strict: o.strict, starts: true, wait: o.devices.wait})
 }
 
 // fitTerminal gives the container a terminal when a person sits at ours: the profile's tty alone does not make one.
@@ -72,7 +74,8 @@ func (o runOptions) fitTerminal(s *session, p *profiles.Profile) {
 }
 
 func runOnce(ctx context.Context, s *session, ord order) error {
-	_, pl, err := s.assemble(ctx, ord)
+	facts, pl, err := s.assemble(ctx, ord)
+	defer s.unreserve(facts)
 	if err != nil {
 		return beforeStart(err)
 	}

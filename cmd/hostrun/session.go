@@ -12,6 +12,7 @@ import (
 	"github.com/urfave/cli/v2"
 	"golang.org/x/term"
 
+	"hostrun.dev/hostrun/devices/cdi"
 	"hostrun.dev/hostrun/finding"
 	"hostrun.dev/hostrun/profiles"
 )
@@ -39,6 +40,7 @@ type globals struct {
 	quiet                       bool
 	stateDir, dataDir, cacheDir string
 	libexecDir, systemAddress   string
+	cdiDirs                     string
 }
 
 func newSession(stdin io.Reader, stdout, stderr io.Writer, d deps) *session {
@@ -60,6 +62,7 @@ func (s *session) globalFlags() []cli.Flag {
 		&cli.StringFlag{Name: "color", Usage: "colour diagnostics: `auto|always|never`; NO_COLOR is honoured", Value: "auto", Destination: &g.color},
 		&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "show errors only: no progress, no warnings", Destination: &g.quiet},
 		&cli.StringFlag{Name: "log-level", Usage: "what is logged to stderr: `debug|info|warn|error`", Value: "warn", EnvVars: []string{"HOSTRUN_LOG"}, Destination: &g.logLevel},
+		&cli.StringFlag{Name: "cdi-spec-dirs", Usage: "read CDI files in these `DIRS`, joined by commas", Value: strings.Join(cdi.Dirs, ","), EnvVars: []string{"HOSTRUN_CDI_SPEC_DIRS"}, Destination: &g.cdiDirs},
 		&cli.StringFlag{Name: "state-dir", Hidden: true, Value: "/run/hostrun", EnvVars: []string{"HOSTRUN_STATE_DIR"}, Destination: &g.stateDir},
 		&cli.StringFlag{Name: "data-dir", Hidden: true, Value: "/var/lib/hostrun", EnvVars: []string{"HOSTRUN_DATA_DIR"}, Destination: &g.dataDir},
 		&cli.StringFlag{Name: "cache-dir", Hidden: true, Value: "/var/cache/hostrun", EnvVars: []string{"HOSTRUN_CACHE_DIR"}, Destination: &g.cacheDir},
@@ -98,7 +101,7 @@ func (s *session) begin() error {
 }
 
 // inPassing are verbs whose result is not what progress tells about: they show it only where it keeps a person waiting.
-var inPassing = []string{"run", "exec", "shell", "check", "spec", "facts", "inspect", "logs", "ps", "images"}
+var inPassing = []string{"run", "exec", "shell", "check", "spec", "facts", "inspect", "logs", "ps", "devices", "export", "images"}
 
 // patience is how long a person waits without asking why.
 const patience = 500 * time.Millisecond
