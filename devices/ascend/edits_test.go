@@ -227,6 +227,29 @@ func TestDriverNone(t *testing.T) {
 	}
 }
 
+// TestLinksOutOfTheDriver: a library that is a link to another directory is brought from there, to where the link leads.
+func TestLinksOutOfTheDriver(t *testing.T) {
+	s, root := machine(t, ascendtest.A2())
+	lib := filepath.Join(root, "usr/local/Ascend/driver/lib64")
+	ascendtest.Write(t, root, "/usr/lib64/libdrv.so.1", "")
+	for link, target := range map[string]string{"driver/libdrv.so": "/usr/lib64/libdrv.so.1", "driver/libown.so": "libascend_hal.so", "common/libup.so": "../driver/libascend_hal.so", "libgone.so": "/nowhere"} {
+		if err := os.Symlink(target, filepath.Join(lib, link)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	inv := inventory(t, s, devices.Needs{})
+	edits, findings := s.Edits(inv, inv.Devices[:1], devices.Ask{}, devices.Container{})
+	var outside []string
+	for _, m := range edits.Mounts {
+		if strings.Contains(m.ContainerPath, "lib64") || strings.Contains(m.ContainerPath, "nowhere") {
+			outside = append(outside, m.HostPath+" at "+m.ContainerPath)
+		}
+	}
+	if len(findings) > 0 || !slices.Equal(outside, []string{"/usr/lib64/libdrv.so.1 at /usr/lib64/libdrv.so.1"}) {
+		t.Errorf("%q, %+v", outside, findings)
+	}
+}
+
 // TestNodesForAll: For_All=yes makes nodes that everybody may open. No group is needed then, and none is given.
 func TestNodesForAll(t *testing.T) {
 	s, root := machine(t, ascendtest.A2())
