@@ -5,6 +5,7 @@ go 1.26.6
 tool honnef.co/go/tools/cmd/staticcheck
 
 require (
+	github.com/NVIDIA/go-nvml v0.13.4-0
 	github.com/compose-spec/compose-go/v2 v2.16.2
 	github.com/containerd/console v1.0.5
 	github.com/containerd/containerd/api v1.12.0

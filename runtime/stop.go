@@ -305,6 +305,9 @@ func (c *Client) pastExit(ctx context.Context, name string) (int, error) {
 	if status := labelInt(r.Labels, labelExitStatus); status != nil {
 		return *status, nil
 	}
+	if r.Labels[labelOneOff] != "" && over(r, nil) {
+		return 0, noContainer(name)
+	}
 	if r.Labels[labelStartedAt] == "" {
 		return 0, finding.Errorf(finding.StatusFailed, "hostrun start "+name, "wait for container %s: it was never started", name)
 	}

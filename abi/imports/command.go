@@ -115,7 +115,7 @@ func afterEnv(words []string) []string {
 
 func isAssignment(w string) bool {
 	name, _, ok := strings.Cut(w, "=")
-	return ok && moduleName.MatchString(name) && !strings.Contains(name, ".")
+	return ok && isModuleName(name) && !strings.Contains(name, ".")
 }
 
 func isShell(name string) bool {

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"unsafe"
 )
 
 // An action says what a statement does for imports.
@@ -75,7 +76,44 @@ type parser struct {
 
 // parse reads a file. self is the package whose __init__ it is.
 func parse(src string, f facts, self string) *unit {
-	p := &parser{lex: newLexer(src), facts: f, self: self, unit: &unit{}, constants: map[string]any{}}
+	return (&parser{lex: newLexer(src), facts: f, self: self, unit: &unit{}, constants: map[string]any{}}).parse(src)
+}
+
+// parseBytes is parse of a text that the caller changes afterwards.
+func parseBytes(src []byte, f facts, self string) *unit {
+	u := parse(unsafe.String(unsafe.SliceData(src), len(src)), f, self)
+	u.body = owned(u.body)
+	bound := u.bound
+	if bound != nil {
+		u.bound = make(map[string]bool, len(bound))
+	}
+	for name := range bound {
+		u.bound[strings.Clone(name)] = true
+	}
+	for i, name := range u.all {
+		u.all[i] = strings.Clone(name)
+	}
+	u.problem = strings.Clone(u.problem)
+	return u
+}
+
+// owned gives statements names of their own. They are few; the texts are large.
+func owned(body []statement) []statement {
+	for i := range body {
+		s := &body[i]
+		s.name = strings.Clone(s.name)
+		for k, name := range s.names {
+			s.names[k] = strings.Clone(name)
+		}
+		for k := range s.arms {
+			s.arms[k].body = owned(s.arms[k].body)
+		}
+	}
+	return body
+}
+
+func (p *parser) parse(src string) *unit {
+	self := p.self
 	if self != "" {
 		p.unit.bound = map[string]bool{}
 	}
@@ -83,27 +121,35 @@ func parse(src string, f facts, self string) *unit {
 		p.unit.problem = why
 		return p.unit
 	}
+	p.lex.tokens = *tokenBuffers.Get().(*[]token)
 	p.advance()
 	for p.ok {
 		p.unit.body = append(p.unit.body, p.block(0)...)
 	}
+	tokenBuffers.Put(&p.lex.tokens)
 	p.unit.movesPath = p.lex.moves
 	if p.lex.hook {
 		p.unit.hook = true
+		src := strings.Clone(src)
 		p.unit.literals = sync.OnceValue(func() map[string]bool { return literals(src) })
 	}
 	return p.unit
 }
 
+// tokenBuffers are for the tokens of one line.
+var tokenBuffers = sync.Pool{New: func() any { return new([]token) }}
+
 // literals are the strings of a text that may be names of modules.
 func literals(src string) map[string]bool {
 	found := map[string]bool{}
-	for lex := newLexer(src); lex.next(); {
-		for _, t := range lex.tokens {
-			if s, ok := t.value(); ok && len(s) <= 100 && moduleName.MatchString(s) {
+	lex := newLexer(src)
+	for s := (&skimmer{lexer: lex, how: forStrings}); s.at < len(lex.src); {
+		s.each = func(text string) {
+			if s, ok := (token{kind: tokString, text: text}).value(); ok && len(s) <= 100 && isModuleName(s) {
 				found[s] = true
 			}
 		}
+		s.run()
 	}
 	return found
 }
@@ -148,6 +194,16 @@ func asciiBased(name string) bool {
 
 func (p *parser) advance() { p.ok = p.lex.next() }
 
+// advanceIn is advance behind a simple statement of a block. Inside of functions and classes nothing but imports, and
+// what surrounds them, counts: other lines of the block are left out.
+func (p *parser) advanceIn(least int) {
+	if p.inDef == 0 || p.lex.exact {
+		p.advance()
+		return
+	}
+	p.ok = p.lex.nextFrom(least)
+}
+
 // block reads the lines from the current one on that are indented by least or more.
 func (p *parser) block(least int) []statement {
 	if p.deep++; p.deep > maxNesting+1 {
@@ -157,13 +213,13 @@ func (p *parser) block(least int) []statement {
 	defer func() { p.deep-- }()
 	var body []statement
 	for p.ok && p.lex.indent >= least {
-		body = append(body, p.line()...)
+		body = append(body, p.line(least)...)
 	}
 	return body
 }
 
-// line reads the statements of the current logical line, with the lines that belong to them.
-func (p *parser) line() []statement {
+// line reads the statements of the current logical line of a block, with the lines that belong to them.
+func (p *parser) line(least int) []statement {
 	toks := p.lex.tokens
 	switch toks[0].text {
 	case "async":
@@ -177,7 +233,7 @@ func (p *parser) line() []statement {
 		return p.undecidedBlock(toks) // match, case, and what later versions bring
 	}
 	body := p.simple(toks)
-	p.advance()
+	p.advanceIn(least)
 	return body
 }
 
@@ -280,6 +336,10 @@ func (p *parser) function(toks []token) []statement {
 		p.unit.open = p.unit.open || toks[1].text == "__getattr__"
 	}
 	header := p.header(toks)
+	if colon := blockColon(toks); !p.lex.exact && colon == len(toks)-1 && p.lex.body() {
+		p.advance()
+		return header
+	}
 	p.inDef++
 	body := p.suite(toks)
 	p.inDef--
@@ -439,6 +499,11 @@ func (p *parser) small(toks []token) []statement {
 
 // leaves knows sys.exit(...), exit(...), quit(...) and os._exit(...).
 func leaves(toks []token) bool {
+	switch toks[0].text {
+	case "sys", "os", "exit", "quit":
+	default:
+		return false
+	}
 	var words []string
 	for _, t := range toks[:min(4, len(toks))] {
 		words = append(words, t.text)
@@ -625,7 +690,7 @@ func (p *parser) bindTargets(toks []token) {
 // exports keeps what a package's __all__ names: a from statement with * loads those that are submodules.
 func (p *parser) exports(toks []token) {
 	for _, t := range toks {
-		if name, ok := t.value(); ok && moduleName.MatchString(name) {
+		if name, ok := t.value(); ok && isModuleName(name) {
 			p.unit.all = append(p.unit.all, name)
 		}
 	}
@@ -685,5 +750,5 @@ func argument(toks []token) (string, bool) {
 		return "", false
 	}
 	name, ok := toks[0].value()
-	return name, ok && moduleName.MatchString(strings.TrimLeft(name, "."))
+	return name, ok && isModuleName(strings.TrimLeft(name, "."))
 }

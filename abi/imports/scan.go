@@ -191,14 +191,7 @@ func (p *process) locate(name string) *spec {
 func (p *process) runMain(found *spec) {
 	main := *found
 	main.name = "__main__"
-	text, err := p.loader.text(found)
-	if err != nil {
-		p.skip("syntax", "__main__", At{Module: "__main__", File: found.file}, reason(err), required)
-		return
-	}
-	p.loader.files.Add(1)
-	p.loader.bytes.Add(int64(len(text)))
-	u := parse(text, p.loader.facts.asMain(), "")
+	u := p.loader.reading(&main, p.loader.facts.asMain(), nil)
 	p.loader.ahead(u.body, found)
 	p.runIn(&main, u, packageOf(found))
 }
@@ -253,7 +246,7 @@ func (s *scanner) scanPackages(names []string) {
 
 // modulesOf are the modules that a name of python.packages means: itself, or the top-level modules of a distribution.
 func (s *scanner) modulesOf(p *process, name string) []string {
-	if moduleName.MatchString(name) && p.locate(name) != nil {
+	if isModuleName(name) && p.locate(name) != nil {
 		return []string{name}
 	}
 	if found := s.distributionModules(p, name); len(found) > 0 {

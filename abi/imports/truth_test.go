@@ -204,7 +204,7 @@ func standardModules(py abi.Python) []string {
 	var names []string
 	for i, e := range entries {
 		name, isPy := strings.CutSuffix(e.Name(), ".py")
-		if (isPy || e.IsDir()) && moduleName.MatchString(name) && !strings.Contains(name, ".") && !slices.Contains(loud, name) && (everything() || i%10 == 0) {
+		if (isPy || e.IsDir()) && isModuleName(name) && !strings.Contains(name, ".") && !slices.Contains(loud, name) && (everything() || i%10 == 0) {
 			names = append(names, name)
 		}
 	}

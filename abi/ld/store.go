@@ -259,14 +259,21 @@ func (p *pages) read(b []byte, offset int64) bool {
 		n := min(len(b), pageSize-in)
 		cached := p.page(offset / pageSize)
 		if cached == nil {
-			got, err := p.r.ReadAt(b, offset)
-			clear(b[got:])
-			return err == nil || errors.Is(err, io.EOF)
+			return p.direct(b, offset)
 		}
 		copy(b[:n], cached[in:])
 		b, offset = b[n:], offset+int64(n)
 	}
 	return true
+}
+
+// direct reads what is not kept. It has a buffer of its own, so that the callers' small ones stay on their stacks.
+func (p *pages) direct(b []byte, offset int64) bool {
+	own := make([]byte, len(b))
+	got, err := p.r.ReadAt(own, offset)
+	copy(b, own[:got])
+	clear(b[got:])
+	return err == nil || errors.Is(err, io.EOF)
 }
 
 func (p *pages) page(n int64) *page {

@@ -36,6 +36,7 @@ func (s *session) dispatch(ctx context.Context, args []string) error {
 	if len(args) > 0 && args[0] == runtime.ReapVerb {
 		return runReap(ctx, args[1:])
 	}
+	s.args = args
 	app := newApp(s)
 	line, err := arrange(app, args)
 	s.line, s.app = line, app
@@ -65,7 +66,7 @@ func newApp(s *session) *cli.App {
 		OnUsageError:              usageError,
 		Writer:                    s.stdout,
 		ErrWriter:                 s.stderr,
-		Before:                    func(*cli.Context) error { return s.begin() },
+		Before:                    func(c *cli.Context) error { return s.begin(c.Context) },
 	}
 	silence(app.Commands)
 	return app

@@ -74,6 +74,8 @@ func (o runOptions) fitTerminal(s *session, p *profiles.Profile) {
 }
 
 func runOnce(ctx context.Context, s *session, ord order) error {
+	ord.layer = s.headStart(ctx)
+	defer ord.layer.end()
 	facts, pl, err := s.assemble(ctx, ord)
 	defer s.unreserve(facts)
 	if err != nil {

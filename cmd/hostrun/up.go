@@ -69,7 +69,9 @@ func runUp(ctx context.Context, s *session, o upOptions) error {
 
 // oneUp starts one profile and prints what was done.
 func oneUp(ctx context.Context, s *session, o upOptions, name string) (plan.Plan, error) {
-	facts, pl, err := s.assemble(ctx, order{name: name, over: o.over, strict: o.strict, starts: true, wait: o.devices.wait})
+	layer := s.headStart(ctx)
+	defer layer.end()
+	facts, pl, err := s.assemble(ctx, order{name: name, over: o.over, strict: o.strict, starts: true, wait: o.devices.wait, layer: layer})
 	defer s.unreserve(facts)
 	if err != nil {
 		return pl, err
