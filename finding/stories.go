@@ -130,6 +130,41 @@ var catalog = map[string]Entry{
 	RuntimeUnusable: {Title: "the OCI runtime can't be used", ExitStatus: StatusMisfit, Story: "" +
 		"containerd leaves the making of a container to an OCI runtime, a program that it finds on its own PATH. hostrun takes crun where that is installed, because it starts a container in half the time of runc, and runc else. crun is passed over where it would refuse: on a machine with cgroup v1 that has controllers on its second, unified hierarchy too (\"cgroups in hybrid mode not supported\"), and where it was built without seccomp or capabilities. runtime: in a profile decides otherwise, and then what is named must be there and work.\n\n" +
 		"Install one (apt-get install crun, or runc), or correct runtime:, or remove it."},
+	DeviceAbsent: {Title: "no accelerator of that kind", ExitStatus: StatusNoDevice, Story: "" +
+		"The profile asks for GPUs or NPUs, and this machine has neither the hardware nor its driver, nor does a CDI file describe any. A job that was meant for an accelerator would run on the processor, a hundred times slower, and say nothing.\n\n" +
+		"Run it elsewhere, install the driver, or let it run without: optional: true. hostrun devices lists what there is."},
+	DeviceUnknown: {Title: "no such accelerator", ExitStatus: StatusNoDevice, Story: "" +
+		"The profile names an accelerator that this machine does not have, or asks for more than there are. Indexes may change with a reboot or when a card is taken out; UUIDs and PCI addresses do not.\n\n" +
+		"hostrun devices lists them with all their names."},
+	DeviceLeased: {Title: "another container holds the accelerator", ExitStatus: StatusTryAgain, Story: "" +
+		"A container of hostrun has an accelerator for itself as long as it runs: two jobs on one GPU run out of memory in turn, and an NPU refuses the second (drvErr=87). Its record says which it holds, so nothing has to be cleaned up after a crash.\n\n" +
+		"End that container (hostrun ps shows who has what), wait for it in a queue (--wait-device, --wait-device=10m), or let both say share: true."},
+	DeviceBusy: {Title: "something else uses the accelerator", ExitStatus: StatusTryAgain, Story: "" +
+		"A process of this machine, or a container of another tool (docker, Kubernetes), has the device open or was given it. hostrun's own containers are told apart by their records.\n\n" +
+		"End it, ask for another accelerator, or say share: true to use the device beside it."},
+	DeviceUnfit: {Title: "the accelerator is not fit for it", ExitStatus: StatusNoDevice, Story: "" +
+		"A device that does not work (it has fallen off the bus, its memory has failed) is never given: the job would die after its data is loaded. Or there is one, and it has less memory, is not linked to the others, or is not divided, as the profile asks.\n\n" +
+		"hostrun devices says what each has and what is wrong with it."},
+	DeviceGrouping: {Title: "accelerators that can't be asked for so", ExitStatus: StatusProfile, Story: "" +
+		"The two dies of an Atlas A3 card belong together: the driver gives half of one to nobody else. A device can't be asked for twice, nor a partition beside the whole that it is a part of, and an address that two devices have names neither.\n\n" +
+		"The message says what to ask for instead."},
+	CDIInvalid: {Title: "a CDI file has errors", ExitStatus: StatusProfile, Story: "" +
+		"Files in /etc/cdi and /var/run/cdi describe devices to container tools. This one is no such description: it does not parse, uses fields that its cdiVersion does not have, or names a device that another file names too. The other files are used as ever.\n\n" +
+		"Correct it, or make it anew: nvidia-ctk cdi generate, or hostrun export cdi."},
+	CDIHook: {Title: "hooks of a CDI file are not run", ExitStatus: StatusMisfit, Story: "" +
+		"A CDI file can name programs to be run as root beside every start. hostrun runs none: what they do (links to libraries, the loader's cache) is the plan's, where it can be seen before the start.\n\n" +
+		"With gpus: in place of the qualified name hostrun finds the driver's libraries by itself. Otherwise look whether the image needs what the hook would have done."},
+	DeviceMount: {Title: "a mount lies over the driver's files", ExitStatus: StatusProfile, Story: "" +
+		"The container gets files of the accelerator's driver at fixed places. A volume of the profile has its target at one of them, or inside of one, and would hide what the job needs: the driver's own library, in its own version.\n\n" +
+		"Remove the volume: what it brought is given anyway. Or choose another target."},
+	DeviceOptional: {Title: "an optional accelerator is not there", ExitStatus: StatusNoDevice, Story: "" +
+		"The profile says optional: true, and the machine has no such accelerator: the container runs without. One that is there and busy is not passed over."},
+	DeviceAffinity: {Title: "close processors are not known", ExitStatus: StatusNoDevice, Story: "" +
+		"affinity: strict binds the job to the processors and the memory of the accelerator's NUMA node. The kernel does not tell which those are, as in many virtual machines.\n\n" +
+		"Say affinity: prefer, or off."},
+	CDIStale: {Title: "a CDI file is out of date", ExitStatus: StatusMisfit, Story: "" +
+		"The file was written for this machine as it was: before the driver was updated, before a reboot gave the devices other numbers, before the GPUs were divided anew. docker, podman and Kubernetes believe it, and their containers get what is no longer there. hostrun reads numbers anew at each start.\n\n" +
+		"Write it again: hostrun export cdi, or nvidia-ctk cdi generate."},
 	ModuleMissing: {Title: "the command imports a module that is not found", ExitStatus: StatusMisfit, Story: "" +
 		"hostrun reads the import statements of the command's own file and of everything that it imports, in the order in which Python would run them, and looks each name up as Python's finders do. This one is in no directory of sys.path, nothing catches its failure, and the command would end with the message that is shown.\n\n" +
 		"Install the package that has it, into the host's environment or into the image. hostrun where NAME MODULE shows where a module comes from."},
@@ -187,6 +222,48 @@ var catalog = map[string]Entry{
 	NativeConditional: {Title: "a native module depends on what was loaded before", ExitStatus: StatusMisfit, Story: "" +
 		"The module needs a library that lies in another package, where the loader does not look. It loads if that package, or the program, has loaded the library before: glibc takes what is loaded already, by its name. torch does this for the CUDA libraries of the nvidia wheels.\n\n" +
 		"Nothing, as a rule. Where the import fails, import the package with the library first."},
+	LibrariesLent: {Title: "the host lends libraries that the image lacks", ExitStatus: StatusMisfit, Story: "" +
+		"Packages of a distribution (apt-get install python3-torch) lean on the distribution's libraries, which a slim image does not have. hostrun finds what the command needs and the image lacks, and lends the host's: it binds the directories read-only below /opt/hostrun/lib, where no search path leads, and an /etc/ld.so.cache over the image's that has their names besides the image's own. The image's own libraries always go first. Nothing of glibc is ever lent, and no library that asks for a newer glibc than the image has; a libstdc++ that is too old gives way to the host's only where that one has everything that the image's has.\n\n" +
+		"hostrun check --verbose lists each library with its size. While the container runs, ldconfig in it can't replace the file (\"Device or resource busy\"). python.borrow_libraries: off lends none; packages of PyPI bring their libraries along."},
+	PlaceNotLent: {Title: "a place outside of the packages is not shown", ExitStatus: StatusMisfit, Story: "" +
+		"Links of packages lead out of the site directory (alternatives of the distribution, a package cache), and editable installs name the directory of their source. hostrun binds such places read-only where the packages look for them, if the container has nothing there. It does not bind whole home directories, system trees, /etc, or what holds keys and tokens, and it hides nothing of the image.\n\n" +
+		"If the package is needed, add the place under volumes:, or install it with copies (pip install without -e, uv --link-mode copy)."},
+	BytecodeApart: {Title: "the container compiles the host's modules for itself", ExitStatus: StatusMisfit, Story: "" +
+		"The host's packages are read-only for the container. Where they have no .pyc files that the container's Python takes (none were written, or the sources are newer), each start would compile everything again: import torch takes seconds longer. hostrun then sets PYTHONPYCACHEPREFIX to a directory of the profile's own, /var/lib/hostrun/pycache/NAME-..., that is filled once and may be deleted at any time. With the prefix Python looks into no __pycache__ directory, so it is set only where most are of no use.\n\n" +
+		"python3 -m compileall on the host makes it unnecessary. PYTHONDONTWRITEBYTECODE or PYTHONPYCACHEPREFIX under environment: decide otherwise."},
+	StdlibLent: {Title: "the host's standard library completes the image's", ExitStatus: StatusMisfit, Story: "" +
+		"The image has a part of the standard library (Debian's python3-minimal), and the host the whole of the same release. With python.interpreter_from: host the host's directory is bound read-only over the image's; the image's interpreter runs.\n\n" +
+		"It is proved as everything else: native modules of it need libraries too, which the host lends where they fit."},
+	InterpreterLent: {Title: "the host's interpreter runs", ExitStatus: StatusMisfit, Story: "" +
+		"python.interpreter_from: host binds the host's environment and the interpreter's own tree read-only at the paths that they have on the host, and puts its directory first on PATH. The image needs no Python then. Interpreters of uv and conda ask for an old glibc only and run nearly everywhere; one that was compiled on the host asks for the host's.\n\n" +
+		"Whether it starts with the image's C library is proved before (HR107)."},
+	InterpreterFixed: {Title: "the host's interpreter can't be moved into the container", ExitStatus: StatusMisfit, Story: "" +
+		"python.interpreter_from: host was asked for. A distribution's interpreter lies in /usr among everything else of its system, and an environment in a home directory itself would bring the home along; neither can be bound into an image that has its own files there. Only where image and host have the very same release can the host's standard library complete the image's.\n\n" +
+		"Use an image with the whole standard library, or an interpreter in a tree of its own: uv python install, conda, pyenv."},
+	CacheCovered: {Title: "libraries can't be lent, as /etc is a volume", ExitStatus: StatusMisfit, Story: "" +
+		"The host lends libraries by an /etc/ld.so.cache of the container's own. A volume of the profile covers the file or its directory, and nothing is put into volumes.\n\n" +
+		"Mount single files below /etc instead of the whole, or set python.borrow_libraries: off."},
+	PinBroken: {Title: "installed packages contradict each other", ExitStatus: StatusMisfit, Story: "" +
+		"A framework's metadata requires another version of a package than the one that would be imported: torchvision for another torch, jax for another jaxlib. Their native code is built for exactly that version, so the import, or the first operation, fails: \"operator torchvision::nms does not exist\", \"undefined symbol\". It comes of installing one of them alone, or with --no-deps.\n\n" +
+		"Install them with one command, so that pip chooses versions that belong together. pip check lists all contradictions of an environment."},
+	NPUOtherTorch: {Title: "torch_npu is built for another torch", ExitStatus: StatusMisfit, Story: "" +
+		"torch_npu is a plugin that is linked with one release of PyTorch; its version begins with that release's (2.5.1.post1 goes with torch 2.5.1). With another one its library has undefined symbols, or crashes later.\n\n" +
+		"Install torch and torch_npu of one release. An image's torch hides the host's unless python.precedence is host."},
+	TwoAccelerators: {Title: "torch_npu beside a torch for another accelerator", ExitStatus: StatusMisfit, Story: "" +
+		"torch_npu refuses to load where torch already knows an accelerator: \"RuntimeError: Two accelerators cannot be used at the same time in PyTorch: npu and cuda\". Since torch 2.5 import torch loads torch_npu by itself, so a program that never asks for an NPU fails with it.\n\n" +
+		"For an NPU install the CPU build of torch. For a GPU keep the plugin out: TORCH_DEVICE_BACKEND_AUTOLOAD=0."},
+	TorchNoNPU: {Title: "an NPU is asked for, and torch_npu is not installed", ExitStatus: StatusMisfit, Story: "" +
+		"PyTorch itself knows no device npu: tensor.to(\"npu\") ends with \"Expected one of cpu, cuda, ... device type at start of device string: npu\". The plugin torch_npu brings it.\n\n" +
+		"Install torch_npu of torch's release, on the side that torch comes from."},
+	LibraryOverridden: {Title: "LD_LIBRARY_PATH leads to another library than the packages' own", ExitStatus: StatusMisfit, Story: "" +
+		"Wheels bring their libraries along and find them by their own search path. A DT_RUNPATH, as NVIDIA's wheels have it, counts after LD_LIBRARY_PATH, so a CUDA toolkit that the image or the profile puts there is taken in place of the wheel's: \"undefined symbol: __nvJitLinkComplete_12_4, version libnvJitLink.so.12\" when it is older, and a mix of versions that nobody has tested otherwise.\n\n" +
+		"Take the directory out of LD_LIBRARY_PATH. The toolkit's programs do not need it, and what is linked with the toolkit finds it through ld.so.cache."},
+	CUDAWheelAbsent: {Title: "libraries of CUDA are missing, and so are the wheels that bring them", ExitStatus: StatusMisfit, Story: "" +
+		"Since torch 2.0 its wheels do not hold CUDA's libraries: they require NVIDIA's wheels (nvidia-cublas-cu12 ...). Installed with --no-deps, or after one of them was removed, import torch ends with \"libcudart.so.12: cannot open shared object file\".\n\n" +
+		"Install torch with its dependencies, or those wheels by name in the versions that torch's metadata says."},
+	CUDAMixed: {Title: "frameworks for several major versions of CUDA", ExitStatus: StatusMisfit, Story: "" +
+		"The libraries of CUDA 12 and 13 have different names, so both can be installed and even loaded. A process that uses both pays twice: two runtimes, two contexts on each GPU, and no data shared without a copy. The driver must know the newer of them.\n\n" +
+		"Install builds for one CUDA. Where different programs use them, nothing has to be done."},
 	GPUNoDriver: {Title: "NVIDIA's driver is not loaded", ExitStatus: StatusNoDevice, Story: "" +
 		"The PCI bus has GPUs of NVIDIA (sysfs shows what lspci would), and /proc/driver/nvidia does not exist: no driver is installed, it was not built for the running kernel, or another driver has the device: nouveau, or vfio-pci for a virtual machine.\n\n" +
 		"Install the driver of the distribution or of NVIDIA's repository and load it: nvidia-smi has to work on the host. After a kernel update without a reboot, or with Secure Boot and an unsigned module, modprobe nvidia says why."},

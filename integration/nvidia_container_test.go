@@ -23,20 +23,13 @@ import (
 	"hostrun.dev/hostrun/runtime"
 )
 
-// compile builds a C file of testdata.
-func compile(t *testing.T, out, source string, args ...string) {
+// compileFile builds a C file of testdata.
+func compileFile(t *testing.T, out, source string, args ...string) {
 	t.Helper()
 	cmd := exec.Command("gcc", append(append([]string{"-w", "-o", out}, args...), "testdata/nvidia/"+source, "-ldl")...)
 	if b, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("gcc %s: %v\n%s", source, err, b)
 	}
-}
-
-func contents(t *testing.T, p string) []byte {
-	t.Helper()
-	b, err := os.ReadFile(p)
-	ok(t, err)
-	return b
 }
 
 // redhatLoader is this machine's loader with RHEL's and SUSE's directories in place of Debian's (system_dirs, elf/dl-load.c). Their lengths
@@ -58,7 +51,7 @@ func layout(t *testing.T, name string, loader []byte, dir, check string, more ..
 	t.Helper()
 	entries := []fixture.Entry{{Name: "lib", Link: "usr/lib"}, {Name: "lib64", Link: "usr/lib64"}, {Name: "usr/lib", Dir: true, Mode: 0o755}, {Name: "usr/lib64", Dir: true, Mode: 0o755},
 		{Name: dir, Dir: true, Mode: 0o755}, {Name: "usr/lib64/ld-linux-x86-64.so.2", Mode: 0o755, Body: loader},
-		{Name: dir + "/libc.so.6", Mode: 0o755, Body: contents(t, "/lib/x86_64-linux-gnu/libc.so.6")}, {Name: "check", Mode: 0o755, Body: contents(t, check)},
+		{Name: dir + "/libc.so.6", Mode: 0o755, Body: content(t, "/lib/x86_64-linux-gnu/libc.so.6")}, {Name: "check", Mode: 0o755, Body: content(t, check)},
 		{Name: "proc", Dir: true, Mode: 0o755}, {Name: "dev", Dir: true, Mode: 0o755}, {Name: "sys", Dir: true, Mode: 0o755}, {Name: "etc", Dir: true, Mode: 0o755}}
 	entries = append(entries, more...)
 	root := t.TempDir()
@@ -100,19 +93,19 @@ func TestNVIDIAContainer(t *testing.T) {
 	}
 	dir := t.TempDir()
 	check, stub := filepath.Join(dir, "check"), filepath.Join(dir, "stub.so")
-	compile(t, check, "check.c")
-	compile(t, stub, "libcuda.c", "-shared", "-DVERSION=34", "-Wl,-soname,libcuda.so.1")
+	compileFile(t, check, "check.c")
+	compileFile(t, stub, "libcuda.c", "-shared", "-DVERSION=34", "-Wl,-soname,libcuda.so.1")
 	host := nvidiatest.H100().Make(t)
-	compile(t, filepath.Join(host, "usr/lib/x86_64-linux-gnu/libcuda.so.550.54.15"), "libcuda.c", "-shared", "-DVERSION=55054", "-Wl,-soname,libcuda.so.1")
+	compileFile(t, filepath.Join(host, "usr/lib/x86_64-linux-gnu/libcuda.so.550.54.15"), "libcuda.c", "-shared", "-DVERSION=55054", "-Wl,-soname,libcuda.so.1")
 	ok(t, os.Chmod(host, 0o755))
 
-	loader := contents(t, "/lib64/ld-linux-x86-64.so.2")
+	loader := content(t, "/lib64/ld-linux-x86-64.so.2")
 	const debian, redhat = "usr/lib/x86_64-linux-gnu", "usr/lib64"
 	missing := "libcuda.so.1: cannot open shared object file: No such file or directory"
 	good := []string{"libcuda.so.1: 55054", "libcuda.so: 55054", "/dev/nvidia3: 195:3 No such device or address", "/dev/nvidia-uvm: 510:0 No such device or address",
 		"/dev/nvidiactl: 195:255 No such device or address", "/dev/nvidia0: No such file or directory"}
 	leftovers := []fixture.Entry{{Name: debian + "/libcuda.so.1", Link: "libcuda.so.470.57.02"}, {Name: "usr/local/nvidia/lib64/libcuda.so.1", Mode: 0o755},
-		{Name: "usr/local/cuda/lib64/stubs/libcuda.so", Mode: 0o755, Body: contents(t, stub)}}
+		{Name: "usr/local/cuda/lib64/stubs/libcuda.so", Mode: 0o755, Body: content(t, stub)}}
 	path := "LD_LIBRARY_PATH=/usr/local/nvidia/lib64:/usr/local/cuda/lib64/stubs"
 	tests := []struct {
 		name, dir string
