@@ -257,7 +257,7 @@ func (e *equipment) describe(ctx context.Context, facts *plan.Facts, chosen [][]
 			g := devices.Grant{Ask: a, Chosen: chosen[i]}
 			if len(chosen[i]) > 0 {
 				var found []finding.Finding
-				g.Edits, found = sources[i].Edits(inventoryOf(facts.Inventories, a.Kind), chosen[i], a, c)
+				g.Edits, found = sources[i].Edits(inventoryOf(facts.Inventories, a.Kind), chosen[i], informed(a, facts), c)
 				facts.Findings = append(facts.Findings, found...)
 			}
 			if fit := fits[a.Kind]; fit != nil {

@@ -238,6 +238,14 @@ func TestLibraryThatFails(t *testing.T) {
 	}
 }
 
+// TestWithoutChild: a program that was not built is no fault of the machine's, and is told as a note.
+func TestWithoutChild(t *testing.T) {
+	s := nvidia.New(nvidiatest.H100().Make(t), nvidia.WithChild(filepath.Join(t.TempDir(), "hostrun-nvml")))
+	if inv := inventory(t, s, devices.Needs{Health: true}); len(inv.Findings) != 1 || inv.Findings[0].ID != finding.GPUUnasked || inv.Findings[0].Severity != finding.Info {
+		t.Errorf("%+v", inv.Findings)
+	}
+}
+
 // A GPU that the driver lists and that is no longer on the bus has fallen off it.
 func TestFallenOffTheBus(t *testing.T) {
 	root := nvidiatest.H100().Make(t)
