@@ -150,7 +150,10 @@ func (e *editor) nodes(chosen []devices.Device) {
 	if e.has(compute, video, graphics) {
 		e.uvm()
 	}
-	if e.has(graphics) {
+	switch {
+	case e.has("all"): // what there is: most servers load no nvidia-modeset, and many images ask for all
+		e.optional("/dev/nvidia-modeset", "mode setting of NVIDIA's driver")
+	case e.has(graphics):
 		e.node("/dev/nvidia-modeset", "mode setting of NVIDIA's driver")
 	}
 }

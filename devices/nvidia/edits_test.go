@@ -142,6 +142,7 @@ func TestEditsFindings(t *testing.T) {
 	}{
 		{"uvm not loaded", "nouvm", devices.Ask{}, debian(nil), nil, finding.GPUUVM, finding.Error, "nvidia-modprobe -u -c=0"},
 		{"uvm of an earlier boot", "stale", devices.Ask{}, debian(nil), nil, finding.GPUUVM, finding.Error, "511:0"},
+		{"graphics without its node", "h100", devices.Ask{Capabilities: []string{"graphics"}}, debian(nil), nil, finding.GPUNodeMissing, finding.Error, "/dev/nvidia-modeset"},
 		{"no libraries", "nofiles", devices.Ask{}, debian(nil), nil, finding.GPULibraries, finding.Error, "libcuda.so.550.54.15"},
 		{"musl", "h100", devices.Ask{}, musl, nil, finding.GPUImageLibc, finding.Error, "musl"},
 		{"no libc", "h100", devices.Ask{}, map[string]string{"app": "x"}, nil, finding.GPUImageLibc, finding.Warning, "no C library"},
@@ -209,6 +210,15 @@ func TestEditsOnTheHostsOwnRoot(t *testing.T) {
 	}
 	if len(found) != 0 || len(got.DeviceNodes) != 4 {
 		t.Errorf("%+v, %d nodes", found, len(got.DeviceNodes))
+	}
+}
+
+// TestAllCapabilitiesOfAServer: many images ask for all, and a server without nvidia-modeset gives what it has.
+func TestAllCapabilitiesOfAServer(t *testing.T) {
+	c := devices.Container{Env: []string{"NVIDIA_DRIVER_CAPABILITIES=all"}}
+	got, found := edits(t, nvidia.New(nvidiatest.H100().Make(t)), devices.Ask{}, c, 0)
+	if len(found) > 0 || !slices.Contains(destinations(got), "/usr/lib/x86_64-linux-gnu/libEGL_nvidia.so.0") {
+		t.Errorf("%+v", found)
 	}
 }
 
