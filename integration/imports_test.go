@@ -31,7 +31,7 @@ var arrow = map[string][]string{
 	"rootfs":                      {"finding"},
 	"abi":                         {"rootfs", "finding", "pattern"},
 	"abi/frameworks":              {"rootfs", "finding", "pattern"},
-	"abi/ld":                      {"rootfs"},
+	"abi/ld":                      {"rootfs", "pattern"},
 	"abi/dists":                   {"rootfs"},
 	"abi/proof":                   {"abi", "abi/dists", "abi/imports", "abi/ld", "rootfs", "finding", "pattern"},
 	"host":                        {"abi", "rootfs", "finding", "pattern"},
