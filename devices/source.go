@@ -132,6 +132,8 @@ type Edits struct {
 	PrependEnv map[string][]string `json:"prepend_env,omitempty"`
 	// DropEnv are variables that must not reach the container from image or caller.
 	DropEnv []string `json:"drop_env,omitempty"`
+	// Passwd asks for a line of /etc/passwd for the container's user, who has none: HCCL of Ascend calls getpwuid(3).
+	Passwd bool `json:"passwd,omitempty"`
 	// Origins says for each mount and node, by its path in the container, what it is for: "libcuda of driver 550.54.15".
 	Origins map[string]string `json:"origins,omitempty"`
 }

@@ -134,6 +134,36 @@ const (
 	GPUOption      = "HR156" // no such capability or option of NVIDIA's
 	GPUUnasked     = "HR157" // NVML was not asked, or can't be
 	CUDACompat     = "HR158" // the forward-compatibility package is used, or is not (information)
+
+	AscendNotLoaded       = "HR160" // the PCI bus has NPUs, and /dev has no nodes for them
+	AscendManager         = "HR161" // a node that all NPUs share is missing
+	AscendDriver          = "HR162" // the directory of the NPUs' driver is empty or not there
+	AscendWritable        = "HR163" // everybody on the host may change the driver's files
+	AscendVersionInfo     = "HR164" // the driver's version.info can't be understood, or its installation is not complete
+	AscendMachine         = "HR165" // the driver's libraries are for another machine than the container's programs
+	AscendUser            = "HR166" // the container's user can't open the nodes, in no group
+	AscendRename          = "HR168" // an NPU's node under another name
+	AscendVisible         = "HR169" // ASCEND_RT_VISIBLE_DEVICES names what the container does not have
+	AscendTwoToolkits     = "HR170" // CANN of host and image in one container
+	AscendToolkit         = "HR171" // no CANN, or not where the environment says
+	AscendRankTable       = "HR172" // hccl_rootinfo.json is missing, damaged or for another chip
+	AscendDriverCANN      = "HR173" // the driver does not list this CANN, nor CANN the driver
+	AscendFirmware        = "HR174" // firmware outside of the driver's ranges
+	AscendTorchBase       = "HR175" // torch_npu is built for another torch
+	AscendTorchCANN       = "HR176" // torch_npu and CANN are no pair of the vendor's table
+	AscendTorchPython     = "HR177" // torch_npu is not released for this Python
+	AscendChip            = "HR178" // CANN is built for another chip
+	AscendCXX11ABI        = "HR179" // ATB_HOME_PATH names the other C++ ABI than torch's
+	AscendTwoAccelerators = "HR180" // torch with CUDA beside torch_npu
+	AscendTBE             = "HR181" // CANN's compiler of operators lacks Python packages
+	AscendAutoload        = "HR182" // import torch loads torch_npu, and there is no NPU
+	AscendEntrypoint      = "HR183" // the profile replaces the ENTRYPOINT that sets CANN's environment
+	AscendNetwork         = "HR184" // several NPUs behind a bridge
+	AscendSharedMemory    = "HR185" // /dev/shm is too small
+	AscendVLLM            = "HR186" // vllm_ascend with other versions than it is released with
+	AscendExperimental    = "HR187" // a chip that is known from lists alone (information)
+	AscendHealth          = "HR188" // npu-smi does not tell the NPUs' health
+	AscendOption          = "HR189" // a value below ascend: that is not known
 )
 
 // Explain returns the entry of id; an unknown id gives an Entry with the id alone and exit status 1.

@@ -102,10 +102,12 @@ type Path struct {
 
 // ImageNeeds says which facts of an image a profile asks for. Its JSON form is part of the image cache's key.
 type ImageNeeds struct {
-	Python  bool     `json:"python,omitempty"`
-	Command []string `json:"command,omitempty"` // [0] is the interpreter that the profile's command names by an absolute path; nil: look at the image's own command
-	Path    string   `json:"path,omitempty"`    // the profile's PATH, "" for the image's
-	Paths   []string `json:"paths,omitempty"`   // sorted
+	Python bool `json:"python,omitempty"`
+	// Frameworks asks for the interpreters and what is installed for them, where the profile asks for accelerators and lends no packages.
+	Frameworks bool     `json:"frameworks,omitempty"`
+	Command    []string `json:"command,omitempty"` // [0] is the interpreter that the profile's command names by an absolute path; nil: look at the image's own command
+	Path       string   `json:"path,omitempty"`    // the profile's PATH, "" for the image's
+	Paths      []string `json:"paths,omitempty"`   // sorted
 }
 
 // Engine is what containerd and the OCI runtime of this machine can do, as far as the spec depends on it.

@@ -31,7 +31,7 @@ func readFiles(view *rootfs.View, img plan.Image, needs plan.ImageNeeds) plan.Im
 	for _, p := range needs.Paths {
 		addPath(view, files.Paths, p)
 	}
-	if needs.Python {
+	if needs.Python || needs.Frameworks {
 		env := pythonEnvironment(img.Env, needs.Path)
 		files.Pythons, files.Findings = abi.FindPythons(view, env)
 		files.Pythons = commandFirst(view, files.Pythons, command(img, needs), env)
@@ -40,6 +40,9 @@ func readFiles(view *rootfs.View, img plan.Image, needs plan.ImageNeeds) plan.Im
 			files.Sites, files.Packages = append(files.Sites, sites...), append(files.Packages, packages...)
 		}
 		files.Frameworks = readFrameworks(view, files.Pythons)
+	}
+	if !needs.Python {
+		files.Findings = nil // of interpreters that nothing is lent to
 	}
 	return files
 }

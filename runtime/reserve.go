@@ -16,9 +16,9 @@ import (
 type Want struct {
 	Container string
 	Asks      []devices.Ask
-	// Look returns the inventories of the kinds that the asks name, each time anew: what waits is waiting for them to change.
-	// busy says that who else uses the devices matters.
-	Look func(ctx context.Context, busy bool) ([]devices.Inventory, error)
+	// Look returns the inventories of the kinds that the asks name, with their users, each time anew: who waits is waiting for
+	// them to change.
+	Look func(context.Context) ([]devices.Inventory, error)
 	// Numbers are the numbers of the devices' own nodes at this moment, to find them in the specs of other tools' containers.
 	Numbers func([]devices.Inventory) map[DeviceNumber][]DeviceName
 	// Wait is how long to queue for what others have; negative for as long as it takes.
@@ -99,19 +99,24 @@ func (c *Client) reserveOnce(ctx context.Context, w Want, mine *ticket) (r *Rese
 			r.Release()
 		}
 	}()
-	if r.Inventories, err = w.Look(ctx, true); err != nil {
+	if r.Inventories, err = w.Look(ctx); err != nil {
 		return r, false, err
 	}
 	taken, err := c.lockAll(ctx, w, r)
 	if err != nil {
 		return r, false, err
 	}
+	others := make(chan struct{})
+	go func() {
+		defer close(others)
+		c.addOthers(ctx, w, r)
+	}()
 	// Only now: whoever held a device until here has written its record, or has died.
 	held, own, err := c.leases(ctx, w.Container)
+	<-others
 	if err != nil {
 		return r, false, err
 	}
-	c.addOthers(ctx, w, r)
 	waiting := Waiters(c.opt.StateDir)
 	r.Chosen = make([][]devices.Device, len(w.Asks))
 	for _, inv := range r.Inventories {
@@ -119,6 +124,9 @@ func (c *Client) reserveOnce(ctx context.Context, w Want, mine *ticket) (r *Rese
 		for _, l := range own {
 			if l.Kind == inv.Kind {
 				st.Keep = append(st.Keep, l.Name)
+			}
+			if l.Kind == inv.Kind && l.Live {
+				st.Now = append(st.Now, l.Name)
 			}
 		}
 		passing = c.chooseOf(w, r, inv, st) || passing

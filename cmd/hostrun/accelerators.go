@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -13,7 +16,9 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"hostrun.dev/hostrun/devices"
+	"hostrun.dev/hostrun/devices/ascend"
 	"hostrun.dev/hostrun/devices/cdi"
+	"hostrun.dev/hostrun/devices/nvidia"
 	"hostrun.dev/hostrun/finding"
 	"hostrun.dev/hostrun/plan"
 	"hostrun.dev/hostrun/profiles"
@@ -22,17 +27,50 @@ import (
 )
 
 // discoveries are hostrun's own sources of accelerators, a line a kind.
-var discoveries = []func(s *session) devices.Source{}
+var discoveries = []func(s *session) devices.Source{
+	func(s *session) devices.Source { return nvidia.New(s.root, s.nvidiaOptions()...) },
+	func(s *session) devices.Source { return ascend.New(s.root, ascend.NPUSMI(s.npuSMI)) },
+}
+
+// nvidiaOptions let NVML, which speaks of the running machine alone, be asked about no other root.
+func (s *session) nvidiaOptions() []nvidia.Option {
+	options := []nvidia.Option{nvidia.WithCache(s.global.cacheDir)}
+	if s.root == "/" {
+		options = append(options, nvidia.WithChild(filepath.Join(s.libexecDir(), "hostrun-nvml")))
+	}
+	return options
+}
+
+// npuSMI runs the vendor's tool where its installer leaves it.
+func (s *session) npuSMI(ctx context.Context, args ...string) ([]byte, error) {
+	for _, dir := range []string{"/usr/local/bin", "/usr/local/sbin"} {
+		program := filepath.Join(s.root, dir, "npu-smi")
+		if _, err := os.Stat(program); err == nil {
+			cmd := exec.CommandContext(ctx, program, args...)
+			cmd.WaitDelay = time.Second // a child of it that holds its output
+			return cmd.Output()
+		}
+	}
+	return nil, fmt.Errorf("npu-smi: %w", exec.ErrNotFound)
+}
 
 // equipment is what this machine has of accelerators, as far as one command has asked.
 type equipment struct {
 	s       *session
 	own     map[string]devices.Source // by kind
 	openCDI func() *cdi.Registry
+
+	asks  []devices.Ask // of one profile
+	ahead []devices.Inventory
+	ready bool // ahead is what was found, and nobody has taken it
+
+	mu     sync.Mutex
+	absent map[string]bool // kinds that hostrun's own discovery has not found
 }
 
-func (s *session) equipment() *equipment {
-	e := &equipment{s: s, own: map[string]devices.Source{}}
+// equipment looks at nothing yet; asks are those of the profile that it is for, if it is for one.
+func (s *session) equipment(asks []devices.Ask) *equipment {
+	e := &equipment{s: s, asks: asks, own: map[string]devices.Source{}, absent: map[string]bool{}}
 	for _, discover := range discoveries {
 		source := discover(s)
 		e.own[source.Kind()] = source
@@ -61,6 +99,9 @@ func (e *equipment) look(ctx context.Context, kind string, qualified bool, needs
 		if inv, err = own.Inventory(ctx, needs); err != nil && !errors.Is(err, devices.ErrAbsent) {
 			return inv, err
 		}
+		e.mu.Lock()
+		e.absent[kind] = err != nil
+		e.mu.Unlock()
 	}
 	if err == nil && !qualified || !e.openCDI().Has(kind) {
 		return inv, err
@@ -75,16 +116,16 @@ func (e *equipment) look(ctx context.Context, kind string, qualified bool, needs
 	return cdi.Align(described, inv), nil
 }
 
-// sourceFor is who makes the edits for an ask.
-func (e *equipment) sourceFor(ctx context.Context, a devices.Ask) devices.Source {
-	own := e.own[a.Kind]
-	described := own == nil || a.Qualified
-	if !described {
-		_, err := own.Inventory(ctx, devices.Needs{})
-		described = errors.Is(err, devices.ErrAbsent)
-	}
-	if described && e.openCDI().Has(a.Kind) || own == nil {
-		return e.openCDI().Source(a.Kind)
+// sourceFor is who makes the edits for what was chosen for an ask, after its kind has been looked at.
+func (e *equipment) sourceFor(a devices.Ask, chosen []devices.Device) devices.Source {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	own, file := e.own[a.Kind], e.openCDI().Source(a.Kind)
+	switch {
+	case own == nil, e.absent[a.Kind]:
+		return file
+	case a.Qualified && file.Describes(chosen):
+		return file
 	}
 	return own
 }
@@ -123,23 +164,33 @@ func (e *equipment) inventories(ctx context.Context, asks []devices.Ask, needs d
 	return all, nil
 }
 
+// lookAhead lists the kinds that are asked for, while other facts are gathered.
+func (e *equipment) lookAhead(ctx context.Context) (err error) {
+	e.ahead, err = e.inventories(ctx, e.asks, devices.Needs{Users: true})
+	e.ready = err == nil
+	return err
+}
+
+// lookAgain is what lookAhead has found, the first time, and then what there is at each moment.
+func (e *equipment) lookAgain(ctx context.Context) ([]devices.Inventory, error) {
+	if e.ready {
+		e.ready = false
+		return e.ahead, nil
+	}
+	return e.inventories(ctx, e.asks, devices.Needs{Users: true})
+}
+
 // grant chooses the accelerators that the profile asks for and holds them, and describes what the container needs for them. What
 // can't be had is a finding of the facts.
-func (s *session) grant(ctx context.Context, o order, facts *plan.Facts) error {
-	asks := plan.Asks(&facts.Profile)
-	if len(asks) == 0 {
+func (e *equipment) grant(ctx context.Context, o order, facts *plan.Facts) error {
+	if len(e.asks) == 0 {
 		return nil
 	}
-	e := s.equipment()
-	client, err := s.containerdFor(ctx, containerID(facts))
+	client, err := e.s.containerdFor(ctx, containerID(facts))
 	if err != nil {
 		return err
 	}
-	r, err := client.Reserve(ctx, runtime.Want{Container: containerID(facts), Asks: asks, Wait: o.wait, Dry: !o.starts,
-		Look: func(ctx context.Context, busy bool) ([]devices.Inventory, error) {
-			return e.inventories(ctx, asks, devices.Needs{Users: busy})
-		},
-		Numbers: s.deviceNumbers})
+	r, err := client.Reserve(ctx, runtime.Want{Container: containerID(facts), Asks: e.asks, Wait: o.wait, Dry: !o.starts, Look: e.lookAgain, Numbers: e.s.deviceNumbers})
 	if err != nil {
 		return err
 	}
@@ -148,12 +199,12 @@ func (s *session) grant(ctx context.Context, o order, facts *plan.Facts) error {
 	for _, inv := range r.Inventories {
 		facts.Findings = append(facts.Findings, inv.Findings...)
 	}
-	facts.Findings = append(facts.Findings, e.absent(asks, r.Inventories)...)
-	facts.Findings = append(facts.Findings, e.fileFindings(asks, r.Inventories)...)
+	facts.Findings = append(facts.Findings, e.lacking(r.Inventories)...)
+	facts.Findings = append(facts.Findings, e.fileFindings(r.Inventories)...)
 	if len(finding.Errors(r.Findings)) > 0 {
 		return nil
 	}
-	return e.describe(ctx, facts, asks, r.Chosen)
+	return e.describe(ctx, facts, r.Chosen)
 }
 
 func containerID(facts *plan.Facts) string {
@@ -163,10 +214,10 @@ func containerID(facts *plan.Facts) string {
 	return facts.Profile.Name
 }
 
-// absent tells of asks whose kind the machine lacks.
-func (e *equipment) absent(asks []devices.Ask, have []devices.Inventory) []finding.Finding {
+// lacking tells of asks whose kind the machine lacks.
+func (e *equipment) lacking(have []devices.Inventory) []finding.Finding {
 	var all []finding.Finding
-	for _, a := range asks {
+	for _, a := range e.asks {
 		if slices.ContainsFunc(have, func(inv devices.Inventory) bool { return inv.Kind == a.Kind }) {
 			continue
 		}
@@ -182,8 +233,8 @@ func (e *equipment) absent(asks []devices.Ask, have []devices.Inventory) []findi
 }
 
 // fileFindings are errors of CDI files, where a kind was looked for in them.
-func (e *equipment) fileFindings(asks []devices.Ask, have []devices.Inventory) []finding.Finding {
-	for _, a := range asks {
+func (e *equipment) fileFindings(have []devices.Inventory) []finding.Finding {
+	for _, a := range e.asks {
 		known := slices.ContainsFunc(have, func(inv devices.Inventory) bool { return inv.Kind == a.Kind })
 		if a.Qualified || !known || e.own[a.Kind] == nil {
 			return e.openCDI().Findings()
@@ -193,21 +244,24 @@ func (e *equipment) fileFindings(asks []devices.Ask, have []devices.Inventory) [
 }
 
 // describe adds the grants: each source says what the container needs for what was chosen.
-func (e *equipment) describe(ctx context.Context, facts *plan.Facts, asks []devices.Ask, chosen [][]devices.Device) error {
+func (e *equipment) describe(ctx context.Context, facts *plan.Facts, chosen [][]devices.Device) error {
 	var sources []devices.Source
 	reads := false
-	for i, a := range asks {
-		sources = append(sources, e.sourceFor(ctx, a))
+	for i, a := range e.asks {
+		sources = append(sources, e.sourceFor(a, chosen[i]))
 		reads = reads || len(chosen[i]) > 0 && devices.ReadsImage(sources[i])
 	}
 	describe := func(view *rootfs.View) error {
 		c := devices.Container{View: view, Env: environment(facts), User: plan.UserID(*facts)}
-		for i, a := range asks {
+		for i, a := range e.asks {
 			g := devices.Grant{Ask: a, Chosen: chosen[i]}
 			if len(chosen[i]) > 0 {
 				var found []finding.Finding
 				g.Edits, found = sources[i].Edits(inventoryOf(facts.Inventories, a.Kind), chosen[i], a, c)
 				facts.Findings = append(facts.Findings, found...)
+			}
+			if fit := fits[a.Kind]; fit != nil {
+				facts.Findings = append(facts.Findings, fit(facts, g, view)...)
 			}
 			facts.Grants = append(facts.Grants, g)
 		}
@@ -276,6 +330,16 @@ func (s *session) peers(ctx context.Context, of runtime.Options) []*runtime.Clie
 		if o.client != nil {
 			clients = append(clients, o.client)
 		}
+	}
+	return clients
+}
+
+// allContainerds are the one that was named and the peers of it.
+func (s *session) allContainerds(ctx context.Context) []*runtime.Client {
+	named := s.runtimeOptions(s.kinds()[0])
+	clients := s.peers(ctx, named)
+	if o := s.reach(ctx, s.kinds()[0]); o.client != nil {
+		clients = append(clients, o.client)
 	}
 	return clients
 }

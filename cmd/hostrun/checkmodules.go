@@ -104,8 +104,16 @@ type moduleRow struct {
 }
 
 var moduleTable = table[moduleRow]{header: []string{"VERDICT", "IMPORTED", "MODULE", "MESSAGE"}, cells: func(m moduleRow) []string {
-	return []string{string(m.Verdict), dash(m.Reach), m.Module, dash(m.Message)}
+	return []string{string(m.Verdict), dash(m.Reach), m.Module, dash(toldMessage(m.Verdict, m.Message, m.Provider))}
 }}
+
+// toldMessage is what Python prints; of what depends on the order of loading it is what must come before.
+func toldMessage(v proof.Verdict, message, provider string) string {
+	if v == proof.Conditional && provider != "" {
+		return "loads once " + path.Base(provider) + " is loaded"
+	}
+	return message
+}
 
 func moduleRows(results []checkResult, only string) []moduleRow {
 	var rows []moduleRow
@@ -145,9 +153,10 @@ type distributionRow struct {
 	Modules      int           `json:"modules"`   // native ones
 	Failing      int           `json:"failing"`
 	Conditional  int           `json:"conditional"`
-	Reached      bool          `json:"reached"` // the command imports it
-	Module       string        `json:"module"`  // the first with that verdict
-	Message      string        `json:"message"` // its message
+	Reached      bool          `json:"reached"`  // the command imports it
+	Module       string        `json:"module"`   // the first with that verdict
+	Message      string        `json:"message"`  // its message
+	Provider     string        `json:"provider"` // conditional: the file that must be loaded before
 	Remedy       string        `json:"remedy"`
 }
 
@@ -159,7 +168,7 @@ var distributionTable = table[distributionRow]{header: []string{"VERDICT", "IMPO
 	if d.Reached {
 		reached = "yes"
 	}
-	return []string{string(d.Verdict), dash(reached), name, d.Side, fmt.Sprint(d.Modules), fmt.Sprint(d.Failing), dash(d.Message)}
+	return []string{string(d.Verdict), dash(reached), name, d.Side, fmt.Sprint(d.Modules), fmt.Sprint(d.Failing), dash(toldMessage(d.Verdict, d.Message, d.Provider))}
 }}
 
 func distributionRows(results []checkResult, only string) []distributionRow {
@@ -174,7 +183,7 @@ func distributionRows(results []checkResult, only string) []distributionRow {
 				continue
 			}
 			row := distributionRow{Schema: 1, Distribution: d.Name, Version: d.Version, Directory: d.Dir, Side: d.Side, Verdict: d.Verdict, Modules: d.Modules,
-				Failing: d.Failing, Conditional: d.Conditional, Reached: d.Reached, Module: d.First.Name, Message: d.First.Message, Remedy: d.First.Remedy}
+				Failing: d.Failing, Conditional: d.Conditional, Reached: d.Reached, Module: d.First.Name, Message: d.First.Message, Provider: d.First.Provider, Remedy: d.First.Remedy}
 			if d.Verdict == proof.OK {
 				row.Module = ""
 			}

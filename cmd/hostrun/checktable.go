@@ -87,11 +87,14 @@ func (s *session) writeSides(f plan.Facts, image abi.Python, have *frameworks.Fa
 		table = oneByOne(rows)
 	}
 	fmt.Fprint(s.stdout, "\n"+table)
-	if f.Host.Python != nil {
+	lines := frameworkLines(f, have)
+	if f.Host.Python != nil || len(lines) > 0 {
 		fmt.Fprintln(s.stdout)
+	}
+	if f.Host.Python != nil {
 		s.labelled("packages", strings.Join(packagesThatMatter(f), ", "))
 	}
-	for i, line := range frameworkLines(f, have) {
+	for i, line := range lines {
 		label := "built for"
 		if i > 0 {
 			label = ""

@@ -99,7 +99,7 @@ func (s *session) nameCandidates(ctx context.Context, verb string) []candidate {
 		return s.imageCandidates(ctx)
 	case "devices":
 		var all []candidate
-		for _, kind := range s.equipment().kinds() {
+		for _, kind := range s.equipment(nil).kinds() {
 			all = append(all, candidate{kind, ""})
 		}
 		return all

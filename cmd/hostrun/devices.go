@@ -66,7 +66,7 @@ func runDevices(ctx context.Context, s *session, o devicesOptions) error {
 
 // deviceLines puts inventories, leases and the queue together. What one kind is missing costs its own lines only.
 func (s *session) deviceLines(ctx context.Context, kinds []string) (lines []deviceLine, found []finding.Finding, trouble error) {
-	e := s.equipment()
+	e := s.equipment(nil)
 	if len(kinds) == 0 {
 		kinds = e.kinds()
 	}
@@ -97,10 +97,10 @@ func (s *session) deviceLines(ctx context.Context, kinds []string) (lines []devi
 // holders are the containers that hold each device now, by its qualified name.
 func (s *session) holders(ctx context.Context) map[string][]string {
 	all := map[string][]string{}
-	for _, o := range s.present(ctx).there {
-		holdings, err := o.client.Holdings(ctx)
+	for _, client := range s.allContainerds(ctx) {
+		holdings, err := client.Holdings(ctx)
 		if err != nil {
-			s.note("who holds what in the %s containerd is not known: %v", o.kind, err)
+			s.note("not all of who holds what is known: %v", err)
 		}
 		for _, h := range holdings {
 			if h.Live {

@@ -79,7 +79,7 @@ func runExportCDI(ctx context.Context, s *session, o exportOptions) error {
 
 // exported is the kind's own discovery: what a CDI file describes need not be written again.
 func (s *session) exported(ctx context.Context, kind string) (devices.Source, devices.Inventory, error) {
-	e := s.equipment()
+	e := s.equipment(nil)
 	var have []string
 	var source devices.Source
 	var inv devices.Inventory

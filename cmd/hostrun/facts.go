@@ -24,7 +24,7 @@ func factsCommand(s *session) *cli.Command {
 				"image and containerd among it. hostrun spec --facts replays it elsewhere. The fields are in docs/facts.md.",
 			examples: []string{"hostrun facts", "hostrun facts --python /opt/venv/bin/python3", "hostrun facts dinov2 > dinov2-on-h100.json"},
 			statuses: startStatuses,
-		}.String(),
+		}.on(s),
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "python", Usage: "the environment to look at: `auto|none|PATH`", Value: "auto", Destination: &o.python},
 			&cli.StringFlag{Name: "cuda", Usage: "the toolkit to look at: `auto|none|PATH`", Value: "auto", Destination: &o.cuda},
@@ -65,7 +65,7 @@ type machineFacts struct {
 
 // accelerators lists those of all kinds, with their health and users.
 func (s *session) accelerators(ctx context.Context) ([]devices.Inventory, error) {
-	e := s.equipment()
+	e := s.equipment(nil)
 	var asks []devices.Ask
 	for _, kind := range e.kinds() {
 		asks = append(asks, devices.Ask{Kind: kind})

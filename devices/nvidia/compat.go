@@ -93,6 +93,26 @@ func findCompat(view *rootfs.View) *Compat {
 	return nil
 }
 
+// ImageCompat returns the forward-compatibility package of an image, for Wants.Compat: nil where there is none, or where the image's loader
+// does not look into its directory, by LD_LIBRARY_PATH of env or by its cache.
+func ImageCompat(view *rootfs.View, env []string) *Compat {
+	c := findCompat(view)
+	if c == nil {
+		return nil
+	}
+	for _, dir := range libraryPath(env) {
+		if r, err := view.Resolve(dir); err == nil && r.Path == c.Directory {
+			return c
+		}
+	}
+	for _, at := range cached(view, "libcuda.so.1") {
+		if r, err := view.Resolve(at); err == nil && r.Path == c.Libcuda {
+			return c
+		}
+	}
+	return nil
+}
+
 // serves says whether the package can stand in for a driver's libcuda, and why not: it must be newer, and must name the branch
 // of the kernel's module (CUDA Compatibility, "Forward Compatibility").
 func (c *Compat) serves(driver string) (bool, string) {
