@@ -154,16 +154,15 @@ const maxSources = 3
 
 func proveLending(ctx context.Context, base *rootfs.View, r Request, again int) (Report, error) {
 	view := base
-	p := &prover{ctx: ctx, view: view, r: r, judged: map[string]*Module{}, broken: map[string]string{}}
+	p := &prover{ctx: ctx, view: view, r: r, judged: map[string]*Module{}, broken: map[string]string{}, started: make(chan struct{})}
 	p.lendPlaces()
 	view = p.view
 	walked := make(chan *tree, 1)
 	go func() { walked <- walk(ctx, view, r) }()
-	started := make(chan struct{})
-	go func() { p.start(); close(started) }()
+	go func() { p.start(); close(p.started) }()
 	scan, err := p.scan()
 	p.tree = <-walked
-	<-started
+	<-p.started
 	if p.system != nil {
 		defer p.system.Close()
 	}
