@@ -15,8 +15,9 @@ type State struct {
 	Taken []string
 	// Claimed are kept for containers that have waited longer: name -> container.
 	Claimed map[string]string
-	// Keep are those that the container has had until now. It gets them again wherever they are what it asks for.
-	Keep []string
+	// Keep are those that the container's record names: it gets them again, if they are free and what it asks for. Now are those of
+	// them that it holds at this moment: neither claims nor users stand against them.
+	Keep, Now []string
 }
 
 // Choose picks devices for the asks of one container, all of the inventory's kind: chosen[i] is for asks[i]. Where it can't, the
@@ -317,7 +318,7 @@ func (c *chooser) obstacle(d Device) *obstacle {
 		return &obstacle{d, finding.DeviceLeased, "container " + held[0].Container + " holds " + c.which(d, held[0].Name), "hostrun down " + held[0].Container + ", or wait for it: --wait-device"}
 	case slices.ContainsFunc(family, func(name string) bool { return slices.Contains(c.st.Taken, name) }):
 		return &obstacle{d, finding.DeviceLeased, "it is being given to another container at this moment", "try again, or wait: --wait-device"}
-	case slices.Contains(c.st.Keep, d.Name):
+	case slices.Contains(c.st.Now, d.Name):
 		return nil
 	case c.st.Claimed[d.Name] != "":
 		return &obstacle{d, finding.DeviceLeased, "container " + c.st.Claimed[d.Name] + " has waited for it longer", "wait in the same queue: --wait-device"}

@@ -107,8 +107,9 @@ func TestChoose(t *testing.T) {
 		"what it had":                                    {gpus(8, pairs), []devices.Ask{count(2)}, devices.State{Keep: []string{"GPU-6", "GPU-3"}}, "GPU-3 GPU-6"},
 		"what it had and more":                           {gpus(8, pairs), []devices.Ask{count(2)}, devices.State{Keep: []string{"GPU-6"}}, "GPU-6 GPU-7"},
 		"what it had is leased now":                      {gpus(2, nil), []devices.Ask{count(1)}, devices.State{Keep: []string{"GPU-0"}, Held: held("GPU-0")}, "GPU-1"},
-		"what it had, though others wait":                {gpus(1, nil), []devices.Ask{count(1)}, devices.State{Keep: []string{"GPU-0"}, Claimed: map[string]string{"GPU-0": "other"}}, "GPU-0"},
-		"what it had, used by its own processes":         {change(gpus(1, nil), func(d []devices.Device) { d[0].Users = []devices.User{{PID: 7}} }), []devices.Ask{count(1)}, devices.State{Keep: []string{"GPU-0"}}, "GPU-0"},
+		"what it had, though others wait":                {gpus(1, nil), []devices.Ask{count(1)}, devices.State{Keep: []string{"GPU-0"}, Now: []string{"GPU-0"}, Claimed: map[string]string{"GPU-0": "other"}}, "GPU-0"},
+		"what it had before it stopped, and others wait": {gpus(1, nil), []devices.Ask{count(1)}, devices.State{Keep: []string{"GPU-0"}, Claimed: map[string]string{"GPU-0": "other"}}, "HR074 container other has waited"},
+		"what it had, used by its own processes":         {change(gpus(1, nil), func(d []devices.Device) { d[0].Users = []devices.User{{PID: 7}} }), []devices.Ask{count(1)}, devices.State{Keep: []string{"GPU-0"}, Now: []string{"GPU-0"}}, "GPU-0"},
 		"an idle one":                                    {change(gpus(2, nil), func(d []devices.Device) { d[0].Users = []devices.User{{PID: 7}} }), []devices.Ask{count(1)}, devices.State{}, "GPU-1"},
 		"a sound one": {change(gpus(2, nil), func(d []devices.Device) {
 			d[0].Health = devices.Health{State: "warn", Reasons: []string{"remapped rows"}}

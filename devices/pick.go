@@ -129,7 +129,7 @@ func (c *chooser) worth(s score, d Device) score {
 			s.quiet--
 		}
 	}
-	if !slices.Contains(c.st.Keep, d.Name) {
+	if !slices.Contains(c.st.Now, d.Name) {
 		s.quiet -= len(d.Users)
 	}
 	if d.Health.State == "warn" {

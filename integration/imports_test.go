@@ -33,7 +33,8 @@ var arrow = map[string][]string{
 	"abi/frameworks":              {"rootfs", "finding", "pattern"},
 	"abi/ld":                      {"rootfs", "pattern"},
 	"abi/dists":                   {"rootfs"},
-	"abi/proof":                   {"abi", "abi/dists", "abi/imports", "abi/ld", "rootfs", "finding", "pattern"},
+	"abi/stage":                   {"abi/ld", "rootfs"},
+	"abi/proof":                   {"abi", "abi/dists", "abi/imports", "abi/ld", "abi/stage", "rootfs", "finding", "pattern"},
 	"host":                        {"abi", "rootfs", "finding", "pattern"},
 	"devices":                     {"abi", "rootfs", "finding"},
 	"profiles":                    {"rootfs", "finding", "pattern"},
@@ -45,6 +46,7 @@ var arrow = map[string][]string{
 	"cmd/hostrun":                 {"runtime", "engine", "doctor", "plan", "profiles", "devices", "host", "abi", "rootfs", "finding", "pattern", "logfile"},
 	"cmd/hostrun-log":             {"logfile"},
 	"cmd/hostrun-init":            {},
+	"cmd/hostrun-reap":            {},
 	"cmd/hostrun-engine":          {"engine", "finding"},
 	"cmd/containerd-shim-runc-v2": {},
 }
@@ -95,6 +97,8 @@ var bans = []ban{
 	{only("cmd/hostrun-log"), "github.com/", false, "a detached container keeps this process for its whole life: standard library only"},
 	{only("cmd/hostrun-log"), "google.golang.org/", false, "a detached container keeps this process for its whole life: standard library only"},
 	{only("cmd/hostrun-init"), "net", false, "it is PID 1 of a container: it reaps, forwards signals, and stays small"},
+	{only("cmd/hostrun-reap"), "net", false, "a container in the foreground keeps this process for its whole life: it stays small"},
+	{only("cmd/hostrun-reap"), "github.com/", false, "a container in the foreground keeps this process for its whole life: standard library only"},
 	{only("cmd/hostrun-init"), "github.com/", false, "it is PID 1 of a container and built from the standard library and x/sys"},
 	{only("plan"), "math/rand", false, "the same facts give the same plan"},
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -102,6 +103,12 @@ echo 'import os; WORD = open(os.path.join(os.path.dirname(__file__), "words/word
 echo 'WORD = "secret"' >/home/ann/homely.py
 ln -s /home/ann $site/homely/inner
 touch $site/homely/__init__.py
+
+# an interpreter in a tree of its own, as uv and conda have them
+mkdir -p /srv/tree/bin /srv/tree/lib
+cp "$(readlink -f /usr/bin/python3)" /srv/tree/bin/
+ln -s "$(cd /srv/tree/bin && echo python3*)" /srv/tree/bin/python3
+cp -a /usr/lib/python3.* /srv/tree/lib/
 `
 
 // TestTheHostLends: packages of the distribution, and what leads out of an environment, run in an image that has none of
@@ -127,6 +134,10 @@ func TestTheHostLends(t *testing.T) {
 		{entered.Job{Name: "mapped", Python: venv, Code: "import mapped; print(mapped.WORD)"}, true, "", "mapped"},
 		{entered.Job{Name: "linked", Python: venv, Code: "import linked1, linked2, linked3; print(linked3.WORD)"}, true, "", "linked3"},
 		{entered.Job{Name: "data", Python: venv, Code: "import data; print(data.WORD)"}, true, "", "shared"},
+		{entered.Job{Name: "moved", Python: "{interpreter: /srv/tree/bin/python3, interpreter_from: host}",
+			Code: "import sys, json, ctypes, multiprocessing; print(sys.prefix)"}, true, finding.InterpreterLent, "/srv/tree"},
+		{entered.Job{Name: "whole", Python: "{interpreter: /usr/bin/python3, interpreter_from: host}",
+			Code: "import sqlite3, ssl, numpy; print(sqlite3.connect(':memory:').execute('select 6*7').fetchone())"}, true, finding.StdlibLent, "42"},
 		{entered.Job{Name: "homely", Python: venv, Code: "import homely.inner.homely"}, false, finding.PlaceNotLent, ""},
 	}
 	var all []entered.Job
@@ -159,7 +170,7 @@ func reportOfLoans(t *testing.T, report string) {
 		if b.Kind != plan.KindLibrary {
 			continue
 		}
-		if count++; b.For != "numpy" || b.Bytes == 0 || !strings.HasPrefix(b.Destination, "/opt/hostrun/lib/usr/lib/") || b.Destination != "/opt/hostrun/lib"+b.Source {
+		if count++; b.For != "numpy" || b.Bytes == 0 || !strings.HasPrefix(b.Destination, "/opt/hostrun/lib/usr/lib/") || path.Dir(b.Destination) != "/opt/hostrun/lib"+path.Dir(b.Source) {
 			t.Errorf("%+v", b)
 		}
 	}

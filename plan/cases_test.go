@@ -246,6 +246,11 @@ var cases = map[string]func() plan.Facts{
 		f.Sources = map[string]plan.Source{"/srv/other": {Exists: true, Dir: true}}
 		return f
 	},
+	"accelerator-that-wants-a-passwd-line": func() plan.Facts {
+		f := withAccelerators()
+		f.Grants[0].Edits.Passwd, f.Profile.User = true, "4321:4321"
+		return f
+	},
 	"cdi-hooks-are-not-run": func() plan.Facts {
 		f := withAccelerators()
 		f.Grants[0].Edits.Hooks = []*cdi.Hook{{HookName: "createContainer", Path: "/usr/bin/acc-ctk", Args: []string{"acc-ctk", "hook", "update-ldcache"}}}

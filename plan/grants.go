@@ -42,7 +42,22 @@ func (b *builder) addGrants() {
 		b.reportUndone(g)
 	}
 	b.spec.Process.User.AdditionalGids = b.user.groups
+	b.addPasswd()
 	b.checkDeviceLabel()
+}
+
+// addPasswd gives the user a line of /etc/passwd where an accelerator's library looks for it and the image has none. The lines
+// of the image's users are written anew, from what is known of them.
+func (b *builder) addPasswd() {
+	asks := slices.ContainsFunc(b.f.Grants, func(g devices.Grant) bool { return g.Edits.Passwd && len(g.Chosen) > 0 })
+	if _, covered := b.coveredBy("/etc/passwd"); !asks || b.user.known || covered || usesHostRoot(b.p) {
+		return
+	}
+	var text strings.Builder
+	for _, u := range append(slices.Clone(b.f.Image.Users), User{Name: "user" + itoa(int(b.user.uid)), UID: b.user.uid, GID: b.user.gid, Home: b.user.home}) {
+		fmt.Fprintf(&text, "%s:x:%d:%d::%s:/bin/sh\n", u.Name, u.UID, u.GID, u.Home)
+	}
+	b.mounts = append(b.mounts, mount{Mount: bindFile(b.addFile("passwd", text.String()), "/etc/passwd"), origin: "hostrun, for the accelerator's library"})
 }
 
 // grantOrigin is where an entry of the spec comes from that no Origin of the grant names.

@@ -30,7 +30,7 @@ func (b *builder) addHostInterpreter() {
 	if !movable(py) {
 		b.report("python.interpreter_from", finding.Finding{
 			ID: finding.InterpreterFixed, Severity: finding.Error, Subject: py.Executable,
-			Got: py.Kind + " interpreter below " + py.BasePrefix, Want: "an interpreter in a tree of its own, or the image's of the same release, " + py.Version.String(),
+			Got: py.Kind + " interpreter below " + py.BasePrefix, Want: "an interpreter in a tree of its own, or the image's of the same release, " + py.Version.String() + ", whose packages lie apart from its standard library",
 			Message: py.Executable + " is a part of the host's system: it can't run in an image without all of that",
 			Remedy: "use an image with Python " + py.Version.String() + " or with the whole standard library (Debian: python3, not python3-minimal), or an interpreter " +
 				"that can be moved: uv python install, or conda; and name it under python:",
@@ -96,9 +96,12 @@ func (b *builder) borrowAtOwnPath(p string) bool {
 }
 
 // completesStdlib says whether the host's standard library may take the place of the image's: they are of one release, for
-// one ABI.
-func completesStdlib(own *host.Python, image *abi.Python) bool {
-	return own.Version == image.Version && own.SOABI == image.SOABI && own.Stdlib != "" && image.Stdlib != "" && image.Venv == nil &&
+// one ABI, and the image keeps its packages elsewhere, as Debian does. (Images of Python have site-packages in it, and a
+// whole standard library.)
+func (b *builder) completesStdlib(own *host.Python, image *abi.Python) bool {
+	packages := slices.ContainsFunc(b.f.Image.Sites, func(s host.Site) bool { return within(s.Path, image.Stdlib) && len(s.Modules) > 0 })
+	elsewhere := slices.ContainsFunc(image.SiteDirs, func(dir string) bool { return !within(dir, image.Stdlib) })
+	return !packages && elsewhere && own.Version == image.Version && own.SOABI == image.SOABI && own.Stdlib != "" && image.Stdlib != "" && image.Venv == nil &&
 		own.Implementation == image.Implementation
 }
 
@@ -131,7 +134,7 @@ func (b *builder) wholeStdlib(f finding.Finding) finding.Finding {
 	switch {
 	case movable(own):
 		f.Remedy += "; or set python.interpreter_from: host, which runs the host's own " + own.Real + " with its whole standard library"
-	case completesStdlib(own, b.python):
+	case b.completesStdlib(own, b.python):
 		f.Remedy += fmt.Sprintf("; or set python.interpreter_from: host: the host's standard library is of the same release %s and completes the image's", own.Version)
 	}
 	return f

@@ -43,7 +43,7 @@ func (b *builder) addPython() {
 	b.checkShadowed(image)
 	b.checkFlags()
 	if b.fromHost() {
-		if !completesStdlib(b.f.Host.Python, image) {
+		if !b.completesStdlib(b.f.Host.Python, image) {
 			b.addHostInterpreter() // which says why it can't
 			return
 		}

@@ -79,7 +79,7 @@ func (c *Client) holdsNow(ctx context.Context, r containers.Container) bool {
 }
 
 // leases are what other containers than id hold now, on all containerds that are known, and what id's own record names.
-func (c *Client) leases(ctx context.Context, id string) (held []devices.Lease, own []devices.Lease, err error) {
+func (c *Client) leases(ctx context.Context, id string) (held []devices.Lease, own []Holding, err error) {
 	all := []*Client{c}
 	if c.opt.Peers != nil {
 		all = append(all, c.opt.Peers(ctx)...)
@@ -96,7 +96,7 @@ func (c *Client) leases(ctx context.Context, id string) (held []devices.Lease, o
 		for _, h := range holdings {
 			switch mine := i == 0 && h.Container == id && h.Namespace == c.opt.Namespace; {
 			case mine:
-				own = append(own, h.Lease)
+				own = append(own, h)
 			case h.Live:
 				held = append(held, h.Lease)
 			}

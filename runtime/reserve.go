@@ -125,6 +125,9 @@ func (c *Client) reserveOnce(ctx context.Context, w Want, mine *ticket) (r *Rese
 			if l.Kind == inv.Kind {
 				st.Keep = append(st.Keep, l.Name)
 			}
+			if l.Kind == inv.Kind && l.Live {
+				st.Now = append(st.Now, l.Name)
+			}
 		}
 		passing = c.chooseOf(w, r, inv, st) || passing
 	}

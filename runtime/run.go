@@ -26,20 +26,23 @@ func (c *Client) Run(ctx context.Context, pl plan.Plan, stdio IO, signals <-chan
 		return 0, fmt.Errorf("set the terminal to raw mode: %w", err)
 	}
 	defer term.restore()
-	swept := c.sweeping(work)
+	swept := c.sweeping(work, untilShim)
 	r, err := c.oneOff(work, withConsole(pl, term))
 	if err != nil {
 		swept()
 		return 0, err
 	}
+	reaper := c.standBy(r.record.ID)
 	status, err := c.runTask(ctx, work, r, pl, stdio, term, signals)
 	step("run-exited")
 	swept()
 	term.restore()
 	if err != nil {
-		return 0, errors.Join(err, c.discard(work, r.record))
+		err = errors.Join(err, c.discard(work, r.record))
+		reaper.dismiss()
+		return 0, err
 	}
-	c.reapOneOff(work, r.record)
+	c.reapOneOff(work, r.record, reaper)
 	return status, nil
 }
 

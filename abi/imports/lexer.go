@@ -22,20 +22,29 @@ type token struct {
 // A lexer cuts Python source of any version since 3.0 into logical lines. It accepts more than Python does: what is
 // wrong with a file is Python's to say.
 type lexer struct {
-	src    string
-	at     int
-	line   int32
-	indent int     // of the current logical line: a tab goes to the next multiple of eight, a form feed back to 0
-	tokens []token // of the current logical line; reused for the next one
-	calls  bool    // the current logical line has a name of dynamicNames
-	path   bool    // the current logical line has a name that may stand for sys.path
-	moves  bool    // some line so far may add to sys.path
-	exact  bool    // no line is left out: for tests
-	hook   bool    // some line so far had a name of a table of the import system
+	src     string
+	at      int
+	line    int32
+	indent  int     // of the current logical line: a tab goes to the next multiple of eight, a form feed back to 0
+	tokens  []token // of the current logical line; reused for the next one
+	calls   bool    // the current logical line has a name of dynamicNames
+	path    bool    // the current logical line has a name that may stand for sys.path
+	moves   bool    // some line so far may add to sys.path
+	wasted  int     // bytes of f-strings that turned out to be none
+	problem string  // why the rest is not read
+	exact   bool    // no line is left out: for tests
+	hook    bool    // some line so far had a name of a table of the import system
 }
 
 // maxNesting bounds what nests in a file: strings in f-strings, blocks. CPython allows 100 levels of indentation.
 const maxNesting = 100
+
+// Bounds of what is read of a text, so that one which is made to be hard costs neither memory nor time.
+const (
+	maxTokens     = 1 << 18 // of one logical line
+	maxWasted     = 16 << 20
+	maxStatements = 1 << 18
+)
 
 // newLexer takes source in an encoding that contains ASCII.
 func newLexer(src string) *lexer {
@@ -167,6 +176,10 @@ func (l *lexer) token() {
 }
 
 func (l *lexer) add(kind tokenKind, start int) {
+	if len(l.tokens) >= maxTokens {
+		l.at = l.giveUp("a statement of it is too long")
+		return
+	}
 	l.tokens = append(l.tokens, token{kind, l.src[start:l.at], l.line})
 }
 
@@ -209,11 +222,21 @@ func (l *lexer) quoted(start int) {
 // stringEnd returns the end of the string whose quote is at i, and whose prefix begins at start.
 func (l *lexer) stringEnd(start, i int) int {
 	if prefix := l.src[start:i]; strings.ContainsAny(prefix, "fFtT") {
-		if end, ok := l.formatted(i, strings.ContainsAny(prefix, "rR"), 0); ok {
+		end, ok := l.formatted(i, strings.ContainsAny(prefix, "rR"), 0)
+		if ok {
 			return end
+		}
+		if l.wasted += end - i; l.wasted > maxWasted {
+			return l.giveUp("its f-strings are not closed")
 		}
 	}
 	return l.plain(i)
+}
+
+// giveUp ends the reading of a text that no program would be.
+func (l *lexer) giveUp(why string) int {
+	l.problem = why
+	return len(l.src)
 }
 
 // quoteAt returns the quote that opens a string at i: one character or three.
@@ -245,14 +268,17 @@ func (l *lexer) plain(i int) int {
 
 // triple returns the end of a triple string whose text begins at i. Most of a library's text stands in such ones.
 func (l *lexer) triple(i int, quote string) int {
-	for i < len(l.src) {
-		end := strings.Index(l.src[i:], quote)
-		if end < 0 {
-			return len(l.src)
+	for end := -1; i < len(l.src); {
+		if end < i { // an escape has passed over the one that was found
+			found := strings.Index(l.src[i:], quote)
+			if found < 0 {
+				return len(l.src)
+			}
+			end = i + found
 		}
-		escape := strings.IndexByte(l.src[i:i+end], '\\')
+		escape := strings.IndexByte(l.src[i:end], '\\')
 		if escape < 0 {
-			return i + end + len(quote)
+			return end + len(quote)
 		}
 		i += escape + 2
 	}

@@ -4,7 +4,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"unsafe"
 )
 
 // An action says what a statement does for imports.
@@ -70,46 +69,15 @@ type parser struct {
 	self      string // name of the package whose __init__ this is, "" for a module
 	ok        bool   // lex holds a line that is not consumed
 	deep      int
+	read      int            // lines of blocks
 	inDef     int            // levels of def and class around the current line
+	decided   []string       // names of constants with a value
 	constants map[string]any // values of names that the top level has bound so far
 }
 
 // parse reads a file. self is the package whose __init__ it is.
 func parse(src string, f facts, self string) *unit {
 	return (&parser{lex: newLexer(src), facts: f, self: self, unit: &unit{}, constants: map[string]any{}}).parse(src)
-}
-
-// parseBytes is parse of a text that the caller changes afterwards.
-func parseBytes(src []byte, f facts, self string) *unit {
-	u := parse(unsafe.String(unsafe.SliceData(src), len(src)), f, self)
-	u.body = owned(u.body)
-	bound := u.bound
-	if bound != nil {
-		u.bound = make(map[string]bool, len(bound))
-	}
-	for name := range bound {
-		u.bound[strings.Clone(name)] = true
-	}
-	for i, name := range u.all {
-		u.all[i] = strings.Clone(name)
-	}
-	u.problem = strings.Clone(u.problem)
-	return u
-}
-
-// owned gives statements names of their own. They are few; the texts are large.
-func owned(body []statement) []statement {
-	for i := range body {
-		s := &body[i]
-		s.name = strings.Clone(s.name)
-		for k, name := range s.names {
-			s.names[k] = strings.Clone(name)
-		}
-		for k := range s.arms {
-			s.arms[k].body = owned(s.arms[k].body)
-		}
-	}
-	return body
 }
 
 func (p *parser) parse(src string) *unit {
@@ -127,6 +95,9 @@ func (p *parser) parse(src string) *unit {
 		p.unit.body = append(p.unit.body, p.block(0)...)
 	}
 	tokenBuffers.Put(&p.lex.tokens)
+	if p.lex.problem != "" {
+		p.unit.problem = p.lex.problem
+	}
 	p.unit.movesPath = p.lex.moves
 	if p.lex.hook {
 		p.unit.hook = true
@@ -134,24 +105,6 @@ func (p *parser) parse(src string) *unit {
 		p.unit.literals = sync.OnceValue(func() map[string]bool { return literals(src) })
 	}
 	return p.unit
-}
-
-// tokenBuffers are for the tokens of one line.
-var tokenBuffers = sync.Pool{New: func() any { return new([]token) }}
-
-// literals are the strings of a text that may be names of modules.
-func literals(src string) map[string]bool {
-	found := map[string]bool{}
-	lex := newLexer(src)
-	for s := (&skimmer{lexer: lex, how: forStrings}); s.at < len(lex.src); {
-		s.each = func(text string) {
-			if s, ok := (token{kind: tokString, text: text}).value(); ok && len(s) <= 100 && isModuleName(s) {
-				found[s] = true
-			}
-		}
-		s.run()
-	}
-	return found
 }
 
 // unreadable says why a text is no source that this lexer reads (PEP 263; null bytes are an error to Python too).
@@ -214,6 +167,10 @@ func (p *parser) block(least int) []statement {
 	var body []statement
 	for p.ok && p.lex.indent >= least {
 		body = append(body, p.line(least)...)
+		if p.read++; p.read > maxStatements {
+			p.unit.problem = "it has too many statements"
+			p.ok = false
+		}
 	}
 	return body
 }
@@ -611,9 +568,10 @@ func (p *parser) star() {
 		return
 	}
 	p.unit.open = true
-	for name := range p.constants {
+	for _, name := range p.decided {
 		p.constants[name] = undecided{}
 	}
+	p.decided = p.decided[:0]
 }
 
 func (p *parser) bindName(name string) {
@@ -641,6 +599,9 @@ func (p *parser) assign(toks []token) {
 		v = undecided{}
 	}
 	p.constants[name] = v
+	if v != (undecided{}) {
+		p.decided = append(p.decided, name)
+	}
 }
 
 // maxConstant bounds the expressions that are evaluated, in tokens.

@@ -57,6 +57,7 @@ type process struct {
 	loader  *loader
 	site    *site
 	path    []string // sys.path
+	top     level    // of the program's own statements
 	deep    bool
 	modules map[string]*module
 	order   []string
@@ -73,7 +74,7 @@ type process struct {
 }
 
 func newProcess(l *loader, s *site, searchPath []string, deep bool) *process {
-	return &process{loader: l, site: s, path: searchPath, deep: deep, modules: map[string]*module{}, missing: map[string]*Missing{},
+	return &process{loader: l, site: s, path: searchPath, deep: deep, top: required, modules: map[string]*module{}, missing: map[string]*Missing{},
 		not: map[string]bool{}, hookOf: map[*unit]string{}}
 }
 

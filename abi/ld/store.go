@@ -149,7 +149,7 @@ func (s *System) openResolved(r rootfs.Resolved) (*file, *fault) {
 }
 
 func (s *System) readFile(r rootfs.Resolved, fi fs.FileInfo, id identity) (*file, *fault) {
-	h := &handle{handles: &s.store.handles, open: func() (*os.File, error) { return s.view.OpenResolved(r) }}
+	h := &handle{handles: &s.store.handles, open: func() (*os.File, error) { return s.openRandom(r) }}
 	p := &pages{r: h, size: fi.Size(), budget: &s.store.cached}
 	if err := h.try(); err != nil {
 		return nil, absent(err)
@@ -159,6 +159,14 @@ func (s *System) readFile(r rootfs.Resolved, fi fs.FileInfo, id identity) (*file
 		return nil, f
 	}
 	return &file{image: i, id: id, real: r.Path, pages: p}, nil
+}
+
+func (s *System) openRandom(r rootfs.Resolved) (*os.File, error) {
+	f, err := s.view.OpenResolved(r)
+	if err == nil {
+		adviseRandom(f)
+	}
+	return f, err
 }
 
 // handles closes the oldest files when too many are open.

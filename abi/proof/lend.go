@@ -79,8 +79,8 @@ type lending struct {
 // maxRenewals bounds how often all is judged anew.
 const maxRenewals = 8
 
-// lendPlaces shows the places that links lead to, and below the directory for libraries the whole host: which of its
-// directories are bound in the end is decided by what was opened.
+// lendPlaces shows the places that links lead to, and the host's directories of libraries: which of them are bound in the end
+// is decided by what was opened.
 func (p *prover) lendPlaces() {
 	if p.r.Lend.HostRoot == "" {
 		return
@@ -88,14 +88,26 @@ func (p *prover) lendPlaces() {
 	for _, lead := range p.r.Lend.Leads {
 		p.lendPlace(lead)
 	}
-	if root := p.r.Lend.Libraries; root != "" {
-		view, err := rootfs.Mounted(p.view, rootfs.Mount{Source: p.r.Lend.HostRoot, Destination: root})
-		if err != nil {
-			p.noLoan = err
-			return
-		}
-		p.view = view
+	if p.r.Lend.Libraries != "" {
+		p.showLibraries()
 	}
+}
+
+// showLibraries shows the host's directories of libraries where they would be bound.
+func (p *prover) showLibraries() {
+	host := rootfs.Dir(p.r.Lend.HostRoot)
+	var mounts []rootfs.Mount
+	for _, tree := range stage.Trees(host) {
+		if at, err := host.Resolve(tree); err == nil {
+			mounts = append(mounts, rootfs.Mount{Source: at.Real, Destination: path.Join(p.r.Lend.Libraries, tree)})
+		}
+	}
+	view, err := rootfs.Mounted(p.view, mounts...)
+	if err != nil {
+		p.noLoan = err
+		return
+	}
+	p.view = view
 }
 
 // lendPlace binds one place, if the container has nothing there and it is fit to be shown. True when it is bound now.
@@ -192,7 +204,7 @@ func (p *prover) openLender(interpreter string) {
 		return
 	}
 	p.host = host
-	p.lender, p.noLoan = stage.New(p.system, host, p.r.Lend.Libraries)
+	p.lender, p.noLoan = stage.New(p.system, host, rootfs.Dir(p.r.Lend.HostRoot), p.r.Lend.Libraries)
 }
 
 // lend mends what the loader refused, if the host can: true when another try may end otherwise.
@@ -317,7 +329,7 @@ func (p *prover) libraryBinds(all []stage.Library) []Bind {
 		at := slices.IndexFunc(binds, func(b Bind) bool { return below(file, b.Source) })
 		if at < 0 {
 			place, dir := file, false
-			if isLibraryDir(path.Dir(file)) {
+			if stage.LibraryDir(path.Dir(file)) {
 				place, dir = path.Dir(file), true
 			}
 			binds = slices.DeleteFunc(binds, func(b Bind) bool { return below(b.Source, place) })
@@ -334,14 +346,6 @@ func (p *prover) libraryBinds(all []stage.Library) []Bind {
 		binds[i].For = forWhom(all)
 	}
 	return binds
-}
-
-// isLibraryDir says whether a directory holds libraries and nothing that is private.
-func isLibraryDir(dir string) bool {
-	return slices.ContainsFunc([]string{"/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/usr/local/lib64", "/opt", "/nix/store", "/gnu/store"},
-		func(tree string) bool {
-			return below(dir, tree) && dir != "/opt" && dir != "/nix/store" && dir != "/gnu/store"
-		})
 }
 
 // forWhom names the packages for which libraries are lent, those of the most first.

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"hostrun.dev/hostrun/abi/ld"
+	"hostrun.dev/hostrun/rootfs"
 )
 
 // A Library is one that the host lends.
@@ -33,6 +34,7 @@ type Refusal struct {
 // A Lender lends from one file tree to another one. It is for one goroutine.
 type Lender struct {
 	to, from *ld.System
+	host     *rootfs.View
 	root     string // directory of the container below which the host's paths lie
 	lent     map[string]Library
 	refused  map[string]Refusal
@@ -42,8 +44,9 @@ type Lender struct {
 	pending  map[string]bool   // names that are being examined
 }
 
-// New makes a lender. The error says why nothing can be lent at all.
-func New(to, from *ld.System, root string) (*Lender, error) {
+// New makes a lender from a host, whose files are at its own paths below root in the container. The error says why nothing can
+// be lent at all.
+func New(to, from *ld.System, host *rootfs.View, root string) (*Lender, error) {
 	switch {
 	case to.Libc() != "glibc":
 		return nil, fmt.Errorf("the container's C library is %s, and the host's libraries are made for glibc", to.Libc())
@@ -55,7 +58,7 @@ func New(to, from *ld.System, root string) (*Lender, error) {
 	if _, known := to.CacheFlags(); !known {
 		return nil, fmt.Errorf("how ld.so.cache marks libraries of this machine is not known")
 	}
-	return &Lender{to: to, from: from, root: root, lent: map[string]Library{}, refused: map[string]Refusal{}, used: map[string]bool{},
+	return &Lender{to: to, from: from, host: host, root: root, lent: map[string]Library{}, refused: map[string]Refusal{}, used: map[string]bool{},
 		replaced: map[string]string{}, pending: map[string]bool{}}, nil
 }
 
@@ -184,7 +187,53 @@ func (l *Lender) closure(name, module string, add map[string]Library) string {
 }
 
 func (l *Lender) library(o ld.Object, module string) Library {
-	return Library{Name: o.Name, Source: o.Real, Path: path.Join(l.root, o.Real), Bytes: l.from.Size(o.Path), For: module}
+	return Library{Name: o.Name, Source: o.Real, Path: path.Join(l.root, l.lasting(o)), Bytes: l.from.Size(o.Path), For: module}
+}
+
+// lasting is the path of the host by which the container finds a library: a link beside the file, libz.so.1 -> libz.so.1.2.13, as
+// it stays when the host's package is upgraded while a container exists.
+func (l *Lender) lasting(o ld.Object) string {
+	dir, err := l.host.Resolve(path.Dir(o.Path))
+	if err != nil || !LibraryDir(dir.Path) || path.Dir(o.Real) != dir.Path {
+		return o.Real
+	}
+	link := path.Join(dir.Path, path.Base(o.Path))
+	if target, err := l.host.Readlink(link); err != nil || target != path.Base(o.Real) {
+		return o.Real
+	}
+	return link
+}
+
+// libraryTrees hold libraries, and nothing that is private; of those in packageTrees each directory does.
+var (
+	libraryTrees = []string{"/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/usr/local/lib64"}
+	packageTrees = []string{"/opt", "/nix/store", "/gnu/store"}
+)
+
+// LibraryDir says whether a directory holds libraries and nothing that is private, so that it may be shown as a whole.
+func LibraryDir(dir string) bool {
+	return slices.ContainsFunc(libraryTrees, func(tree string) bool { return dir == tree || strings.HasPrefix(dir, tree+"/") }) ||
+		slices.ContainsFunc(packageTrees, func(tree string) bool { return strings.HasPrefix(dir, tree+"/") })
+}
+
+// Trees are the directories of a host in which its loader finds libraries: none is a link, and none lies in another one.
+func Trees(host *rootfs.View) []string {
+	dirs := append(slices.Clone(libraryTrees), packageTrees...)
+	if cache, err := ld.ReadCache(host); err == nil {
+		for _, e := range cache.Entries {
+			if dir := path.Dir(e.Path); !slices.Contains(dirs, dir) && !LibraryDir(dir) {
+				dirs = append(dirs, dir)
+			}
+		}
+	}
+	var trees []string
+	for _, dir := range dirs {
+		if r, err := host.Resolve(dir); err == nil && host.IsDir(r.Path) && r.Path != "/" {
+			trees = append(trees, r.Path)
+		}
+	}
+	slices.Sort(trees)
+	return slices.CompactFunc(trees, func(dir, above string) bool { return dir == above || strings.HasPrefix(dir, above+"/") })
 }
 
 // has says where the container's loader finds a library: its own, or one that is lent already.

@@ -136,7 +136,7 @@ func (p *pair) lender() (*stage.Lender, *ld.System) {
 	must(p.t, err)
 	from, err := ld.NewSystem(rootfs.Dir(p.host), p.interpreter, ld.Options{})
 	must(p.t, err)
-	l, err := stage.New(to, from, place)
+	l, err := stage.New(to, from, rootfs.Dir(p.host), place)
 	must(p.t, err)
 	return l, to
 }
@@ -200,11 +200,19 @@ var cases = []struct {
 	{"its need is another in the container", "libusesless.so.1", nil, "it lacks V1"},
 }
 
-// TestWhatIsLent: what is lent loads in a real container with the ld.so.cache that was written, and what is not does not.
-func TestWhatIsLent(t *testing.T) {
+// TestLender: the trees are built once.
+func TestLender(t *testing.T) {
 	p := newPair(t)
 	p.trees()
 	probe := p.probe()
+	t.Run("what is lent", func(t *testing.T) { p.lends(t, probe) })
+	t.Run("only an equal takes the place of an older library", p.onlyAnEqual)
+	t.Run("the host's libm by a search path", p.hostsLibm)
+	t.Run("a link that lasts", p.link)
+}
+
+// lends: what is lent loads in a real container with the ld.so.cache that was written, and what is not does not.
+func (p *pair) lends(t *testing.T, probe string) {
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			l, _ := p.lender()
@@ -249,7 +257,7 @@ int main(int n, char **v) { if (!dlopen(v[1], RTLD_NOW)) { puts(dlerror()); retu
 func (p *pair) loads(t *testing.T, probe string, cache []byte, name string, want bool) {
 	t.Helper()
 	if os.Geteuid() != 0 {
-		t.Skip("to change the root is root's")
+		fixture.Skip(t, "to change the root is root's")
 	}
 	must(t, errors.Join(os.RemoveAll(p.container+place), os.MkdirAll(p.container+filepath.Dir(place), 0o755), os.MkdirAll(p.container+"/etc", 0o755)))
 	if out, err := exec.Command("cp", "-a", p.host, p.container+place).CombinedOutput(); err != nil {
@@ -264,10 +272,8 @@ func (p *pair) loads(t *testing.T, probe string, cache []byte, name string, want
 	}
 }
 
-// TestOnlyAnEqualTakesThePlaceOfAnOlderLibrary of the container's own.
-func TestOnlyAnEqualTakesThePlaceOfAnOlderLibrary(t *testing.T) {
-	p := newPair(t)
-	p.trees()
+// onlyAnEqual takes the place of a library that the container has.
+func (p *pair) onlyAnEqual(t *testing.T) {
 	l, to := p.lender()
 	own := func(name string) string {
 		at, ok := to.Find(name)
@@ -292,10 +298,22 @@ func TestOnlyAnEqualTakesThePlaceOfAnOlderLibrary(t *testing.T) {
 	}
 }
 
-// TestHostsLibmByASearchPath: a library whose $ORIGIN leads to the host's libm is taken back.
-func TestHostsLibmByASearchPath(t *testing.T) {
-	p := newPair(t)
-	p.trees()
+// link: an upgrade of the host's package gives the file another name, and the link stays.
+func (p *pair) link(t *testing.T) {
+	file := p.host + p.dir + "/libtwo.so.1"
+	must(t, os.Rename(file, file+".4.2"))
+	must(t, os.Symlink("libtwo.so.1.4.2", file))
+	l, _ := p.lender()
+	if !l.Missing("libtwo.so.1", "mod") {
+		t.Fatalf("not lent: %+v", l.Refused())
+	}
+	if lib := l.Libraries()[0]; lib.Source != p.dir+"/libtwo.so.1.4.2" || lib.Path != place+p.dir+"/libtwo.so.1" {
+		t.Errorf("%+v", lib)
+	}
+}
+
+// hostsLibm: a library whose $ORIGIN leads to the host's libm is taken back.
+func (p *pair) hostsLibm(t *testing.T) {
 	l, to := p.lender()
 	if !l.Missing("libown.so.1", "mod") {
 		t.Fatalf("not lent: %+v", l.Refused())
@@ -324,5 +342,21 @@ func TestNever(t *testing.T) {
 		if got := stage.Never(name); got != want {
 			t.Errorf("%s: %v", name, got)
 		}
+	}
+}
+
+func TestTrees(t *testing.T) {
+	host := t.TempDir()
+	for _, dir := range []string{"usr/lib/x86_64-linux-gnu", "usr/lib64", "opt/app/lib", "srv/lib/a", "srv/lib/b", "etc"} {
+		must(t, os.MkdirAll(filepath.Join(host, dir), 0o755))
+	}
+	must(t, os.Symlink("usr/lib", host+"/lib"))
+	must(t, os.Symlink("/", host+"/srv/all"))
+	cache := &ld.Cache{Entries: []ld.CacheEntry{{Name: "liba.so", Path: "/srv/lib/liba.so"}, {Name: "libb.so", Path: "/srv/lib/b/libb.so"},
+		{Name: "libc.so", Path: "/srv/all/libc.so"}, {Name: "libd.so", Path: "/gone/libd.so"}}}
+	must(t, os.WriteFile(host+ld.CachePath, cache.Bytes(false), 0o644))
+	want := []string{"/opt", "/srv/lib", "/usr/lib", "/usr/lib64"}
+	if got := stage.Trees(rootfs.Dir(host)); !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
 	}
 }

@@ -63,11 +63,14 @@ type equipment struct {
 	asks  []devices.Ask // of one profile
 	ahead []devices.Inventory
 	ready bool // ahead is what was found, and nobody has taken it
+
+	mu     sync.Mutex
+	absent map[string]bool // kinds that hostrun's own discovery has not found
 }
 
 // equipment looks at nothing yet; asks are those of the profile that it is for, if it is for one.
 func (s *session) equipment(asks []devices.Ask) *equipment {
-	e := &equipment{s: s, asks: asks, own: map[string]devices.Source{}}
+	e := &equipment{s: s, asks: asks, own: map[string]devices.Source{}, absent: map[string]bool{}}
 	for _, discover := range discoveries {
 		source := discover(s)
 		e.own[source.Kind()] = source
@@ -96,6 +99,9 @@ func (e *equipment) look(ctx context.Context, kind string, qualified bool, needs
 		if inv, err = own.Inventory(ctx, needs); err != nil && !errors.Is(err, devices.ErrAbsent) {
 			return inv, err
 		}
+		e.mu.Lock()
+		e.absent[kind] = err != nil
+		e.mu.Unlock()
 	}
 	if err == nil && !qualified || !e.openCDI().Has(kind) {
 		return inv, err
@@ -110,16 +116,16 @@ func (e *equipment) look(ctx context.Context, kind string, qualified bool, needs
 	return cdi.Align(described, inv), nil
 }
 
-// sourceFor is who makes the edits for an ask.
-func (e *equipment) sourceFor(ctx context.Context, a devices.Ask) devices.Source {
-	own := e.own[a.Kind]
-	described := own == nil || a.Qualified
-	if !described {
-		_, err := own.Inventory(ctx, devices.Needs{})
-		described = errors.Is(err, devices.ErrAbsent)
-	}
-	if described && e.openCDI().Has(a.Kind) || own == nil {
-		return e.openCDI().Source(a.Kind)
+// sourceFor is who makes the edits for what was chosen for an ask, after its kind has been looked at.
+func (e *equipment) sourceFor(a devices.Ask, chosen []devices.Device) devices.Source {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	own, file := e.own[a.Kind], e.openCDI().Source(a.Kind)
+	switch {
+	case own == nil, e.absent[a.Kind]:
+		return file
+	case a.Qualified && file.Describes(chosen):
+		return file
 	}
 	return own
 }
@@ -193,7 +199,7 @@ func (e *equipment) grant(ctx context.Context, o order, facts *plan.Facts) error
 	for _, inv := range r.Inventories {
 		facts.Findings = append(facts.Findings, inv.Findings...)
 	}
-	facts.Findings = append(facts.Findings, e.absent(r.Inventories)...)
+	facts.Findings = append(facts.Findings, e.lacking(r.Inventories)...)
 	facts.Findings = append(facts.Findings, e.fileFindings(r.Inventories)...)
 	if len(finding.Errors(r.Findings)) > 0 {
 		return nil
@@ -208,8 +214,8 @@ func containerID(facts *plan.Facts) string {
 	return facts.Profile.Name
 }
 
-// absent tells of asks whose kind the machine lacks.
-func (e *equipment) absent(have []devices.Inventory) []finding.Finding {
+// lacking tells of asks whose kind the machine lacks.
+func (e *equipment) lacking(have []devices.Inventory) []finding.Finding {
 	var all []finding.Finding
 	for _, a := range e.asks {
 		if slices.ContainsFunc(have, func(inv devices.Inventory) bool { return inv.Kind == a.Kind }) {
@@ -242,7 +248,7 @@ func (e *equipment) describe(ctx context.Context, facts *plan.Facts, chosen [][]
 	var sources []devices.Source
 	reads := false
 	for i, a := range e.asks {
-		sources = append(sources, e.sourceFor(ctx, a))
+		sources = append(sources, e.sourceFor(a, chosen[i]))
 		reads = reads || len(chosen[i]) > 0 && devices.ReadsImage(sources[i])
 	}
 	describe := func(view *rootfs.View) error {
@@ -324,6 +330,16 @@ func (s *session) peers(ctx context.Context, of runtime.Options) []*runtime.Clie
 		if o.client != nil {
 			clients = append(clients, o.client)
 		}
+	}
+	return clients
+}
+
+// allContainerds are the one that was named and the peers of it.
+func (s *session) allContainerds(ctx context.Context) []*runtime.Client {
+	named := s.runtimeOptions(s.kinds()[0])
+	clients := s.peers(ctx, named)
+	if o := s.reach(ctx, s.kinds()[0]); o.client != nil {
+		clients = append(clients, o.client)
 	}
 	return clients
 }

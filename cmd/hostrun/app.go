@@ -46,7 +46,7 @@ func (s *session) dispatch(ctx context.Context, args []string) error {
 	case line.version:
 		return runVersion(s, versionOptions{format: "table"})
 	case line.help, line.verb() == nil:
-		return writeHelp(s.stdout, app, line.path)
+		return showHelp(s, args)
 	}
 	return app.RunContext(ctx, line.words("hostrun"))
 }

@@ -27,9 +27,8 @@ type order struct {
 	over overrides
 	pull string // "" for the profile's own pull_policy, "never" for verbs that start nothing
 
-	strict   bool // warnings of the proof stop the start
-	modules  bool // the proof shall hold all modules
-	unproved bool // no proof
+	strict  bool // warnings of the proof stop the start
+	modules bool // the proof shall hold all modules
 
 	starts bool          // devices that are chosen are held until the container has them
 	wait   time.Duration // for devices that others have; forever, or 0 for not at all
@@ -41,7 +40,7 @@ type order struct {
 // assemble is the way from a name to a plan that up, run, check and spec share; they differ in what they do with it.
 // A plan that must not start comes with its facts and a *plan.Refused.
 func (s *session) assemble(ctx context.Context, o order) (plan.Facts, plan.Plan, error) {
-	if !o.unproved && !o.modules && s.global.cacheDir != "" {
+	if !o.modules && s.global.cacheDir != "" {
 		o.ahead = proof.LookAhead(s.global.cacheDir, o.name+"\x00"+o.id)
 	}
 	facts, err := s.gather(ctx, o)
@@ -49,7 +48,7 @@ func (s *session) assemble(ctx context.Context, o order) (plan.Facts, plan.Plan,
 		return facts, plan.Plan{}, err
 	}
 	p, err := plan.Build(facts)
-	if err != nil || o.unproved {
+	if err != nil {
 		return facts, p, err
 	}
 	// The proof needs the mounts, which the plan has settled; it is one more fact for the plan.

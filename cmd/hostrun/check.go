@@ -35,7 +35,7 @@ func checkCommand(s *session) *cli.Command {
 				"hostrun check --distributions --only failing dinov2",
 				"hostrun check --host /opt/venv --image python:3.11-slim"},
 			statuses: startStatuses,
-		}.String(),
+		}.on(s),
 		Flags: append([]cli.Flag{
 			formatFlag(&o.format),
 			&cli.BoolFlag{Name: "modules", Usage: "list each native module with what the loader would say", Destination: &o.modules},

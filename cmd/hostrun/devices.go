@@ -97,10 +97,10 @@ func (s *session) deviceLines(ctx context.Context, kinds []string) (lines []devi
 // holders are the containers that hold each device now, by its qualified name.
 func (s *session) holders(ctx context.Context) map[string][]string {
 	all := map[string][]string{}
-	for _, o := range s.present(ctx).there {
-		holdings, err := o.client.Holdings(ctx)
+	for _, client := range s.allContainerds(ctx) {
+		holdings, err := client.Holdings(ctx)
 		if err != nil {
-			s.note("who holds what in the %s containerd is not known: %v", o.kind, err)
+			s.note("not all of who holds what is known: %v", err)
 		}
 		for _, h := range holdings {
 			if h.Live {

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -80,7 +82,10 @@ func (e *engines) close() {
 	if e.ahead != nil {
 		e.ahead()
 	}
-	for _, l := range e.looks {
+	e.looking.Lock()
+	looks := slices.Collect(maps.Values(e.looks))
+	e.looking.Unlock()
+	for _, l := range looks {
 		l.Lock()
 		if l.client != nil {
 			_ = l.client.Close()

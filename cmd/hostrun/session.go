@@ -27,6 +27,7 @@ type session struct {
 	args           []string // as they were given
 	line           commandLine
 	global         globals
+	pages          bool // commands have their help pages
 	log            *slog.Logger
 	progress       *progress
 	signals        *interrupts

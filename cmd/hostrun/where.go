@@ -30,7 +30,7 @@ func whereCommand(s *session) *cli.Command {
 				"import would take, and below it what that hides. Nothing is started, pulled or mounted.",
 			examples: []string{"hostrun where dinov2 torch", "hostrun where dinov2 google.protobuf", "hostrun where --format json dinov2 numpy"},
 			statuses: startStatuses,
-		}.String(),
+		}.on(s),
 		Flags:  append([]cli.Flag{formatFlag(&o.format)}, o.over.flags()...),
 		Action: action(func(ctx context.Context) error { return runWhere(ctx, s, o) }),
 	}
@@ -61,7 +61,7 @@ func runWhere(ctx context.Context, s *session, o whereOptions) error {
 	if s.line.dashes {
 		o.over.command = s.line.rest
 	}
-	facts, pl, err := s.assemble(ctx, order{name: names[0], over: o.over, pull: "never", unproved: true})
+	facts, pl, err := s.assemble(ctx, order{name: names[0], over: o.over, pull: "never"})
 	var refused *plan.Refused
 	if err != nil && (!errors.As(err, &refused) || pl.Spec == nil) {
 		return err

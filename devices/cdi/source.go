@@ -130,6 +130,11 @@ func (s *Source) Edits(_ devices.Inventory, chosen []devices.Device, ask devices
 	return e.edits, e.found
 }
 
+// Describes reports whether files describe all of these devices.
+func (s *Source) Describes(all []devices.Device) bool {
+	return !slices.ContainsFunc(all, func(d devices.Device) bool { return s.find(d) == nil })
+}
+
 // find returns the described device that d is.
 func (s *Source) find(d devices.Device) *cdi.Device {
 	for _, name := range append([]string{d.Name}, d.Aliases...) {
