@@ -65,8 +65,8 @@ type Module struct {
 	By       imports.At    `json:"by,omitzero"`         // the statement that imports it first
 	Remedy   string        `json:"remedy,omitempty"`
 	Doubt    string        `json:"doubt,omitempty"` // why the verdict is not certain; such a one stops nothing
-	Owner    dists.Owner   `json:"-"`               // the distribution that brought it, where it was asked for (Own)
-	Side     string        `json:"-"`               // likewise: "host" or "image"
+	Owner    dists.Owner   `json:"owner,omitzero"`  // the distribution that brought it, where it was asked for (Own)
+	Side     string        `json:"side,omitempty"`  // likewise: "host" or "image"
 }
 
 // Counts are of native modules.
