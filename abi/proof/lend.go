@@ -262,15 +262,17 @@ func (p *prover) beginAnew() {
 	clear(p.broken)
 }
 
-// siblings lends to the native modules of packages of which the command imports one: native code imports what stands beside
-// it, and no file says so.
+// siblings lends to the native modules of packages that the command imports, also where no file says that those are: native
+// code imports what stands beside it, and a package may find its own module by a computed name (cv2/__init__.py, bootstrap).
 func (p *prover) siblings(scan imports.Report) (imports.Report, error) {
 	if p.lender == nil || p.process == nil {
 		return scan, p.ctx.Err()
 	}
 	reached := map[string]bool{}
-	for _, m := range p.judged {
-		reached[topOf(m.Name)] = true
+	for _, m := range scan.Modules {
+		if m.Reach != imports.Deferred || p.judged[m.File] != nil {
+			reached[topOf(m.Name)] = true
+		}
 	}
 	for i := range p.tree.modules {
 		m := &p.tree.modules[i]
