@@ -27,6 +27,13 @@ type Source interface {
 	Edits(inv Inventory, chosen []Device, ask Ask, c Container) (Edits, []finding.Finding)
 }
 
+// ReadsImage reports whether the source looks at the image's files (Container.View) to make its edits. One that does not says so by
+// a method ReadsImage, and spares each start the look.
+func ReadsImage(s Source) bool {
+	says, ok := s.(interface{ ReadsImage() bool })
+	return !ok || says.ReadsImage()
+}
+
 // Needs says what of an inventory the caller can't do without; a Source may answer with more.
 type Needs struct {
 	Health bool // as it is now, not as it was cached
@@ -102,6 +109,8 @@ type Ask struct {
 	Share        int      `json:"share,omitempty"`      // containers that may hold a device at once; 0 is 1, -1 any number
 	Optional     bool     `json:"optional,omitempty"`   // run without, where there is none
 	Affinity     string   `json:"affinity,omitempty"`   // "" is "prefer"; "strict", "off"
+	// Qualified is for IDs that were written as CDI's qualified names: an administrator's CDI file goes before our discovery.
+	Qualified bool `json:"qualified,omitempty"`
 	// Options are the kind's own: "toolkit" of Ascend, "gds" of NVIDIA.
 	Options map[string]string `json:"options,omitempty"`
 	Key     string            `json:"key,omitempty"` // in the profile's Lines: "gpus", "npus"
@@ -123,6 +132,16 @@ type Edits struct {
 	PrependEnv map[string][]string `json:"prepend_env,omitempty"`
 	// DropEnv are variables that must not reach the container from image or caller.
 	DropEnv []string `json:"drop_env,omitempty"`
+	// Passwd asks for a line of /etc/passwd for the container's user, who has none: HCCL of Ascend calls getpwuid(3).
+	Passwd bool `json:"passwd,omitempty"`
 	// Origins says for each mount and node, by its path in the container, what it is for: "libcuda of driver 550.54.15".
 	Origins map[string]string `json:"origins,omitempty"`
+}
+
+// A Grant is what a container gets for one Ask: devices that are held for it, and what it needs for them. It prints as JSON, and
+// a recording of it replays.
+type Grant struct {
+	Ask    Ask      `json:"ask"`
+	Chosen []Device `json:"chosen"` // empty where the Ask was optional, and there is none
+	Edits  Edits    `json:"edits"`
 }

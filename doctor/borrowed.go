@@ -98,6 +98,9 @@ func (e *examiner) devices() {
 	if !any {
 		e.ok("accelerators", "none: containers run on the CPU")
 	}
+	for _, f := range e.CDI {
+		e.add(Note, "cdi", f.Remedy, "%s", f.Message)
+	}
 }
 
 // cards counts accelerators by vendor: PCI class 03 is display, 12 processing accelerators (pci.ids, "C").

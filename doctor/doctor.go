@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"hostrun.dev/hostrun/finding"
 	"hostrun.dev/hostrun/host"
 	"hostrun.dev/hostrun/rootfs"
 )
@@ -40,6 +41,8 @@ type Machine struct {
 	Namespace string
 	// Directories of hostrun, as paths inside of Root.
 	StateDir, DataDir, CacheDir, LibexecDir string
+
+	CDI []finding.Finding // about CDI files: with errors, or out of date
 
 	Facts   host.Facts // with the Python environment and the CUDA toolkit
 	Engines []Engine   // the preferred one first

@@ -86,6 +86,7 @@ func (m machine) readEnvironment(ctx context.Context, chosen choice) (*environme
 		return nil, err
 	}
 	env.fillPackages()
+	env.Python.Frameworks = m.frameworks(env.Python)
 	env.Said = m.leaks(env, path, trees)
 	env.Python.Bytecode = bytecode(py, env.Python.Sites, trees)
 	for _, site := range env.Python.Sites {

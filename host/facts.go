@@ -4,6 +4,7 @@ package host
 
 import (
 	"hostrun.dev/hostrun/abi"
+	"hostrun.dev/hostrun/abi/frameworks"
 	"hostrun.dev/hostrun/finding"
 )
 
@@ -38,6 +39,8 @@ type Python struct {
 	Kind     string    `json:"kind"`     // "venv", "conda", "pyenv", "uv", "standalone", "debian", "system"
 	Sites    []Site    `json:"sites"`    // in sys.path's order: site directories, those that .pth files add, the user's
 	Packages []Package `json:"packages"` // every distribution, sorted by normalised name then site
+	// Frameworks is what files tell of torch, torch_npu, jax and others in Sites; nil without any.
+	Frameworks *frameworks.Facts `json:"frameworks,omitempty"`
 	// Conda holds what conda-meta lists of packages that are no distributions and matter: name -> version. Nil
 	// outside of conda.
 	Conda map[string]string `json:"conda,omitempty"`

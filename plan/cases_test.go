@@ -4,8 +4,11 @@ import (
 	"encoding/json"
 	"strings"
 
+	cdi "tags.cncf.io/container-device-interface/specs-go"
+
 	"hostrun.dev/hostrun/abi"
 	"hostrun.dev/hostrun/abi/proof"
+	"hostrun.dev/hostrun/devices"
 	"hostrun.dev/hostrun/finding"
 	"hostrun.dev/hostrun/plan"
 	"hostrun.dev/hostrun/profiles"
@@ -213,8 +216,53 @@ var cases = map[string]func() plan.Facts{
 		return f
 	},
 
-	"devices": withDevices,
-	"limits":  limits,
+	"devices":      withDevices,
+	"accelerators": withAccelerators,
+	"accelerators-shared-and-bound-to-their-node": func() plan.Facts {
+		f := withAccelerators()
+		f.Grants[0].Ask.Share, f.Grants[0].Ask.Affinity = -1, "strict"
+		f.Profile.MemLimit = 8 << 30
+		return f
+	},
+	"accelerator-without-a-node-of-its-own-strict-refused": func() plan.Facts {
+		f := withAccelerators()
+		f.Grants[0].Ask.Affinity, f.Grants[0].Chosen[0].NUMA = "strict", -1
+		return f
+	},
+	"volumes-over-the-drivers-files": func() plan.Facts {
+		f := withAccelerators()
+		f.Profile.Volumes = []profiles.Volume{
+			{Type: "bind", Source: "/usr/local/acc", Target: "/usr/local/acc", Key: "volumes[0]"},             // the same
+			{Type: "bind", Source: "/usr/local/acc/lib64", Target: "/usr/local/acc/lib64", Key: "volumes[1]"}, // a part of it
+			{Type: "bind", Source: "/srv/cfg", Target: "/etc/acc.conf.d", Key: "volumes[2]"},                  // beside it
+		}
+		f.Sources = map[string]plan.Source{"/usr/local/acc": {Exists: true, Dir: true}, "/usr/local/acc/lib64": {Exists: true, Dir: true}, "/srv/cfg": {Exists: true, Dir: true}}
+		return f
+	},
+	"volume-that-hides-the-driver-refused": func() plan.Facts {
+		f := withAccelerators()
+		f.Profile.Volumes = []profiles.Volume{{Type: "bind", Source: "/srv/other", Target: "/usr/local/acc/lib64", Key: "volumes[0]"}}
+		f.Profile.Lines["volumes[0]"] = at(7)
+		f.Sources = map[string]plan.Source{"/srv/other": {Exists: true, Dir: true}}
+		return f
+	},
+	"accelerator-that-wants-a-passwd-line": func() plan.Facts {
+		f := withAccelerators()
+		f.Grants[0].Edits.Passwd, f.Profile.User = true, "4321:4321"
+		return f
+	},
+	"cdi-hooks-are-not-run": func() plan.Facts {
+		f := withAccelerators()
+		f.Grants[0].Edits.Hooks = []*cdi.Hook{{HookName: "createContainer", Path: "/usr/bin/acc-ctk", Args: []string{"acc-ctk", "hook", "update-ldcache"}}}
+		return f
+	},
+	"optional-accelerator-that-is-not-there": func() plan.Facts {
+		f := simple()
+		f.Grants = []devices.Grant{{Ask: devices.Ask{Kind: "example.com/acc", Count: 1, Optional: true, Key: "gpus"}}}
+		f.Findings = []finding.Finding{{ID: finding.DeviceOptional, Severity: finding.Info, Subject: "gpus", Message: "there is none; the container runs without, as optional: says"}}
+		return f
+	},
+	"limits": limits,
 	"limits-refused": func() plan.Facts {
 		f := limits()
 		f.Profile.CPUs, f.Profile.MemLimit = 64, 1<<20

@@ -32,10 +32,11 @@ func (b *builder) addDevices() {
 		}
 	}
 	given := map[string]bool{}
+	b.addGrantNodes(given)
 	for _, n := range b.f.Nodes {
 		if !standard(n.Destination) && !given[path.Clean(n.Destination)] {
 			given[path.Clean(n.Destination)] = true
-			b.addNode(n)
+			b.addNode(n, b.deviceOrigin(n))
 		}
 	}
 }
@@ -51,13 +52,13 @@ func standard(destination string) bool {
 }
 
 // addNode gives a node read and write; the right to make it (m) only on request.
-func (b *builder) addNode(n devices.Node) {
+func (b *builder) addNode(n devices.Node, origin string) {
 	access := n.Access
 	if access == "" {
 		access = "rw"
 	}
 	mode, uid, gid := os.FileMode(n.Mode&0o777), n.UID, n.GID
-	b.plan.Origins["/linux/devices/"+itoa(len(b.spec.Linux.Devices))] = b.deviceOrigin(n)
+	b.plan.Origins["/linux/devices/"+itoa(len(b.spec.Linux.Devices))] = origin
 	b.spec.Linux.Devices = append(b.spec.Linux.Devices, specs.LinuxDevice{
 		Path: n.Destination, Type: n.Type, Major: n.Major, Minor: n.Minor, FileMode: &mode, UID: &uid, GID: &gid,
 	})

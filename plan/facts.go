@@ -7,6 +7,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 
 	"hostrun.dev/hostrun/abi"
+	"hostrun.dev/hostrun/abi/frameworks"
 	"hostrun.dev/hostrun/abi/proof"
 	"hostrun.dev/hostrun/devices"
 	"hostrun.dev/hostrun/finding"
@@ -18,13 +19,16 @@ import (
 type Facts struct {
 	Schema int `json:"schema"` // 1
 	// ID of the container; "" is the profile's name. A one-off container of `run` has one of its own.
-	ID      string            `json:"id,omitempty"`
-	Profile profiles.Profile  `json:"profile"`
-	Host    host.Facts        `json:"host"`
-	Nodes   []devices.Node    `json:"nodes,omitempty"`   // of the profile's devices
-	Sources map[string]Source `json:"sources,omitempty"` // of bind mounts: host path -> what is there
-	Image   Image             `json:"image"`
-	Engine  Engine            `json:"engine"`
+	ID      string           `json:"id,omitempty"`
+	Profile profiles.Profile `json:"profile"`
+	Host    host.Facts       `json:"host"`
+	Nodes   []devices.Node   `json:"nodes,omitempty"` // of the profile's devices
+	// Inventories are of the kinds of accelerators that the profile asks for, and Grants what was chosen of them.
+	Inventories []devices.Inventory `json:"inventories,omitempty"`
+	Grants      []devices.Grant     `json:"grants,omitempty"`
+	Sources     map[string]Source   `json:"sources,omitempty"` // of bind mounts: host path -> what is there
+	Image       Image               `json:"image"`
+	Engine      Engine              `json:"engine"`
 	// Proof says what of the packages loads; nil before it is made, and where nothing is to be proved.
 	Proof  *proof.Report `json:"proof,omitempty"`
 	Strict bool          `json:"strict,omitempty"` // warnings of the proof stop the start, too
@@ -57,9 +61,13 @@ type Image struct {
 	Labels     map[string]string `json:"labels,omitempty"`
 	Volumes    []string          `json:"volumes,omitempty"` // anonymous volumes that the image declares
 
-	Pythons  []abi.Python      `json:"pythons,omitempty"`  // nil unless Needs.Python
-	Sites    []host.Site       `json:"sites,omitempty"`    // of all Pythons: Path, Kind and Modules only
-	Packages []host.Package    `json:"packages,omitempty"` // distributions in them: Name, Version and Site only
+	Pythons  []abi.Python   `json:"pythons,omitempty"`  // nil unless Needs.Python
+	Sites    []host.Site    `json:"sites,omitempty"`    // of all Pythons: Path, Kind and Modules only
+	Packages []host.Package `json:"packages,omitempty"` // distributions in them: Name, Version and Site only
+	// Frameworks is what files tell of torch and others in the site directories of each of Pythons, by its Executable; those
+	// without any are left out.
+	Frameworks map[string]frameworks.Facts `json:"frameworks,omitempty"`
+
 	Users    []User            `json:"users,omitempty"`    // /etc/passwd
 	Groups   []Group           `json:"groups,omitempty"`   // /etc/group
 	Root     []RootEntry       `json:"root,omitempty"`     // with rootfs: host, which has no reference, digest and layers: the machine's own files that are its root, sorted
@@ -94,10 +102,12 @@ type Path struct {
 
 // ImageNeeds says which facts of an image a profile asks for. Its JSON form is part of the image cache's key.
 type ImageNeeds struct {
-	Python  bool     `json:"python,omitempty"`
-	Command []string `json:"command,omitempty"` // [0] is the interpreter that the profile's command names by an absolute path; nil: look at the image's own command
-	Path    string   `json:"path,omitempty"`    // the profile's PATH, "" for the image's
-	Paths   []string `json:"paths,omitempty"`   // sorted
+	Python bool `json:"python,omitempty"`
+	// Frameworks asks for the interpreters and what is installed for them, where the profile asks for accelerators and lends no packages.
+	Frameworks bool     `json:"frameworks,omitempty"`
+	Command    []string `json:"command,omitempty"` // [0] is the interpreter that the profile's command names by an absolute path; nil: look at the image's own command
+	Path       string   `json:"path,omitempty"`    // the profile's PATH, "" for the image's
+	Paths      []string `json:"paths,omitempty"`   // sorted
 }
 
 // Engine is what containerd and the OCI runtime of this machine can do, as far as the spec depends on it.
@@ -113,6 +123,7 @@ type Engine struct {
 	MemlockMax   uint64           `json:"memlock_max,omitempty"`   // likewise, RLIMIT_MEMLOCK in bytes
 	OOMScoreAdj  int              `json:"oom_score_adj,omitempty"` // of the daemon (proc(5), oom_score_adj), which a container's process would inherit
 	Capabilities []string         `json:"capabilities,omitempty"`  // bounding set of the daemon, "CAP_CHOWN" form: it can give no other; nil: all
+	CPUs         string           `json:"cpus,omitempty"`          // processors that a container can be bound to, "0-3,8"; "" where there is no cpuset
 	DataDir      string           `json:"data_dir"`                // /var/lib/hostrun: named volumes, generated files, logs
 	InitBinary   string           `json:"init_binary,omitempty"`   // host path of hostrun-init
 	Seccomp      *seccomp.Seccomp `json:"seccomp,omitempty"`       // the default profile, conditions not yet evaluated
@@ -139,7 +150,9 @@ type Plan struct {
 	Directories []Directory       `json:"directories,omitempty"` // to make before the start
 	Findings    []finding.Finding `json:"findings,omitempty"`
 	Borrowed    []Borrowed        `json:"borrowed,omitempty"`
-	Origins     map[string]string `json:"origins,omitempty"` // JSON pointer into the spec -> where it comes from ("profile dinov2.yaml:7", "image", "host python")
+	// Frameworks are those that the command's Python would import; nil for none.
+	Frameworks *frameworks.Facts `json:"frameworks,omitempty"`
+	Origins    map[string]string `json:"origins,omitempty"` // JSON pointer into the spec -> where it comes from ("profile dinov2.yaml:7", "image", "host python")
 
 	Lending Lending     `json:"-"` // what the proof may lend, beyond this plan
 	Python  *abi.Python `json:"-"` // that runs the command, where packages are borrowed

@@ -19,6 +19,8 @@ const (
 	LabelStopSeconds = "hostrun.dev/stop-seconds"
 	LabelTTY         = "hostrun.dev/tty"
 	LabelRuntime     = "hostrun.dev/oci-runtime" // that the profile asks for
+	LabelDevices     = "hostrun.dev/devices"     // what it holds (devices.FormatLeases)
+	LabelNumbers     = "hostrun.dev/device-numbers"
 )
 
 // maxLabel is the most bytes of name and value together that containerd takes (containerd, pkg/labels).
@@ -34,7 +36,9 @@ func (b *builder) setLabels() {
 	if b.p.Runtime != "" { // hostrun's own choice is none of the container's identity
 		pl.Labels[LabelRuntime] = b.p.Runtime
 	}
+	b.setDeviceLabel()
 	pl.Hash = hash(pl)
+	b.setNumberLabel()
 	pl.Labels[LabelProfile] = pl.Profile
 	pl.Labels[LabelHash] = pl.Hash
 	pl.Labels[LabelDigest] = pl.Digest

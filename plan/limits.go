@@ -93,7 +93,7 @@ func (b *builder) unsupported(key string, severity finding.Severity, message, re
 // have a million files, unless the profile says otherwise. The rest is left as containerd has it.
 func (b *builder) setRlimits() {
 	asked := map[string]profiles.Ulimit{}
-	if len(b.p.Devices) > 0 || len(b.f.Nodes) > 0 {
+	if b.hasDevices() {
 		asked["memlock"] = profiles.Ulimit{Soft: -1, Hard: -1}
 		asked["nofile"] = profiles.Ulimit{Soft: deviceFiles, Hard: deviceFiles}
 	}

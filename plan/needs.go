@@ -32,6 +32,7 @@ func Needs(p *profiles.Profile) ImageNeeds {
 			paths[path.Clean(word)] = true
 		}
 	}
+	n.Frameworks = !n.Python && !usesHostRoot(p) && (len(Asks(p)) > 0 || namesNodes(p, gpuNode) || namesNodes(p, npuNode))
 	if borrowsCUDA(p) && !usesHostRoot(p) {
 		paths[cudaPath] = true
 		if strings.HasPrefix(p.CUDA, "/") {

@@ -82,7 +82,7 @@ func (b *builder) capabilities() []string {
 		return b.available(b.knownCapabilities())
 	}
 	set := slices.Clone(defaultCapabilities)
-	if len(b.p.Devices) > 0 || len(b.f.Nodes) > 0 {
+	if b.hasDevices() {
 		set = slices.DeleteFunc(set, func(c string) bool { return c == "CAP_MKNOD" })
 	}
 	if slices.Contains(b.p.CapDrop, "ALL") {

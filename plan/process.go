@@ -139,8 +139,11 @@ func (b *builder) setEnvironment() {
 // finishEnvironment lets the profile's variables win and writes the environment into the spec.
 func (b *builder) finishEnvironment() {
 	for _, v := range b.p.Environment {
-		b.env.set(v.Name, v.Value, b.fromProfile("environment."+v.Name))
+		if !runtimeVariables[v.Name] {
+			b.env.set(v.Name, v.Value, b.fromProfile("environment."+v.Name))
+		}
 	}
+	b.prepend()
 	for i, v := range b.env {
 		b.spec.Process.Env = append(b.spec.Process.Env, v.name+"="+v.value)
 		b.plan.Origins["/process/env/"+itoa(i)] = v.origin

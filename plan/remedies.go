@@ -16,7 +16,16 @@ func (b *builder) settled(f finding.Finding) bool {
 	if b.plan.FromHost && (f.ID == finding.PythonMissingImage || f.ID == finding.PythonBrokenVenv && slices.Contains(b.f.Image.Findings, f)) {
 		return true // the image's interpreter does not run
 	}
+	if better := saidBetter[f.ID]; better != "" && b.has(better) {
+		return true
+	}
 	return f.ID == finding.PackageMissing && b.imageHas(f.Subject) || b.mounted(f) || b.lentLibstdcxx(f)
+}
+
+// saidBetter are findings about packages alone that a finding about the chosen devices repeats with more.
+var saidBetter = map[string]string{
+	finding.NPUOtherTorch:   finding.AscendTorchBase,
+	finding.TwoAccelerators: finding.AscendTwoAccelerators,
 }
 
 // mounted reports whether the plan already mounts what the finding says is not mounted: the profile took the remedy, or

@@ -18,6 +18,13 @@ type account struct {
 	known    bool // has a line in the image's passwd
 }
 
+// UserID is the number of the user that the container's process will have.
+func UserID(f Facts) uint32 {
+	b := newBuilder(f)
+	b.setUser()
+	return b.user.uid
+}
+
 // setUser resolves the profile's user, else the image's, by docker's rules: a number is always an ID; a user's own groups
 // come along unless a group is named; group_add joins them.
 func (b *builder) setUser() {

@@ -31,6 +31,10 @@ func readDevices(d *decoder, _ *Profile, n *node, key string) {
 			if !ok {
 				continue
 			}
+			if cdiName.MatchString(s) {
+				d.addDevice(Device{Source: s}, item, key, at)
+				continue
+			}
 			parts := strings.Split(s, ":")
 			if len(parts) > 3 {
 				d.bad(item, at, "use the long form: {source: ..., target: ..., permissions: rw}", "%q has too many colons", abridged(s))
@@ -44,15 +48,18 @@ func readDevices(d *decoder, _ *Profile, n *node, key string) {
 }
 
 var (
-	cdiName     = pattern.New(`^[A-Za-z0-9._-]+/[A-Za-z0-9._-]+=[A-Za-z0-9._:-]+$`)
+	cdiName     = pattern.New(`^[A-Za-z][A-Za-z0-9._-]*/[A-Za-z][A-Za-z0-9_-]*=[A-Za-z0-9]([A-Za-z0-9._:-]*[A-Za-z0-9])?$`)
 	permissions = pattern.New(`^[rwm]{1,3}$`)
 )
 
 // checkDevice completes v and brings its paths into one form.
 func (d *decoder) checkDevice(v *Device, n *node, at string) bool {
 	switch {
+	case cdiName.MatchString(v.Source) && v.Target == "" && v.Permissions == "":
+		v.CDI, v.Target = true, v.Source
+		return true
 	case cdiName.MatchString(v.Source):
-		d.notYetProblem(n.pos, at, "name the nodes: /dev/nvidia0, /dev/nvidiactl, /dev/nvidia-uvm", fmt.Sprintf("names of CDI devices (%q)", v.Source))
+		d.bad(n, at, "write the name alone", "%q is the name of a CDI device, which has its own places and permissions", v.Source)
 		return false
 	case !strings.HasPrefix(v.Source, "/"):
 		d.bad(n, at, "begin it with /: /dev/nvidia0", "%q is no absolute path", abridged(v.Source))
@@ -69,6 +76,11 @@ func (d *decoder) checkDevice(v *Device, n *node, at string) bool {
 	v.Source = path.Clean(v.Source)
 	target, ok := d.cleanTarget(n, at, v.Target)
 	v.Target = target
+	if ok && npuNode.MatchString(v.Source) && v.Target != v.Source {
+		d.bad(n, at, "write "+v.Source+" alone: the container's own number of it is 0 for the first that it gets",
+			"an NPU can't be renamed to %s: the driver goes by the number of the node, not by its name", v.Target)
+		return false
+	}
 	return ok
 }
 

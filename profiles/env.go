@@ -131,6 +131,9 @@ func (v *variables) get(name string) (string, bool) {
 	return v.all[i].Value, true
 }
 
+// visibility are the variables by which programs choose among devices, by numbers that hold for one machine or container.
+var visibility = map[string]bool{"CUDA_VISIBLE_DEVICES": true, "ASCEND_RT_VISIBLE_DEVICES": true}
+
 // finishEnvironment puts the variables of env_file before those of environment, which win.
 func (d *decoder) finishEnvironment() {
 	env := variables{at: map[string]int{}}
@@ -142,6 +145,9 @@ func (d *decoder) finishEnvironment() {
 	}
 	for _, v := range d.vars {
 		value, ok := v.Value, true
+		if v.bare && visibility[v.Name] { // the caller's devices have other numbers than the container's
+			continue
+		}
 		if v.bare {
 			value, ok = d.lookup(v.Name)
 		}

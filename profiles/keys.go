@@ -29,7 +29,7 @@ func enum(words ...string) object {
 // come from it.
 func profileFields() []field[Profile] {
 	var all []field[Profile]
-	for _, group := range [][]field[Profile]{imageFields, processFields, mountFields, securityFields, limitFields, networkFields, hostFields} {
+	for _, group := range [][]field[Profile]{imageFields, processFields, mountFields, securityFields, limitFields, networkFields, hostFields, acceleratorKeys} {
 		all = append(all, group...)
 	}
 	return all
@@ -67,7 +67,7 @@ var processFields = []field[Profile]{
 var mountFields = []field[Profile]{
 	{name: "volumes", about: "directories and files of the host, named volumes, tmpfs: SOURCE:TARGET[:OPTIONS]", schema: listOf(textSchema, schemaOf(volumeFields)), read: readVolumes},
 	{name: "tmpfs", about: "file systems in memory: /path[:size=1g,mode=1777]", schema: oneOrMore, read: readTmpfs},
-	{name: "devices", about: "device nodes, or directories of them: SOURCE[:TARGET[:rwm]]", schema: listOf(textSchema, schemaOf(deviceFields)), read: readDevices},
+	{name: "devices", about: "device nodes, or directories of them: SOURCE[:TARGET[:rwm]]; names of CDI devices: vendor/class=name", schema: listOf(textSchema, schemaOf(deviceFields)), read: readDevices},
 	{name: "read_only", about: "the root file system is read-only; true by default with rootfs: host", schema: boolSchema, read: readBool(func(p *Profile) *bool { return &p.ReadOnly })},
 	{name: "shm_size", about: "size of /dev/shm; half of the memory by default", schema: sizeSchema, read: readBytes(func(p *Profile) *int64 { return &p.ShmSize })},
 }

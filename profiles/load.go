@@ -166,6 +166,7 @@ func (l *loader) decode(src source, layers []layer) *Profile {
 	}
 	d.finishRootfs()
 	d.finishEnvironment()
+	d.finishVisible()
 	d.finishConflicts()
 	if !hidesImage(layers) {
 		d.finishRequired(src.shown)

@@ -14,18 +14,16 @@ var notYet = map[string]string{
 	"attach": "", "blkio_config": "", "build": "build the image first, and name it under image:",
 	"cgroup": "", "cgroup_parent": "", "configs": "bind the file under volumes:", "cpu_count": "use cpus:", "cpu_percent": "use cpus:",
 	"cpu_period": "use cpus:", "cpu_quota": "use cpus:", "cpu_rt_period": "", "cpu_rt_runtime": "", "cpu_shares": "use cpus: or cpuset:",
-	"credential_spec": "", "depends_on": "start the other profile first", "deploy": "use cpus:, mem_limit: and devices:",
+	"credential_spec": "", "depends_on": "start the other profile first",
 	"develop": "", "device_cgroup_rules": "name the nodes under devices:", "dns_opt": "", "dns_search": "", "domainname": "",
 	"expose": "remove it: with the host's network every port is reachable", "external_links": "",
-	"gpus": "name the nodes under devices:, for example /dev/nvidia0", "healthcheck": "", "isolation": "", "label_file": "use labels:", "links": "",
+	"healthcheck": "", "isolation": "", "label_file": "use labels:", "links": "",
 	"logging": "", "mac_address": "", "mem_reservation": "use mem_limit:", "mem_swappiness": "", "memswap_limit": "", "models": "",
 	"networks": "use network_mode: host", "oom_kill_disable": "", "oom_score_adj": "", "pid": "",
 	"ports":      "remove it: with the host's network (the default) the ports of the container are the host's",
 	"post_start": "", "pre_start": "", "pre_stop": "", "profiles": "a profile of hostrun is one service: write one file for each",
 	"provider": "", "pull_refresh_after": "use pull_policy:", "scale": "", "secrets": "bind the file under volumes:",
 	"storage_opt": "", "umask": "", "use_api_socket": "", "userns_mode": "", "uts": "", "volumes_from": "repeat them under volumes:",
-	// hostrun's own
-	"ascend": "name the nodes under devices: and bind the driver's directory under volumes:", "npus": "name the nodes under devices:, for example /dev/davinci0",
 }
 
 // elsewhere maps keys that are no service's to what a person who wrote them needs to know.

@@ -31,6 +31,10 @@ type Profile struct {
 	Volumes []Volume `json:"volumes,omitempty"` // volumes and tmpfs of the profile, in order
 	Devices []Device `json:"devices,omitempty"`
 
+	GPUs   []Accelerator `json:"gpus,omitempty"`
+	NPUs   []Accelerator `json:"npus,omitempty"`
+	Ascend Ascend        `json:"ascend,omitzero"`
+
 	ShmSize int64             `json:"shm_size,omitempty"` // bytes; 0: not said
 	IPC     string            `json:"ipc,omitempty"`      // "", "private", "host", "shareable"
 	Ulimits map[string]Ulimit `json:"ulimits,omitempty"`
@@ -107,9 +111,10 @@ type Volume struct {
 	Key string `json:"key"` // in Lines: "volumes[0]", "tmpfs[1]"
 }
 
-// A Device is one entry of devices: a node, or a directory of nodes.
+// A Device is one entry of devices: a node, a directory of nodes, or a device by its name.
 type Device struct {
 	Source      string `json:"source"`
+	CDI         bool   `json:"cdi,omitempty"` // Source is CDI's qualified name: vendor/class=name
 	Target      string `json:"target"`
 	Permissions string `json:"permissions,omitempty"` // "" is "rw"
 	Key         string `json:"key"`

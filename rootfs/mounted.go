@@ -136,9 +136,3 @@ func (v *View) Covered(p string) bool {
 	_, ok := v.inMount(clean(p))
 	return ok
 }
-
-// Mounted says that p, which has been resolved, lies in a mount, and that no other mount lies below it.
-func (v *View) Mounted(p string) bool {
-	_, ok := v.inMount(p)
-	return ok && !v.leadsToMount(p)
-}

@@ -17,6 +17,9 @@ func diff(old *specs.Spec, labels map[string]string, pl plan.Plan) []string {
 	if was, is := labels[plan.LabelRuntime], pl.Labels[plan.LabelRuntime]; was != is {
 		changed = append(changed, fmt.Sprintf("runtime: %s -> %s", orNone(was), orNone(is)))
 	}
+	if was, is := labels[plan.LabelDevices], pl.Labels[plan.LabelDevices]; was != is {
+		changed = append(changed, fmt.Sprintf("devices: %s -> %s", orNone(was), orNone(is)))
+	}
 	if len(changed) == 0 && labels[labelHash] != pl.Hash {
 		changed = append(changed, "generated files")
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -40,6 +41,7 @@ func (c *Client) EngineFor(ctx context.Context, asked string) (plan.Engine, erro
 	e.NoFileMax, e.MemlockMax = daemonLimits(c.daemonPID)
 	e.Capabilities = daemonCapabilities(c.daemonPID)
 	e.OOMScoreAdj = oomScoreAdj(c.daemonPID)
+	e.CPUs = bindableCPUs(c.daemonPID)
 	return e, nil
 }
 
@@ -71,6 +73,19 @@ func daemonCapabilities(pid int) []string {
 		return nil
 	}
 	return have
+}
+
+// bindableCPUs are the processors that a container can be bound to: those of the daemon, where cgroups have a cpuset.
+func bindableCPUs(pid int) string {
+	controllers, _ := os.ReadFile("/sys/fs/cgroup/cgroup.controllers")
+	_, err := os.Stat("/sys/fs/cgroup/cpuset/cpuset.cpus")
+	if pid <= 0 || err != nil && !slices.Contains(strings.Fields(string(controllers)), "cpuset") {
+		return ""
+	}
+	status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	_, rest, _ := strings.Cut(string(status), "\nCpus_allowed_list:")
+	line, _, _ := strings.Cut(rest, "\n")
+	return strings.TrimSpace(line)
 }
 
 func executable(path string) bool {

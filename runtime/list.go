@@ -5,13 +5,15 @@ import (
 	"encoding/json"
 	"fmt"
 	"sort"
-	"strings"
 
 	tasks "github.com/containerd/containerd/api/services/tasks/v1"
 	taskapi "github.com/containerd/containerd/api/types/task"
 	"github.com/containerd/containerd/v2/core/containers"
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sync/errgroup"
+
+	"hostrun.dev/hostrun/devices"
+	"hostrun.dev/hostrun/plan"
 )
 
 // List returns the containers of the namespace that are hostrun's, by name; ended ones too if all is set.
@@ -49,8 +51,16 @@ func (c *Client) List(ctx context.Context, all bool) ([]Container, error) {
 
 // leaving reports that the container is being removed: a one-off one is, as soon as it has ended.
 func leaving(r containers.Container, p *taskapi.Process) bool {
-	ended := r.Labels[labelOneOff] != "" && r.Labels[labelStartedAt] != "" && (p == nil || p.Status == taskapi.Status_STOPPED)
-	return ended || r.Labels[labelState] == stateRemoving
+	return r.Labels[labelState] == stateRemoving || r.Labels[labelOneOff] != "" && over(r, p)
+}
+
+// over says whether a one-off container has ended, rather than not begun: one without a task and a note of its start may be
+// either, and its creator knows.
+func over(r containers.Container, p *taskapi.Process) bool {
+	if p != nil {
+		return p.Status == taskapi.Status_STOPPED
+	}
+	return r.Labels[labelStartedAt] != "" || abandoned(r)
 }
 
 func (c Container) live() bool { return c.Status == "running" || c.Status == "paused" }
@@ -59,9 +69,10 @@ func (c Container) live() bool { return c.Status == "running" || c.Status == "pa
 func describe(r containers.Container, p *taskapi.Process) Container {
 	one := Container{Schema: 1, Profile: r.Labels[labelProfile], Container: r.ID, Image: r.Image, Devices: []string{},
 		CreatedAt: r.CreatedAt, StartedAt: labelTime(r.Labels, labelStartedAt)}
-	if d := r.Labels[labelDevices]; d != "" {
-		one.Devices = strings.Split(d, ",")
+	for _, l := range devices.ParseLeases(r.Labels[labelDevices], r.ID) {
+		one.Devices = append(one.Devices, l.Kind+"="+l.Name)
 	}
+	_ = json.Unmarshal([]byte(r.Labels[plan.LabelNumbers]), &one.DeviceNumbers) // ours; a label that others wrote says nothing
 	one.Status = status(r, p)
 	switch {
 	case runs(p):

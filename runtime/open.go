@@ -31,9 +31,14 @@ type Client struct {
 	ctrd      *containerd.Client
 	daemonPID int // by SO_PEERCRED; 0 when it lives in a pid namespace that is not visible here
 
+	ahead sync.Map // of container IDs, the *earlySnapshot that Ahead has begun
+
 	engineOnce sync.Once
 	engine     engineFacts
 	engineErr  error
+
+	reservedMu sync.Mutex
+	reserved   map[string]*Reservation // for containers that this process is making
 }
 
 // Open connects to containerd. Its errors carry status 75 (no daemon, a hanging one) or 77 (no permission), and what to type.

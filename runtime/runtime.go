@@ -3,9 +3,12 @@
 package runtime
 
 import (
+	"context"
 	"io"
 	"log/slog"
 	"time"
+
+	"hostrun.dev/hostrun/plan"
 )
 
 // Options say which containerd, and where hostrun's own files lie.
@@ -15,11 +18,13 @@ type Options struct {
 	StateDir   string // /run/hostrun: what does not outlive a boot
 	DataDir    string // /var/lib/hostrun: named volumes, generated files, logs
 	CacheDir   string // /var/cache/hostrun: may be deleted at any time; "" for none
-	LibexecDir string // holds hostrun-log and hostrun-init
+	LibexecDir string // holds hostrun-log, hostrun-init and hostrun-reap
 	// RuntimeRoot is where the OCI runtime keeps its state; "" for its default, which all containerds of a machine share.
 	RuntimeRoot string
-	Log         *slog.Logger
-	Progress    func(Event) // called from several goroutines; nil for none
+	// Peers are further containerds in which containers of hostrun may hold devices; nil for none.
+	Peers    func(context.Context) []*Client
+	Log      *slog.Logger
+	Progress func(Event) // called from several goroutines; nil for none
 }
 
 // An Event is one change that a person may want to see while hostrun works.
@@ -56,18 +61,20 @@ type ExecOptions struct {
 
 // A Container is one line of `hostrun ps`. Its JSON form is part of the contract.
 type Container struct {
-	Schema     int        `json:"schema"` // 1
-	Profile    string     `json:"profile"`
-	Container  string     `json:"container"`
-	Image      string     `json:"image"`
-	Status     string     `json:"status"` // "created", "running", "paused", "exited", "unknown" (it ran, and its end was not seen)
-	Health     string     `json:"health"`
-	PID        int        `json:"pid"` // 0 unless it runs
-	Devices    []string   `json:"devices"`
-	CreatedAt  time.Time  `json:"created_at"`
-	StartedAt  *time.Time `json:"started_at"`
-	FinishedAt *time.Time `json:"finished_at,omitempty"`
-	ExitStatus *int       `json:"exit_status"` // null while it runs
+	Schema    int      `json:"schema"` // 1
+	Profile   string   `json:"profile"`
+	Container string   `json:"container"`
+	Image     string   `json:"image"`
+	Status    string   `json:"status"` // "created", "running", "paused", "exited", "unknown" (it ran, and its end was not seen)
+	Health    string   `json:"health"`
+	PID       int      `json:"pid"`     // 0 unless it runs
+	Devices   []string `json:"devices"` // CDI's qualified names
+	// DeviceNumbers say how the container counts its devices.
+	DeviceNumbers []plan.DeviceNumber `json:"device_numbers,omitempty"`
+	CreatedAt     time.Time           `json:"created_at"`
+	StartedAt     *time.Time          `json:"started_at"`
+	FinishedAt    *time.Time          `json:"finished_at,omitempty"`
+	ExitStatus    *int                `json:"exit_status"` // null while it runs
 }
 
 // LogOptions select lines.

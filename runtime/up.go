@@ -24,7 +24,7 @@ func (c *Client) Up(ctx context.Context, pl plan.Plan, force bool) (UpResult, er
 	}
 	defer l.unlock()
 	step("up-locked")
-	defer c.sweeping(ctx)()
+	defer c.sweeping(ctx, untilShim)()
 	res, err := c.upLocked(ctx, pl, force)
 	// The call of a process that was killed may have been on its way, and its record come in between.
 	for try := 0; errors.Is(err, errTaken) && try < 10 && ctx.Err() == nil; try++ {
@@ -175,6 +175,15 @@ func (c *Client) restart(ctx context.Context, r containers.Container) error {
 		return err
 	}
 	if err := c.deleteTask(work, r.ID); err != nil {
+		return err
+	}
+	held, err := c.reacquire(ctx, r.ID, r.Labels[labelDevices])
+	if err != nil {
+		return err
+	}
+	defer c.Unreserve(r.ID)
+	defer held.Release()
+	if err := sameNodes(r, spec); err != nil {
 		return err
 	}
 	root, err := c.rootOf(work, r)

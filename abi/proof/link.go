@@ -44,7 +44,7 @@ func (p *prover) start() {
 	}
 	o := ld.Options{WorkingDirectory: p.r.WorkingDir, ISALevel: p.r.ISALevel}
 	if list := p.r.Env["LD_LIBRARY_PATH"]; list != "" {
-		o.LibraryPath = strings.FieldsFunc(list, func(c rune) bool { return c == ':' || c == ';' })
+		o.LibraryPath = splitPath(list)
 	}
 	if list := p.r.Env["LD_PRELOAD"]; list != "" {
 		o.Preload = strings.FieldsFunc(list, func(c rune) bool { return c == ':' || c == ' ' })
@@ -135,7 +135,7 @@ func (p *prover) judge(m *Module, stays bool) {
 	if stays && result.Verdict == ld.OK {
 		p.loaded = next
 	}
-	if m.Verdict.fails() && m.Doubt == "" {
+	if m.Verdict.Fails() && m.Doubt == "" {
 		p.broken[m.Path] = m.Message
 	}
 }

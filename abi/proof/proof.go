@@ -6,8 +6,10 @@ package proof
 import (
 	"context"
 	"slices"
+	"time"
 
 	"hostrun.dev/hostrun/abi"
+	"hostrun.dev/hostrun/abi/dists"
 	"hostrun.dev/hostrun/abi/imports"
 	"hostrun.dev/hostrun/abi/ld"
 	"hostrun.dev/hostrun/finding"
@@ -46,8 +48,8 @@ const (
 	Conditional   Verdict = "conditional"    // loads once something else has loaded a library that lies where the loader does not look
 )
 
-// fails says that an import of the module raises an exception.
-func (v Verdict) fails() bool { return v != OK && v != Conditional }
+// Fails says that an import of the module raises an exception.
+func (v Verdict) Fails() bool { return v != OK && v != Conditional }
 
 // A Module is one native module.
 type Module struct {
@@ -63,6 +65,8 @@ type Module struct {
 	By       imports.At    `json:"by,omitzero"`         // the statement that imports it first
 	Remedy   string        `json:"remedy,omitempty"`
 	Doubt    string        `json:"doubt,omitempty"` // why the verdict is not certain; such a one stops nothing
+	Owner    dists.Owner   `json:"-"`               // the distribution that brought it, where it was asked for (Own)
+	Side     string        `json:"-"`               // likewise: "host" or "image"
 }
 
 // Counts are of native modules.
@@ -92,6 +96,7 @@ type Report struct {
 	FloorBy    string               `json:"floor_by,omitempty"` // that file, in the container
 	Modules    []Module             `json:"modules,omitempty"`  // those that are not ok; All has the others too
 	Missing    []Library            `json:"missing,omitempty"`
+	Imported   []string             `json:"imported,omitempty"`    // top-level modules that the command imports, or tries to, sorted
 	NotChecked []imports.NotChecked `json:"not_checked,omitempty"` // at most told
 	Unchecked  int                  `json:"unchecked,omitempty"`   // how many there are
 	Findings   []finding.Finding    `json:"findings,omitempty"`
@@ -114,7 +119,34 @@ const told = 40
 // Prove makes the proof over the files of a container: the image with the planned mounts. The error is ctx's alone: what
 // can't be read is in the report.
 func Prove(ctx context.Context, view *rootfs.View, r Request) (Report, error) {
-	return proveLending(ctx, view, r, maxSources)
+	return within(ctx, func() (Report, error) { return proveLending(ctx, view, r, maxSources) })
+}
+
+// stuck is how long work goes on after the end of its context, before it is left alone: a read from a file system that
+// does not answer can't be ended.
+const stuck = 200 * time.Millisecond
+
+func within[T any](ctx context.Context, work func() (T, error)) (result T, err error) {
+	type outcome struct {
+		result T
+		err    error
+	}
+	done := make(chan outcome, 1)
+	go func() {
+		result, err := work()
+		done <- outcome{result, err}
+	}()
+	select {
+	case o := <-done:
+		return o.result, o.err
+	case <-ctx.Done():
+	}
+	select {
+	case o := <-done:
+		return o.result, o.err
+	case <-time.After(stuck):
+		return result, ctx.Err()
+	}
 }
 
 // maxSources bounds how often the imports are followed anew because a source could be lent.

@@ -21,7 +21,7 @@ func (p *prover) report(scan imports.Report) Report {
 	}
 	r.Floor, r.FloorBy = p.floor()
 	for i, m := range r.All {
-		if m.Verdict.fails() {
+		if m.Verdict.Fails() {
 			_, m.Remedy = p.advice(m)
 			r.All[i].Remedy = m.Remedy
 		}
@@ -33,6 +33,7 @@ func (p *prover) report(scan imports.Report) Report {
 	r.Missing = missingLibraries(r.All)
 	r.Unchecked = len(scan.NotChecked)
 	r.NotChecked = scan.NotChecked[:min(len(scan.NotChecked), told)]
+	r.Imported = imported(scan)
 	r.Lent = p.lent()
 	r.Findings = append(p.findings(scan, r), p.lendingFindings(r)...)
 	r.Watch = p.watch(scan)
@@ -136,7 +137,19 @@ func (p *prover) findings(scan imports.Report, r Report) []finding.Finding {
 		all = append(all, f)
 	}
 	all = append(all, others(r, finding.Errors(all))...)
+	all = append(all, p.overridden()...)
 	return append(all, conditional(r)...)
+}
+
+// imported are the top-level modules that the command imports: which frameworks matter to it, and which distributions.
+func imported(scan imports.Report) []string {
+	names := map[string]bool{}
+	for _, m := range scan.Modules {
+		if top, _, _ := strings.Cut(m.Name, "."); m.Reach != imports.Deferred && m.Kind != imports.Builtin && m.Kind != imports.Frozen {
+			names[top] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(names))
 }
 
 // interpreter tells that the image's own Python does not start.
@@ -228,7 +241,7 @@ func others(r Report, stopping []finding.Finding) []finding.Finding {
 		told[f.Subject] = true
 	}
 	for _, m := range r.All {
-		if m.Verdict.fails() && !told[m.Name] {
+		if m.Verdict.Fails() && !told[m.Name] {
 			if count++; len(names) < 4 {
 				names = append(names, m.Name)
 			}

@@ -36,6 +36,7 @@ func (s *session) dispatch(ctx context.Context, args []string) error {
 	if len(args) > 0 && args[0] == runtime.ReapVerb {
 		return runReap(ctx, args[1:])
 	}
+	s.args = args
 	app := newApp(s)
 	line, err := arrange(app, args)
 	s.line, s.app = line, app
@@ -45,7 +46,7 @@ func (s *session) dispatch(ctx context.Context, args []string) error {
 	case line.version:
 		return runVersion(s, versionOptions{format: "table"})
 	case line.help, line.verb() == nil:
-		return writeHelp(s.stdout, app, line.path)
+		return showHelp(s, args)
 	}
 	return app.RunContext(ctx, line.words("hostrun"))
 }
@@ -65,7 +66,7 @@ func newApp(s *session) *cli.App {
 		OnUsageError:              usageError,
 		Writer:                    s.stdout,
 		ErrWriter:                 s.stderr,
-		Before:                    func(*cli.Context) error { return s.begin() },
+		Before:                    func(c *cli.Context) error { return s.begin(c.Context) },
 	}
 	silence(app.Commands)
 	return app
@@ -84,8 +85,8 @@ func verbs(s *session) []*cli.Command {
 	return []*cli.Command{
 		upCommand(s), runCommand(s), downCommand(s), stopCommand(s), startCommand(s), restartCommand(s),
 		killCommand(s), rmCommand(s), waitCommand(s), execCommand(s), shellCommand(s),
-		psCommand(s), logsCommand(s), inspectCommand(s),
-		checkCommand(s), whereCommand(s), specCommand(s), factsCommand(s), doctorCommand(s), explainCommand(s), profilesCommand(s),
+		psCommand(s), devicesCommand(s), logsCommand(s), inspectCommand(s),
+		checkCommand(s), whereCommand(s), specCommand(s), factsCommand(s), exportCommand(s), doctorCommand(s), explainCommand(s), profilesCommand(s),
 		imagesCommand(s), pullCommand(s), loadCommand(s), saveCommand(s), rmiCommand(s),
 		completionCommand(s), versionCommand(s), helpCommand(s),
 		completeCommand(s),

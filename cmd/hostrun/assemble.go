@@ -6,9 +6,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
+	"hostrun.dev/hostrun/abi/proof"
 	"hostrun.dev/hostrun/devices"
 	"hostrun.dev/hostrun/finding"
 	"hostrun.dev/hostrun/host"
@@ -27,11 +29,20 @@ type order struct {
 
 	strict  bool // warnings of the proof stop the start
 	modules bool // the proof shall hold all modules
+
+	starts bool          // devices that are chosen are held until the container has them
+	wait   time.Duration // for devices that others have; forever, or 0 for not at all
+
+	layer *headStart   // of a verb that makes the container; may be nil
+	ahead *proof.Ahead // a look at the proof of last time, begun before the plan was known
 }
 
 // assemble is the way from a name to a plan that up, run, check and spec share; they differ in what they do with it.
 // A plan that must not start comes with its facts and a *plan.Refused.
 func (s *session) assemble(ctx context.Context, o order) (plan.Facts, plan.Plan, error) {
+	if !o.modules && s.global.cacheDir != "" {
+		o.ahead = proof.LookAhead(s.global.cacheDir, o.name+"\x00"+o.id)
+	}
 	facts, err := s.gather(ctx, o)
 	if err != nil {
 		return facts, plan.Plan{}, err
@@ -59,16 +70,19 @@ func (s *session) gather(ctx context.Context, o order) (plan.Facts, error) {
 	}
 	facts := plan.Facts{Schema: 1, ID: o.id, Profile: *p, Strict: o.strict}
 	var found []finding.Finding
+	outer := ctx
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(guard(func() (err error) { facts.Host, err = host.Probe(ctx, s.hostOptions(), hostNeeds(p)); return err }))
 	group.Go(guard(func() error { facts.Nodes, found = devices.Nodes(s.root, deviceRequests(p)); return nil }))
 	group.Go(guard(func() error { facts.Sources = s.look(plan.BindSources(p)); return nil }))
 	group.Go(guard(func() error { return s.askContainerd(ctx, p, o, &facts) }))
+	e := s.equipment(plan.Asks(p))
+	group.Go(guard(func() error { return e.lookAhead(ctx) }))
 	if err := group.Wait(); err != nil {
 		return facts, err
 	}
 	facts.Findings = append(facts.Findings, found...)
-	return facts, nil
+	return facts, e.grant(outer, o, &facts)
 }
 
 // profile reads the order's.
@@ -115,11 +129,13 @@ func (s *session) askContainerd(ctx context.Context, p *profiles.Profile, o orde
 		return group.Wait()
 	}
 	group.Go(guard(func() error {
-		ref, err := client.EnsureImage(ctx, p.Image, p.Platform, policy)
+		image, err := client.FindImage(ctx, p.Image, p.Platform, policy)
 		if err != nil {
 			return s.imageElsewhere(ctx, client, p.Image, p.Platform, err)
 		}
-		facts.Image, err = client.Inspect(ctx, ref, p.Platform, plan.Needs(p))
+		if facts.Image, err = client.InspectFound(ctx, image, p.Platform, plan.Needs(p)); err == nil {
+			o.layer.begin(client, id, facts.Image.ChainID)
+		}
 		return err
 	}))
 	return group.Wait()
@@ -147,7 +163,7 @@ func deviceRequests(p *profiles.Profile) []devices.Request {
 		at := p.Lines["privileged"]
 		requests = append(requests, devices.Request{Source: "/dev", Destination: "/dev", Access: "rwm", File: at.File, Line: at.Line})
 	}
-	for _, d := range p.Devices {
+	for _, d := range plan.RawDevices(p) {
 		at := p.Lines[d.Key]
 		requests = append(requests, devices.Request{
 			Source: d.Source, Destination: d.Target, Access: d.Permissions, File: at.File, Line: at.Line,

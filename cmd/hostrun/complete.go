@@ -91,12 +91,18 @@ func (s *session) nameCandidates(ctx context.Context, verb string) []candidate {
 	ctx, cancel := context.WithTimeout(ctx, completionPatience)
 	defer cancel()
 	switch verb {
-	case "up", "run", "check", "where", "spec", "facts":
+	case "up", "run", "check", "where", "spec", "facts", "cdi":
 		return s.profileCandidates()
 	case "down", "stop", "start", "restart", "kill", "rm", "wait", "exec", "shell", "logs", "inspect":
 		return s.containerCandidates(ctx)
 	case "save", "rmi":
 		return s.imageCandidates(ctx)
+	case "devices":
+		var all []candidate
+		for _, kind := range s.equipment(nil).kinds() {
+			all = append(all, candidate{kind, ""})
+		}
+		return all
 	case "explain":
 		var all []candidate
 		for _, e := range finding.Known() {

@@ -31,7 +31,7 @@ func doctorCommand(s *session) *cli.Command {
 			examples: []string{"hostrun doctor", "hostrun doctor --format json", "hostrun doctor --format '{{.verdict}} {{.group}}/{{.check}}: {{.evidence}}'"},
 			own:      "0 where nothing must be repaired, 1 where something must, or:",
 			statuses: []int{finding.StatusUsage, 130},
-		}.String(),
+		}.on(s),
 		Flags:  []cli.Flag{formatFlag(&o.format)},
 		Action: action(func(ctx context.Context) error { return runDoctor(ctx, s, o) }),
 	}
@@ -69,6 +69,12 @@ func (s *session) machine(ctx context.Context) (doctor.Machine, error) {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(guard(func() (err error) {
 		m.Facts, err = host.Probe(ctx, s.hostOptions(), host.Needs{Python: "auto", CUDA: "auto"})
+		return err
+	}))
+	group.Go(guard(func() error {
+		inventories, err := s.accelerators(ctx)
+		registry := s.equipment(nil).openCDI()
+		m.CDI = append(registry.Findings(), registry.Stale(inventories)...)
 		return err
 	}))
 	group.Go(guard(func() error {

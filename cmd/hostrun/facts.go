@@ -6,6 +6,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"hostrun.dev/hostrun/devices"
 	"hostrun.dev/hostrun/host"
 	"hostrun.dev/hostrun/plan"
 )
@@ -23,7 +24,7 @@ func factsCommand(s *session) *cli.Command {
 				"image and containerd among it. hostrun spec --facts replays it elsewhere. The fields are in docs/facts.md.",
 			examples: []string{"hostrun facts", "hostrun facts --python /opt/venv/bin/python3", "hostrun facts dinov2 > dinov2-on-h100.json"},
 			statuses: startStatuses,
-		}.String(),
+		}.on(s),
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "python", Usage: "the environment to look at: `auto|none|PATH`", Value: "auto", Destination: &o.python},
 			&cli.StringFlag{Name: "cuda", Usage: "the toolkit to look at: `auto|none|PATH`", Value: "auto", Destination: &o.cuda},
@@ -49,7 +50,27 @@ func runFacts(ctx context.Context, s *session, o factsOptions) error {
 	if err != nil {
 		return err
 	}
-	return writeIndented(s.stdout, facts)
+	inventories, err := s.accelerators(ctx)
+	if err != nil {
+		return err
+	}
+	return writeIndented(s.stdout, machineFacts{facts, inventories})
+}
+
+// machineFacts are those of the machine alone.
+type machineFacts struct {
+	host.Facts
+	Inventories []devices.Inventory `json:"inventories,omitempty"`
+}
+
+// accelerators lists those of all kinds, with their health and users.
+func (s *session) accelerators(ctx context.Context) ([]devices.Inventory, error) {
+	e := s.equipment(nil)
+	var asks []devices.Ask
+	for _, kind := range e.kinds() {
+		asks = append(asks, devices.Ask{Kind: kind})
+	}
+	return e.inventories(ctx, asks, devices.Needs{Health: true, Users: true})
 }
 
 // needed is a flag's word as host.Needs takes it.

@@ -88,6 +88,9 @@ func (o overrides) applyEnv(s *session, p *profiles.Profile) error {
 			value, given = s.env[name]
 		}
 		p.Environment = slices.DeleteFunc(slices.Clone(p.Environment), func(v profiles.EnvVar) bool { return v.Name == name })
+		if given && value != "void" && (name == "NVIDIA_VISIBLE_DEVICES" || name == "ASCEND_VISIBLE_DEVICES") {
+			return finding.Errorf(finding.StatusProfile, "say in the profile which devices the container gets: gpus: 1, npus: [0]", "flag --env: %s is a vendor's OCI runtime's, and none runs here", name)
+		}
 		if given {
 			p.Environment = append(p.Environment, profiles.EnvVar{Name: name, Value: value})
 			p.Lines["environment."+name] = profiles.Position{File: "--env " + name}

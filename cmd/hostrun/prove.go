@@ -6,6 +6,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -26,8 +27,7 @@ import (
 const proofPatience = time.Second
 
 // prove makes the proof of a plan that fits so far, or takes it from the cache. Nil, without an error, is for a plan that
-// borrows no packages. Verbs that start
-// nothing have all files looked at; a start looks at the most of them before it, and at the rest meanwhile.
+// borrows no packages.
 func (s *session) prove(ctx context.Context, facts plan.Facts, pl plan.Plan, o order) (*proof.Report, error) {
 	request, ok := s.proofRequest(facts, pl)
 	if !ok {
@@ -35,12 +35,10 @@ func (s *session) prove(ctx context.Context, facts plan.Facts, pl plan.Plan, o o
 	}
 	shown := s.shown(pl)
 	cache := s.proofCache(facts, shown)
+	cache.Ahead = o.ahead
 	began := time.Now()
 	if !o.modules {
-		if report, ok := cache.Load(request, o.pull == "never"); ok {
-			if o.pull != "never" {
-				go cache.Recheck(request)
-			}
+		if report, ok := cache.Load(ctx, request); ok {
 			return &report, nil
 		}
 	}
@@ -48,10 +46,14 @@ func (s *session) prove(ctx context.Context, facts plan.Facts, pl plan.Plan, o o
 		s.progress.event(runtime.Event{ID: "Proof of " + pl.ID, Status: "Reading", Text: "what the command would load"})
 	})
 	defer tell.Stop()
+	defer frugal()()
 	var report proof.Report
 	err := s.withView(ctx, facts, pl.ID, shown, func(view *rootfs.View) (err error) {
 		if report, err = proof.Prove(ctx, view, request); err == nil {
 			report.ElapsedMS = float64(time.Since(began).Microseconds()) / 1000
+			if o.modules {
+				report.Own(view, s.root, hostDirs(facts, request))
+			}
 			cache.Store(view, request, report, began)
 		}
 		return err
@@ -63,6 +65,21 @@ func (s *session) prove(ctx context.Context, facts plan.Facts, pl plan.Plan, o o
 		return unproved(err), nil
 	}
 	return &report, nil
+}
+
+// A first proof allocates much and keeps little: the collector runs less often, as long as the process stays small.
+const (
+	proofGCPercent = 400
+	proofMemory    = 80 << 20 // bytes
+)
+
+// frugal sets the collector for a proof, and returns what sets it back.
+func frugal() func() {
+	percent, limit := debug.SetGCPercent(proofGCPercent), debug.SetMemoryLimit(proofMemory)
+	return func() {
+		debug.SetGCPercent(percent)
+		debug.SetMemoryLimit(limit)
+	}
 }
 
 // unproved is the report of a proof that could not be made.
@@ -95,8 +112,16 @@ func (s *session) proofRequest(facts plan.Facts, pl plan.Plan) (proof.Request, b
 		}
 	}
 	r.Lend = lending(s.root, facts, pl)
-	r.GPU = slices.ContainsFunc(facts.Profile.Devices, func(d profiles.Device) bool { return strings.HasPrefix(d.Source, "/dev/nvidia") })
+	r.GPU = plan.Wants(facts).GPU
 	return r, true
+}
+
+// hostDirs are the directories of the container that are the host's: all of them, where the host is its root.
+func hostDirs(facts plan.Facts, r proof.Request) []string {
+	if facts.Profile.Rootfs == profiles.HostRoot {
+		return []string{"/"}
+	}
+	return r.HostDirs
 }
 
 // lending is what the proof may lend to the container beyond the plan.

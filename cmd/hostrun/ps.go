@@ -10,6 +10,7 @@ import (
 	"github.com/docker/go-units"
 	"github.com/urfave/cli/v2"
 
+	"hostrun.dev/hostrun/devices"
 	"hostrun.dev/hostrun/runtime"
 )
 
@@ -26,7 +27,7 @@ func psCommand(s *session) *cli.Command {
 			about:    "Lists the running containers of the namespace; with -a those that have ended too. Both the machine's containerd and hostrun's own are asked; where both hold containers a column says which. The fields of the JSON form are the names that a template takes.",
 			examples: []string{"hostrun ps -a", "hostrun ps --format json", "hostrun ps --format '{{.container}} {{.pid}}'"},
 			statuses: containerdStatuses,
-		}.String(),
+		}.on(s),
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "all", Aliases: []string{"a"}, Usage: "show those that have ended, too", Destination: &o.all},
 			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "print names only", Destination: &o.quiet},
@@ -47,7 +48,18 @@ func runPs(ctx context.Context, s *session, o psOptions) error {
 	if !o.all {
 		all = slices.DeleteFunc(all, func(c listed) bool { return !c.lives() })
 	}
-	return severally([]error{o.print(s, all), trouble})
+	err := o.print(s, all)
+	if o.format == "table" && !o.quiet {
+		s.noteWaiters()
+	}
+	return severally([]error{err, trouble})
+}
+
+// noteWaiters tells of commands that wait for devices: they have no container yet.
+func (s *session) noteWaiters() {
+	for _, w := range runtime.Waiters(s.abs(s.global.stateDir)) {
+		s.note("%s waits for devices, for %s (process %d)", w.Container, units.HumanDuration(time.Since(w.Since)), w.PID)
+	}
 }
 
 func (o psOptions) print(s *session, all []listed) error {
@@ -66,7 +78,7 @@ func containerTable(now time.Time, all []listed) table[listed] {
 		header: []string{"PROFILE", "CONTAINER", "IMAGE", "STATUS", "HEALTH", "DEVICES", "UPTIME"},
 		cells: func(c listed) []string {
 			return []string{
-				dash(c.Profile), c.Container.Container, imageWords(c.Image), statusWords(c.Container, now), dash(c.Health), dash(strings.Join(c.Devices, ",")), uptime(c.Container, now),
+				dash(c.Profile), c.Container.Container, imageWords(c.Image), statusWords(c.Container, now), dash(c.Health), dash(deviceList(c.Container)), uptime(c.Container, now),
 			}
 		},
 	}
@@ -77,6 +89,25 @@ func containerTable(now time.Time, all []listed) table[listed] {
 	t.header = append(t.header, "ENGINE")
 	t.cells = func(c listed) []string { return append(cells(c), string(c.Engine)) }
 	return t
+}
+
+// deviceList is the devices by their numbers on the machine: "GPU 4,5"; their names where they have none.
+func deviceList(c runtime.Container) string {
+	if len(c.DeviceNumbers) == 0 {
+		return strings.Join(c.Devices, ",")
+	}
+	var words []string
+	for i, n := range c.DeviceNumbers {
+		word := fmt.Sprint(n.Index)
+		if n.Index < 0 {
+			word = n.Name
+		}
+		if i == 0 || c.DeviceNumbers[i-1].Kind != n.Kind {
+			word = devices.Noun(n.Kind) + " " + word
+		}
+		words = append(words, word)
+	}
+	return strings.Join(words, ",")
 }
 
 // statusWords is "running", or how and when it ended.

@@ -17,6 +17,7 @@ type runOptions struct {
 	name                    string
 	tty, noTTY, interactive bool
 	rm, strict              bool
+	devices                 waitFlag
 }
 
 func runCommand(s *session) *cli.Command {
@@ -30,13 +31,14 @@ func runCommand(s *session) *cli.Command {
 			examples: []string{"hostrun run dinov2", "hostrun run dinov2 -- python3 -c 'import torch; print(torch.__version__)'", "hostrun run dinov2 -v ./data:/data:ro -- bash"},
 			own:      "The status of the container's process, 128+n if signal n ended it, or:",
 			statuses: foregroundStatuses,
-		}.String(),
+		}.on(s),
 		Flags: append([]cli.Flag{
 			&cli.StringFlag{Name: "name", Usage: "call the container `NAME` instead of PROFILE-run-XXXXXXXX", Destination: &o.name},
 			&cli.BoolFlag{Name: "tty", Aliases: []string{"t"}, Usage: "insist on a terminal", Destination: &o.tty},
 			&cli.BoolFlag{Name: "no-tty", Aliases: []string{"T"}, Usage: "use pipes even on a terminal: stdout and stderr stay apart", Destination: &o.noTTY},
 			&cli.BoolFlag{Name: "interactive", Aliases: []string{"i"}, Usage: "pass stdin on", Destination: &o.interactive},
 			strictFlag(&o.strict),
+			waitDeviceFlag(&o.devices),
 			&cli.BoolFlag{Name: "rm", Usage: "remove the container afterwards, which is always done", Value: true, Destination: &o.rm},
 		}, o.over.flags()...),
 		Action: action(func(ctx context.Context) error { return runRun(ctx, s, o) }),
@@ -62,7 +64,7 @@ func runRun(ctx context.Context, s *session, o runOptions) error {
 	if id == "" {
 		id = oneOffName(containerName(names[0]))
 	}
-	return runOnce(ctx, s, order{name: names[0], id: id, over: o.over, strict: o.strict})
+	return runOnce(ctx, s, order{name: names[0], id: id, over: o.over, strict: o.strict, starts: true, wait: o.devices.wait})
 }
 
 // fitTerminal gives the container a terminal when a person sits at ours: the profile's tty alone does not make one.
@@ -72,7 +74,10 @@ func (o runOptions) fitTerminal(s *session, p *profiles.Profile) {
 }
 
 func runOnce(ctx context.Context, s *session, ord order) error {
-	_, pl, err := s.assemble(ctx, ord)
+	ord.layer = s.headStart(ctx)
+	defer ord.layer.end()
+	facts, pl, err := s.assemble(ctx, ord)
+	defer s.unreserve(facts)
 	if err != nil {
 		return beforeStart(err)
 	}

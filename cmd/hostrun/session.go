@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"io"
 	"log/slog"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"github.com/urfave/cli/v2"
 	"golang.org/x/term"
 
+	"hostrun.dev/hostrun/devices/cdi"
 	"hostrun.dev/hostrun/finding"
 	"hostrun.dev/hostrun/profiles"
 )
@@ -22,8 +24,10 @@ type session struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	app            *cli.App
+	args           []string // as they were given
 	line           commandLine
 	global         globals
+	pages          bool // commands have their help pages
 	log            *slog.Logger
 	progress       *progress
 	signals        *interrupts
@@ -39,6 +43,7 @@ type globals struct {
 	quiet                       bool
 	stateDir, dataDir, cacheDir string
 	libexecDir, systemAddress   string
+	cdiDirs                     string
 }
 
 func newSession(stdin io.Reader, stdout, stderr io.Writer, d deps) *session {
@@ -60,6 +65,7 @@ func (s *session) globalFlags() []cli.Flag {
 		&cli.StringFlag{Name: "color", Usage: "colour diagnostics: `auto|always|never`; NO_COLOR is honoured", Value: "auto", Destination: &g.color},
 		&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "show errors only: no progress, no warnings", Destination: &g.quiet},
 		&cli.StringFlag{Name: "log-level", Usage: "what is logged to stderr: `debug|info|warn|error`", Value: "warn", EnvVars: []string{"HOSTRUN_LOG"}, Destination: &g.logLevel},
+		&cli.StringFlag{Name: "cdi-spec-dirs", Usage: "read CDI files in these `DIRS`, joined by commas", Value: strings.Join(cdi.Dirs, ","), EnvVars: []string{"HOSTRUN_CDI_SPEC_DIRS"}, Destination: &g.cdiDirs},
 		&cli.StringFlag{Name: "state-dir", Hidden: true, Value: "/run/hostrun", EnvVars: []string{"HOSTRUN_STATE_DIR"}, Destination: &g.stateDir},
 		&cli.StringFlag{Name: "data-dir", Hidden: true, Value: "/var/lib/hostrun", EnvVars: []string{"HOSTRUN_DATA_DIR"}, Destination: &g.dataDir},
 		&cli.StringFlag{Name: "cache-dir", Hidden: true, Value: "/var/cache/hostrun", EnvVars: []string{"HOSTRUN_CACHE_DIR"}, Destination: &g.cacheDir},
@@ -69,7 +75,7 @@ func (s *session) globalFlags() []cli.Flag {
 }
 
 // begin checks the global flags and sets up what they govern.
-func (s *session) begin() error {
+func (s *session) begin(ctx context.Context) error {
 	g := &s.global
 	if err := oneOf("progress", g.progress, progressModes); err != nil {
 		return err
@@ -94,11 +100,29 @@ func (s *session) begin() error {
 	if mode == "auto" && slices.Contains(inPassing, s.line.verb().Name) {
 		s.progress.patience = patience
 	}
+	if status, done, err := s.errand(ctx); err != nil {
+		return err
+	} else if done {
+		return ended(status)
+	}
+	switch verb := s.line.verb().Name; {
+	case slices.Contains(startVerbs, verb):
+		s.reachAhead(ctx, s.kinds()[:1])
+	case slices.Contains(findVerbs, verb):
+		s.reachAhead(ctx, s.kinds())
+	}
 	return nil
 }
 
+// Verbs that surely ask a containerd: those that start something new ask the first one that answers, those that look for
+// what is there ask all.
+var (
+	startVerbs = []string{"up", "run", "check"}
+	findVerbs  = []string{"ps", "down", "stop", "exec", "logs", "wait", "restart", "kill", "rm", "inspect"}
+)
+
 // inPassing are verbs whose result is not what progress tells about: they show it only where it keeps a person waiting.
-var inPassing = []string{"run", "exec", "shell", "check", "spec", "facts", "inspect", "logs", "ps", "images"}
+var inPassing = []string{"run", "exec", "shell", "check", "spec", "facts", "inspect", "logs", "ps", "devices", "export", "images"}
 
 // patience is how long a person waits without asking why.
 const patience = 500 * time.Millisecond

@@ -15,6 +15,7 @@ import (
 type upOptions struct {
 	over                                  overrides
 	attach, wait, recreate, dryly, strict bool
+	devices                               waitFlag
 }
 
 func upCommand(s *session) *cli.Command {
@@ -28,12 +29,13 @@ func upCommand(s *session) *cli.Command {
 			examples: []string{"hostrun up dinov2", "hostrun up dinov2 --dry-run", "hostrun up --attach dinov2 -e BATCH=8   # ^C stops it, twice kills it"},
 			own:      "With --attach the status is the container's own, or one of 125 to 130 below.",
 			statuses: append(append([]int{}, startStatuses[:len(startStatuses)-1]...), foregroundStatuses[1:]...),
-		}.String(),
+		}.on(s),
 		Flags: append([]cli.Flag{
 			&cli.BoolFlag{Name: "attach", Usage: "follow the output until the container ends; its status becomes ours", Destination: &o.attach},
 			&cli.BoolFlag{Name: "wait", Usage: "return when the containers run, and fail if one has ended", Destination: &o.wait},
 			&cli.BoolFlag{Name: "force-recreate", Usage: "replace the container even if nothing changed", Destination: &o.recreate},
 			strictFlag(&o.strict),
+			waitDeviceFlag(&o.devices),
 			&cli.BoolFlag{Name: "dry-run", Usage: "say what would be done, and do nothing", Destination: &o.dryly},
 		}, o.over.flags()...),
 		Action: action(func(ctx context.Context) error { return runUp(ctx, s, o) }),
@@ -67,7 +69,10 @@ func runUp(ctx context.Context, s *session, o upOptions) error {
 
 // oneUp starts one profile and prints what was done.
 func oneUp(ctx context.Context, s *session, o upOptions, name string) (plan.Plan, error) {
-	_, pl, err := s.assemble(ctx, order{name: name, over: o.over, strict: o.strict})
+	layer := s.headStart(ctx)
+	defer layer.end()
+	facts, pl, err := s.assemble(ctx, order{name: name, over: o.over, strict: o.strict, starts: true, wait: o.devices.wait, layer: layer})
+	defer s.unreserve(facts)
 	if err != nil {
 		return pl, err
 	}
@@ -80,14 +85,14 @@ func oneUp(ctx context.Context, s *session, o upOptions, name string) (plan.Plan
 	if err != nil {
 		return pl, err
 	}
-	s.printUp(done)
+	s.printUp(done, plan.DeviceNumbers(facts.Grants))
 	if o.wait {
 		return pl, stillRuns(ctx, client, done.ID)
 	}
 	return pl, nil
 }
 
-func (s *session) printUp(done runtime.UpResult) {
+func (s *session) printUp(done runtime.UpResult, numbers []plan.DeviceNumber) {
 	if s.global.quiet {
 		return
 	}
@@ -95,6 +100,11 @@ func (s *session) printUp(done runtime.UpResult) {
 	fmt.Fprintf(s.stdout, "%s %s\n", done.ID, done.Action)
 	for _, change := range done.Changed {
 		fmt.Fprintf(s.stdout, "  %s\n", change)
+	}
+	if done.Action != "unchanged" {
+		for _, n := range numbers {
+			fmt.Fprintf(s.stdout, "  %s\n", n)
+		}
 	}
 }
 

@@ -1,0 +1,403 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/urfave/cli/v2"
+	"golang.org/x/sync/errgroup"
+
+	"hostrun.dev/hostrun/devices"
+	"hostrun.dev/hostrun/devices/ascend"
+	"hostrun.dev/hostrun/devices/cdi"
+	"hostrun.dev/hostrun/devices/nvidia"
+	"hostrun.dev/hostrun/finding"
+	"hostrun.dev/hostrun/plan"
+	"hostrun.dev/hostrun/profiles"
+	"hostrun.dev/hostrun/rootfs"
+	"hostrun.dev/hostrun/runtime"
+)
+
+// discoveries are hostrun's own sources of accelerators, a line a kind.
+var discoveries = []func(s *session) devices.Source{
+	func(s *session) devices.Source { return nvidia.New(s.root, s.nvidiaOptions()...) },
+	func(s *session) devices.Source { return ascend.New(s.root, ascend.NPUSMI(s.npuSMI)) },
+}
+
+// nvidiaOptions let NVML, which speaks of the running machine alone, be asked about no other root.
+func (s *session) nvidiaOptions() []nvidia.Option {
+	options := []nvidia.Option{nvidia.WithCache(s.global.cacheDir)}
+	if s.root == "/" {
+		options = append(options, nvidia.WithChild(filepath.Join(s.libexecDir(), "hostrun-nvml")))
+	}
+	return options
+}
+
+// npuSMI runs the vendor's tool where its installer leaves it.
+func (s *session) npuSMI(ctx context.Context, args ...string) ([]byte, error) {
+	for _, dir := range []string{"/usr/local/bin", "/usr/local/sbin"} {
+		program := filepath.Join(s.root, dir, "npu-smi")
+		if _, err := os.Stat(program); err == nil {
+			cmd := exec.CommandContext(ctx, program, args...)
+			cmd.WaitDelay = time.Second // a child of it that holds its output
+			return cmd.Output()
+		}
+	}
+	return nil, fmt.Errorf("npu-smi: %w", exec.ErrNotFound)
+}
+
+// equipment is what this machine has of accelerators, as far as one command has asked.
+type equipment struct {
+	s       *session
+	own     map[string]devices.Source // by kind
+	openCDI func() *cdi.Registry
+
+	asks  []devices.Ask // of one profile
+	ahead []devices.Inventory
+	ready bool // ahead is what was found, and nobody has taken it
+
+	mu     sync.Mutex
+	absent map[string]bool // kinds that hostrun's own discovery has not found
+}
+
+// equipment looks at nothing yet; asks are those of the profile that it is for, if it is for one.
+func (s *session) equipment(asks []devices.Ask) *equipment {
+	e := &equipment{s: s, asks: asks, own: map[string]devices.Source{}, absent: map[string]bool{}}
+	for _, discover := range discoveries {
+		source := discover(s)
+		e.own[source.Kind()] = source
+	}
+	e.openCDI = sync.OnceValue(func() *cdi.Registry { return cdi.Open(s.root, strings.Split(s.global.cdiDirs, ",")) })
+	return e
+}
+
+// kinds are all that the machine may have: those that hostrun finds itself, and those of CDI files.
+func (e *equipment) kinds() []string {
+	kinds := e.openCDI().Kinds()
+	for kind := range e.own {
+		if !slices.Contains(kinds, kind) {
+			kinds = append(kinds, kind)
+		}
+	}
+	slices.Sort(kinds)
+	return kinds
+}
+
+// look lists the devices of one kind: hostrun's own discovery, else what CDI files describe. Where the profile has qualified
+// names, an administrator's file goes before, and its devices are told by the names of both.
+func (e *equipment) look(ctx context.Context, kind string, qualified bool, needs devices.Needs) (devices.Inventory, error) {
+	inv, err := devices.Inventory{}, devices.ErrAbsent
+	if own := e.own[kind]; own != nil {
+		if inv, err = own.Inventory(ctx, needs); err != nil && !errors.Is(err, devices.ErrAbsent) {
+			return inv, err
+		}
+		e.mu.Lock()
+		e.absent[kind] = err != nil
+		e.mu.Unlock()
+	}
+	if err == nil && !qualified || !e.openCDI().Has(kind) {
+		return inv, err
+	}
+	described, absent := e.openCDI().Source(kind).Inventory(ctx, needs)
+	switch {
+	case absent != nil:
+		return inv, err
+	case err != nil:
+		return described, nil
+	}
+	return cdi.Align(described, inv), nil
+}
+
+// sourceFor is who makes the edits for what was chosen for an ask, after its kind has been looked at.
+func (e *equipment) sourceFor(a devices.Ask, chosen []devices.Device) devices.Source {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	own, file := e.own[a.Kind], e.openCDI().Source(a.Kind)
+	switch {
+	case own == nil, e.absent[a.Kind]:
+		return file
+	case a.Qualified && file.Describes(chosen):
+		return file
+	}
+	return own
+}
+
+// inventories lists the kinds that asks name. A kind that the machine lacks is absent from the result.
+func (e *equipment) inventories(ctx context.Context, asks []devices.Ask, needs devices.Needs) ([]devices.Inventory, error) {
+	var kinds []string
+	qualified := map[string]bool{}
+	for _, a := range asks {
+		if !slices.Contains(kinds, a.Kind) {
+			kinds = append(kinds, a.Kind)
+		}
+		qualified[a.Kind] = qualified[a.Kind] || a.Qualified
+	}
+	found := make([]*devices.Inventory, len(kinds))
+	group, ctx := errgroup.WithContext(ctx)
+	for i, kind := range kinds {
+		group.Go(guard(func() error {
+			inv, err := e.look(ctx, kind, qualified[kind], needs)
+			if errors.Is(err, devices.ErrAbsent) {
+				return nil
+			}
+			found[i] = &inv
+			return err
+		}))
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	var all []devices.Inventory
+	for _, inv := range found {
+		if inv != nil {
+			all = append(all, *inv)
+		}
+	}
+	return all, nil
+}
+
+// lookAhead lists the kinds that are asked for, while other facts are gathered.
+func (e *equipment) lookAhead(ctx context.Context) (err error) {
+	e.ahead, err = e.inventories(ctx, e.asks, devices.Needs{Users: true})
+	e.ready = err == nil
+	return err
+}
+
+// lookAgain is what lookAhead has found, the first time, and then what there is at each moment.
+func (e *equipment) lookAgain(ctx context.Context) ([]devices.Inventory, error) {
+	if e.ready {
+		e.ready = false
+		return e.ahead, nil
+	}
+	return e.inventories(ctx, e.asks, devices.Needs{Users: true})
+}
+
+// grant chooses the accelerators that the profile asks for and holds them, and describes what the container needs for them. What
+// can't be had is a finding of the facts.
+func (e *equipment) grant(ctx context.Context, o order, facts *plan.Facts) error {
+	if len(e.asks) == 0 {
+		return nil
+	}
+	client, err := e.s.containerdFor(ctx, containerID(facts))
+	if err != nil {
+		return err
+	}
+	r, err := client.Reserve(ctx, runtime.Want{Container: containerID(facts), Asks: e.asks, Wait: o.wait, Dry: !o.starts, Look: e.lookAgain, Numbers: e.s.deviceNumbers})
+	if err != nil {
+		return err
+	}
+	facts.Inventories = r.Inventories
+	facts.Findings = append(facts.Findings, r.Findings...)
+	for _, inv := range r.Inventories {
+		facts.Findings = append(facts.Findings, inv.Findings...)
+	}
+	facts.Findings = append(facts.Findings, e.lacking(r.Inventories)...)
+	facts.Findings = append(facts.Findings, e.fileFindings(r.Inventories)...)
+	if len(finding.Errors(r.Findings)) > 0 {
+		return nil
+	}
+	return e.describe(ctx, facts, r.Chosen)
+}
+
+func containerID(facts *plan.Facts) string {
+	if facts.ID != "" {
+		return facts.ID
+	}
+	return facts.Profile.Name
+}
+
+// lacking tells of asks whose kind the machine lacks.
+func (e *equipment) lacking(have []devices.Inventory) []finding.Finding {
+	var all []finding.Finding
+	for _, a := range e.asks {
+		if slices.ContainsFunc(have, func(inv devices.Inventory) bool { return inv.Kind == a.Kind }) {
+			continue
+		}
+		f := finding.Finding{ID: finding.DeviceAbsent, Severity: finding.Error, Subject: a.Key, Got: "neither hardware nor driver, and no CDI file of kind " + a.Kind,
+			Message: "this machine has no " + devices.Noun(a.Kind), Remedy: "run it elsewhere, or without: optional: true; hostrun devices lists what there is", File: a.File, Line: a.Line}
+		if a.Optional {
+			f.ID, f.Severity, f.Remedy = finding.DeviceOptional, finding.Info, ""
+			f.Message += "; the container runs without, as optional: says"
+		}
+		all = append(all, f)
+	}
+	return all
+}
+
+// fileFindings are errors of CDI files, where a kind was looked for in them.
+func (e *equipment) fileFindings(have []devices.Inventory) []finding.Finding {
+	for _, a := range e.asks {
+		known := slices.ContainsFunc(have, func(inv devices.Inventory) bool { return inv.Kind == a.Kind })
+		if a.Qualified || !known || e.own[a.Kind] == nil {
+			return e.openCDI().Findings()
+		}
+	}
+	return nil
+}
+
+// describe adds the grants: each source says what the container needs for what was chosen.
+func (e *equipment) describe(ctx context.Context, facts *plan.Facts, chosen [][]devices.Device) error {
+	var sources []devices.Source
+	reads := false
+	for i, a := range e.asks {
+		sources = append(sources, e.sourceFor(a, chosen[i]))
+		reads = reads || len(chosen[i]) > 0 && devices.ReadsImage(sources[i])
+	}
+	describe := func(view *rootfs.View) error {
+		c := devices.Container{View: view, Env: environment(facts), User: plan.UserID(*facts)}
+		for i, a := range e.asks {
+			g := devices.Grant{Ask: a, Chosen: chosen[i]}
+			if len(chosen[i]) > 0 {
+				var found []finding.Finding
+				g.Edits, found = sources[i].Edits(inventoryOf(facts.Inventories, a.Kind), chosen[i], a, c)
+				facts.Findings = append(facts.Findings, found...)
+			}
+			if fit := fits[a.Kind]; fit != nil {
+				facts.Findings = append(facts.Findings, fit(facts, g, view)...)
+			}
+			facts.Grants = append(facts.Grants, g)
+		}
+		return nil
+	}
+	switch {
+	case !reads:
+		return describe(nil)
+	case facts.Profile.Rootfs == profiles.HostRoot:
+		return describe(runtime.HostView(e.s.root, facts.Image.Root))
+	}
+	client, err := e.s.containerdFor(ctx, containerID(facts))
+	if err != nil {
+		return err
+	}
+	return client.WithImageView(ctx, facts.Image.Reference, facts.Profile.Platform, describe)
+}
+
+func inventoryOf(all []devices.Inventory, kind string) devices.Inventory {
+	for _, inv := range all {
+		if inv.Kind == kind {
+			return inv
+		}
+	}
+	return devices.Inventory{Kind: kind}
+}
+
+// environment is that of image and profile, as a source may look at it.
+func environment(facts *plan.Facts) []string {
+	env := slices.Clone(facts.Image.Env)
+	for _, v := range facts.Profile.Environment {
+		env = append(env, v.Name+"="+v.Value)
+	}
+	return env
+}
+
+// deviceNumbers are the numbers of the devices' own nodes at this moment.
+func (s *session) deviceNumbers(all []devices.Inventory) map[runtime.DeviceNumber][]runtime.DeviceName {
+	numbers := map[runtime.DeviceNumber][]runtime.DeviceName{}
+	for _, inv := range all {
+		for _, d := range inv.Devices {
+			for _, node := range d.Nodes {
+				nodes, _ := devices.Nodes(s.root, []devices.Request{{Source: node}}) // one that is gone is nobody's
+				for _, n := range nodes {
+					key := runtime.DeviceNumber{Major: n.Major, Minor: n.Minor}
+					numbers[key] = append(numbers[key], runtime.DeviceName{Kind: d.Kind, Name: d.Name})
+				}
+			}
+		}
+	}
+	return numbers
+}
+
+// peers are the other containerds of this machine in which containers of hostrun may hold devices, whatever the flags say: devices
+// are the machine's. The private engine is started where it died with containers alive.
+func (s *session) peers(ctx context.Context, of runtime.Options) []*runtime.Client {
+	var clients []*runtime.Client
+	for _, kind := range []engineKind{systemEngine, privateEngine} {
+		if s.runtimeOptions(kind).Address == of.Address {
+			continue
+		}
+		o := s.reach(ctx, kind)
+		if o.client == nil && kind == privateEngine && s.everRan() && s.hasTraces() {
+			o.client, _ = s.startPrivate(ctx) // one that can't be started has nothing that runs
+		}
+		if o.client != nil {
+			clients = append(clients, o.client)
+		}
+	}
+	return clients
+}
+
+// allContainerds are the one that was named and the peers of it.
+func (s *session) allContainerds(ctx context.Context) []*runtime.Client {
+	named := s.runtimeOptions(s.kinds()[0])
+	clients := s.peers(ctx, named)
+	if o := s.reach(ctx, s.kinds()[0]); o.client != nil {
+		clients = append(clients, o.client)
+	}
+	return clients
+}
+
+// hasTraces says whether a container has a directory here that none of the containerds that answer knows.
+func (s *session) hasTraces() bool {
+	short, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	known, err := listAll(short, s.present(short).there)
+	return err == nil && s.unknownTrace(known)
+}
+
+// waitFlag takes --wait-device and --wait-device=30s.
+type waitFlag struct{ wait time.Duration }
+
+// forever is --wait-device without a time.
+const forever = time.Duration(-1)
+
+// IsBoolFlag lets package flag take it without a value.
+func (w *waitFlag) IsBoolFlag() bool { return true }
+
+// String is the default: not to wait.
+func (w *waitFlag) String() string { return "" }
+
+// Set reads a time; true is what package flag sets without a value.
+func (w *waitFlag) Set(text string) error {
+	switch text {
+	case "", "true":
+		w.wait = forever
+		return nil
+	case "false":
+		w.wait = 0
+		return nil
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil || d < 0 {
+		return fmt.Errorf("write a time: 30s, 10m")
+	}
+	w.wait = d
+	return nil
+}
+
+// A bareFlag may stand without a value.
+type bareFlag struct{ *cli.GenericFlag }
+
+// TakesValue is false: the value is attached with =.
+func (bareFlag) TakesValue() bool { return false }
+
+func waitDeviceFlag(w *waitFlag) cli.Flag {
+	return bareFlag{&cli.GenericFlag{Name: "wait-device", Usage: "wait in a queue for devices that others have: --wait-device, or --wait-device=30s", Value: w}}
+}
+
+// unreserve lets go of devices that a container did not come to have.
+func (s *session) unreserve(facts plan.Facts) {
+	if len(facts.Inventories) == 0 {
+		return
+	}
+	if client, err := s.containerdFor(context.Background(), containerID(&facts)); err == nil {
+		client.Unreserve(containerID(&facts))
+	}
+}

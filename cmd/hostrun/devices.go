@@ -1,0 +1,197 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"hostrun.dev/hostrun/devices"
+	"hostrun.dev/hostrun/finding"
+	"hostrun.dev/hostrun/runtime"
+)
+
+type devicesOptions struct {
+	format string
+	wide   bool
+}
+
+func devicesCommand(s *session) *cli.Command {
+	var o devicesOptions
+	return &cli.Command{
+		Name: "devices", Category: "look", Usage: "list accelerators, their health and who holds them", ArgsUsage: "[KIND]",
+		Description: page{
+			about: "Lists the GPUs, NPUs and devices of CDI files of this machine; with a kind (nvidia.com/gpu) only those. The holder is a container of hostrun, or in brackets what " +
+				"else uses the device. --wide adds all names, nodes, processors and reasons. The fields of the JSON form are the names that a template takes; below facts are the kind's own.",
+			examples: []string{"hostrun devices", "hostrun devices --wide nvidia.com/gpu", "hostrun devices --format '{{.name}} {{.health.state}} {{.holder}}'"},
+			statuses: containerdStatuses,
+		}.String(),
+		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "wide", Usage: "show more columns", Destination: &o.wide},
+			formatFlag(&o.format),
+		},
+		Action: action(func(ctx context.Context) error { return runDevices(ctx, s, o) }),
+	}
+}
+
+// A deviceLine is one object of devices --format json; the form is part of the contract.
+type deviceLine struct {
+	Schema int `json:"schema"` // 1
+	devices.Device
+	Driver  string   `json:"driver,omitempty"`
+	Holder  string   `json:"holder"`            // container of hostrun; several, of a shared device, with commas
+	Holders []string `json:"holders,omitempty"` // the same as a list
+	Waiters []string `json:"waiters"`           // containers that may get it next, first come first
+}
+
+func runDevices(ctx context.Context, s *session, o devicesOptions) error {
+	kinds, err := s.names(wants{what: "kind", max: 1}, false)
+	if err != nil {
+		return err
+	}
+	lines, found, trouble := s.deviceLines(ctx, kinds)
+	s.progress.end()
+	s.warn(found)
+	if len(lines) == 0 && trouble == nil && o.format == "table" {
+		s.note("this machine has no accelerator that hostrun knows of")
+		return nil
+	}
+	return severally([]error{show(s.stdout, o.format, lines, deviceTable(o.wide)), trouble})
+}
+
+// deviceLines puts inventories, leases and the queue together. What one kind is missing costs its own lines only.
+func (s *session) deviceLines(ctx context.Context, kinds []string) (lines []deviceLine, found []finding.Finding, trouble error) {
+	e := s.equipment(nil)
+	if len(kinds) == 0 {
+		kinds = e.kinds()
+	}
+	found = e.openCDI().Findings()
+	holders := s.holders(ctx)
+	waiting := runtime.Waiters(s.abs(s.global.stateDir))
+	var troubles []error
+	for _, kind := range kinds {
+		inv, err := e.look(ctx, kind, true, devices.Needs{Health: true, Users: true})
+		if errors.Is(err, devices.ErrAbsent) {
+			continue
+		}
+		troubles = append(troubles, err)
+		found = append(found, inv.Findings...)
+		waiters := waitersOf(inv, waiting)
+		for _, d := range inv.Devices {
+			line := deviceLine{Schema: 1, Device: d, Driver: inv.Driver, Holders: holders[d.Kind+"="+d.Name], Waiters: waiters[d.Name]}
+			if line.Waiters == nil {
+				line.Waiters = []string{}
+			}
+			line.Holder = strings.Join(line.Holders, ",")
+			lines = append(lines, line)
+		}
+	}
+	return lines, found, severally(troubles)
+}
+
+// holders are the containers that hold each device now, by its qualified name.
+func (s *session) holders(ctx context.Context) map[string][]string {
+	all := map[string][]string{}
+	for _, client := range s.allContainerds(ctx) {
+		holdings, err := client.Holdings(ctx)
+		if err != nil {
+			s.note("not all of who holds what is known: %v", err)
+		}
+		for _, h := range holdings {
+			if h.Live {
+				all[h.Kind+"="+h.Name] = append(all[h.Kind+"="+h.Name], h.Container)
+			}
+		}
+	}
+	for name := range all {
+		slices.Sort(all[name])
+	}
+	return all
+}
+
+// waitersOf are those who may get each device.
+func waitersOf(inv devices.Inventory, waiting []runtime.Waiter) map[string][]string {
+	all := map[string][]string{}
+	for _, w := range waiting {
+		for _, name := range devices.Claims(inv, w.Asks) {
+			if !slices.Contains(all[name], w.Container) {
+				all[name] = append(all[name], w.Container)
+			}
+		}
+	}
+	return all
+}
+
+func deviceTable(wide bool) table[deviceLine] {
+	t := table[deviceLine]{
+		header: []string{"DEVICE", "MODEL", "MEMORY", "PCI", "NUMA", "HEALTH", "HOLDER", "WAITERS"},
+		cells: func(d deviceLine) []string {
+			return []string{deviceWords(d.Device), dash(d.Model), memoryWords(d.Memory), dash(d.PCI), numaWords(d.NUMA), dash(d.Health.State), holderWords(d), dash(strings.Join(d.Waiters, ","))}
+		},
+	}
+	if !wide {
+		return t
+	}
+	cells := t.cells
+	t.header = append(t.header, "NAME", "ALIASES", "NODES", "CPUS", "DRIVER", "PART OF", "REASONS", "FACTS")
+	t.cells = func(d deviceLine) []string {
+		return append(cells(d), d.Name, dash(strings.Join(d.Aliases, ",")), dash(strings.Join(d.Nodes, ",")), dash(d.CPUs), dash(d.Driver),
+			dash(d.Parent+d.Group), dash(strings.Join(d.Health.Reasons, ", ")), factWords(d.Facts))
+	}
+	return t
+}
+
+// deviceWords is "GPU 3", or the name where it has no number.
+func deviceWords(d devices.Device) string {
+	if d.Index < 0 {
+		return "  " + d.Profile + " " + d.Name
+	}
+	return fmt.Sprintf("%s %d", devices.Noun(d.Kind), d.Index)
+}
+
+func memoryWords(n int64) string {
+	if n == 0 {
+		return "-"
+	}
+	return devices.Size(n)
+}
+
+func numaWords(n int) string {
+	if n < 0 {
+		return "-"
+	}
+	return fmt.Sprint(n)
+}
+
+// holderWords is the containers that hold it, else what uses it without a lease.
+func holderWords(d deviceLine) string {
+	if d.Holder != "" || len(d.Users) == 0 {
+		return dash(d.Holder)
+	}
+	words := "(" + d.Users[0].String()
+	if n := len(d.Users) - 1; n > 0 {
+		words += fmt.Sprintf(" and %d more", n)
+	}
+	return words + ")"
+}
+
+// factWords are the kind's own fields that are plain values.
+func factWords(facts json.RawMessage) string {
+	var fields map[string]any
+	if json.Unmarshal(facts, &fields) != nil {
+		return "-"
+	}
+	var words []string
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
+		switch v := fields[name].(type) {
+		case string, float64, bool:
+			words = append(words, fmt.Sprintf("%s=%v", name, v))
+		}
+	}
+	return dash(strings.Join(words, " "))
+}

@@ -1,0 +1,313 @@
+package integration
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"hostrun.dev/hostrun/devices"
+	"hostrun.dev/hostrun/finding"
+	"hostrun.dev/hostrun/integration/fixture"
+	"hostrun.dev/hostrun/plan"
+	"hostrun.dev/hostrun/runtime"
+)
+
+// stormDevices is how many devices the storm is about: few, so that most of its processes want what others have.
+const stormDevices = 8
+
+// A gust is what one process of the storm is told.
+type gust struct {
+	Options runtime.Options
+	Plan    plan.Plan
+	Oracle  string // directory: a file a device, which whoever holds the device has locked
+	Seed    uint64
+	Until   int // allocations of all processes together
+}
+
+func init() {
+	if len(os.Args) == 4 && os.Args[1] == "__gust" {
+		if err := startGust(os.Args[2], os.Args[3]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+}
+
+func startGust(file, seed string) error {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	var g gust
+	if err := json.Unmarshal(text, &g); err != nil {
+		return err
+	}
+	if g.Seed, err = strconv.ParseUint(seed, 10, 64); err != nil {
+		return err
+	}
+	return g.blow()
+}
+
+// stormInventory is 8 devices of which neighbours are linked.
+func stormInventory(context.Context) ([]devices.Inventory, error) {
+	inv := devices.Inventory{Kind: "storm.example/acc", Fingerprint: "storm"}
+	for i := range stormDevices {
+		inv.Devices = append(inv.Devices, devices.Device{Kind: inv.Kind, Name: fmt.Sprint(i), Index: i, NUMA: i / 4, Health: devices.Health{State: "ok"}})
+		if i%2 == 1 {
+			inv.Links = append(inv.Links, devices.Link{A: fmt.Sprint(i - 1), B: fmt.Sprint(i), Kind: "NV4", Weight: 100})
+		}
+	}
+	return []devices.Inventory{inv}, nil
+}
+
+// blow takes and gives devices until there have been enough of it: some for a moment, some for a container that runs.
+func (g gust) blow() error {
+	ctx := context.Background()
+	c, err := runtime.Open(ctx, g.Options)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	r := rand.New(rand.NewPCG(g.Seed, uint64(os.Getpid())))
+	for n := 0; g.counted() < g.Until; n++ {
+		if err := g.once(ctx, c, r, fmt.Sprintf("s%d-%d", os.Getpid(), n)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (g gust) counted() int {
+	fi, err := os.Stat(filepath.Join(g.Oracle, "count"))
+	if err != nil {
+		return 0
+	}
+	return int(fi.Size())
+}
+
+func (g gust) count() error {
+	f, err := os.OpenFile(filepath.Join(g.Oracle, "count"), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	_, err = f.Write([]byte("."))
+	return err
+}
+
+func (g gust) once(ctx context.Context, c *runtime.Client, r *rand.Rand, id string) error {
+	ask := devices.Ask{Kind: "storm.example/acc", Count: 1 + r.IntN(3), Key: "gpus"}
+	if r.IntN(3) == 0 {
+		ask.Count, ask.IDs = 0, []string{fmt.Sprint(r.IntN(stormDevices))}
+	}
+	want := runtime.Want{Container: id, Asks: []devices.Ask{ask}, Look: stormInventory}
+	if r.IntN(4) == 0 {
+		want.Wait = time.Duration(r.IntN(2000)) * time.Millisecond
+	}
+	got, err := c.Reserve(ctx, want)
+	if err != nil {
+		return err
+	}
+	defer c.Unreserve(id)
+	if stop := finding.Errors(got.Findings); len(stop) > 0 {
+		if finding.ExitStatus(stop) != finding.StatusTryAgain {
+			return errors.New(stop[0].Message)
+		}
+		time.Sleep(time.Duration(r.IntN(20)) * time.Millisecond)
+		return nil
+	}
+	if err := g.count(); err != nil {
+		return err
+	}
+	if r.IntN(10) != 0 {
+		return g.hold(got.Chosen[0], time.Duration(r.IntN(5))*time.Millisecond)
+	}
+	return g.contain(ctx, c, r, id, got)
+}
+
+// hold is a command between its choice and the record: nobody else may have the device meanwhile.
+func (g gust) hold(chosen []devices.Device, long time.Duration) error {
+	for _, d := range chosen {
+		f, err := os.OpenFile(filepath.Join(g.Oracle, d.Name), os.O_RDWR|os.O_CREATE|unix.O_CLOEXEC, 0o600)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+			return os.WriteFile(filepath.Join(g.Oracle, "violation-"+d.Name), fmt.Appendf(nil, "by process %d: %v", os.Getpid(), err), 0o600)
+		}
+	}
+	time.Sleep(long)
+	return nil
+}
+
+// contain starts a container with the devices, and sometimes stops it, starts it again, or leaves it to run.
+func (g gust) contain(ctx context.Context, c *runtime.Client, r *rand.Rand, id string, got *runtime.Reservation) error {
+	pl := g.Plan
+	pl.ID, pl.Labels = id, map[string]string{}
+	for k, v := range g.Plan.Labels {
+		pl.Labels[k] = v
+	}
+	pl.Labels[plan.LabelDevices] = devices.FormatLeases(devices.Leases([]devices.Grant{{Ask: devices.Ask{}, Chosen: got.Chosen[0]}}, id))
+	spec, process, linux := *g.Plan.Spec, *g.Plan.Spec.Process, *g.Plan.Spec.Linux
+	process.Args = []string{"/bin/holder"}
+	for _, d := range got.Chosen[0] {
+		process.Args = append(process.Args, "/oracle/"+d.Name)
+	}
+	linux.CgroupsPath = "/" + g.Options.Namespace + "/" + id
+	spec.Process, spec.Linux, pl.Spec, pl.Files = &process, &linux, &spec, nil
+	if _, err := c.Up(ctx, pl, false); err != nil {
+		return fmt.Errorf("up %s: %w", id, err)
+	}
+	time.Sleep(time.Duration(r.IntN(200)) * time.Millisecond)
+	if r.IntN(3) == 0 {
+		now := time.Duration(0)
+		if err := c.Stop(ctx, id, &now); err != nil {
+			return err
+		}
+		if err := c.Start(ctx, id); err != nil && finding.StatusOf(err) != finding.StatusTryAgain {
+			return fmt.Errorf("start %s: %w", id, err)
+		}
+	}
+	now := time.Duration(0)
+	return c.Down(ctx, id, &now)
+}
+
+// TestLeaseStorm: 64 processes take devices at random and are killed at random; no device is ever held twice, and none is lost.
+// `make storm` makes 10,000 allocations of it.
+func TestLeaseStorm(t *testing.T) {
+	until := 300
+	if n, err := strconv.Atoi(os.Getenv("HOSTRUN_STORM")); err == nil {
+		until = n
+	}
+	w := newWorld(t, fixture.StartContainerd(t, fixture.Engines(t)[0].Binary))
+	holder, err := built("holder", []string{"CGO_ENABLED=0"}, "build", "hostrun.dev/hostrun/integration/storm/holder")
+	must(t, err)
+	img := fixture.BusyboxImage(t, busybox)
+	body, err := os.ReadFile(holder)
+	must(t, err)
+	img.Layers[0] = append(img.Layers[0], fixture.Entry{Name: "bin/holder", Mode: 0o755, Body: body}, fixture.Entry{Name: "oracle", Dir: true, Mode: 0o755})
+	w.load(img)
+	oracle := w.ctrd.Path("oracle")
+	must(t, os.MkdirAll(oracle, 0o755))
+	pl := quick(w.plan("storm"))
+	pl.Spec.Mounts = append(pl.Spec.Mounts, specs.Mount{Destination: "/oracle", Type: "bind", Source: oracle, Options: []string{"rbind", "rw"}})
+	file := w.ctrd.Path("gust.json")
+	text, err := json.Marshal(map[string]any{"Options": map[string]string{"Address": w.opt.Address, "Namespace": w.opt.Namespace, "StateDir": w.opt.StateDir,
+		"DataDir": w.opt.DataDir, "LibexecDir": w.opt.LibexecDir}, "Plan": pl, "Oracle": oracle, "Until": until})
+	must(t, err)
+	must(t, os.WriteFile(file, text, 0o600))
+
+	w.storm(file, gust{Oracle: oracle, Until: until})
+	violations, err := filepath.Glob(filepath.Join(oracle, "violation-*"))
+	must(t, err)
+	for _, v := range violations {
+		text, _ := os.ReadFile(v)
+		t.Errorf("device held twice: %s: %s", filepath.Base(v), text)
+	}
+	w.allFree()
+}
+
+// storm runs 64 processes until there have been enough allocations; one that is killed is followed by another.
+func (w *world) storm(file string, g gust) {
+	processes := 64
+	if n, err := strconv.Atoi(os.Getenv("HOSTRUN_STORM_PROCESSES")); err == nil {
+		processes = n
+	}
+	type child struct {
+		cmd    *exec.Cmd
+		killed bool
+	}
+	ended := make(chan *child, processes)
+	var living []*child
+	seed, kills := 0, 0
+	begin := func() {
+		seed++
+		c := &child{cmd: exec.Command(os.Args[0], "__gust", file, fmt.Sprint(seed))}
+		c.cmd.Stderr = os.Stderr
+		ok(w.t, c.cmd.Start())
+		living = append(living, c)
+		go func() { _ = c.cmd.Wait(); ended <- c }()
+	}
+	for range processes {
+		begin()
+	}
+	r := rand.New(rand.NewPCG(1, 2))
+	for deadline := time.After(25 * time.Minute); len(living) > 0; {
+		select {
+		case c := <-ended:
+			for i := range living {
+				if living[i] == c {
+					living = append(living[:i], living[i+1:]...)
+					break
+				}
+			}
+			if status := c.cmd.ProcessState; !c.killed && !status.Success() {
+				w.t.Errorf("a process of the storm failed: %v", status)
+			}
+			if g.counted() < g.Until && !w.t.Failed() {
+				begin()
+			}
+		case <-time.After(time.Duration(20+r.IntN(100)) * time.Millisecond):
+			if len(living) > 0 && g.counted() < g.Until {
+				victim := living[r.IntN(len(living))]
+				victim.killed = true
+				_ = victim.cmd.Process.Signal(syscall.SIGKILL)
+				kills++
+			}
+		case <-deadline:
+			w.t.Fatal("the storm does not end")
+		}
+	}
+	w.t.Logf("%d allocations by %d processes, %d of them killed", g.counted(), seed, kills)
+}
+
+// allFree ends what killed processes have left running, and takes every device at once.
+func (w *world) allFree() {
+	ctx, now := context.Background(), time.Duration(0)
+	ok(w.t, w.c.Sweep(ctx))
+	all, err := w.c.List(ctx, true)
+	ok(w.t, err)
+	for _, c := range all {
+		if err := w.c.Down(ctx, c.Container, &now); err != nil && !errors.Is(err, runtime.ErrNoContainer) {
+			w.t.Error(err)
+		}
+	}
+	want := runtime.Want{Container: "last", Asks: []devices.Ask{{Kind: "storm.example/acc", All: true}}, Look: stormInventory}
+	w.eventually("all devices are free", func() error {
+		got, err := w.c.Reserve(ctx, want)
+		if err != nil {
+			return err
+		}
+		defer w.c.Unreserve("last")
+		if stop := finding.Errors(got.Findings); len(stop) > 0 || len(got.Chosen[0]) != stormDevices {
+			return fmt.Errorf("%+v", got.Findings)
+		}
+		return nil
+	})
+	w.eventually("nothing is left", func() error {
+		l := w.leaks()
+		l.Files = slices.DeleteFunc(l.Files, func(f string) bool { // lock files of devices stay, and those of names whose process was killed
+			return strings.HasPrefix(f, "/devices/") || strings.HasPrefix(f, "/locks/")
+		})
+		if text := l.String(); text != "" {
+			return errors.New("left behind:\n" + text)
+		}
+		return nil
+	})
+}

@@ -1,0 +1,63 @@
+package profiles
+
+import (
+	"fmt"
+	"strings"
+
+	"hostrun.dev/hostrun/pattern"
+)
+
+// npuNode are the nodes of one NPU (Ascend's driver, drv_devmng): virtual ones, too.
+var npuNode = pattern.New(`^/dev/v?davinci[0-9]+$`)
+
+// Accelerator reports whether the entry names an accelerator, which hostrun leases, rather than a plain node: a qualified
+// name of CDI, or an NPU.
+func (v Device) Accelerator() bool { return v.CDI || npuNode.MatchString(v.Source) }
+
+// visibleNPU is what Ascend's runtime takes in ASCEND_VISIBLE_DEVICES besides numbers (mind-cluster, process.go).
+var visibleNPU = pattern.New(`^(?:Ascend(?:910|310B|310P|310)|npu)-([0-9]+)$`)
+
+// finishVisible reads the variables by which a vendor's OCI runtime is asked for devices. ASCEND_VISIBLE_DEVICES is the same
+// request as npus; NVIDIA's is in too many images and scripts with the value all, so gpus has to say it. Neither reaches the container.
+func (d *decoder) finishVisible() {
+	p := d.profile
+	kept := p.Environment[:0:0]
+	for _, v := range p.Environment {
+		key := join("environment", v.Name)
+		pos := d.place(key, "environment")
+		switch nothing := v.Value == "" || v.Value == "void" || v.Value == "none"; {
+		case v.Name == "ASCEND_VISIBLE_DEVICES" && !nothing:
+			d.visibleNPUs(v.Value, key, pos)
+		case v.Name == "NVIDIA_VISIBLE_DEVICES" && !nothing:
+			d.badAt(pos, key, "remove it, and say which GPUs the container gets: gpus: all, gpus: 1, gpus: [0, 3]", "it is the container toolkit's, and no hook of it runs here")
+		case v.Name != "ASCEND_VISIBLE_DEVICES" && v.Name != "NVIDIA_VISIBLE_DEVICES":
+			kept = append(kept, v)
+		}
+	}
+	p.Environment = kept
+}
+
+func (d *decoder) visibleNPUs(value, key string, pos Position) {
+	var words []string
+	for word := range strings.SplitSeq(value, ",") {
+		word = strings.TrimSpace(word)
+		if m := visibleNPU.FindStringSubmatch(word); m != nil {
+			word = m[1]
+		}
+		words = append(words, word)
+	}
+	ids, err := expand(strings.Join(words, ","))
+	for _, id := range ids {
+		if !digits(id) && err == nil {
+			err = fmt.Errorf("%q is no NPU", abridged(id))
+		}
+	}
+	switch {
+	case err != nil:
+		d.badAt(pos, key, `write numbers and ranges ("0,2" or "0-3"), or npus: all instead`, "%v", err)
+	case len(d.profile.NPUs) > 0:
+		d.badAt(pos, key, "remove one of the two", "npus: says which NPUs the container gets, too")
+	default:
+		d.profile.NPUs = []Accelerator{{IDs: ids, Key: key}}
+	}
+}
