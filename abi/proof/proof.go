@@ -166,6 +166,9 @@ func proveLending(ctx context.Context, base *rootfs.View, r Request, again int) 
 	if p.system != nil {
 		defer p.system.Close()
 	}
+	if p.host != nil {
+		defer p.host.Close()
+	}
 	if more := p.sources(scan); err == nil && len(more) > 0 && again > 0 {
 		r.Lend.Leads = append(slices.Clone(r.Lend.Leads), more...)
 		return proveLending(ctx, base, r, again-1)
