@@ -5,11 +5,12 @@ DESTDIR ?=
 GO      ?= $(shell command -v go 2>/dev/null || echo /usr/local/go/bin/go)
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unreleased)
 
-BINARIES := hostrun hostrun-log hostrun-init hostrun-engine
+BINARIES := hostrun hostrun-log hostrun-init hostrun-reap hostrun-engine
 SHIM     := containerd-shim-runc-v2
 LDFLAGS  := -s -w -X main.version=$(VERSION)
 # Without the generator of manual pages: they are made by the tests and lie in docs.
-TAGS     := urfave_cli_no_docs
+# Without gRPC's pages for a browser, which bring html/template along: each start of hostrun would initialise it.
+TAGS     := urfave_cli_no_docs,grpcnotrace
 # The shim speaks ttrpc alone: without gRPC's parts it starts in half the time.
 SHIMTAGS := no_grpc
 # What describes and decides without touching anything: it builds where there is no Linux.
@@ -18,7 +19,7 @@ PURE     := ./finding ./pattern ./rootfs ./abi/... ./host/... ./devices/... ./pr
 TIMEOUT  ?= 15m
 
 .DEFAULT_GOAL := build
-.PHONY: build runc demo demo-clean test soak storm unit lint setup bench truth install uninstall clean help
+.PHONY: build runc demo demo-clean test soak storm unit lint setup bench truth lends install uninstall clean help
 
 build: ## Build the binaries into bin/, static and without cgo
 	CGO_ENABLED=0 $(GO) build -trimpath -tags $(TAGS) -ldflags "$(LDFLAGS)" -o bin/ $(BINARIES:%=./cmd/%)
@@ -63,13 +64,19 @@ truth: setup ## Compare the predictions about native modules with real container
 	-integration/truth/pythons.sh
 	-integration/truth/wheels.sh
 	$(GO) run ./integration/truth -imports -speed
+	HOSTRUN_TRUTH=1 $(GO) test -count=1 -run TestRealWheels ./abi/frameworks
+
+lends: setup build ## Compare what check says of packages of distributions in slim images with what happens (as root; 3 GB of disk)
+	-integration/truth/roots.sh debian11-minimal debian12-minimal debian12-python debian13-minimal
+	-ROOTS=hosts.txt integration/truth/roots.sh
+	$(GO) run ./integration/machine/try
 
 install: build ## Install below PREFIX (/usr/local); DESTDIR for packagers
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/hostrun $(DESTDIR)$(PREFIX)/share/doc/hostrun \
 		$(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/bash-completion/completions \
 		$(DESTDIR)$(PREFIX)/share/zsh/site-functions $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
 	install -m 755 bin/hostrun $(DESTDIR)$(PREFIX)/bin/hostrun
-	install -m 755 bin/hostrun-log bin/hostrun-init bin/hostrun-engine bin/$(SHIM) $(DESTDIR)$(PREFIX)/lib/hostrun/
+	install -m 755 bin/hostrun-log bin/hostrun-init bin/hostrun-reap bin/hostrun-engine bin/$(SHIM) $(DESTDIR)$(PREFIX)/lib/hostrun/
 	test ! -x bin/oci/runc || install -D -m 755 bin/oci/runc $(DESTDIR)$(PREFIX)/lib/hostrun/oci/runc
 	install -m 644 $(wildcard docs/*.md) README.md README.zh-CN.md $(DESTDIR)$(PREFIX)/share/doc/hostrun/
 	bin/hostrun completion bash >$(DESTDIR)$(PREFIX)/share/bash-completion/completions/hostrun

@@ -16,3 +16,9 @@ func number(fi fs.FileInfo) (Node, bool) {
 	dev := uint64(st.Rdev)
 	return Node{Major: int64(unix.Major(dev)), Minor: int64(unix.Minor(dev)), UID: st.Uid, GID: st.Gid}, true
 }
+
+// Numbers returns the major and minor number of the node that fi, from stat(2), describes.
+func Numbers(fi fs.FileInfo) (major, minor int64, ok bool) {
+	n, ok := number(fi)
+	return n.Major, n.Minor, ok
+}

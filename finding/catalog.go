@@ -98,6 +98,73 @@ const (
 	NativeInterpreter = "HR107" // the container's Python does not start
 	NativeOthers      = "HR108" // native modules that the command is not seen to import would not load
 	NativeConditional = "HR109" // a native module loads once another library is loaded (information)
+
+	LibrariesLent    = "HR110" // the host lends libraries that the image lacks (information)
+	PlaceNotLent     = "HR111" // a place that links or lines of the packages lead to is not bound by itself
+	BytecodeApart    = "HR112" // the host's .pyc files are of no use: the container keeps its own (information)
+	StdlibLent       = "HR113" // the host's standard library completes the image's (information)
+	InterpreterLent  = "HR114" // the host's interpreter runs instead of the image's (information)
+	InterpreterFixed = "HR115" // python.interpreter_from: host, and the host's interpreter can't be moved
+	CacheCovered     = "HR116" // libraries of the host can't be lent: a mount covers /etc/ld.so.cache
+
+	PinBroken         = "HR120" // a framework requires another version of another one than is installed
+	NPUOtherTorch     = "HR121" // torch_npu is built for another release of torch
+	TwoAccelerators   = "HR122" // torch_npu beside a torch that is built for another accelerator
+	TorchNoNPU        = "HR123" // an NPU is asked for, and torch_npu is not there
+	LibraryOverridden = "HR124" // LD_LIBRARY_PATH leads to another library than the one that the host's packages bring
+	CUDAWheelAbsent   = "HR125" // torch asks for libraries of CUDA that are nowhere, and their wheels are not installed
+	CUDAMixed         = "HR126" // frameworks for several major versions of CUDA
+
+	GPUNoDriver    = "HR140" // NVIDIA's GPUs are on the bus, and their driver is not loaded
+	GPUNodeMissing = "HR141" // a device node of NVIDIA's driver is absent, or none
+	GPUUVM         = "HR142" // nvidia-uvm is not loaded, or its node is stale
+	GPUMismatch    = "HR143" // the kernel's driver and its libraries are of two versions
+	GPULibraries   = "HR144" // the driver's libraries or programs are not on the machine
+	GPUImageLibc   = "HR145" // the driver's libraries can't load in the image
+	CUDADriverOld  = "HR146" // something is built for a newer major version of CUDA than the driver's
+	CUDAMinor      = "HR147" // something is built for a newer minor version of CUDA than the driver's
+	CUDANoKernel   = "HR148" // torch has no code for a GPU
+	CUDARequire    = "HR149" // NVIDIA_REQUIRE_CUDA of the image does not hold
+	CUDAStub       = "HR150" // a search path leads to a stub of libcuda
+	GPUFabric      = "HR151" // the NVLink fabric is not ready
+	GPUPersistence = "HR152" // persistence mode is off
+	GPUUnhealthy   = "HR153" // a GPU can't be used
+	GPUElsewhere   = "HR154" // WSL or Jetson: a CDI file describes the GPU
+	GPUPartition   = "HR155" // MIG: a whole GPU in MIG mode, or a partition without its nodes
+	GPUOption      = "HR156" // no such capability or option of NVIDIA's
+	GPUUnasked     = "HR157" // NVML was not asked, or can't be
+	CUDACompat     = "HR158" // the forward-compatibility package is used, or is not (information)
+
+	AscendNotLoaded       = "HR160" // the PCI bus has NPUs, and /dev has no nodes for them
+	AscendManager         = "HR161" // a node that all NPUs share is missing
+	AscendDriver          = "HR162" // the directory of the NPUs' driver is empty or not there
+	AscendWritable        = "HR163" // everybody on the host may change the driver's files
+	AscendVersionInfo     = "HR164" // the driver's version.info can't be understood, or its installation is not complete
+	AscendMachine         = "HR165" // the driver's libraries are for another machine than the container's programs
+	AscendUser            = "HR166" // the container's user can't open the nodes, in no group
+	AscendPasswd          = "HR167" // the container's user has no line in /etc/passwd
+	AscendRename          = "HR168" // an NPU's node under another name
+	AscendVisible         = "HR169" // ASCEND_RT_VISIBLE_DEVICES names what the container does not have
+	AscendTwoToolkits     = "HR170" // CANN of host and image in one container
+	AscendToolkit         = "HR171" // no CANN, or not where the environment says
+	AscendRankTable       = "HR172" // hccl_rootinfo.json is missing, damaged or for another chip
+	AscendDriverCANN      = "HR173" // the driver does not list this CANN, nor CANN the driver
+	AscendFirmware        = "HR174" // firmware outside of the driver's ranges
+	AscendTorchBase       = "HR175" // torch_npu is built for another torch
+	AscendTorchCANN       = "HR176" // torch_npu and CANN are no pair of the vendor's table
+	AscendTorchPython     = "HR177" // torch_npu is not released for this Python
+	AscendChip            = "HR178" // CANN is built for another chip
+	AscendCXX11ABI        = "HR179" // ATB_HOME_PATH names the other C++ ABI than torch's
+	AscendTwoAccelerators = "HR180" // torch with CUDA beside torch_npu
+	AscendTBE             = "HR181" // CANN's compiler of operators lacks Python packages
+	AscendAutoload        = "HR182" // import torch loads torch_npu, and there is no NPU
+	AscendEntrypoint      = "HR183" // the profile replaces the ENTRYPOINT that sets CANN's environment
+	AscendNetwork         = "HR184" // several NPUs behind a bridge
+	AscendSharedMemory    = "HR185" // /dev/shm is too small
+	AscendVLLM            = "HR186" // vllm_ascend with other versions than it is released with
+	AscendExperimental    = "HR187" // a chip that is known from lists alone (information)
+	AscendHealth          = "HR188" // npu-smi does not tell the NPUs' health
+	AscendOption          = "HR189" // a value below ascend: that is not known
 )
 
 // Explain returns the entry of id; an unknown id gives an Entry with the id alone and exit status 1.

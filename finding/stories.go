@@ -222,4 +222,103 @@ var catalog = map[string]Entry{
 	NativeConditional: {Title: "a native module depends on what was loaded before", ExitStatus: StatusMisfit, Story: "" +
 		"The module needs a library that lies in another package, where the loader does not look. It loads if that package, or the program, has loaded the library before: glibc takes what is loaded already, by its name. torch does this for the CUDA libraries of the nvidia wheels.\n\n" +
 		"Nothing, as a rule. Where the import fails, import the package with the library first."},
+	LibrariesLent: {Title: "the host lends libraries that the image lacks", ExitStatus: StatusMisfit, Story: "" +
+		"Packages of a distribution (apt-get install python3-torch) lean on the distribution's libraries, which a slim image does not have. hostrun finds what the command needs and the image lacks, and lends the host's: it binds the directories read-only below /opt/hostrun/lib, where no search path leads, and an /etc/ld.so.cache over the image's that has their names besides the image's own. The image's own libraries always go first. Nothing of glibc is ever lent, and no library that asks for a newer glibc than the image has; a libstdc++ that is too old gives way to the host's only where that one has everything that the image's has.\n\n" +
+		"hostrun check --verbose lists each library with its size. While the container runs, ldconfig in it can't replace the file (\"Device or resource busy\"). python.borrow_libraries: off lends none; packages of PyPI bring their libraries along."},
+	PlaceNotLent: {Title: "a place outside of the packages is not shown", ExitStatus: StatusMisfit, Story: "" +
+		"Links of packages lead out of the site directory (alternatives of the distribution, a package cache), and editable installs name the directory of their source. hostrun binds such places read-only where the packages look for them, if the container has nothing there. It does not bind whole home directories, system trees, /etc, or what holds keys and tokens, and it hides nothing of the image.\n\n" +
+		"If the package is needed, add the place under volumes:, or install it with copies (pip install without -e, uv --link-mode copy)."},
+	BytecodeApart: {Title: "the container compiles the host's modules for itself", ExitStatus: StatusMisfit, Story: "" +
+		"The host's packages are read-only for the container. Where they have no .pyc files that the container's Python takes (none were written, or the sources are newer), each start would compile everything again: import torch takes seconds longer. hostrun then sets PYTHONPYCACHEPREFIX to a directory of the profile's own, /var/lib/hostrun/pycache/NAME-..., that is filled once and may be deleted at any time. With the prefix Python looks into no __pycache__ directory, so it is set only where most are of no use.\n\n" +
+		"python3 -m compileall on the host makes it unnecessary. PYTHONDONTWRITEBYTECODE or PYTHONPYCACHEPREFIX under environment: decide otherwise."},
+	StdlibLent: {Title: "the host's standard library completes the image's", ExitStatus: StatusMisfit, Story: "" +
+		"The image has a part of the standard library (Debian's python3-minimal), and the host the whole of the same release. With python.interpreter_from: host the host's directory is bound read-only over the image's; the image's interpreter runs.\n\n" +
+		"It is proved as everything else: native modules of it need libraries too, which the host lends where they fit."},
+	InterpreterLent: {Title: "the host's interpreter runs", ExitStatus: StatusMisfit, Story: "" +
+		"python.interpreter_from: host binds the host's environment and the interpreter's own tree read-only at the paths that they have on the host, and puts its directory first on PATH. The image needs no Python then. Interpreters of uv and conda ask for an old glibc only and run nearly everywhere; one that was compiled on the host asks for the host's.\n\n" +
+		"Whether it starts with the image's C library is proved before (HR107)."},
+	InterpreterFixed: {Title: "the host's interpreter can't be moved into the container", ExitStatus: StatusMisfit, Story: "" +
+		"python.interpreter_from: host was asked for. A distribution's interpreter lies in /usr among everything else of its system, and an environment in a home directory itself would bring the home along; neither can be bound into an image that has its own files there. Only where image and host have the very same release can the host's standard library complete the image's.\n\n" +
+		"Use an image with the whole standard library, or an interpreter in a tree of its own: uv python install, conda, pyenv."},
+	CacheCovered: {Title: "libraries can't be lent, as /etc is a volume", ExitStatus: StatusMisfit, Story: "" +
+		"The host lends libraries by an /etc/ld.so.cache of the container's own. A volume of the profile covers the file or its directory, and nothing is put into volumes.\n\n" +
+		"Mount single files below /etc instead of the whole, or set python.borrow_libraries: off."},
+	PinBroken: {Title: "installed packages contradict each other", ExitStatus: StatusMisfit, Story: "" +
+		"A framework's metadata requires another version of a package than the one that would be imported: torchvision for another torch, jax for another jaxlib. Their native code is built for exactly that version, so the import, or the first operation, fails: \"operator torchvision::nms does not exist\", \"undefined symbol\". It comes of installing one of them alone, or with --no-deps.\n\n" +
+		"Install them with one command, so that pip chooses versions that belong together. pip check lists all contradictions of an environment."},
+	NPUOtherTorch: {Title: "torch_npu is built for another torch", ExitStatus: StatusMisfit, Story: "" +
+		"torch_npu is a plugin that is linked with one release of PyTorch; its version begins with that release's (2.5.1.post1 goes with torch 2.5.1). With another one its library has undefined symbols, or crashes later.\n\n" +
+		"Install torch and torch_npu of one release. An image's torch hides the host's unless python.precedence is host."},
+	TwoAccelerators: {Title: "torch_npu beside a torch for another accelerator", ExitStatus: StatusMisfit, Story: "" +
+		"torch_npu refuses to load where torch already knows an accelerator: \"RuntimeError: Two accelerators cannot be used at the same time in PyTorch: npu and cuda\". Since torch 2.5 import torch loads torch_npu by itself, so a program that never asks for an NPU fails with it.\n\n" +
+		"For an NPU install the CPU build of torch. For a GPU keep the plugin out: TORCH_DEVICE_BACKEND_AUTOLOAD=0."},
+	TorchNoNPU: {Title: "an NPU is asked for, and torch_npu is not installed", ExitStatus: StatusMisfit, Story: "" +
+		"PyTorch itself knows no device npu: tensor.to(\"npu\") ends with \"Expected one of cpu, cuda, ... device type at start of device string: npu\". The plugin torch_npu brings it.\n\n" +
+		"Install torch_npu of torch's release, on the side that torch comes from."},
+	LibraryOverridden: {Title: "LD_LIBRARY_PATH leads to another library than the packages' own", ExitStatus: StatusMisfit, Story: "" +
+		"Wheels bring their libraries along and find them by their own search path. A DT_RUNPATH, as NVIDIA's wheels have it, counts after LD_LIBRARY_PATH, so a CUDA toolkit that the image or the profile puts there is taken in place of the wheel's: \"undefined symbol: __nvJitLinkComplete_12_4, version libnvJitLink.so.12\" when it is older, and a mix of versions that nobody has tested otherwise.\n\n" +
+		"Take the directory out of LD_LIBRARY_PATH. The toolkit's programs do not need it, and what is linked with the toolkit finds it through ld.so.cache."},
+	CUDAWheelAbsent: {Title: "libraries of CUDA are missing, and so are the wheels that bring them", ExitStatus: StatusMisfit, Story: "" +
+		"Since torch 2.0 its wheels do not hold CUDA's libraries: they require NVIDIA's wheels (nvidia-cublas-cu12 ...). Installed with --no-deps, or after one of them was removed, import torch ends with \"libcudart.so.12: cannot open shared object file\".\n\n" +
+		"Install torch with its dependencies, or those wheels by name in the versions that torch's metadata says."},
+	CUDAMixed: {Title: "frameworks for several major versions of CUDA", ExitStatus: StatusMisfit, Story: "" +
+		"The libraries of CUDA 12 and 13 have different names, so both can be installed and even loaded. A process that uses both pays twice: two runtimes, two contexts on each GPU, and no data shared without a copy. The driver must know the newer of them.\n\n" +
+		"Install builds for one CUDA. Where different programs use them, nothing has to be done."},
+	GPUNoDriver: {Title: "NVIDIA's driver is not loaded", ExitStatus: StatusNoDevice, Story: "" +
+		"The PCI bus has GPUs of NVIDIA (sysfs shows what lspci would), and /proc/driver/nvidia does not exist: no driver is installed, it was not built for the running kernel, or another driver has the device: nouveau, or vfio-pci for a virtual machine.\n\n" +
+		"Install the driver of the distribution or of NVIDIA's repository and load it: nvidia-smi has to work on the host. After a kernel update without a reboot, or with Secure Boot and an unsigned module, modprobe nvidia says why."},
+	GPUNodeMissing: {Title: "a device node of NVIDIA's driver is missing", ExitStatus: StatusNoDevice, Story: "" +
+		"The driver makes no device nodes by itself: nvidia-modprobe, udev or the first program that runs as root does. A container can't make its own: it has no right to.\n\n" +
+		"Run nvidia-smi once as root, or nvidia-modprobe -c=N for /dev/nvidiaN. What options ask for (GPUDirect, IMEX) needs the drivers that make those nodes."},
+	GPUUVM: {Title: "the module nvidia-uvm is not ready", ExitStatus: StatusNoDevice, Story: "" +
+		"CUDA needs /dev/nvidia-uvm (unified memory). The module is loaded by the first CUDA program that runs as root, and its major number is given out anew each time. Without it, or with the node of an earlier boot, nvidia-smi works and cuInit fails with \"CUDA unknown error\" (999); torch.cuda.is_available() is False.\n\n" +
+		"nvidia-modprobe -u -c=0 as root loads the module and makes the node. A start-up unit (nvidia-persistenced's does it on most systems) makes it last."},
+	GPUMismatch: {Title: "the driver's kernel module and its libraries differ", ExitStatus: StatusMisfit, Story: "" +
+		"The module and the libraries of NVIDIA's driver speak a private protocol that changes with each release. After an upgrade by the package manager the old module still runs: \"Failed to initialize NVML: Driver/library version mismatch\", and CUDA ends with error 803.\n\n" +
+		"Reboot, or stop every program that uses a GPU and load the modules again."},
+	GPULibraries: {Title: "the driver's libraries are not on the machine", ExitStatus: StatusNoDevice, Story: "" +
+		"Containers get libcuda and the rest of the driver's user-space part from the host: it has to be of the very version of the kernel's module, so no image can bring it. Here the module is loaded and the libraries are not where any installer leaves them: the driver was installed without its compute part.\n\n" +
+		"Install them in the module's version, or say where they lie."},
+	GPUImageLibc: {Title: "NVIDIA's libraries can't load in the image", ExitStatus: StatusMisfit, Story: "" +
+		"The driver's libraries are built for glibc. Under musl (Alpine) the loader ends with \"Error relocating /usr/lib/libcuda.so.1: ... symbol not found\"; in an image without any C library only a program that brings all of it can use them.\n\n" +
+		"Use an image of Debian, Ubuntu, RHEL or another distribution with glibc."},
+	CUDADriverOld: {Title: "the driver is too old for this CUDA", ExitStatus: StatusMisfit, Story: "" +
+		"A driver serves every CUDA up to its own version, and newer minor versions of the same major one; a newer major version it does not. torch says \"The NVIDIA driver on your system is too old\", other programs \"CUDA driver version is insufficient for CUDA runtime version\" (35).\n\n" +
+		"Update the driver, or install packages for an older CUDA. On data-center GPUs the package cuda-compat may stand in: its libcuda lists the driver branches that it works with, and hostrun uses it where it does."},
+	CUDAMinor: {Title: "CUDA is newer than the driver by a minor version", ExitStatus: StatusMisfit, Story: "" +
+		"Within one major version a program built for a newer CUDA runs on an older driver, as long as its kernels are machine code for the GPU. What is compiled at run time fails: \"the provided PTX was compiled with an unsupported toolchain\" (222).\n\n" +
+		"Nothing has to be done unless something compiles at run time; else update the driver."},
+	CUDANoKernel: {Title: "torch has no code for this GPU", ExitStatus: StatusMisfit, Story: "" +
+		"A build of torch holds machine code for a list of architectures (torch.cuda.get_arch_list()). A GPU runs that of its own major version and of the same or an older minor one; code with the suffix a runs on that very architecture only. Where the list has PTX for an older one, the driver compiles it at first use. Else each kernel ends with \"CUDA error: no kernel image is available for execution on the device\".\n\n" +
+		"Install a build that has the GPU's architecture: old GPUs are dropped, new ones need a recent release."},
+	CUDARequire: {Title: "the image requires another driver", ExitStatus: StatusMisfit, Story: "" +
+		"Images of NVIDIA state in NVIDIA_REQUIRE_CUDA what they need: alternatives with spaces between them, each of conditions with commas between them, on cuda, driver, arch and brand. None of the alternatives holds here.\n\n" +
+		"Update the driver, use an image for an older CUDA, or set NVIDIA_DISABLE_REQUIRE=1 under environment: if you know better."},
+	CUDAStub: {Title: "a stub of libcuda comes first", ExitStatus: StatusMisfit, Story: "" +
+		"The CUDA toolkit has a directory lib64/stubs with a libcuda.so for linking on machines without a GPU. In a search path of the loader it is taken instead of the driver's, and every call answers CUDA_ERROR_STUB_LIBRARY (34): \"CUDA driver is a stub library\".\n\n" +
+		"Take the directory out of LD_LIBRARY_PATH. Over stubs of the image itself hostrun binds the driver's library."},
+	GPUFabric: {Title: "the NVLink fabric is not ready", ExitStatus: StatusNoDevice, Story: "" +
+		"On machines with NVSwitches each GPU has to be registered with the fabric by nvidia-fabricmanager, in the very version of the driver. Until then nvidia-smi works, and CUDA ends with \"Error 802: system not yet initialized\".\n\n" +
+		"Start nvidia-fabricmanager and wait until nvidia-smi -q shows Fabric State: Completed."},
+	GPUPersistence: {Title: "persistence mode is off", ExitStatus: StatusMisfit, Story: "" +
+		"Without persistence the driver shuts a GPU down when the last program that uses it ends, and initialises it for the next one, which takes seconds per GPU at each start.\n\n" +
+		"systemctl enable --now nvidia-persistenced. hostrun itself opens no GPU when nothing has changed since it asked last."},
+	GPUUnhealthy: {Title: "a GPU can't be used", ExitStatus: StatusNoDevice, Story: "" +
+		"The driver or NVML says that a GPU is lost, hangs, needs a reset, has memory rows that can't be remapped, or is bound to another driver. It is not given to containers; the other GPUs are not concerned. NVML is asked by a child process, one GPU at a time and with a deadline, so that a dead GPU costs its own line only.\n\n" +
+		"nvidia-smi -q and dmesg | grep -i -e NVRM -e Xid show more; nvidia-smi --gpu-reset or a reboot may bring it back."},
+	GPUElsewhere: {Title: "this machine's GPU is described by a CDI file", ExitStatus: StatusNoDevice, Story: "" +
+		"Under WSL 2 the GPU is Windows' own, reached through /dev/dxg; on a Jetson it is part of the processor, with its own list of files. Neither has the driver's directory in /proc that hostrun reads.\n\n" +
+		"NVIDIA's tool describes both: nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml. Then name the device as that file does."},
+	GPUPartition: {Title: "a MIG device is needed, or is not whole", ExitStatus: StatusNoDevice, Story: "" +
+		"A GPU in MIG mode computes through its MIG devices only, each made of a GPU instance and a compute instance, and each opened by two nodes below /dev/nvidia-caps.\n\n" +
+		"Ask for a partition, make one (nvidia-smi mig -cgi PROFILE -C), or switch the mode off (nvidia-smi -mig 0)."},
+	GPUOption: {Title: "no such capability or option of NVIDIA's", ExitStatus: StatusProfile, Story: "" +
+		"Capabilities are the words of NVIDIA_DRIVER_CAPABILITIES: compute, utility, video, graphics, display, ngx, compat32, all. Options are gds, rdma, gdrcopy, imex, mps, compat and cuda.\n\n" +
+		"Correct the word in the profile, or the variable of the image."},
+	GPUUnasked: {Title: "NVML was not asked", ExitStatus: StatusMisfit, Story: "" +
+		"Memory sizes, compute capabilities, NVLinks and health are known to NVIDIA's management library alone. hostrun loads it in a program of its own, hostrun-nvml, which needs cgo and is built where gcc is. Without it, or where the library does not work, hostrun goes by the kernel's files: GPUs can be given by number, address or UUID.\n\n" +
+		"Install hostrun-nvml beside hostrun; where it is, nvidia-smi has to work."},
+	CUDACompat: {Title: "forward compatibility", ExitStatus: StatusMisfit, Story: "" +
+		"The package cuda-compat holds a newer libcuda that works with older drivers on data-center GPUs. A note in its file lists the driver branches; hostrun reads it and uses the package where it serves and something newer than the driver's CUDA runs.\n\n" +
+		"Nothing has to be done. The option compat: off keeps the machine's package out."},
 }

@@ -20,7 +20,7 @@ import (
 )
 
 // cacheHeader begins a cache file; the number changes with anything that changes what a probe finds in equal files.
-const cacheHeader = "hostrun python environment 1 "
+const cacheHeader = "hostrun python environment 2 "
 
 // justNow is how old a change must be to be told apart from a later one: kernels stamp files with a clock that ticks
 // at least every 10 ms.

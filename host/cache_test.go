@@ -61,7 +61,7 @@ func TestDamagedCacheCostsTimeOnly(t *testing.T) {
 	}
 	damage := map[string][]byte{
 		"empty": {}, "garbage": []byte("\x00\xff\n{}"), "header alone": good[:80], "half": good[:len(good)/2],
-		"another version":  bytes.Replace(good, []byte("environment 1 "), []byte("environment 0 "), 1),
+		"another version":  bytes.Replace(good, []byte("environment 2 "), []byte("environment 0 "), 1),
 		"one byte flipped": bytes.Replace(good, []byte(`"version":"1"`), []byte(`"version":"9"`), 1),
 		"valid, no facts":  []byte(cacheHead([]byte("{}")) + "\n{}"),
 		"valid, null":      []byte(cacheHead([]byte("null")) + "\nnull"),

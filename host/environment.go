@@ -86,7 +86,14 @@ func (m machine) readEnvironment(ctx context.Context, chosen choice) (*environme
 		return nil, err
 	}
 	env.fillPackages()
+	env.Python.Frameworks = m.frameworks(env.Python)
 	env.Said = m.leaks(env, path, trees)
+	env.Python.Bytecode = bytecode(py, env.Python.Sites, trees)
+	for _, site := range env.Python.Sites {
+		if site.Kind != kindPth {
+			env.Python.Outside = append(env.Python.Outside, env.outside(site, trees[site.Path])...)
+		}
+	}
 	env.Watch = m.watchList(env, trees, path)
 	return env, nil
 }

@@ -4,6 +4,7 @@ package host
 
 import (
 	"hostrun.dev/hostrun/abi"
+	"hostrun.dev/hostrun/abi/frameworks"
 	"hostrun.dev/hostrun/finding"
 )
 
@@ -38,9 +39,32 @@ type Python struct {
 	Kind     string    `json:"kind"`     // "venv", "conda", "pyenv", "uv", "standalone", "debian", "system"
 	Sites    []Site    `json:"sites"`    // in sys.path's order: site directories, those that .pth files add, the user's
 	Packages []Package `json:"packages"` // every distribution, sorted by normalised name then site
+	// Frameworks is what files tell of torch, torch_npu, jax and others in Sites; nil without any.
+	Frameworks *frameworks.Facts `json:"frameworks,omitempty"`
 	// Conda holds what conda-meta lists of packages that are no distributions and matter: name -> version. Nil
 	// outside of conda.
 	Conda map[string]string `json:"conda,omitempty"`
+	// Outside are the places that links in the site directories lead to, out of them.
+	Outside []Outside `json:"outside,omitempty"`
+	// Bytecode counts the .pyc files that this interpreter would take.
+	Bytecode Bytecode `json:"bytecode,omitzero"`
+}
+
+// An Outside is a directory to which links of one package lead, out of the site directory that holds them.
+type Outside struct {
+	Site string `json:"site"` // Site.Path
+	Top  string `json:"top"`  // of the package: the name in the site
+	// Dir is where the links lead: absolute, or relative to the site directory where they are written so ("../../lib").
+	Dir   string   `json:"dir"`
+	Real  string   `json:"real"`            // the same on this machine, as a path without "..", links not followed
+	Names []string `json:"names,omitempty"` // in it, sorted; nil: the whole directory
+}
+
+// A Bytecode is what the site directories hold of compiled modules.
+type Bytecode struct {
+	Tag     string `json:"tag,omitempty"` // of the interpreter's own: cpython-311
+	Sources int    `json:"sources"`       // .py files
+	Usable  int    `json:"usable"`        // of them, those with a .pyc of that tag beside
 }
 
 // A Site is one directory of packages on the host interpreter's path.

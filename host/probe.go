@@ -49,6 +49,7 @@ func Probe(ctx context.Context, opt Options, needs Needs) (Facts, error) {
 	if err := group.Wait(); err != nil {
 		return Facts{}, err
 	}
+	m.findLibraries(&facts)
 	facts.Findings = append(pythonSaid, cudaSaid...)
 	return facts, nil
 }

@@ -96,7 +96,7 @@ func TestKindsOfEnvironments(t *testing.T) {
 func TestFactsDocument(t *testing.T) {
 	text := readAll(t, "../docs/facts.md")
 	documented := map[string]bool{}
-	for _, row := range regexp.MustCompile("(?m)^\\| `([a-z_.\\[\\]]+)` \\|").FindAllStringSubmatch(text, -1) {
+	for _, row := range regexp.MustCompile("(?m)^\\| `([a-z0-9_.\\[\\]]+)` \\|").FindAllStringSubmatch(text, -1) {
 		documented[row[1]] = true
 	}
 	for name := range jsonFields() {

@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"bufio"
 	"encoding/json"
 	"fmt"
 	"net"
@@ -32,7 +33,7 @@ func newMachine(t *testing.T) *machine {
 	}
 	programs, err := enginePrograms()
 	ok(t, err)
-	for _, name := range []string{"hostrun", "hostrun-init"} {
+	for _, name := range []string{"hostrun", "hostrun-init", "hostrun-reap"} {
 		if _, err := built(name, []string{"CGO_ENABLED=0"}, "build", "-trimpath", "hostrun.dev/hostrun/cmd/"+name); err != nil {
 			t.Fatal(err)
 		}
@@ -325,12 +326,13 @@ func TestMemberOfTheGroup(t *testing.T) {
 	m.must("load", m.archive(tiny(t, "job:latest")))
 	m.must("up", "job")
 	m.system()
-	member := func(args ...string) result {
+	as := func(args ...string) *exec.Cmd {
 		cmd := m.command(args...)
 		cmd.Args = slices.Concat([]string{"setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--"}, cmd.Args)
 		cmd.Path = "/usr/bin/setpriv"
-		return finish(cmd)
+		return cmd
 	}
+	member := func(args ...string) result { return finish(as(args...)) }
 	r := member("ps", "--format", "json")
 	if r.status != 0 || fmt.Sprint(engineOf(t, r.stdout)) != "map[job:private]" {
 		t.Errorf("ps of a member of the group:\n%v", r)
@@ -341,11 +343,24 @@ func TestMemberOfTheGroup(t *testing.T) {
 	if r := member("inspect", "job"); r.status != 0 {
 		t.Errorf("inspect of a member of the group:\n%v", r)
 	}
-	if r := member("up", "other"); r.status != 77 || !strings.Contains(r.stderr, "sudo hostrun") {
-		t.Errorf("hostrun's directories are root's: want 77 and sudo:\n%v", r)
+	if r := member("up", "other"); r.status != 0 || r.stdout != "other created\n" {
+		t.Errorf("up of a member of the group:\n%v", r)
 	}
-	if r := member("run", "job", "--", "true"); r.status != 125 || !strings.Contains(r.stderr, "sudo hostrun") {
-		t.Errorf("hostrun's directories are root's: want 125 and sudo:\n%v", r)
+	cmd := as("run", "-i", "job", "--", "sh", "-c", "cat; echo beside >&2; exit 7")
+	cmd.Stdin = strings.NewReader("through both\n")
+	if r := finish(cmd); r.status != 7 || r.stdout != "through both\n" || !strings.Contains(r.stderr, "beside") {
+		t.Errorf("run of a member of the group: want its streams and status 7:\n%v", r)
+	}
+	if r := member("exec", "other", "--", "echo", "served"); r.status != 0 || r.stdout != "served\n" {
+		t.Errorf("exec of a member of the group:\n%v", r)
+	}
+	if r := member("down", "other"); r.status != 0 {
+		t.Errorf("down of a member of the group:\n%v", r)
+	}
+	m.profile("patient", "image: job:latest\npull_policy: never\npython: none\n")
+	m.signalled(as("run", "patient", "--", "sh", "-c", "trap 'exit 42' INT; echo ready; while :; do sleep 0.1; done"))
+	if log, err := os.ReadFile(m.layout.LogFile()); err != nil || !strings.Contains(string(log), "uid=65534") {
+		t.Errorf("the engine's log does not say for whom it ran what: %v\n%s", err, log)
 	}
 	own := m.path("own")
 	ok(t, os.Mkdir(own, 0o755))
@@ -354,6 +369,20 @@ func TestMemberOfTheGroup(t *testing.T) {
 	if r.status != 0 || r.stdout != "hello\n" {
 		t.Errorf("with directories of their own:\n%v", r)
 	}
+}
+
+// signalled holds that ^C at the command reaches the container's process, which ends with 42.
+func (m *machine) signalled(cmd *exec.Cmd) {
+	m.t.Helper()
+	pipe, err := cmd.StdoutPipe()
+	ok(m.t, err)
+	ok(m.t, cmd.Start())
+	if line, err := bufio.NewReader(pipe).ReadString('\n'); line != "ready\n" {
+		m.t.Errorf("it says %q, %v", line, err)
+	}
+	ok(m.t, cmd.Process.Signal(os.Interrupt))
+	_ = cmd.Wait() // the status says it
+	equal(m.t, "status after ^C", exitStatus(cmd), 42)
 }
 
 // TestEngineTakesNoDescriptorAlong: a script that holds a lock on a descriptor while it calls hostrun (`exec 9>lock; flock 9`)

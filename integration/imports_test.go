@@ -30,8 +30,11 @@ var arrow = map[string][]string{
 	"pattern":                     {},
 	"rootfs":                      {"finding"},
 	"abi":                         {"rootfs", "finding", "pattern"},
-	"abi/ld":                      {"rootfs"},
-	"abi/proof":                   {"abi", "abi/imports", "abi/ld", "rootfs", "finding", "pattern"},
+	"abi/frameworks":              {"rootfs", "finding", "pattern"},
+	"abi/ld":                      {"rootfs", "pattern"},
+	"abi/dists":                   {"rootfs"},
+	"abi/stage":                   {"abi/ld", "rootfs"},
+	"abi/proof":                   {"abi", "abi/dists", "abi/imports", "abi/ld", "abi/stage", "rootfs", "finding", "pattern"},
 	"host":                        {"abi", "rootfs", "finding", "pattern"},
 	"devices":                     {"abi", "rootfs", "finding"},
 	"profiles":                    {"rootfs", "finding", "pattern"},
@@ -43,6 +46,7 @@ var arrow = map[string][]string{
 	"cmd/hostrun":                 {"runtime", "engine", "doctor", "plan", "profiles", "devices", "host", "abi", "rootfs", "finding", "pattern", "logfile"},
 	"cmd/hostrun-log":             {"logfile"},
 	"cmd/hostrun-init":            {},
+	"cmd/hostrun-reap":            {},
 	"cmd/hostrun-engine":          {"engine", "finding"},
 	"cmd/containerd-shim-runc-v2": {},
 }
@@ -86,13 +90,15 @@ var bans = []ban{
 	{isPure, "net", true, "the pure half reads files below a root; what it says must not depend on a network"},
 	{isPure, "net/http", false, "the pure half reads files below a root; what it says must not depend on a network"},
 	{isPure, "google.golang.org/grpc", false, "the pure half reads files below a root; what it says must not depend on a daemon"},
-	{isPure, "os/exec", true, "facts are read from files alone: a host's python3 may hang, be broken or be another architecture's"},
+	{func(pkg string) bool { return isPure(pkg) && pkg != "devices/nvidia/nvml" }, "os/exec", true, "facts are read from files alone: a host's python3 may hang, be broken or be another architecture's"},
 	{isPure, "C", false, "the pure half is built with CGO_ENABLED=0, for darwin too"},
 	{isPure, "plugin", false, "needs cgo"},
 	{only("cmd/hostrun-log"), "net", false, "a detached container keeps this process for its whole life: it stays small"},
 	{only("cmd/hostrun-log"), "github.com/", false, "a detached container keeps this process for its whole life: standard library only"},
 	{only("cmd/hostrun-log"), "google.golang.org/", false, "a detached container keeps this process for its whole life: standard library only"},
 	{only("cmd/hostrun-init"), "net", false, "it is PID 1 of a container: it reaps, forwards signals, and stays small"},
+	{only("cmd/hostrun-reap"), "net", false, "a container in the foreground keeps this process for its whole life: it stays small"},
+	{only("cmd/hostrun-reap"), "github.com/", false, "a container in the foreground keeps this process for its whole life: standard library only"},
 	{only("cmd/hostrun-init"), "github.com/", false, "it is PID 1 of a container and built from the standard library and x/sys"},
 	{only("plan"), "math/rand", false, "the same facts give the same plan"},
 }
@@ -189,8 +195,8 @@ func allowed(from, to string) bool {
 	if strings.HasPrefix(from, "integration") {
 		return true
 	}
-	if vendor(from) {
-		return slices.Contains([]string{"devices", "abi", "rootfs", "finding"}, to)
+	if vendor(from) { // what a framework was built for decides whether a device is of use to it
+		return slices.Contains([]string{"devices", "devices/devicestest", "abi", "abi/frameworks", "abi/ld", "rootfs", "finding", "pattern"}, to)
 	}
 	owner := from
 	if _, ok := arrow[owner]; !ok {

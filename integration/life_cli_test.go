@@ -18,6 +18,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/opencontainers/runtime-spec/specs-go"
 
+	"hostrun.dev/hostrun/integration/fixture"
 	"hostrun.dev/hostrun/runtime"
 )
 
@@ -209,6 +210,55 @@ func TestInterruptReachesTheJob(t *testing.T) {
 	s.nothingLeft(before)
 }
 
+// TestKilledRunIsRemovedAtOnce: a one-off container ends with the command that runs it also where that is killed with
+// SIGKILL, and no other command is needed.
+func TestKilledRunIsRemovedAtOnce(t *testing.T) {
+	s := newStage(t)
+	s.load(tiny(t, "job"))
+	plain(s, "stop_signal: SIGKILL")
+	before := s.inventory()
+	cmd := s.command("run", "job", "--", "sh", "-c", "echo ready; sleep 1000")
+	pipe, err := cmd.StdoutPipe()
+	must(t, err)
+	must(t, cmd.Start())
+	if line, err := bufio.NewReader(pipe).ReadString('\n'); line != "ready\n" {
+		t.Errorf("the job says %q, %v", line, err)
+	}
+	must(t, cmd.Process.Kill())
+	_ = cmd.Wait() // it was killed
+	s.nothingLeft(before)
+}
+
+// TestRunWhoseStandbyWasKilled: the process that would remove a one-off container is missed, and another one does it.
+func TestRunWhoseStandbyWasKilled(t *testing.T) {
+	s := newStage(t)
+	s.load(tiny(t, "job"))
+	plain(s, "stop_signal: SIGKILL")
+	before := s.inventory()
+	cmd := s.command("run", "-i", "job", "--", "sh", "-c", "echo ready; read word; echo $word")
+	stdin, err := cmd.StdinPipe()
+	must(t, err)
+	pipe, err := cmd.StdoutPipe()
+	must(t, err)
+	must(t, cmd.Start())
+	stdout := bufio.NewReader(pipe)
+	if line, err := stdout.ReadString('\n'); line != "ready\n" {
+		t.Errorf("the job says %q, %v", line, err)
+	}
+	standing := fixture.Processes(func(args string) bool { return strings.Contains(args, "hostrun-reap") && strings.Contains(args, s.dir) })
+	if len(standing) != 1 {
+		t.Fatalf("processes that stand by: %v, want one", standing)
+	}
+	must(t, syscall.Kill(standing[0], syscall.SIGKILL))
+	_, err = io.WriteString(stdin, "over\n")
+	must(t, err)
+	if line, err := stdout.ReadString('\n'); line != "over\n" {
+		t.Errorf("the job says %q, %v", line, err)
+	}
+	must(t, cmd.Wait())
+	s.nothingLeft(before)
+}
+
 // TestKilledAnywhereTheSameCommandHeals ends hostrun with SIGKILL directly after each of its effects, then says the same
 // again: it has to work, and after down nothing may be left, whichever step was the last.
 func TestKilledAnywhereTheSameCommandHeals(t *testing.T) {
@@ -237,6 +287,7 @@ func TestKilledAnywhereTheSameCommandHeals(t *testing.T) {
 			} else if c.name == "run" { // it went through, and nothing is to heal
 				continue
 			}
+			s.reapersEnd() // they die at that step too: a second death, which the command that follows the first can't foresee
 			if r := s.hostrun(c.heal...); r.status != 0 {
 				t.Errorf("%s killed at %s: the same command again: %v", c.name, at, r)
 			}
@@ -249,6 +300,21 @@ func TestKilledAnywhereTheSameCommandHeals(t *testing.T) {
 		}
 		if reached < c.own {
 			t.Errorf("%s reached %d steps of %q: this test no longer kills it where it should", c.name, reached, runtime.Steps)
+		}
+	}
+}
+
+// reapersEnd waits until no removal of this stage goes on in the background.
+func (s *stage) reapersEnd() {
+	s.t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		if len(fixture.Processes(func(args string) bool {
+			return strings.Contains(args, runtime.ReapVerb) && strings.Contains(args, s.dir)
+		})) == 0 {
+			return
+		}
+		if time.Now().After(deadline) {
+			s.t.Fatal("a removal in the background does not end")
 		}
 	}
 }

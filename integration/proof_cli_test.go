@@ -2,11 +2,15 @@ package integration
 
 import (
 	"bytes"
+	"debug/elf"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -61,6 +65,7 @@ type damage struct {
 	script  string
 	id      string // of the finding; "" where Python catches the failure
 	message string // in the finding's message and on the container's stderr; "" where the process dies
+	sound   bool   // no module fails by itself: it depends on what is loaded before
 }
 
 func replaced(old, new string) func([]byte) []byte {
@@ -86,6 +91,11 @@ var damages = []damage{
 	{name: "cut off, and the process dies", file: "numpy/_core/_multiarray_umath.*.so", to: func(b []byte) []byte { return b[:len(b)/2] },
 		script: "import numpy", id: finding.NativeCorrupt},
 	{name: "an optional module, and Python goes on", file: "markupsafe/_speedups.*.so", to: cut(0), script: "import markupsafe; markupsafe.escape('<')"},
+	{name: "refused by a flag", file: "numpy/_core/_multiarray_umath.*.so", to: neverOpened, script: "import numpy", id: finding.NativeGate,
+		message: "shared object cannot be dlopen()ed"},
+	{name: "library elsewhere, and loaded before", file: "numpy.libs/libscipy_openblas*", rename: func(n string) string { return "../markupsafe/" + n }, sound: true,
+		script: "import ctypes, glob, os, markupsafe\nsite = os.path.dirname(os.path.dirname(markupsafe.__file__))\n" +
+			"for name in ['numpy.libs/libquad*', 'numpy.libs/libgfort*', 'markupsafe/libscipy*']:\n    for lib in glob.glob(site + '/' + name): ctypes.CDLL(lib)\nimport numpy"},
 	{name: "not imported", file: "numpy/_core/_multiarray_umath.*.so", to: cut(0), script: "import markupsafe"},
 }
 
@@ -118,12 +128,13 @@ func (s *stage) compare(t *testing.T, site string, d damage) {
 		restore()
 		s.fitting(t, command)
 	}()
+	s.unreached(t, d)
 	row, status := s.proven(command...)
 	really := s.hostrun(append([]string{"exec", "job", "--"}, command...)...)
 	stops := finding.Errors(row.Findings)
 	switch {
 	case d.id == "":
-		if status != 0 || really.status != 0 || row.Proof.Counts.Fail != 1 {
+		if status != 0 || really.status != 0 || (row.Proof.Counts.Fail == 0) != d.sound {
 			t.Errorf("check ends with %d and finds %v (%+v); the container: %v", status, row.Findings, row.Proof, really)
 		}
 	case status != finding.StatusMisfit || really.status == 0 || len(stops) == 0 || stops[0].ID != d.id:
@@ -133,6 +144,73 @@ func (s *stage) compare(t *testing.T, site string, d damage) {
 	case !strings.Contains(stops[0].Message, d.message) || !strings.Contains(really.stderr, strings.TrimPrefix(stops[0].Message, "ImportError: ")) && d.message != "":
 		t.Errorf("check quotes %q, want %q; the container says: %v", stops[0].Message, d.message, really)
 	}
+}
+
+// A refusedRow is what these tests need of hostrun check --modules and --distributions.
+type refusedRow struct {
+	Module, Path, Distribution, Side, Verdict, Message string
+	Reached                                            bool
+}
+
+func (s *stage) rows(arg ...string) (rows []refusedRow, status int) {
+	s.t.Helper()
+	r := s.hostrun(append([]string{"check", "--format", "json", "--only", "failing"}, arg...)...)
+	for dec := json.NewDecoder(strings.NewReader(r.stdout)); ; {
+		var row refusedRow
+		if err := dec.Decode(&row); err == io.EOF {
+			return rows, r.status
+		} else if err != nil {
+			s.t.Fatalf("%v: %v", err, r)
+		}
+		rows = append(rows, row)
+	}
+}
+
+// openFile makes the interpreter open a native module by its path: the loader's own words, whatever the package makes of them.
+const openFile = "import sys, importlib.util as u, importlib.machinery as m\nu.module_from_spec(u.spec_from_file_location(sys.argv[1], sys.argv[2], loader=m.ExtensionFileLoader(*sys.argv[1:3])))"
+
+// unreached: what a command does not import is a warning, and with --strict an error. Each row of --modules quotes what
+// the container's interpreter says of that very file; --distributions sums them up.
+func (s *stage) unreached(t *testing.T, d damage) {
+	t.Helper()
+	idle := []string{"job", "--", "python3", "-c", "pass"}
+	row, status := s.proven("python3", "-c", "pass")
+	warned := slices.ContainsFunc(row.Findings, func(f finding.Finding) bool { return f.ID == finding.NativeOthers && f.Severity == finding.Warning })
+	if status != 0 || warned == d.sound {
+		t.Errorf("not imported: check ends with %d: %+v", status, row.Findings)
+	}
+	modules, status := s.rows(append([]string{"--strict", "--modules"}, idle...)...)
+	if (status == finding.StatusMisfit) == d.sound || (len(modules) == 0) != d.sound {
+		t.Errorf("--strict ends with %d: %+v", status, modules)
+	}
+	if d.sound {
+		return
+	}
+	m := modules[0]
+	really := s.hostrun("exec", "job", "--", "python3", "-c", openFile, m.Module, m.Path)
+	if m.Verdict == "ignored-suffix" {
+		really = s.hostrun("exec", "job", "--", "python3", "-c", "import "+m.Module)
+	}
+	if really.status == 0 || really.status != 128+int(syscall.SIGBUS) && !strings.Contains(really.stderr, m.Message) {
+		t.Errorf("the container says %v of %+v", really, m)
+	}
+	dists, status := s.rows(append([]string{"--distributions"}, idle...)...)
+	if status != 0 || len(dists) != 1 || !strings.HasPrefix(m.Module, strings.ToLower(dists[0].Distribution)) || dists[0].Side != "host" || dists[0].Verdict != m.Verdict || dists[0].Reached {
+		t.Errorf("--distributions ends with %d: %+v; its module %+v", status, dists, m)
+	}
+}
+
+// neverOpened sets DF_1_NOOPEN in place of DT_RELACOUNT, which the loader does not need (gABI, "Dynamic Section").
+func neverOpened(b []byte) []byte {
+	count := binary.LittleEndian.AppendUint64(nil, uint64(elf.DT_RELACOUNT))
+	for at := 0; at+16 <= len(b); at += 8 {
+		if bytes.Equal(b[at:at+8], count) {
+			binary.LittleEndian.PutUint64(b[at:], uint64(elf.DT_FLAGS_1))
+			binary.LittleEndian.PutUint64(b[at+8:], uint64(elf.DF_1_NOOPEN))
+			break
+		}
+	}
+	return b
 }
 
 func (s *stage) fitting(t *testing.T, command []string) {

@@ -56,6 +56,9 @@ func suffer(file string) error {
 	}
 	defer c.Close()
 	switch v.Verb {
+	case "ahead":
+		defer c.Ahead(ctx, v.Plan.ID, v.Plan.ChainID)()
+		_, err = c.Up(ctx, v.Plan, false)
 	case "up":
 		_, err = c.Up(ctx, v.Plan, false)
 	case "run":
@@ -127,7 +130,7 @@ func (w *world) die(verb, step string, pl plan.Plan) bool {
 }
 
 var (
-	creation = []string{"up-locked", "record-created", "files-written", "snapshot-prepared", "task-created", "task-started", "record-ready"}
+	creation = []string{"up-locked", "snapshot-marked", "snapshot-made", "record-created", "files-written", "snapshot-prepared", "task-created", "task-started", "record-ready"}
 	ending   = []string{"stop-signalled", "exit-recorded", "task-deleted"}
 	removal  = []string{"removal-marked", "snapshot-removed", "files-removed", "record-deleted"}
 )
@@ -138,6 +141,7 @@ var deaths = []struct {
 	steps []string
 }{
 	{"up", creation},
+	{"ahead", creation[:4]},
 	{"replace", slices.Concat([]string{"stop-signalled", "task-deleted"}, removal)},
 	{"restart", []string{"task-created", "task-started", "record-ready"}},
 	{"run", []string{"record-created", "files-written", "snapshot-prepared", "task-created", "task-started", "run-exited"}},
@@ -176,7 +180,7 @@ func TestRuntimeKilledAnywhere(t *testing.T) {
 func TestRuntimeInterrupted(t *testing.T) {
 	eachEngine(t, func(t *testing.T, w *world) {
 		for _, d := range deaths {
-			if d.verb != "up" && d.verb != "run" && d.verb != "inspect" {
+			if d.verb != "up" && d.verb != "ahead" && d.verb != "run" && d.verb != "inspect" {
 				continue
 			}
 			for _, step := range d.steps {
@@ -215,8 +219,8 @@ func (w *world) killed(verb, step string) bool {
 	other := quick(w.plan("victim", "sleep", "2000"))
 	died := false
 	switch verb {
-	case "up":
-		died = w.die("up", step, pl)
+	case "up", "ahead":
+		died = w.die(verb, step, pl)
 		w.again(pl)
 	case "replace":
 		w.again(other)

@@ -73,9 +73,10 @@ if [ ${#missing[@]} -gt 0 ]; then
 fi
 
 # The engines of other versions that the tests compare are built from their Go modules; interpreters of other releases and
-# builds are unpacked from the distribution's packages.
+# builds, and another C library, are unpacked from the distribution's packages.
 if [ "$for_whom" = test ]; then
 	"$here/build-engines.sh"
 	# On another distribution than Debian the tests that want them skip, and say so.
+	"$here/truth/roots.sh" musl || say "without a root of musl a test of its loader skips"
 	"$here/fetch-pythons.sh" || say "without these interpreters some tests of package abi skip (and fail where HOSTRUN_REQUIRE_ALL=1)"
 fi

@@ -39,6 +39,8 @@ func Build(f Facts) (Plan, error) {
 		b.addInit,
 		b.addPython,
 		b.addCUDA,
+		b.addLent,
+		b.checkFrameworks,
 		b.addDevices,
 		b.setLimits,
 		b.setAffinity,
@@ -46,6 +48,7 @@ func Build(f Facts) (Plan, error) {
 		b.finishEnvironment,
 		b.finishMounts,
 		b.setStop,
+		b.tellPython,
 		b.mergeFindings,
 		b.setLabels,
 	} {
@@ -216,11 +219,17 @@ func (b *builder) proved() []finding.Finding {
 	}
 	all := slices.Clone(b.f.Proof.Findings)
 	for i := range all {
-		if b.f.Strict && all[i].Severity == finding.Warning {
-			all[i].Severity = finding.Error
-		}
+		all[i] = b.wholeStdlib(b.strictly(all[i]))
 	}
 	return all
+}
+
+// strictly makes an error of a warning where the caller is strict.
+func (b *builder) strictly(f finding.Finding) finding.Finding {
+	if b.f.Strict && f.Severity == finding.Warning {
+		f.Severity = finding.Error
+	}
+	return f
 }
 
 func rank(s finding.Severity) int {
@@ -237,7 +246,7 @@ func (b *builder) keyOf(id string) string {
 		return "python.interpreter"
 	case id >= "HR010" && id < "HR040":
 		return "python"
-	case id >= "HR090" && id < "HR110":
+	case id >= "HR090" && id < "HR110" || id >= "HR120" && id < "HR130":
 		return "python"
 	case id == finding.ImagePlatform:
 		return "image"

@@ -7,6 +7,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 
 	"hostrun.dev/hostrun/abi"
+	"hostrun.dev/hostrun/abi/frameworks"
 	"hostrun.dev/hostrun/abi/proof"
 	"hostrun.dev/hostrun/devices"
 	"hostrun.dev/hostrun/finding"
@@ -60,9 +61,13 @@ type Image struct {
 	Labels     map[string]string `json:"labels,omitempty"`
 	Volumes    []string          `json:"volumes,omitempty"` // anonymous volumes that the image declares
 
-	Pythons  []abi.Python      `json:"pythons,omitempty"`  // nil unless Needs.Python
-	Sites    []host.Site       `json:"sites,omitempty"`    // of all Pythons: Path, Kind and Modules only
-	Packages []host.Package    `json:"packages,omitempty"` // distributions in them: Name, Version and Site only
+	Pythons  []abi.Python   `json:"pythons,omitempty"`  // nil unless Needs.Python
+	Sites    []host.Site    `json:"sites,omitempty"`    // of all Pythons: Path, Kind and Modules only
+	Packages []host.Package `json:"packages,omitempty"` // distributions in them: Name, Version and Site only
+	// Frameworks is what files tell of torch and others in the site directories of each of Pythons, by its Executable; those
+	// without any are left out.
+	Frameworks map[string]frameworks.Facts `json:"frameworks,omitempty"`
+
 	Users    []User            `json:"users,omitempty"`    // /etc/passwd
 	Groups   []Group           `json:"groups,omitempty"`   // /etc/group
 	Root     []RootEntry       `json:"root,omitempty"`     // with rootfs: host, which has no reference, digest and layers: the machine's own files that are its root, sorted
@@ -97,10 +102,12 @@ type Path struct {
 
 // ImageNeeds says which facts of an image a profile asks for. Its JSON form is part of the image cache's key.
 type ImageNeeds struct {
-	Python  bool     `json:"python,omitempty"`
-	Command []string `json:"command,omitempty"` // [0] is the interpreter that the profile's command names by an absolute path; nil: look at the image's own command
-	Path    string   `json:"path,omitempty"`    // the profile's PATH, "" for the image's
-	Paths   []string `json:"paths,omitempty"`   // sorted
+	Python bool `json:"python,omitempty"`
+	// Frameworks asks for the interpreters and what is installed for them, where the profile asks for accelerators and lends no packages.
+	Frameworks bool     `json:"frameworks,omitempty"`
+	Command    []string `json:"command,omitempty"` // [0] is the interpreter that the profile's command names by an absolute path; nil: look at the image's own command
+	Path       string   `json:"path,omitempty"`    // the profile's PATH, "" for the image's
+	Paths      []string `json:"paths,omitempty"`   // sorted
 }
 
 // Engine is what containerd and the OCI runtime of this machine can do, as far as the spec depends on it.
@@ -143,7 +150,14 @@ type Plan struct {
 	Directories []Directory       `json:"directories,omitempty"` // to make before the start
 	Findings    []finding.Finding `json:"findings,omitempty"`
 	Borrowed    []Borrowed        `json:"borrowed,omitempty"`
-	Origins     map[string]string `json:"origins,omitempty"` // JSON pointer into the spec -> where it comes from ("profile dinov2.yaml:7", "image", "host python")
+	// Frameworks are those that the command's Python would import; nil for none.
+	Frameworks *frameworks.Facts `json:"frameworks,omitempty"`
+	Origins    map[string]string `json:"origins,omitempty"` // JSON pointer into the spec -> where it comes from ("profile dinov2.yaml:7", "image", "host python")
+
+	Lending Lending     `json:"-"` // what the proof may lend, beyond this plan
+	Python  *abi.Python `json:"-"` // that runs the command, where packages are borrowed
+	// FromHost says that Python is the host's, at the paths that it has on the host, in an image.
+	FromHost bool `json:"-"`
 
 	TTY         bool    `json:"tty,omitempty"`
 	StdinOpen   bool    `json:"stdin_open,omitempty"`
@@ -155,8 +169,17 @@ type Plan struct {
 // A File is generated for the container and bound into it. It lies in the container's own directory.
 type File struct {
 	Path    string `json:"path"` // on the host
-	Content string `json:"content"`
+	Content string `json:"content,omitempty"`
+	Binary  []byte `json:"binary,omitempty"` // instead of Content, where that is no text
 	Mode    uint32 `json:"mode"`
+}
+
+// Bytes are those of the file.
+func (f File) Bytes() []byte {
+	if f.Binary != nil {
+		return f.Binary
+	}
+	return []byte(f.Content)
 }
 
 // A Directory is made on the host unless it exists: a named volume, or a bind source with create_host_path.
@@ -172,5 +195,8 @@ type Borrowed struct {
 	Source      string `json:"source"`
 	Destination string `json:"destination"`
 	Bytes       int64  `json:"bytes"` // 0 when not measured
-	For         string `json:"for"`   // "python", "cuda", ...
+	For         string `json:"for"`   // "python", "cuda", or the package that needs it
+	// Kind is "" for what the profile names, "library" for one that the image lacks, "link" and "source" for places that the
+	// packages lead to, "interpreter" and "stdlib" for parts of the host's Python.
+	Kind string `json:"kind,omitempty"`
 }

@@ -131,7 +131,7 @@ func TestNeedsNamesWhatThePlanLooksAt(t *testing.T) {
 	got := plan.Needs(&f.Profile)
 	want := plan.ImageNeeds{
 		Python: true, Command: []string{"/opt/conda/bin/python3"},
-		Paths: []string{"/opt/conda/bin/python3", "/opt/conda/lib/python3.11/site-packages", "/opt/hostrun", "/usr/local/cuda", "/workspace"},
+		Paths: []string{"/etc/ld.so.cache", "/opt/conda/bin/python3", "/opt/conda/lib/python3.11/site-packages", "/opt/hostrun", "/root", "/usr/local/cuda", "/workspace"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)

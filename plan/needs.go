@@ -5,6 +5,7 @@ import (
 	"sort"
 	"strings"
 
+	"hostrun.dev/hostrun/abi/ld"
 	"hostrun.dev/hostrun/profiles"
 )
 
@@ -22,6 +23,8 @@ func Needs(p *profiles.Profile) ImageNeeds {
 		n.Command = namedInterpreter(p)
 		n.Path, _ = lookup(p.Environment, "PATH")
 		paths[borrowedRoots[0]] = true
+		paths[ld.CachePath] = true
+		paths["/root"] = true // sources and caches of links lie below it, and it is usually closed to others
 		if p.Python.Target != "" {
 			paths[path.Clean(p.Python.Target)] = true
 		}
@@ -29,6 +32,7 @@ func Needs(p *profiles.Profile) ImageNeeds {
 			paths[path.Clean(word)] = true
 		}
 	}
+	n.Frameworks = !n.Python && !usesHostRoot(p) && (len(Asks(p)) > 0 || namesNodes(p, gpuNode) || namesNodes(p, npuNode))
 	if borrowsCUDA(p) && !usesHostRoot(p) {
 		paths[cudaPath] = true
 		if strings.HasPrefix(p.CUDA, "/") {

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"path"
+	"slices"
 	"strings"
 
 	"hostrun.dev/hostrun/finding"
@@ -93,6 +94,10 @@ func (e *environment) set(name, value, origin string) {
 		}
 	}
 	*e = append(*e, variable{name, value, origin})
+}
+
+func (e *environment) unset(name string) {
+	*e = slices.DeleteFunc(*e, func(v variable) bool { return v.name == name })
 }
 
 func (e environment) get(name string) string {

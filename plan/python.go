@@ -28,6 +28,10 @@ func (b *builder) addPython() {
 		return
 	}
 	b.env.set("PYTHONDONTWRITEBYTECODE", "1", "hostrun")
+	if b.fromHost() && movable(b.f.Host.Python) {
+		b.addHostInterpreter()
+		return
+	}
 	b.env.set("PYTHONNOUSERSITE", "1", "hostrun")
 	image := b.choosePython()
 	if image == nil {
@@ -38,6 +42,13 @@ func (b *builder) addPython() {
 	b.checkFit(image)
 	b.checkShadowed(image)
 	b.checkFlags()
+	if b.fromHost() {
+		if !b.completesStdlib(b.f.Host.Python, image) {
+			b.addHostInterpreter() // which says why it can't
+			return
+		}
+		b.lendStdlib(image)
+	}
 	if b.p.Python.Target != "" {
 		b.mountTarget(image)
 		return
@@ -116,6 +127,7 @@ func (b *builder) mountSites(image *abi.Python) {
 		}
 	}
 	b.mountEditables()
+	b.setBytecode(image, root)
 	b.addPth(image, all)
 }
 

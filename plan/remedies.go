@@ -1,6 +1,9 @@
 package plan
 
 import (
+	"path"
+	"slices"
+
 	"hostrun.dev/hostrun/finding"
 	"hostrun.dev/hostrun/pattern"
 )
@@ -10,7 +13,19 @@ var proposedMount = pattern.New(`"(/[^":]*):(/[^":]*):ro"`)
 
 // settled reports whether the plan has an answer to what an earlier stage found.
 func (b *builder) settled(f finding.Finding) bool {
-	return f.ID == finding.PackageMissing && b.imageHas(f.Subject) || b.mounted(f)
+	if b.plan.FromHost && (f.ID == finding.PythonMissingImage || f.ID == finding.PythonBrokenVenv && slices.Contains(b.f.Image.Findings, f)) {
+		return true // the image's interpreter does not run
+	}
+	if better := saidBetter[f.ID]; better != "" && b.has(better) {
+		return true
+	}
+	return f.ID == finding.PackageMissing && b.imageHas(f.Subject) || b.mounted(f) || b.lentLibstdcxx(f)
+}
+
+// saidBetter are findings about packages alone that a finding about the chosen devices repeats with more.
+var saidBetter = map[string]string{
+	finding.NPUOtherTorch:   finding.AscendTorchBase,
+	finding.TwoAccelerators: finding.AscendTwoAccelerators,
 }
 
 // mounted reports whether the plan already mounts what the finding says is not mounted: the profile took the remedy, or
@@ -18,6 +33,9 @@ func (b *builder) settled(f finding.Finding) bool {
 func (b *builder) mounted(f finding.Finding) bool {
 	if f.ID != finding.SitePathIgnored || f.Severity == finding.Error {
 		return false
+	}
+	if b.lentTo(path.Base(f.Subject)) {
+		return true
 	}
 	m := proposedMount.FindStringSubmatch(f.Remedy)
 	if m == nil || m[1] != m[2] {

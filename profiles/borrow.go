@@ -125,6 +125,12 @@ var pythonFields = []field[Python]{
 	{name: "precedence", about: "whose packages go first: image (default) or host", schema: enum("image", "host"), read: func(d *decoder, p *Python, n *node, key string) {
 		p.Precedence, _ = d.oneOf(n, key, "image", "host")
 	}},
+	{name: "borrow_libraries", about: "lend libraries that the packages need and the image lacks: auto (default) or off", schema: enum("auto", "off"), read: func(d *decoder, p *Python, n *node, key string) {
+		p.BorrowLibraries, _ = d.oneOf(n, key, "auto", "off")
+	}},
+	{name: "interpreter_from", about: "whose interpreter runs: image (default) or host, where that one can be moved", schema: enum("image", "host"), read: func(d *decoder, p *Python, n *node, key string) {
+		p.InterpreterFrom, _ = d.oneOf(n, key, "image", "host")
+	}},
 }
 
 func readPython(d *decoder, p *Profile, n *node, key string) {

@@ -166,6 +166,10 @@ func TestSearch(t *testing.T) {
 		{"dinov2", filepath.Join(dir, "two/dinov2.yaml"), false}, {"dinov2", "builtin:dinov2.yaml", true},
 		{"hello", "builtin:hello.yaml", false},
 	}
+	for _, name := range []string{"llamafactory-910b-openeuler", "llamafactory-910b-ubuntu", "llamafactory-a3-openeuler", "llamafactory-a3-ubuntu",
+		"llamafactory-cuda", "llamafactory-npu", "llamafactory-rocm", "vllm-ascend"} {
+		want = append(want, Entry{name, "builtin:" + name + ".yaml", false})
+	}
 	if diff := cmp.Diff(want, entries); diff != "" {
 		t.Error(diff)
 	}
@@ -175,7 +179,7 @@ func TestUnknownName(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir, map[string]string{"llama-npu.yaml": "image: a", "lamma.yaml": "image: a", "whisper.yaml": "image: a"})
 	opt := Options{Dirs: []string{dir}, Cwd: dir}
-	for name, want := range map[string]string{"dinvo2": "did you mean dinov2?", "llama": "did you mean lamma, llama-npu?", "Whisper": "did you mean whisper?"} {
+	for name, want := range map[string]string{"dinvo2": "did you mean dinov2?", "llama": "did you mean lamma, llama-npu", "Whisper": "did you mean whisper?"} {
 		_, err := Load(opt, name)
 		if finding.StatusOf(err) != finding.StatusProfile || !strings.Contains(strings.Join(finding.HintOf(err), "\n"), want) || !strings.Contains(fmt.Sprint(err), dir) {
 			t.Errorf("%s: %v, %q; want %q", name, err, finding.HintOf(err), want)

@@ -138,4 +138,7 @@ type Python struct {
 	Target      string   `json:"target,omitempty"`      // mount over exactly this directory of the container
 	Packages    []string `json:"packages,omitempty"`    // roots of the scan; must be installed
 	Precedence  string   `json:"precedence,omitempty"`  // "" or "image": the image's packages first; "host"
+
+	BorrowLibraries string `json:"borrow_libraries,omitempty"` // "" or "auto": libraries that the image lacks are lent; "off"
+	InterpreterFrom string `json:"interpreter_from,omitempty"` // "" or "image"; "host": the host's own interpreter runs
 }

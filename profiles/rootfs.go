@@ -10,7 +10,7 @@ func readRootfs(d *decoder, p *Profile, n *node, path string) {
 // imageKeys mean something only where there is an image, pythonKeys where the container has a Python other than the host's.
 var (
 	imageKeys  = []string{"platform", "pull_policy"}
-	pythonKeys = []string{"python.target", "python.precedence"}
+	pythonKeys = []string{"python.target", "python.precedence", "python.borrow_libraries", "python.interpreter_from"}
 )
 
 // finishRootfs settles whether image or rootfs counts, when all files are read. They exclude each other in one file; in
@@ -46,6 +46,7 @@ func (d *decoder) finishHostRoot() {
 	}
 	p.Platform, p.PullPolicy = "", ""
 	p.Python.Target, p.Python.Precedence = "", ""
+	p.Python.BorrowLibraries, p.Python.InterpreterFrom = "", ""
 	if _, said := p.Lines["read_only"]; !said {
 		p.ReadOnly = true
 	}

@@ -131,8 +131,8 @@ func (madeDirectory) ModTime() time.Time { return time.Time{} }
 func (madeDirectory) IsDir() bool        { return true }
 func (madeDirectory) Sys() any           { return nil }
 
-// Mounted says that p, which has been resolved, lies in a mount, and that no other mount lies below it.
-func (v *View) Mounted(p string) bool {
-	_, ok := v.inMount(p)
-	return ok && !v.leadsToMount(p)
+// Covered says that the path p, as it is written, lies in a mount.
+func (v *View) Covered(p string) bool {
+	_, ok := v.inMount(clean(p))
+	return ok
 }

@@ -213,7 +213,15 @@ var ErrTooLarge = errors.New("file too large")
 
 // ReadFile returns the content of the regular file p, of at most limit bytes.
 func (v *View) ReadFile(p string, limit int64) ([]byte, error) {
-	f, err := v.Open(p)
+	r, err := v.Resolve(p)
+	if err != nil {
+		return nil, err
+	}
+	return readAtMost(p, r, limit)
+}
+
+func readAtMost(p string, r Resolved, limit int64) ([]byte, error) {
+	f, err := openRegular(p, r)
 	if err != nil {
 		return nil, err
 	}

@@ -25,12 +25,17 @@ type made struct {
 // make creates the record, and beside it the snapshot, then files: whatever a crash leaves behind is named by the record,
 // or by the mark of a snapshot that has none yet. On error nothing stays.
 func (c *Client) make(ctx context.Context, pl plan.Plan, labels map[string]string) (made, error) {
-	record, err := c.newRecord(ctx, pl, labels)
+	early, snapshotter, err := c.earlyOf(ctx, pl)
 	if err != nil {
 		return made{}, err
 	}
-	early := c.prepareEarly(ctx, pl, record)
 	defer early.forget()
+	record, err := newRecord(pl, labels)
+	if err != nil {
+		early.undo(ctx)
+		return made{}, err
+	}
+	record.Snapshotter, record.SnapshotKey = snapshotter, early.key
 	record, err = c.ctrd.ContainerService().Create(ctx, record)
 	if err != nil {
 		early.undo(ctx)
@@ -79,14 +84,11 @@ func (c *Client) fill(ctx context.Context, pl plan.Plan, record containers.Conta
 	return root, nil
 }
 
-func (c *Client) newRecord(ctx context.Context, pl plan.Plan, labels map[string]string) (containers.Container, error) {
+// newRecord is the record but for its snapshot.
+func newRecord(pl plan.Plan, labels map[string]string) (containers.Container, error) {
 	spec, err := typeurl.MarshalAny(pl.Spec)
 	if err != nil {
 		return containers.Container{}, fmt.Errorf("create container %s: encode the spec: %w", pl.ID, err)
-	}
-	snapshotter, key, err := c.snapshotOf(ctx, pl)
-	if err != nil {
-		return containers.Container{}, err
 	}
 	all := maps.Clone(pl.Labels)
 	if all == nil {
@@ -99,8 +101,7 @@ func (c *Client) newRecord(ctx context.Context, pl plan.Plan, labels map[string]
 	if err != nil {
 		return containers.Container{}, fmt.Errorf("create container %s: %w", pl.ID, err)
 	}
-	return containers.Container{ID: pl.ID, Image: pl.Image, Labels: all, Spec: spec, Snapshotter: snapshotter,
-		SnapshotKey: key, Runtime: runtime}, nil
+	return containers.Container{ID: pl.ID, Image: pl.Image, Labels: all, Spec: spec, Runtime: runtime}, nil
 }
 
 // runtimeInfo tells the shim its OCI runtime, where that is not the shim's own default.
@@ -118,15 +119,6 @@ func runtimeInfo(pl plan.Plan) (containers.RuntimeInfo, error) {
 	}
 	info.Options = options
 	return info, nil
-}
-
-// snapshotOf names the container's own layer; there is none without an image.
-func (c *Client) snapshotOf(ctx context.Context, pl plan.Plan) (snapshotter, key string, err error) {
-	if pl.Root != nil {
-		return "", "", nil
-	}
-	snapshotter, err = c.snapshotter(ctx)
-	return snapshotter, snapshotKey(pl.ID), err
 }
 
 // prepare makes the container's own layer. The image is unpacked if that has not happened for this snapshotter; a

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/containerd/containerd/v2/core/containers"
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/errdefs"
@@ -22,32 +21,67 @@ import (
 // made before the record says whose the name is.
 func snapshotKey(id string) string { return id + "-" + strings.ToLower(rand.Text()[:10]) }
 
-// An earlySnapshot is made while the container's record is being written, which takes as long again: both wait for the
-// disk several times. Until the record names it, containerd's garbage collector may take it, and a crash would leave it to
+// An earlySnapshot is made while the plan is being proved and the container's record written, which takes as long: to make
+// it waits for the disk six times. Until the record names it, containerd's garbage collector may take it, and a crash would leave it to
 // that; a mark, a file of /run, lets the next sweep remove it at once.
 type earlySnapshot struct {
-	sn   snapshots.Snapshotter
-	key  string
-	mark string // path
-	made chan error
+	sn      snapshots.Snapshotter // nil without a snapshot
+	key     string
+	chainID string // of the image
+	mark    string // path
+	made    chan error
 }
 
-// prepareEarly begins to make the snapshot. Whatever goes wrong is found again, and said, after the record is there.
-func (c *Client) prepareEarly(ctx context.Context, pl plan.Plan, r containers.Container) *earlySnapshot {
-	e := &earlySnapshot{key: r.SnapshotKey, made: make(chan error, 1)}
-	if r.SnapshotKey == "" {
-		e.made <- errdefs.ErrNotFound
-		return e
+// Ahead begins to make the layer of container id, of an image that its plan will name, before the plan is there: Up or
+// Run of that container takes it over. Whatever goes wrong is found again, and said, by these. drop ends a layer that
+// nobody has taken, and is to be called in each case.
+func (c *Client) Ahead(ctx context.Context, id, chainID string) (drop func()) {
+	ctx = c.in(ctx)
+	snapshotter, err := c.snapshotter(ctx)
+	if err != nil || chainID == "" {
+		return func() {}
 	}
-	e.sn = c.ctrd.SnapshotService(r.Snapshotter)
-	mark, err := c.markSnapshot(r)
+	work, cancel := steady(ctx)
+	e := c.prepareEarly(work, id, snapshotter, snapshotKey(id), chainID)
+	c.ahead.Store(id, e)
+	return func() {
+		defer cancel()
+		if c.ahead.CompareAndDelete(id, e) {
+			e.undo(work)
+			e.forget()
+		}
+	}
+}
+
+// earlyOf returns the snapshot that Ahead has begun for the container, or begins to make one.
+func (c *Client) earlyOf(ctx context.Context, pl plan.Plan) (e *earlySnapshot, snapshotter string, err error) {
+	if pl.Root != nil { // without an image
+		e = &earlySnapshot{made: make(chan error, 1)}
+		e.made <- errdefs.ErrNotFound
+		return e, "", nil
+	}
+	if snapshotter, err = c.snapshotter(ctx); err != nil {
+		return nil, "", err
+	}
+	if ahead, ok := c.ahead.Load(pl.ID); ok && ahead.(*earlySnapshot).chainID == pl.ChainID && c.ahead.CompareAndDelete(pl.ID, ahead) {
+		return ahead.(*earlySnapshot), snapshotter, nil
+	}
+	return c.prepareEarly(ctx, pl.ID, snapshotter, snapshotKey(pl.ID), pl.ChainID), snapshotter, nil
+}
+
+// prepareEarly begins to make a snapshot. Whatever goes wrong is found again, and said, after the record is there.
+func (c *Client) prepareEarly(ctx context.Context, id, snapshotter, key, chainID string) *earlySnapshot {
+	e := &earlySnapshot{sn: c.ctrd.SnapshotService(snapshotter), key: key, chainID: chainID, made: make(chan error, 1)}
+	mark, err := c.markSnapshot(id, snapshotter, key)
 	if err != nil {
 		e.made <- err
 		return e
 	}
 	e.mark = mark
+	step("snapshot-marked")
 	go func() {
-		_, err := e.sn.Prepare(ctx, r.SnapshotKey, pl.ChainID)
+		_, err := e.sn.Prepare(ctx, key, chainID)
+		step("snapshot-made")
 		e.made <- err
 	}()
 	return e
@@ -79,8 +113,8 @@ func (e *earlySnapshot) forget() {
 // snapshot's key, its snapshotter, the container, and who makes it.
 func (c *Client) marks() string { return filepath.Join(c.opt.StateDir, "snapshots", c.opt.Namespace) }
 
-func (c *Client) markSnapshot(r containers.Container) (string, error) {
-	path := filepath.Join(c.marks(), strings.Join([]string{r.SnapshotKey, r.Snapshotter, r.ID, creator()}, "@"))
+func (c *Client) markSnapshot(id, snapshotter, key string) (string, error) {
+	path := filepath.Join(c.marks(), strings.Join([]string{key, snapshotter, id, creator()}, "@"))
 	err := os.WriteFile(path, nil, 0o600)
 	if errors.Is(err, fs.ErrNotExist) {
 		if err = c.stateDir(c.marks()); err == nil {

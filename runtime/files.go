@@ -73,7 +73,7 @@ func writeFile(f plan.File) error {
 	if err := os.MkdirAll(filepath.Dir(f.Path), 0o755); err != nil {
 		return fmt.Errorf("write %s: %w", f.Path, err)
 	}
-	if err := replaceFile(f.Path, []byte(f.Content), fs.FileMode(f.Mode&0o777)); err != nil {
+	if err := replaceFile(f.Path, f.Bytes(), fs.FileMode(f.Mode&0o777)); err != nil {
 		return fmt.Errorf("write %s: %w", f.Path, err)
 	}
 	return nil

@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"hostrun.dev/hostrun/abi"
+	"hostrun.dev/hostrun/abi/frameworks"
 	"hostrun.dev/hostrun/host"
 	"hostrun.dev/hostrun/plan"
 	"hostrun.dev/hostrun/rootfs"
@@ -30,7 +31,7 @@ func readFiles(view *rootfs.View, img plan.Image, needs plan.ImageNeeds) plan.Im
 	for _, p := range needs.Paths {
 		addPath(view, files.Paths, p)
 	}
-	if needs.Python {
+	if needs.Python || needs.Frameworks {
 		env := pythonEnvironment(img.Env, needs.Path)
 		files.Pythons, files.Findings = abi.FindPythons(view, env)
 		files.Pythons = commandFirst(view, files.Pythons, command(img, needs), env)
@@ -38,8 +39,29 @@ func readFiles(view *rootfs.View, img plan.Image, needs plan.ImageNeeds) plan.Im
 			sites, packages := host.Installed(view, p.SiteDirs, p.Suffixes)
 			files.Sites, files.Packages = append(files.Sites, sites...), append(files.Packages, packages...)
 		}
+		files.Frameworks = readFrameworks(view, files.Pythons)
+	}
+	if !needs.Python {
+		files.Findings = nil // of interpreters that nothing is lent to
 	}
 	return files
+}
+
+func readFrameworks(view *rootfs.View, pythons []abi.Python) map[string]frameworks.Facts {
+	all := map[string]frameworks.Facts{}
+	for _, p := range pythons {
+		f := frameworks.Read(view, frameworks.Places{Sites: p.SiteDirs, Python: p.Version.String(), Arch: p.Arch})
+		if f.Empty() {
+			continue
+		}
+		f.Find(view, []frameworks.Place{{Dir: "/usr/local/cuda/lib64", From: "toolkit"}, {Dir: path.Join(p.BasePrefix, "lib"), From: "system"},
+			{Dir: "/usr/lib/" + p.Arch + "-linux-gnu", From: "system"}, {Dir: "/usr/lib64", From: "system"}})
+		all[p.Executable] = f
+	}
+	if len(all) == 0 {
+		return nil
+	}
+	return all
 }
 
 func pythonEnvironment(imageEnv []string, pathOfProfile string) abi.Environment {

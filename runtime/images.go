@@ -53,26 +53,43 @@ func (c *Client) getImage(ctx context.Context, name string) (images.Image, error
 	return img, nil
 }
 
+// A FoundImage is an image that is present, as FindImage met it: to inspect it nobody is asked for it again.
+type FoundImage struct {
+	Name   string        // full reference
+	record *images.Image // nil where it came by a pull
+}
+
 // EnsureImage makes the image present by the profile's pull_policy and returns its full reference.
 func (c *Client) EnsureImage(ctx context.Context, ref, platform, policy string) (string, error) {
+	found, err := c.FindImage(ctx, ref, platform, policy)
+	return found.Name, err
+}
+
+// FindImage is EnsureImage for those who inspect the image next.
+func (c *Client) FindImage(ctx context.Context, ref, platform, policy string) (FoundImage, error) {
 	ctx = c.in(ctx)
 	name, err := fullName(ref)
 	if err != nil {
-		return "", err
+		return FoundImage{}, err
 	}
 	if policy == "always" {
-		return c.Pull(ctx, ref, platform)
+		return c.pulled(ctx, ref, platform)
 	}
-	_, err = c.ctrd.ImageService().Get(ctx, name)
+	img, err := c.ctrd.ImageService().Get(ctx, name)
 	switch {
 	case err == nil:
-		return name, nil
+		return FoundImage{Name: name, record: &img}, nil
 	case !errdefs.IsNotFound(err):
-		return "", fmt.Errorf("read image %s: %w", name, err)
+		return FoundImage{}, fmt.Errorf("read image %s: %w", name, err)
 	case policy == "never":
-		return "", c.absent(ctx, name, nil)
+		return FoundImage{}, c.absent(ctx, name, nil)
 	}
-	return c.Pull(ctx, ref, platform)
+	return c.pulled(ctx, ref, platform)
+}
+
+func (c *Client) pulled(ctx context.Context, ref, platform string) (FoundImage, error) {
+	name, err := c.Pull(ctx, ref, platform)
+	return FoundImage{Name: name}, err
 }
 
 // Images lists the namespace's images by name.

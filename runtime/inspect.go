@@ -25,15 +25,25 @@ const cacheFormat = "2"
 // the image is in the result's findings; the error is for an image that is not there (with where it is, if it is
 // elsewhere) or can't be read. Everything is content-addressed, so what was read once is never read again.
 func (c *Client) Inspect(ctx context.Context, ref, platform string, needs plan.ImageNeeds) (plan.Image, error) {
-	ctx = c.in(ctx)
 	name, err := fullName(ref)
 	if err != nil {
 		return plan.Image{}, err
 	}
-	record, err := c.getImage(ctx, name)
-	if err != nil {
-		return plan.Image{}, err
+	return c.InspectFound(ctx, FoundImage{Name: name}, platform, needs)
+}
+
+// InspectFound is Inspect for an image that FindImage has met.
+func (c *Client) InspectFound(ctx context.Context, found FoundImage, platform string, needs plan.ImageNeeds) (plan.Image, error) {
+	ctx = c.in(ctx)
+	name := found.Name
+	if found.record == nil {
+		record, err := c.getImage(ctx, name)
+		if err != nil {
+			return plan.Image{}, err
+		}
+		found.record = &record
 	}
+	record := *found.record
 	img, err := c.configOf(ctx, record, platform)
 	if err != nil {
 		return plan.Image{}, fmt.Errorf("inspect image %s: %w", name, err)
@@ -46,7 +56,7 @@ func (c *Client) Inspect(ctx context.Context, ref, platform string, needs plan.I
 	if err != nil {
 		return plan.Image{}, fmt.Errorf("inspect image %s: %w", name, err)
 	}
-	img.Pythons, img.Sites, img.Packages = files.Pythons, files.Sites, files.Packages
+	img.Pythons, img.Sites, img.Packages, img.Frameworks = files.Pythons, files.Sites, files.Packages, files.Frameworks
 	img.Users, img.Groups, img.Paths, img.Findings = files.Users, files.Groups, files.Paths, files.Findings
 	return img, nil
 }

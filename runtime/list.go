@@ -51,8 +51,16 @@ func (c *Client) List(ctx context.Context, all bool) ([]Container, error) {
 
 // leaving reports that the container is being removed: a one-off one is, as soon as it has ended.
 func leaving(r containers.Container, p *taskapi.Process) bool {
-	ended := r.Labels[labelOneOff] != "" && r.Labels[labelStartedAt] != "" && (p == nil || p.Status == taskapi.Status_STOPPED)
-	return ended || r.Labels[labelState] == stateRemoving
+	return r.Labels[labelState] == stateRemoving || r.Labels[labelOneOff] != "" && over(r, p)
+}
+
+// over says whether a one-off container has ended, rather than not begun: one without a task and a note of its start may be
+// either, and its creator knows.
+func over(r containers.Container, p *taskapi.Process) bool {
+	if p != nil {
+		return p.Status == taskapi.Status_STOPPED
+	}
+	return r.Labels[labelStartedAt] != "" || abandoned(r)
 }
 
 func (c Container) live() bool { return c.Status == "running" || c.Status == "paused" }

@@ -31,6 +31,8 @@ type Client struct {
 	ctrd      *containerd.Client
 	daemonPID int // by SO_PEERCRED; 0 when it lives in a pid namespace that is not visible here
 
+	ahead sync.Map // of container IDs, the *earlySnapshot that Ahead has begun
+
 	engineOnce sync.Once
 	engine     engineFacts
 	engineErr  error

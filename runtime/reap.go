@@ -75,10 +75,14 @@ func (c *Client) reaperLock(ctx context.Context, r Reaping) (*lock, error) {
 	return c.lock(ctx, r.ID)
 }
 
-// reapOneOff leaves the removal, 30 ms of it in containerd's shim, to a child that outlives this process. If the child
+// reapOneOff leaves the removal, 30 ms of it in containerd's shim, to the process that stands by, or to a child that
+// outlives this process. If the child
 // can't be started the removal happens here; if it dies, the next command's sweep finds a one-off without a creator. The
 // lock goes with it, so that to others the removal is under way; somebody who has it is removing the container too.
-func (c *Client) reapOneOff(ctx context.Context, r containers.Container) {
+func (c *Client) reapOneOff(ctx context.Context, r containers.Container, s *standby) {
+	if s.release() {
+		return
+	}
 	l, _ := c.tryLock(r.ID)
 	if l != nil {
 		defer l.unlock()
@@ -121,7 +125,7 @@ func (c *Client) startReaper(id string, l *lock) error {
 	if l != nil {
 		how, cmd.ExtraFiles = lockPassed, []*os.File{l.f}
 	}
-	cmd.Args = append(cmd.Args, ReapVerb, c.opt.Address, c.opt.Namespace, c.opt.StateDir, c.opt.DataDir, how, id)
+	cmd.Args = append(cmd.Args, c.reaperArgs(how, id)...)
 	cmd.Dir = "/"
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // ^C at the terminal is not for it
 	if err := cmd.Start(); err != nil {
@@ -132,4 +136,9 @@ func (c *Client) startReaper(id string, l *lock) error {
 	}
 	go func() { _ = cmd.Wait() }()
 	return nil
+}
+
+// reaperArgs are what ReapOptions reads.
+func (c *Client) reaperArgs(how, id string) []string {
+	return []string{ReapVerb, c.opt.Address, c.opt.Namespace, c.opt.StateDir, c.opt.DataDir, how, id}
 }

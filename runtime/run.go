@@ -26,20 +26,23 @@ func (c *Client) Run(ctx context.Context, pl plan.Plan, stdio IO, signals <-chan
 		return 0, fmt.Errorf("set the terminal to raw mode: %w", err)
 	}
 	defer term.restore()
-	swept := c.sweeping(work)
+	swept := c.sweeping(work, untilShim)
 	r, err := c.oneOff(work, withConsole(pl, term))
 	if err != nil {
 		swept()
 		return 0, err
 	}
+	reaper := c.standBy(r.record.ID)
 	status, err := c.runTask(ctx, work, r, pl, stdio, term, signals)
 	step("run-exited")
 	swept()
 	term.restore()
 	if err != nil {
-		return 0, errors.Join(err, c.discard(work, r.record))
+		err = errors.Join(err, c.discard(work, r.record))
+		reaper.dismiss()
+		return 0, err
 	}
-	c.reapOneOff(work, r.record)
+	c.reapOneOff(work, r.record, reaper)
 	return status, nil
 }
 
@@ -104,11 +107,25 @@ func (c *Client) runTask(ctx, work context.Context, m made, pl plan.Plan, stdio 
 	return end.status, nil
 }
 
-// noteStart writes the time of the start into the record while the process already runs.
+// brief is how long a one-off container runs before its record is told: the note waits for the disk, and who runs a
+// command that is over by then would wait for it too.
+const brief = 50 * time.Millisecond
+
+// noteStart writes the time of the start into the record of a container that does not end at once.
 func (c *Client) noteStart(ctx context.Context, id string) (done func()) {
 	var wg sync.WaitGroup
-	wg.Go(func() { _ = c.setLabels(ctx, id, map[string]string{labelStartedAt: timeLabel(time.Now())}) })
-	return wg.Wait
+	wg.Add(1)
+	now := timeLabel(time.Now())
+	later := time.AfterFunc(brief, func() {
+		defer wg.Done()
+		_ = c.setLabels(ctx, id, map[string]string{labelStartedAt: now})
+	})
+	return func() {
+		if later.Stop() {
+			wg.Done()
+		}
+		wg.Wait()
+	}
 }
 
 // follow passes signals on until the process ended. When ctx ends, the process is stopped as Stop does it.

@@ -16,6 +16,7 @@ type Root struct {
 	Flags  string   `json:"flags,omitempty"` // of the interpreter, one letter each: I, E, S, P, s
 	Args   []string `json:"args,omitempty"`  // sys.argv[1:]
 	Via    string   `json:"via,omitempty"`   // the launcher that starts it: torchrun
+	Doubt  string   `json:"doubt,omitempty"` // why it is not certain that it starts so, "" where it is: nothing of it is claimed to fail
 }
 
 var pythonWord = pattern.New(`^(python|pypy)[0-9.]*[dmtu]*$`)
@@ -34,6 +35,9 @@ type argv struct {
 	roots []Root
 	not   []NotChecked
 	deep  int
+	doubt string // of the programs from here on
+
+	inShell bool // words are a shell's, which puts things into them
 }
 
 // understand finds the programs of Python in a command: behind wrappers and launchers, in the script of a shell.
@@ -61,7 +65,11 @@ func (a *argv) command(words []string) {
 	case isShell(name):
 		a.shell(words[1:])
 	case name == "env":
+		a.heed(words[1:])
 		a.command(afterEnv(words[1:]))
+	case name == "chroot" || name == "sudo":
+		a.doubts(name + " changes what the program finds")
+		a.command(afterOptions(words[1:], wrappers[name]))
 	case wrappers[name] != nil:
 		a.command(afterOptions(words[1:], wrappers[name]))
 	default:
@@ -103,7 +111,7 @@ func afterEnv(words []string) []string {
 		case w == "-u" || w == "--unset" || w == "-C":
 			words = words[min(2, len(words)):]
 		case w == "-S":
-			return append(split(strings.Join(words[1:min(2, len(words))], " ")), words[min(2, len(words)):]...)
+			return append(wordsOf(strings.Join(words[1:min(2, len(words))], " ")), words[min(2, len(words)):]...)
 		case strings.HasPrefix(w, "-"), isAssignment(w):
 			words = words[1:]
 		default:
@@ -115,101 +123,7 @@ func afterEnv(words []string) []string {
 
 func isAssignment(w string) bool {
 	name, _, ok := strings.Cut(w, "=")
-	return ok && moduleName.MatchString(name) && !strings.Contains(name, ".")
-}
-
-func isShell(name string) bool {
-	return slices.Contains([]string{"sh", "bash", "dash", "ash", "zsh", "ksh"}, name)
-}
-
-// shell takes the commands of -c SCRIPT one by one; a script file is not read.
-func (a *argv) shell(words []string) {
-	for i, w := range words {
-		if !strings.HasPrefix(w, "-") {
-			a.skip(w, "a shell script is not read")
-			return
-		}
-		if !strings.HasPrefix(w, "--") && strings.HasSuffix(w, "c") && i+1 < len(words) {
-			a.script(words[i+1])
-			return
-		}
-	}
-	a.skip("sh", "an interactive shell runs what it is told")
-}
-
-// script takes the commands of a shell's script that name a Python or a launcher; the shell's own words are passed over.
-func (a *argv) script(text string) {
-	for _, words := range commands(text) {
-		for len(words) > 0 && (isAssignment(words[0]) || slices.Contains([]string{"exec", "then", "do", "else", "!", "{", "time"}, words[0])) {
-			words = words[1:]
-		}
-		if len(words) > 0 {
-			a.command(words)
-		}
-	}
-}
-
-// commands splits a script at the separators of commands, knowing quotes and backslashes. Nothing is expanded.
-func commands(script string) [][]string {
-	var all [][]string
-	var words []string
-	var word strings.Builder
-	open, quote := false, byte(0)
-	flush := func() {
-		if open {
-			words = append(words, word.String())
-		}
-		word.Reset()
-		open = false
-	}
-	for i := 0; i < len(script); i++ {
-		c := script[i]
-		switch {
-		case quote != 0 && c == quote:
-			quote = 0
-		case c == '\\' && quote != '\'' && i+1 < len(script):
-			i++
-			if script[i] != '\n' {
-				word.WriteByte(script[i])
-				open = true
-			}
-		case quote != 0:
-			word.WriteByte(c)
-		case c == '\'' || c == '"':
-			quote, open = c, true
-		case c == ' ' || c == '\t':
-			flush()
-		case c == '#' && !open:
-			for i+1 < len(script) && script[i+1] != '\n' {
-				i++
-			}
-		case strings.IndexByte("\n;&|()", c) >= 0:
-			flush()
-			all, words = append(all, words), nil
-		case c == '>' || c == '<':
-			flush()
-			for i+1 < len(script) && strings.IndexByte(">&< ", script[i+1]) >= 0 {
-				i++
-			}
-			for i+1 < len(script) && strings.IndexByte(" \t\n;|()", script[i+1]) < 0 {
-				i++
-			}
-		default:
-			word.WriteByte(c)
-			open = true
-		}
-	}
-	flush()
-	all = append(all, words)
-	return slices.DeleteFunc(all, func(words []string) bool { return len(words) == 0 })
-}
-
-// split is shlex.split, for one command.
-func split(text string) []string {
-	if all := commands(text); len(all) > 0 {
-		return all[0]
-	}
-	return nil
+	return ok && isModuleName(name) && !strings.Contains(name, ".")
 }
 
 // python reads an interpreter's own options (Modules/main.c, "usage").
@@ -242,6 +156,7 @@ func (a *argv) python(words []string, flags string) {
 				if c == 'm' {
 					a.add(Root{Kind: "module", Target: value, Flags: flags, Args: words})
 					a.launched(value, words)
+					a.serves(value, words)
 					return
 				}
 				i = len(letters)
@@ -260,7 +175,45 @@ func (a *argv) python(words []string, flags string) {
 	a.add(Root{Kind: "script", Target: absolute(a.cwd, words[0]), Flags: flags, Args: words[1:]})
 }
 
-func (a *argv) add(r Root) { a.roots = append(a.roots, r) }
+func (a *argv) add(r Root) {
+	if strings.Contains(r.Target, unknownWord) {
+		a.skip("sh", "what the shell puts into the command is not known")
+		return
+	}
+	if r.Doubt = a.doubt; a.doubt != "" {
+		a.skip(r.Target, a.doubt+": what fails in it is not claimed")
+	}
+	a.roots = append(a.roots, r)
+}
+
+// doubts makes what follows uncertain.
+func (a *argv) doubts(why string) {
+	if a.doubt == "" {
+		a.doubt = why
+	}
+}
+
+// heed looks at the options and assignments of env.
+func (a *argv) heed(words []string) {
+	for _, w := range words {
+		switch {
+		case isAssignment(w):
+			a.assigned(w)
+		case w == "-i" || w == "-" || w == "-C" || strings.HasPrefix(w, "--chdir"):
+			a.doubts("env " + w + " changes what the program finds")
+		case !strings.HasPrefix(w, "-"):
+			return
+		}
+	}
+}
+
+// assigned takes NAME=VALUE.
+func (a *argv) assigned(w string) {
+	name, _, _ := strings.Cut(w, "=")
+	if name == "PATH" || name == "VIRTUAL_ENV" || strings.HasPrefix(name, "LD_") || strings.HasPrefix(name, "PYTHON") || strings.HasPrefix(name, "CONDA") {
+		a.doubts(name + " is set before it")
+	}
+}
 
 // launchers start a further Python with the script or module that their arguments name.
 var launchers = []string{"torchrun", "torch.distributed.run", "torch.distributed.launch", "accelerate", "accelerate.commands.launch", "deepspeed", "deepspeed.launcher.runner",
@@ -287,6 +240,29 @@ func (a *argv) launched(launcher string, args []string) {
 	a.skip(launcher, "the program that "+launcher+" starts was not found among its arguments")
 }
 
+// servers import the application that one of their arguments names as MODULE:ATTRIBUTE, from the working directory.
+var servers = []string{"uvicorn", "gunicorn", "hypercorn", "granian", "daphne", "waitress-serve", "serve", "litserve", "bentoml"}
+
+var application = pattern.New(`^[A-Za-z_][A-Za-z0-9_.]*:[A-Za-z_][A-Za-z0-9_.]*(\(.*\))?$`)
+
+// serves finds the application of a server. What fails in it is the server's to tell, in words of its own.
+func (a *argv) serves(server string, args []string) {
+	if !slices.Contains(servers, server) {
+		return
+	}
+	for _, w := range args {
+		if module, _, _ := strings.Cut(w, ":"); application.MatchString(w) && isModuleName(module) {
+			r := Root{Kind: "code", Target: "import " + module, Via: server, Doubt: server + " imports it, and catches what fails"}
+			if a.doubt != "" {
+				r.Doubt = a.doubt
+			}
+			a.roots = append(a.roots, r)
+			return
+		}
+	}
+	a.skip(server, "the application that "+server+" serves was not found among its arguments")
+}
+
 // program looks at a file that is no Python by its name: a console script, or something else.
 func (a *argv) program(words []string) {
 	file := a.lookup(words[0])
@@ -307,15 +283,17 @@ func (a *argv) program(words []string) {
 	if path.Base(interpreter[0]) == "env" {
 		interpreter = afterEnv(interpreter[1:])
 	}
-	if len(interpreter) == 0 || !pythonWord.MatchString(path.Base(interpreter[0])) {
+	switch {
+	case len(interpreter) > 0 && isShell(path.Base(interpreter[0])):
+		a.scriptFile(file, words[1:])
+		return
+	case len(interpreter) == 0 || !pythonWord.MatchString(path.Base(interpreter[0])):
 		a.skip(file, "it is no script of Python")
-		if b, err := a.view.ReadFile(file, maxEntrypoint); err == nil && strings.Contains(string(b), `"$@"`) {
-			a.command(words[1:])
-		}
 		return
 	}
 	a.python(append(append(slices.Clone(interpreter[1:]), file), words[1:]...), "")
 	a.launched(path.Base(file), words[1:])
+	a.serves(path.Base(file), words[1:])
 }
 
 // lookup is execvp(3)'s search.
@@ -355,7 +333,7 @@ func (a *argv) shebang(file string) []string {
 	}
 	second, _, _ := strings.Cut(rest, "\n")
 	if long, ok := strings.CutPrefix(second, "'''exec' "); ok {
-		if words := split(long); len(words) > 0 {
+		if words := wordsOf(long); len(words) > 0 {
 			return words[:1]
 		}
 	}

@@ -18,6 +18,7 @@ type spec struct {
 	entry string   // directory or archive of the search path in which it lies
 	isPkg bool     // has a __path__
 	path  []string // the __path__ of a package
+	real  string   // the file on this machine, where that is known; it was a regular one
 }
 
 // A finder looks names up as PathFinder and FileFinder do (Lib/importlib/_bootstrap_external.py). It is safe for
@@ -29,7 +30,11 @@ type finder struct {
 	frozen   map[string]bool
 	stdlib   string
 	entries  sync.Map // path -> func() *listing
+	found    sync.Map // place -> *spec, nil for none
 }
+
+// A place is one where a name was looked for.
+type place struct{ entry, name string }
 
 // A suffix is an ending of file names and what it means, in the importer's order.
 type suffix struct {
@@ -53,6 +58,7 @@ func newFinder(view *rootfs.View, py abi.Python) *finder {
 // A listing is what an entry of a search path holds.
 type listing struct {
 	dir     string
+	real    string                 // on this machine, if all that the view shows below dir lies below it; else ""
 	names   map[string]fs.FileMode // types of a directory's entries
 	archive *archive               // of a zip file
 }
@@ -66,7 +72,14 @@ func (f *finder) list(dir string) *listing {
 }
 
 func (f *finder) read(dir string) *listing {
-	l := &listing{dir: dir}
+	l := &listing{dir: dir, real: f.single(dir)}
+	if l.real != "" {
+		l.names = make(map[string]fs.FileMode, 32)
+		if rootfs.List(l.real, func(name []byte, kind fs.FileMode) { l.names[string(name)] = kind }) == nil {
+			return l
+		}
+		l.real, l.names = "", nil
+	}
 	entries, err := f.view.ReadDir(dir)
 	if err != nil {
 		if l.archive = openArchive(f.view, dir); l.archive == nil {
@@ -79,6 +92,37 @@ func (f *finder) read(dir string) *listing {
 		l.names[e.Name()] = e.Type()
 	}
 	return l
+}
+
+// single is View.Single of a directory. What lies in such a one, and is no link, is one too.
+func (f *finder) single(dir string) string {
+	if once, ok := f.entries.Load(path.Dir(dir)); ok && dir != "/" {
+		if parent := once.(func() *listing)(); parent.real != "" && parent.names[path.Base(dir)].IsDir() {
+			return join(parent.real, path.Base(dir))
+		}
+	}
+	at, err := f.view.Resolve(dir)
+	if err != nil {
+		return ""
+	}
+	real, _ := f.view.Single(at)
+	return real
+}
+
+// realOf is the file on this machine of a name that is no link.
+func (l *listing) realOf(name string) string {
+	if mode, ok := l.names[name]; l.real == "" || !ok || !mode.IsRegular() {
+		return ""
+	}
+	return join(l.real, name)
+}
+
+// join is path.Join of a directory and a name in it.
+func join(dir, name string) string {
+	if dir == "" || strings.HasSuffix(dir, "/") || strings.Contains(name, "/") {
+		return path.Join(dir, name)
+	}
+	return dir + "/" + name
 }
 
 // isFile and isDir follow links.
@@ -127,6 +171,16 @@ func (f *finder) find(name string, search []string) *spec {
 
 // findIn is FileFinder.find_spec or zipimporter.find_spec of one entry.
 func (f *finder) findIn(name, entry string) *spec {
+	at := place{entry, name}
+	if known, ok := f.found.Load(at); ok {
+		return known.(*spec)
+	}
+	s := f.lookIn(name, entry)
+	f.found.Store(at, s)
+	return s
+}
+
+func (f *finder) lookIn(name, entry string) *spec {
 	tail := name[strings.LastIndexByte(name, '.')+1:]
 	l := f.list(entry)
 	if l.archive != nil {
@@ -140,30 +194,42 @@ func (f *finder) findIn(name, entry string) *spec {
 	}
 	for _, s := range f.suffixes {
 		if f.isFile(l, tail+s.text) {
-			return &spec{name: name, file: path.Join(entry, tail+s.text), kind: s.kind, entry: entry}
+			return &spec{name: name, file: join(entry, tail+s.text), kind: s.kind, entry: entry, real: l.realOf(tail + s.text)}
 		}
 	}
 	if isDir {
-		return &spec{name: name, kind: Namespace, isPkg: true, entry: entry, path: []string{path.Join(entry, tail)}}
+		return &spec{name: name, kind: Namespace, isPkg: true, entry: entry, path: []string{join(entry, tail)}}
 	}
 	return nil
 }
 
 func (f *finder) findPackage(name, tail, entry string) *spec {
-	dir := path.Join(entry, tail)
+	dir := join(entry, tail)
 	l := f.list(dir)
 	for _, s := range f.suffixes {
 		if f.isFile(l, "__init__"+s.text) {
-			return &spec{name: name, file: path.Join(dir, "__init__"+s.text), kind: s.kind, entry: entry, isPkg: true, path: []string{dir}}
+			return &spec{name: name, file: join(dir, "__init__"+s.text), kind: s.kind, entry: entry, isPkg: true, path: []string{dir}, real: l.realOf("__init__" + s.text)}
 		}
 	}
 	return nil
 }
 
+// foreign says that a native module of the name lies in one of the directories that another interpreter would find.
+func (f *finder) foreign(name string, dirs []string) bool {
+	for _, dir := range dirs {
+		for file := range f.list(dir).names {
+			if rest, ok := strings.CutPrefix(file, name+"."); ok && strings.HasSuffix(rest, ".so") && taggedSuffix.MatchString(rest) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // findFrozen gives a frozen module the file of the standard library that it was made from, as its __file__ is.
 func (f *finder) findFrozen(name string) *spec {
 	s := &spec{name: name, kind: Frozen}
-	base := path.Join(f.stdlib, strings.ReplaceAll(frozenFrom(name), ".", "/"))
+	base := join(f.stdlib, strings.ReplaceAll(frozenFrom(name), ".", "/"))
 	for _, file := range []string{base + ".py", base + "/__init__.py"} {
 		if fi, err := f.view.Stat(file); err == nil && fi.Mode().IsRegular() {
 			s.file, s.entry = file, f.stdlib

@@ -12,11 +12,7 @@ import (
 // NVIDIA's.
 func (r Report) Findings(gpu bool) []finding.Finding {
 	var all []finding.Finding
-	for _, m := range r.Missing {
-		if m.fatal() && m.File == "" { // what the loader refuses is told by who asked it
-			all = append(all, r.missing(m))
-		}
-	}
+	all = append(all, r.missings()...)
 	all = append(all, r.shadowed()...)
 	for _, l := range r.Lost {
 		all = append(all, l.finding(r))
@@ -38,6 +34,29 @@ func (r Report) Findings(gpu bool) []finding.Finding {
 			Remedy:  "install a build of torch with CUDA into the environment"})
 	}
 	return append(all, r.unchecked()...)
+}
+
+// missings tells of each module once, by the first place that ends the command for want of it.
+func (r Report) missings() []finding.Finding {
+	var all []finding.Finding
+	first := map[string]int{} // name -> index of all
+	places := map[string]int{}
+	for _, m := range r.Missing {
+		if !m.fatal() || m.File != "" { // what the loader refuses is told by who asked it
+			continue
+		}
+		if _, told := first[m.Name]; !told {
+			first[m.Name] = len(all)
+			all = append(all, r.missing(m))
+		}
+		places[m.Name]++
+	}
+	for name, n := range places {
+		if n > 1 {
+			all[first[name]].Got += fmt.Sprintf("; %d more places import it", n-1)
+		}
+	}
+	return all
 }
 
 // missing is the finding of an import that ends the command.
@@ -166,6 +185,9 @@ func (r Report) unchecked() []finding.Finding {
 	for _, what := range order {
 		parts = append(parts, fmt.Sprintf("%s: %d", what, counts[what]))
 	}
-	return []finding.Finding{{ID: finding.ImportsUnchecked, Severity: finding.Info, Subject: "imports", Got: strings.Join(parts, ", "),
-		Message: fmt.Sprintf("%d modules were followed; what computed names, native code and hooks import is not checked", r.Counts.Modules)}}
+	message := fmt.Sprintf("%d modules were followed; what computed names, native code and hooks import is not checked", r.Counts.Modules)
+	if len(r.Modules) == 0 {
+		message = "no import was followed: the command runs no Python that files tell of"
+	}
+	return []finding.Finding{{ID: finding.ImportsUnchecked, Severity: finding.Info, Subject: "imports", Got: strings.Join(parts, ", "), Message: message}}
 }

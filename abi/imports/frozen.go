@@ -1,8 +1,8 @@
 package imports
 
 import (
-	"slices"
 	"strings"
+	"sync"
 
 	"hostrun.dev/hostrun/abi"
 )
@@ -69,11 +69,19 @@ var removed = map[string]int{
 	"nntplib": 13, "ossaudiodev": 13, "pipes": 13, "sndhdr": 13, "spwd": 13, "sunau": 13, "telnetlib": 13, "uu": 13, "xdrlib": 13,
 }
 
+var standardNames = sync.OnceValue(func() map[string]bool {
+	names := map[string]bool{}
+	for _, name := range strings.Fields(standard) {
+		names[name] = true
+	}
+	return names
+})
+
 // isStandard says whether a module belongs to the standard library of a version.
 func isStandard(name string, v abi.Version) bool {
 	top, _, _ := strings.Cut(name, ".")
 	if minor, gone := removed[top]; gone && v.Minor >= minor {
 		return false
 	}
-	return slices.Contains(strings.Fields(standard), top)
+	return standardNames()[top]
 }

@@ -22,19 +22,29 @@ type token struct {
 // A lexer cuts Python source of any version since 3.0 into logical lines. It accepts more than Python does: what is
 // wrong with a file is Python's to say.
 type lexer struct {
-	src    string
-	at     int
-	line   int32
-	indent int     // of the current logical line: a tab goes to the next multiple of eight, a form feed back to 0
-	tokens []token // of the current logical line; reused for the next one
-	calls  bool    // the current logical line has a name of dynamicNames
-	path   bool    // the current logical line has a name that may stand for sys.path
-	moves  bool    // some line so far may add to sys.path
-	hook   bool    // some line so far had a name of a table of the import system
+	src     string
+	at      int
+	line    int32
+	indent  int     // of the current logical line: a tab goes to the next multiple of eight, a form feed back to 0
+	tokens  []token // of the current logical line; reused for the next one
+	calls   bool    // the current logical line has a name of dynamicNames
+	path    bool    // the current logical line has a name that may stand for sys.path
+	moves   bool    // some line so far may add to sys.path
+	wasted  int     // bytes of f-strings that turned out to be none
+	problem string  // why the rest is not read
+	exact   bool    // no line is left out: for tests
+	hook    bool    // some line so far had a name of a table of the import system
 }
 
 // maxNesting bounds what nests in a file: strings in f-strings, blocks. CPython allows 100 levels of indentation.
 const maxNesting = 100
+
+// Bounds of what is read of a text, so that one which is made to be hard costs neither memory nor time.
+const (
+	maxTokens     = 1 << 18 // of one logical line
+	maxWasted     = 16 << 20
+	maxStatements = 1 << 18
+)
 
 // newLexer takes source in an encoding that contains ASCII.
 func newLexer(src string) *lexer {
@@ -45,18 +55,40 @@ func newLexer(src string) *lexer {
 	return &lexer{src: src, line: 1}
 }
 
-// next reads the next logical line that has tokens.
-func (l *lexer) next() bool {
+// nextFrom is next, and may leave out dull lines that are indented by least or more.
+func (l *lexer) nextFrom(least int) bool {
 	for l.at < len(l.src) {
 		l.measure()
-		l.tokens, l.calls, l.path = l.tokens[:0], false, false
-		l.logical()
-		l.moves = l.moves || l.path && movesPath(l.tokens)
-		if len(l.tokens) > 0 {
+		if l.indent >= least && l.dull(inClass) {
+			continue
+		}
+		if l.read() {
 			return true
 		}
 	}
 	return false
+}
+
+// next reads the next logical line that has tokens.
+func (l *lexer) next() bool {
+	for l.at < len(l.src) {
+		l.measure()
+		if l.read() {
+			return true
+		}
+	}
+	return false
+}
+
+// read reads the logical line that begins here; false where it has no tokens.
+func (l *lexer) read() bool {
+	if !l.exact && l.header() {
+		return true
+	}
+	l.tokens, l.calls, l.path = l.tokens[:0], false, false
+	l.logical()
+	l.moves = l.moves || l.path && movesPath(l.tokens)
+	return len(l.tokens) > 0
 }
 
 func (l *lexer) measure() {
@@ -144,6 +176,10 @@ func (l *lexer) token() {
 }
 
 func (l *lexer) add(kind tokenKind, start int) {
+	if len(l.tokens) >= maxTokens {
+		l.at = l.giveUp("a statement of it is too long")
+		return
+	}
 	l.tokens = append(l.tokens, token{kind, l.src[start:l.at], l.line})
 }
 
@@ -161,7 +197,9 @@ func (l *lexer) name(start int) {
 		l.calls = true
 	case "path", "addsitedir":
 		l.path = true
-	case "modules", "meta_path", "path_hooks", "__path__":
+	case "modules":
+		l.hook = l.hook || ofSys(l.src[:start]) || len(l.tokens) > 0 && l.tokens[0].text == "from"
+	case "meta_path", "path_hooks", "__path__":
 		l.hook = true
 	}
 	l.add(tokName, start)
@@ -175,16 +213,30 @@ func isPrefix(s string) bool {
 // quoted reads the string whose quote l.at stands at; its prefix begins at start.
 func (l *lexer) quoted(start int) {
 	line := l.line
-	end, ok := len(l.src), false
-	if prefix := l.src[start:l.at]; strings.ContainsAny(prefix, "fFtT") {
-		end, ok = l.formatted(l.at, strings.ContainsAny(prefix, "rR"), 0)
-	}
-	if !ok {
-		end = l.plain(l.at)
-	}
+	end := l.stringEnd(start, l.at)
 	l.line += int32(strings.Count(l.src[start:end], "\n"))
 	l.at = end
 	l.tokens = append(l.tokens, token{tokString, l.src[start:end], line})
+}
+
+// stringEnd returns the end of the string whose quote is at i, and whose prefix begins at start.
+func (l *lexer) stringEnd(start, i int) int {
+	if prefix := l.src[start:i]; strings.ContainsAny(prefix, "fFtT") {
+		end, ok := l.formatted(i, strings.ContainsAny(prefix, "rR"), 0)
+		if ok {
+			return end
+		}
+		if l.wasted += end - i; l.wasted > maxWasted {
+			return l.giveUp("its f-strings are not closed")
+		}
+	}
+	return l.plain(i)
+}
+
+// giveUp ends the reading of a text that no program would be.
+func (l *lexer) giveUp(why string) int {
+	l.problem = why
+	return len(l.src)
 }
 
 // quoteAt returns the quote that opens a string at i: one character or three.
@@ -198,16 +250,37 @@ func (l *lexer) quoteAt(i int) string {
 // plain returns the end of the string that opens at i. One that is not closed ends with its line, and a triple one with
 // the file.
 func (l *lexer) plain(i int) int {
-	quote := l.quoteAt(i)
-	for i += len(quote); i < len(l.src); i++ {
-		switch {
-		case l.src[i] == '\\':
-			i++
-		case strings.HasPrefix(l.src[i:], quote):
-			return i + len(quote)
-		case l.src[i] == '\n' && len(quote) == 1:
-			return i
+	if quote := l.quoteAt(i); len(quote) == 3 {
+		return l.triple(i+3, quote)
+	}
+	for quote, at := l.src[i], i+1; at < len(l.src); at++ {
+		switch l.src[at] {
+		case '\\':
+			at++
+		case quote:
+			return at + 1
+		case '\n':
+			return at
 		}
+	}
+	return len(l.src)
+}
+
+// triple returns the end of a triple string whose text begins at i. Most of a library's text stands in such ones.
+func (l *lexer) triple(i int, quote string) int {
+	for end := -1; i < len(l.src); {
+		if end < i { // an escape has passed over the one that was found
+			found := strings.Index(l.src[i:], quote)
+			if found < 0 {
+				return len(l.src)
+			}
+			end = i + found
+		}
+		escape := strings.IndexByte(l.src[i:end], '\\')
+		if escape < 0 {
+			return end + len(quote)
+		}
+		i += escape + 2
 	}
 	return len(l.src)
 }

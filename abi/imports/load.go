@@ -3,7 +3,6 @@ package imports
 import (
 	"context"
 	"errors"
-	"io"
 	"io/fs"
 	"path"
 	"runtime"
@@ -21,19 +20,25 @@ type loader struct {
 	finder *finder
 	facts  facts
 	units  sync.Map // file -> func() *unit
+	places sync.Map // name -> *spec: what locate returned
 	search []string // of top-level names, for reading ahead
 	queue  queue
+	parses chan struct{}     // held while a file is parsed ahead
 	broken map[string]string // see Request.Broken
 	files  atomic.Int64
 	bytes  atomic.Int64
 	read   sync.Map // file -> true
 }
 
+// readAheads are files read side by side, as on a cold disk most of the time is spent waiting. Parsing is for as many as there
+// are processors, less the one that walks.
+const readAheads = 16
+
 func newLoader(ctx context.Context, f *finder, known facts, search []string) *loader {
-	l := &loader{ctx: ctx, finder: f, facts: known, search: search}
-	l.queue.start(max(1, runtime.GOMAXPROCS(0)-1), func(name string) {
+	l := &loader{ctx: ctx, finder: f, facts: known, search: search, parses: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)-1))}
+	l.queue.start(readAheads, func(name string) {
 		if s := l.locate(name); s != nil && ctx.Err() == nil {
-			l.unit(s)
+			l.unitBy(s, l.parseAhead)
 		}
 	})
 	return l
@@ -96,64 +101,72 @@ func (q *queue) close() {
 }
 
 // unit returns what a module's file says; nil for what has no source.
-func (l *loader) unit(s *spec) *unit {
+func (l *loader) unit(s *spec) *unit { return l.unitBy(s, l.parse) }
+
+func (l *loader) unitBy(s *spec, parse func(*spec) *unit) *unit {
 	if s.file == "" || s.kind == Extension || s.kind == Bytecode || s.kind == Zip && !strings.HasSuffix(s.file, ".py") {
 		return nil
 	}
 	once, ok := l.units.Load(s.file)
 	if !ok {
-		once, _ = l.units.LoadOrStore(s.file, sync.OnceValue(func() *unit { return l.parse(s) }))
+		once, _ = l.units.LoadOrStore(s.file, sync.OnceValue(func() *unit { return parse(s) }))
 	}
 	return once.(func() *unit)()
 }
 
-func (l *loader) parse(s *spec) *unit {
-	self := ""
-	if s.isPkg {
-		self = s.name
-	}
-	text, err := l.text(s)
-	if err != nil {
-		return &unit{problem: reason(err)}
-	}
-	l.files.Add(1)
-	l.bytes.Add(int64(len(text)))
-	u := parse(text, l.facts, self)
+func (l *loader) parse(s *spec) *unit { return l.follow(s, l.reading(s, l.facts, nil)) }
+
+// parseAhead is parse that leaves a processor to who walks.
+func (l *loader) parseAhead(s *spec) *unit { return l.follow(s, l.reading(s, l.facts, l.parses)) }
+
+func (l *loader) follow(s *spec, u *unit) *unit {
 	if l.ctx.Err() == nil {
 		l.ahead(u.body, s)
 	}
 	return u
 }
 
-func (l *loader) text(s *spec) (string, error) {
-	if s.kind == Zip { // the archive is among the finder's entries
-		if text, ok := l.finder.list(s.entry).archive.read(strings.TrimPrefix(s.file, s.entry+"/")); ok {
-			return text, nil
-		}
-		return "", errors.New("the archive's file can't be read")
+// reading reads and parses the file of a module with the facts of its process. It parses while it has a place in slots,
+// where that is not nil.
+func (l *loader) reading(s *spec, known facts, slots chan struct{}) *unit {
+	self := ""
+	if s.isPkg && s.name != "__main__" {
+		self = s.name
 	}
-	l.read.Store(s.file, true)
-	return readSource(l.finder.view, s.file)
+	buf := sources.Get().(*[]byte)
+	defer sources.Put(buf)
+	text, err := l.text(s, *buf)
+	if err != nil {
+		return &unit{problem: reason(err)}
+	}
+	*buf = text
+	l.files.Add(1)
+	l.bytes.Add(int64(len(text)))
+	if slots != nil {
+		slots <- struct{}{}
+		defer func() { <-slots }()
+	}
+	return parseBytes(text, known, self)
 }
 
-// readSource is View.ReadFile into a string, without the copies.
-func readSource(view *rootfs.View, file string) (string, error) {
-	f, err := view.Open(file)
-	if err != nil {
-		return "", err
+// sources are buffers for texts.
+var sources = sync.Pool{New: func() any { return new([]byte) }}
+
+// text reads a module's file, into buf or elsewhere.
+func (l *loader) text(s *spec, buf []byte) ([]byte, error) {
+	if s.kind == Zip { // the archive is among the finder's entries
+		if text, ok := l.finder.list(s.entry).archive.read(strings.TrimPrefix(s.file, s.entry+"/")); ok {
+			return []byte(text), nil
+		}
+		return nil, errors.New("the archive's file can't be read")
 	}
-	defer f.Close()
-	fi, err := f.Stat()
-	if err != nil {
-		return "", err
+	l.read.Store(s.file, true)
+	if s.real != "" {
+		if b, err := rootfs.ReadRegular(s.real, maxSource, buf); err == nil {
+			return b, nil
+		}
 	}
-	if fi.Size() > maxSource {
-		return "", &fs.PathError{Op: "read", Path: file, Err: rootfs.ErrTooLarge}
-	}
-	var text strings.Builder
-	text.Grow(int(fi.Size()))
-	_, err = io.Copy(&text, io.LimitReader(f, fi.Size()))
-	return text.String(), err
+	return l.finder.view.ReadFile(s.file, maxSource)
 }
 
 func reason(err error) string {
@@ -243,16 +256,22 @@ func absoluteName(st *statement, pkg string) (string, bool) {
 
 // locate guesses where a module lies, as if nothing but files decided about it.
 func (l *loader) locate(name string) *spec {
+	if known, ok := l.places.Load(name); ok {
+		return known.(*spec)
+	}
 	search := l.search
-	var s *spec
-	full := ""
-	for part := range strings.SplitSeq(name, ".") {
-		full = strings.TrimPrefix(full+"."+part, ".")
-		if s = l.finder.find(full, search); s == nil || s.kind == Builtin {
+	if parent := parentName(name); parent != "" {
+		in := l.locate(parent)
+		if in == nil {
 			return nil
 		}
-		search = s.path
+		search = in.path
 	}
+	s := l.finder.find(name, search)
+	if s != nil && s.kind == Builtin {
+		s = nil
+	}
+	l.places.Store(name, s)
 	return s
 }
 

@@ -69,13 +69,19 @@ type parser struct {
 	self      string // name of the package whose __init__ this is, "" for a module
 	ok        bool   // lex holds a line that is not consumed
 	deep      int
+	read      int            // lines of blocks
 	inDef     int            // levels of def and class around the current line
+	decided   []string       // names of constants with a value
 	constants map[string]any // values of names that the top level has bound so far
 }
 
 // parse reads a file. self is the package whose __init__ it is.
 func parse(src string, f facts, self string) *unit {
-	p := &parser{lex: newLexer(src), facts: f, self: self, unit: &unit{}, constants: map[string]any{}}
+	return (&parser{lex: newLexer(src), facts: f, self: self, unit: &unit{}, constants: map[string]any{}}).parse(src)
+}
+
+func (p *parser) parse(src string) *unit {
+	self := p.self
 	if self != "" {
 		p.unit.bound = map[string]bool{}
 	}
@@ -83,29 +89,22 @@ func parse(src string, f facts, self string) *unit {
 		p.unit.problem = why
 		return p.unit
 	}
+	p.lex.tokens = *tokenBuffers.Get().(*[]token)
 	p.advance()
 	for p.ok {
 		p.unit.body = append(p.unit.body, p.block(0)...)
 	}
+	tokenBuffers.Put(&p.lex.tokens)
+	if p.lex.problem != "" {
+		p.unit.problem = p.lex.problem
+	}
 	p.unit.movesPath = p.lex.moves
 	if p.lex.hook {
 		p.unit.hook = true
+		src := strings.Clone(src)
 		p.unit.literals = sync.OnceValue(func() map[string]bool { return literals(src) })
 	}
 	return p.unit
-}
-
-// literals are the strings of a text that may be names of modules.
-func literals(src string) map[string]bool {
-	found := map[string]bool{}
-	for lex := newLexer(src); lex.next(); {
-		for _, t := range lex.tokens {
-			if s, ok := t.value(); ok && len(s) <= 100 && moduleName.MatchString(s) {
-				found[s] = true
-			}
-		}
-	}
-	return found
 }
 
 // unreadable says why a text is no source that this lexer reads (PEP 263; null bytes are an error to Python too).
@@ -148,6 +147,16 @@ func asciiBased(name string) bool {
 
 func (p *parser) advance() { p.ok = p.lex.next() }
 
+// advanceIn is advance behind a simple statement of a block. Inside of functions and classes nothing but imports, and
+// what surrounds them, counts: other lines of the block are left out.
+func (p *parser) advanceIn(least int) {
+	if p.inDef == 0 || p.lex.exact {
+		p.advance()
+		return
+	}
+	p.ok = p.lex.nextFrom(least)
+}
+
 // block reads the lines from the current one on that are indented by least or more.
 func (p *parser) block(least int) []statement {
 	if p.deep++; p.deep > maxNesting+1 {
@@ -157,13 +166,17 @@ func (p *parser) block(least int) []statement {
 	defer func() { p.deep-- }()
 	var body []statement
 	for p.ok && p.lex.indent >= least {
-		body = append(body, p.line()...)
+		body = append(body, p.line(least)...)
+		if p.read++; p.read > maxStatements {
+			p.unit.problem = "it has too many statements"
+			p.ok = false
+		}
 	}
 	return body
 }
 
-// line reads the statements of the current logical line, with the lines that belong to them.
-func (p *parser) line() []statement {
+// line reads the statements of the current logical line of a block, with the lines that belong to them.
+func (p *parser) line(least int) []statement {
 	toks := p.lex.tokens
 	switch toks[0].text {
 	case "async":
@@ -177,7 +190,7 @@ func (p *parser) line() []statement {
 		return p.undecidedBlock(toks) // match, case, and what later versions bring
 	}
 	body := p.simple(toks)
-	p.advance()
+	p.advanceIn(least)
 	return body
 }
 
@@ -280,6 +293,10 @@ func (p *parser) function(toks []token) []statement {
 		p.unit.open = p.unit.open || toks[1].text == "__getattr__"
 	}
 	header := p.header(toks)
+	if colon := blockColon(toks); !p.lex.exact && colon == len(toks)-1 && p.lex.body() {
+		p.advance()
+		return header
+	}
 	p.inDef++
 	body := p.suite(toks)
 	p.inDef--
@@ -439,6 +456,11 @@ func (p *parser) small(toks []token) []statement {
 
 // leaves knows sys.exit(...), exit(...), quit(...) and os._exit(...).
 func leaves(toks []token) bool {
+	switch toks[0].text {
+	case "sys", "os", "exit", "quit":
+	default:
+		return false
+	}
 	var words []string
 	for _, t := range toks[:min(4, len(toks))] {
 		words = append(words, t.text)
@@ -546,9 +568,10 @@ func (p *parser) star() {
 		return
 	}
 	p.unit.open = true
-	for name := range p.constants {
+	for _, name := range p.decided {
 		p.constants[name] = undecided{}
 	}
+	p.decided = p.decided[:0]
 }
 
 func (p *parser) bindName(name string) {
@@ -576,6 +599,9 @@ func (p *parser) assign(toks []token) {
 		v = undecided{}
 	}
 	p.constants[name] = v
+	if v != (undecided{}) {
+		p.decided = append(p.decided, name)
+	}
 }
 
 // maxConstant bounds the expressions that are evaluated, in tokens.
@@ -625,7 +651,7 @@ func (p *parser) bindTargets(toks []token) {
 // exports keeps what a package's __all__ names: a from statement with * loads those that are submodules.
 func (p *parser) exports(toks []token) {
 	for _, t := range toks {
-		if name, ok := t.value(); ok && moduleName.MatchString(name) {
+		if name, ok := t.value(); ok && isModuleName(name) {
 			p.unit.all = append(p.unit.all, name)
 		}
 	}
@@ -685,5 +711,5 @@ func argument(toks []token) (string, bool) {
 		return "", false
 	}
 	name, ok := toks[0].value()
-	return name, ok && moduleName.MatchString(strings.TrimLeft(name, "."))
+	return name, ok && isModuleName(strings.TrimLeft(name, "."))
 }

@@ -5,9 +5,15 @@ import (
 	"slices"
 )
 
+// maxPathLine bounds the lines that are looked at, in tokens.
+const maxPathLine = 10_000
+
 // movesPath says of a logical line that it may add entries to sys.path: by its methods, by an assignment, under another
 // name, or in a function that gets the list. Lines that only read it do not count.
 func movesPath(line []token) bool {
+	if len(line) > maxPathLine {
+		return true
+	}
 	for i, t := range line {
 		switch {
 		case t.text == "addsitedir":

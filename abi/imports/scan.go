@@ -64,6 +64,9 @@ func (s *scanner) scanRoot(root Root) {
 	if s.report.Path == nil {
 		s.report.Path = p.path
 	}
+	if root.Doubt != "" {
+		p.top = perhaps
+	}
 	switch root.Kind {
 	case "script":
 		s.runScript(p, root)
@@ -148,15 +151,19 @@ func (s *scanner) runScript(p *process, root Root) {
 
 // cannotRun reports a program that does not begin.
 func (s *scanner) cannotRun(root Root, name, message, class string) {
-	s.report.Missing = append(s.report.Missing, Missing{Name: name, Message: message, Error: class, Reach: Required, level: required})
+	level := required
+	if root.Doubt != "" {
+		level = perhaps
+	}
+	s.report.Missing = append(s.report.Missing, Missing{Name: name, Message: message, Error: class, Reach: level.reach(), level: level})
 }
 
 // runModule is runpy's -m: the module's parents run, then it as __main__ (Lib/runpy.py, _get_module_details).
 func (s *scanner) runModule(p *process, root Root) {
 	name := root.Target
-	p.load("runpy", required, At{})
+	p.load("runpy", p.top, At{})
 	if parent := parentName(name); parent != "" {
-		if fail := p.load(parent, required, At{Module: "runpy"}); fail != nil {
+		if fail := p.load(parent, p.top, At{Module: "runpy"}); fail != nil {
 			return
 		}
 	}
@@ -166,7 +173,7 @@ func (s *scanner) runModule(p *process, root Root) {
 		return
 	}
 	if found.isPkg {
-		p.load(name, required, At{Module: "runpy"})
+		p.load(name, p.top, At{Module: "runpy"})
 		inner := p.locate(name + ".__main__")
 		if inner == nil {
 			s.cannotRun(root, name, s.r.Python.Executable+": No module named "+name+".__main__; '"+name+"' is a package and cannot be directly executed", "")
@@ -191,31 +198,24 @@ func (p *process) locate(name string) *spec {
 func (p *process) runMain(found *spec) {
 	main := *found
 	main.name = "__main__"
-	text, err := p.loader.text(found)
-	if err != nil {
-		p.skip("syntax", "__main__", At{Module: "__main__", File: found.file}, reason(err), required)
-		return
-	}
-	p.loader.files.Add(1)
-	p.loader.bytes.Add(int64(len(text)))
-	u := parse(text, p.loader.facts.asMain(), "")
+	u := p.loader.reading(&main, p.loader.facts.asMain(), nil)
 	p.loader.ahead(u.body, found)
 	p.runIn(&main, u, packageOf(found))
 }
 
 // runIn runs the text of __main__, whose __package__ is pkg.
 func (p *process) runIn(main *spec, u *unit, pkg string) {
-	p.modules["__main__"] = &module{spec: main, level: required, order: len(p.order)}
+	p.modules["__main__"] = &module{spec: main, level: p.top, order: len(p.order)}
 	p.order = append(p.order, "__main__")
 	if u.problem != "" {
-		p.skip("syntax", "__main__", At{Module: "__main__", File: main.file}, u.problem, required)
+		p.skip("syntax", "__main__", At{Module: "__main__", File: main.file}, u.problem, p.top)
 	}
 	p.notePath(u, main)
 	if u.hook {
 		p.hookOf[u] = "__main__"
 		p.hooks = append(p.hooks, u)
 	}
-	p.run(u.body, frame{spec: main, level: required, main: true, pkg: pkg})
+	p.run(u.body, frame{spec: main, level: p.top, main: true, pkg: pkg})
 }
 
 // runPth follows the imports of a line of a .pth file. What fails in it is printed, and ends the file alone.
@@ -253,7 +253,7 @@ func (s *scanner) scanPackages(names []string) {
 
 // modulesOf are the modules that a name of python.packages means: itself, or the top-level modules of a distribution.
 func (s *scanner) modulesOf(p *process, name string) []string {
-	if moduleName.MatchString(name) && p.locate(name) != nil {
+	if isModuleName(name) && p.locate(name) != nil {
 		return []string{name}
 	}
 	if found := s.distributionModules(p, name); len(found) > 0 {

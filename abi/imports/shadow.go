@@ -78,7 +78,7 @@ func (s *scanner) recordModules(file string) []string {
 			continue
 		}
 		top = strings.TrimSuffix(top, ".py")
-		if moduleName.MatchString(top) && !strings.Contains(top, ".") && !seen[top] {
+		if isModuleName(top) && !strings.Contains(top, ".") && !seen[top] {
 			seen[top] = true
 			names = append(names, top)
 		}

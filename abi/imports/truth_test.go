@@ -1,6 +1,7 @@
 package imports
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -146,6 +147,33 @@ func TestTruthPackages(t *testing.T) {
 	}
 }
 
+// TestTruthWheels really imports each package of the wheels of make truth (integration/truth/wheels.sh), as far as they are
+// here, and holds sys.modules against the scan.
+func TestTruthWheels(t *testing.T) {
+	site := filepath.Join(cmp.Or(os.Getenv("HOSTRUN_TEST_CACHE"), "/var/cache/hostrun-test"), "truth/sites/cp311")
+	entries, err := os.ReadDir(site)
+	if err != nil || !everything() {
+		t.Skip("without HOSTRUN_TRUTH_ALL=1, or without the wheels of make truth: ", err)
+	}
+	python := "/usr/bin/python3"
+	py := detect(t, python)
+	count := 0
+	for _, e := range entries {
+		name, _, _ := strings.Cut(e.Name(), ".")
+		if !isModuleName(name) || !e.IsDir() && !strings.HasSuffix(e.Name(), ".py") && !strings.HasSuffix(e.Name(), ".so") || slices.Contains(loud, name) {
+			continue
+		}
+		code := "import " + name
+		report, err := Scan(t.Context(), rootfs.Dir("/"), Request{Python: py, Command: []string{python, "-c", code}, Env: map[string]string{"PYTHONPATH": site}, Deep: true})
+		must(t, err)
+		for _, w := range disagreements(report, trace(t, python, code, "PYTHONPATH="+site)) {
+			t.Errorf("%s: %s", code, w)
+		}
+		count++
+	}
+	t.Logf("%d packages", count)
+}
+
 // withPackages is a virtual environment with some packages: the demonstration's, with torch, where all is to be compared; else
 // one that is made once, of the distribution's Python, and kept.
 func withPackages(t *testing.T) (python, site string) {
@@ -204,7 +232,7 @@ func standardModules(py abi.Python) []string {
 	var names []string
 	for i, e := range entries {
 		name, isPy := strings.CutSuffix(e.Name(), ".py")
-		if (isPy || e.IsDir()) && moduleName.MatchString(name) && !strings.Contains(name, ".") && !slices.Contains(loud, name) && (everything() || i%10 == 0) {
+		if (isPy || e.IsDir()) && isModuleName(name) && !strings.Contains(name, ".") && !slices.Contains(loud, name) && (everything() || i%10 == 0) {
 			names = append(names, name)
 		}
 	}

@@ -36,6 +36,7 @@ type module struct {
 	order   int
 	by      At
 	failure *failure // its import is known to fail
+	running bool     // its body is being walked
 }
 
 // A failure is an import that is known to fail, or a module whose code raises.
@@ -56,6 +57,7 @@ type process struct {
 	loader  *loader
 	site    *site
 	path    []string // sys.path
+	top     level    // of the program's own statements
 	deep    bool
 	modules map[string]*module
 	order   []string
@@ -72,7 +74,7 @@ type process struct {
 }
 
 func newProcess(l *loader, s *site, searchPath []string, deep bool) *process {
-	return &process{loader: l, site: s, path: searchPath, deep: deep, modules: map[string]*module{}, missing: map[string]*Missing{},
+	return &process{loader: l, site: s, path: searchPath, deep: deep, top: required, modules: map[string]*module{}, missing: map[string]*Missing{},
 		not: map[string]bool{}, hookOf: map[*unit]string{}}
 }
 
@@ -395,7 +397,9 @@ func (p *process) walk(m *module, lvl level) {
 		p.hooks = append(p.hooks, u)
 	}
 	p.depth++
+	m.running = true
 	fail := p.run(u.body, frame{spec: m.spec, level: lvl, pkg: packageOf(m.spec)})
+	m.running = false
 	p.depth--
 	if fail != nil {
 		m.failure = fail
@@ -436,8 +440,12 @@ func (p *process) fromList(name string, names []string, lvl level, at At) *failu
 			continue
 		}
 		if p.modules[full] == nil && p.find(full, m.spec.path, m) == nil {
-			if u != nil && u.hook && !u.bound[n] {
+			switch {
+			case u == nil || u.bound[n]:
+			case u.hook:
 				p.skip("hook", full, at, name+" may put it into sys.modules at run time", lvl)
+			case !u.open && u.problem == "" && p.loader.finder.foreign(n, m.spec.path):
+				first = or(first, p.notNamed(n, m, lvl, at))
 			}
 			continue
 		}
@@ -455,6 +463,19 @@ func (p *process) fromList(name string, names []string, lvl level, at At) *failu
 		}
 	}
 	return first
+}
+
+// notNamed reports that a package has no such name (Python/ceval.c, import_from): the native module of that name is one
+// of another interpreter.
+func (p *process) notNamed(name string, m *module, lvl level, at At) *failure {
+	text, minor := "cannot import name '"+name+"'", p.site.py.Version.Minor
+	switch {
+	case minor >= 8 && m.running:
+		text += fmt.Sprintf(" from partially initialized module '%s' (most likely due to a circular import) (%s)", m.spec.name, m.spec.file)
+	case minor >= 7:
+		text += fmt.Sprintf(" from '%s' (%s)", m.spec.name, m.spec.file)
+	}
+	return p.miss(m.spec.name+"."+name, text, "ImportError", lvl, at)
 }
 
 // notFound reports a module without a place, unless something that runs may give it one.

@@ -11,7 +11,7 @@ import (
 // hidden by it. A namespace package has all of its directories. The command of r gives sys.path its first entry. Nothing
 // found is no error.
 func Where(ctx context.Context, view *rootfs.View, r Request, module string) ([]Candidate, error) {
-	if !moduleName.MatchString(module) {
+	if !isModuleName(module) {
 		return nil, ctx.Err()
 	}
 	s := &scanner{ctx: ctx, view: view, r: r, finder: newFinder(view, r.Python), merged: map[string]int{}, misses: map[string]int{}}

@@ -1,9 +1,13 @@
 package ld
 
 import (
+	"fmt"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
+
+	"hostrun.dev/hostrun/pattern"
 )
 
 // The rules of musl's loader (ldso/dynlink.c), as far as they tell which files it refuses, and by which words.
@@ -162,7 +166,10 @@ func (l *loading) muslOpen(name string) (Result, []*object) {
 		return l.result(fail), nil
 	}
 	for _, o := range list {
-		fail := l.muslBind(o, list)
+		fail := l.muslKinds(o, list)
+		if fail == nil {
+			fail = l.muslBind(o, list)
+		}
 		if fail == nil {
 			fail = l.muslTLS(o, list)
 		}
@@ -186,6 +193,110 @@ func (l *loading) muslBind(o *object, scope []*object) *failure {
 	r.Version = ""
 	return failed(&fault{verdict: Undefined, text: "Error relocating " + o.path + ": " + r.Symbol + ": symbol not found"}, "", r)
 }
+
+// muslKinds refuses what musl's do_relocs does not do: symbols that a function chooses (STT_GNU_IFUNC), and before 1.2.4
+// packed relocations. Such a library runs its constructors by addresses that nobody has adjusted.
+func (l *loading) muslKinds(o *object, scope []*object) *failure {
+	var fail *failure
+	b := &binding{loading: l, object: o, scope: l.scopeOf(scope), unversioned: true}
+	if f := o.load(); f != nil {
+		return failed(f, o.path, Result{Object: o.path})
+	}
+	f := o.eachRelocation(pltFirst, func(r relocation) bool {
+		name := ""
+		switch {
+		case irelative(o.code, r.kind):
+			fail = failed(&fault{verdict: Gate, text: fmt.Sprintf("Error relocating %s: unsupported relocation type %d", o.path, r.kind)}, "", Result{Object: o.path})
+		case o.ownIfunc(r.symbol):
+			if name = o.symbolName(r.symbol); b.lookup(&search{name: []byte(name), hash: gnuHash([]byte(name)), anyVersion: true}, nil) != nil {
+				return true // another library's function
+			}
+			fail = failed(&fault{verdict: Undefined, text: "Error relocating " + o.path + ": " + name + ": symbol not found"}, "", Result{Object: o.path, Symbol: name})
+		}
+		return fail == nil
+	})
+	switch {
+	case f != nil:
+		return failed(f, o.path, Result{Object: o.path})
+	case fail != nil:
+		return fail
+	}
+	if l.system.habits.noRelr && o.packedConstructors() {
+		f := &fault{verdict: Gate, text: "packed relocations (DT_RELR), which musl knows since 1.2.4: the process dies of SIGSEGV (Segmentation fault)", killed: true}
+		return failed(f, o.path, Result{Object: o.path})
+	}
+	return nil
+}
+
+// irelative is R_*_IRELATIVE.
+func irelative(machine uint16, kind uint32) bool {
+	return machine == 62 && kind == 37 || machine == 183 && kind == 1032
+}
+
+// ownIfunc says that the symbol at an index is defined here, is not local, and is an IFUNC.
+func (o *file) ownIfunc(index uint32) bool {
+	var b [24]byte
+	n := o.symbolSize()
+	if index == 0 || !o.peek(b[:n], o.dynamic[dtSymtab]+uint64(index)*n) {
+		return false
+	}
+	s := o.symbol(b[:n])
+	return s.info&0xf == sttIfunc && s.section != shnUndef && s.info>>4 != stbLocal
+}
+
+// packedConstructors says that the first entry of DT_INIT_ARRAY is adjusted by DT_RELR.
+func (o *file) packedConstructors() bool {
+	first, ok := o.dynamic[dtInitArray]
+	if !ok || o.dynamic[dtInitArraySz] == 0 || o.dynamic[dtRelrSz] == 0 || o.dynamic[dtRelrSz] > maxHashBytes {
+		return false
+	}
+	b, f := o.at(o.dynamic[dtRelr], o.dynamic[dtRelrSz])
+	if f != nil {
+		return false
+	}
+	word := o.wordSize()
+	at := uint64(0)
+	for ; len(b) >= word; b = b[word:] { // generic ABI, "Relative relocation table"
+		entry := o.word(b)
+		if entry&1 == 0 {
+			if entry == first {
+				return true
+			}
+			at = entry + uint64(word)
+			continue
+		}
+		if first >= at && (first-at)%uint64(word) == 0 {
+			if bit := (first-at)/uint64(word) + 1; bit < uint64(8*word) && entry>>bit&1 == 1 {
+				return true
+			}
+		}
+		at += uint64((8*word - 1) * word)
+	}
+	return false
+}
+
+// muslVersion is the release that a text of musl's file says: "1.2.3".
+var muslVersion = pattern.New("\\x00(\\d+)\\.(\\d+)\\.(\\d+)\\x00")
+
+// readMuslVersion decides about rules that have changed. A file that does not tell its release has the newest rules.
+func (s *System) readMuslVersion(interpreter string) {
+	b, err := s.view.ReadFile(interpreter, maxMusl)
+	if err != nil {
+		return
+	}
+	m := muslVersion.FindStringSubmatch(string(b))
+	if m == nil {
+		return
+	}
+	var v [3]int
+	for i := range v {
+		v[i], _ = strconv.Atoi(m[i+1])
+	}
+	s.habits.noRelr = slices.Compare(v[:], []int{1, 2, 4}) < 0
+}
+
+// maxMusl bounds musl's own file, which has under 1 MB.
+const maxMusl = 16 << 20
 
 // muslTLS refuses variables of later objects in the static block: musl has no room left there.
 func (l *loading) muslTLS(o *object, scope []*object) *failure {

@@ -149,7 +149,7 @@ func (s *System) openResolved(r rootfs.Resolved) (*file, *fault) {
 }
 
 func (s *System) readFile(r rootfs.Resolved, fi fs.FileInfo, id identity) (*file, *fault) {
-	h := &handle{handles: &s.store.handles, open: func() (*os.File, error) { return s.view.OpenResolved(r) }}
+	h := &handle{handles: &s.store.handles, open: func() (*os.File, error) { return s.openRandom(r) }}
 	p := &pages{r: h, size: fi.Size(), budget: &s.store.cached}
 	if err := h.try(); err != nil {
 		return nil, absent(err)
@@ -159,6 +159,14 @@ func (s *System) readFile(r rootfs.Resolved, fi fs.FileInfo, id identity) (*file
 		return nil, f
 	}
 	return &file{image: i, id: id, real: r.Path, pages: p}, nil
+}
+
+func (s *System) openRandom(r rootfs.Resolved) (*os.File, error) {
+	f, err := s.view.OpenResolved(r)
+	if err == nil {
+		adviseRandom(f)
+	}
+	return f, err
 }
 
 // handles closes the oldest files when too many are open.
@@ -259,14 +267,21 @@ func (p *pages) read(b []byte, offset int64) bool {
 		n := min(len(b), pageSize-in)
 		cached := p.page(offset / pageSize)
 		if cached == nil {
-			got, err := p.r.ReadAt(b, offset)
-			clear(b[got:])
-			return err == nil || errors.Is(err, io.EOF)
+			return p.direct(b, offset)
 		}
 		copy(b[:n], cached[in:])
 		b, offset = b[n:], offset+int64(n)
 	}
 	return true
+}
+
+// direct reads what is not kept. It has a buffer of its own, so that the callers' small ones stay on their stacks.
+func (p *pages) direct(b []byte, offset int64) bool {
+	own := make([]byte, len(b))
+	got, err := p.r.ReadAt(own, offset)
+	copy(b, own[:got])
+	clear(b[got:])
+	return err == nil || errors.Is(err, io.EOF)
 }
 
 func (p *pages) page(n int64) *page {

@@ -19,6 +19,7 @@ type habits struct {
 	interpreter string // as programs name it
 	loader      *file
 	musl        bool
+	noRelr      bool     // musl before 1.2.4 passes DT_RELR over
 	directories []string // system_dirs, with a slash at the end
 	lib         string   // $LIB
 	platform    string   // $PLATFORM
@@ -60,6 +61,7 @@ func (s *System) readHabits(interpreter string) error {
 	h.level = max(s.options.ISALevel, 1)
 	h.platform = platformOf(f.machine, h.level)
 	if h.musl {
+		s.readMuslVersion(interpreter)
 		return s.readMuslPath(interpreter)
 	}
 	body := s.body(f)

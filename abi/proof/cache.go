@@ -2,28 +2,27 @@ package proof
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
-	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
 
-	"hostrun.dev/hostrun/finding"
 	"hostrun.dev/hostrun/rootfs"
 )
 
 // cacheFormat changes with the rules: what abi/imports, abi/ld and this package find in equal files.
-const cacheFormat = "hostrun proof 1 "
+const cacheFormat = "hostrun proof 2 "
 
 // maxCache bounds an entry, in bytes.
 const maxCache = 64 << 20
@@ -41,6 +40,8 @@ type Cache struct {
 	Mounts []rootfs.Mount
 	// Given is what else decides: content of generated files, what the mounts' sources are.
 	Given []string
+	// Ahead is what LookAhead began, nil for nothing. It saves time and decides nothing.
+	Ahead *Ahead
 }
 
 func (c Cache) file(r Request) (string, error) {
@@ -52,78 +53,81 @@ func (c Cache) file(r Request) (string, error) {
 	return filepath.Join(c.Dir, "proof-"+hex.EncodeToString(sum[:16])+".json"), err
 }
 
-// An entry is a proof, and what it was made from: files of this machine.
+// An entry is a proof, and what it was made from: files of this machine, and their fingerprint.
 type entry struct {
-	report []byte
-	quick  watched // directories, native files, and all sources that are no installed package's
-	rest   string  // text of a watched: sources of installed packages. Installers replace them, which changes their directory
+	report  []byte
+	sum     string
+	watched watched
 }
 
-type watched struct {
-	sum   string
-	files []string
+// Load returns the proof of an equal request, if none of the files that it was made from has changed since, and ctx does
+// not end before that is known.
+func (c Cache) Load(ctx context.Context, r Request) (Report, bool) {
+	report, err := within(ctx, func() (Report, error) {
+		report, ok := c.load(r)
+		if !ok {
+			return report, fs.ErrNotExist
+		}
+		return report, nil
+	})
+	return report, err == nil
 }
 
-func (w watched) holds() bool {
-	sum, _ := fingerprint(w.files)
-	return sum == w.sum
-}
-
-// Load returns the proof of an equal request, if none of the files that it was made from has changed since. Where it
-// found nothing wrong, a changed source of an installed package is noticed by its directory alone, unless complete is
-// asked for: Recheck looks at the rest meanwhile.
-func (c Cache) Load(r Request, complete bool) (Report, bool) {
+func (c Cache) load(r Request) (Report, bool) {
 	file, err := c.file(r)
 	if err != nil || c.Dir == "" {
 		return Report{}, false
 	}
-	e, ok := read(file)
-	if !ok {
-		return Report{}, false
-	}
-	if !e.quick.holds() {
-		return Report{}, false
+	e, holds := c.Ahead.found(file)
+	if !holds {
+		c.Ahead.remember(c.Dir, file)
+		if e, holds = current(file); !holds {
+			return Report{}, false
+		}
 	}
 	var report Report
 	if json.Unmarshal(e.report, &report) != nil {
-		return Report{}, false
-	}
-	clean := !slices.ContainsFunc(report.Findings, func(f finding.Finding) bool { return f.Severity != finding.Info })
-	if (complete || !clean) && !parseWatched(e.rest).holds() {
 		return Report{}, false
 	}
 	report.Cached = true
 	return report, true
 }
 
-// Recheck drops the proof of a request if a file that Load did not look at has changed.
-func (c Cache) Recheck(r Request) {
-	file, err := c.file(r)
-	if err != nil || c.Dir == "" {
-		return
+// current returns the entry of a file if all that it watches is as it was.
+func current(file string) (entry, bool) {
+	e, ok := read(file)
+	if !ok {
+		return e, false
 	}
-	if e, ok := read(file); ok && !parseWatched(e.rest).holds() {
-		_ = os.Remove(file)
-	}
+	sum, _ := e.watched.fingerprint()
+	return e, sum == e.sum
 }
 
 // read returns nothing for anything but a whole entry that this user or root wrote.
 func read(file string) (entry, bool) {
+	b, ok := readOwn(file)
+	if !ok {
+		return entry{}, false
+	}
+	return parse(b)
+}
+
+func readOwn(file string) ([]byte, bool) {
 	fd, err := unix.Open(file, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return entry{}, false
+		return nil, false
 	}
 	f := os.NewFile(uintptr(fd), file)
 	defer f.Close()
 	var st unix.Stat_t
 	if unix.Fstat(fd, &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFREG || st.Uid != 0 && int(st.Uid) != os.Geteuid() || st.Size > maxCache {
-		return entry{}, false
+		return nil, false
 	}
 	b := make([]byte, st.Size)
 	if _, err := io.ReadFull(f, b); err != nil {
-		return entry{}, false
+		return nil, false
 	}
-	return parse(b)
+	return b, true
 }
 
 func parse(b []byte) (entry, bool) {
@@ -136,15 +140,8 @@ func parse(b []byte) (entry, bool) {
 	if len(parts) != 3 {
 		return entry{}, false
 	}
-	return entry{[]byte(parts[0]), parseWatched(parts[1]), parts[2]}, true
+	return entry{[]byte(parts[0]), parts[1], parseWatched(parts[2])}, true
 }
-
-func parseWatched(text string) watched {
-	lines := strings.Split(text, "\n")
-	return watched{lines[0], lines[1:]}
-}
-
-func (w watched) text() string { return strings.Join(append([]string{w.sum}, w.files...), "\n") }
 
 // Store keeps a proof that was begun at a time. A change since then, and a cache that can't be written, leave it out.
 func (c Cache) Store(view *rootfs.View, r Request, report Report, began time.Time) {
@@ -152,17 +149,47 @@ func (c Cache) Store(view *rootfs.View, r Request, report Report, began time.Tim
 	if err != nil || c.Dir == "" {
 		return
 	}
-	quick, rest := c.watched(view, r, report.Watch)
-	var newest, other time.Time
-	quick.sum, newest = fingerprint(quick.files)
-	rest.sum, other = fingerprint(rest.files)
+	files := c.watched(view, report)
+	sum, newest := files.fingerprint()
 	body, err := json.Marshal(report)
-	if err != nil || !newest.Before(began.Add(-justNow)) || !other.Before(began.Add(-justNow)) {
+	if err != nil || !newest.Before(began.Add(-justNow)) {
 		return
 	}
-	text := string(body) + "\n\n" + quick.text() + "\n\n" + rest.text()
+	text := string(body) + "\n\n" + sum + "\n\n" + files.text()
 	hash := sha256.Sum256([]byte(text))
+	prune(c.Dir, time.Now())
 	write(file, cacheFormat+hex.EncodeToString(hash[:])+"\n"+text)
+}
+
+// Bounds of the cache: the number of proofs, and the age of what a writer that was killed has left.
+const (
+	maxEntries = 100
+	maxAge     = time.Hour
+)
+
+// prune removes the oldest proofs of too many, and what killed writers have left.
+func prune(dir string, now time.Time) {
+	type old struct {
+		name    string
+		changed time.Time
+	}
+	var proofs []old
+	entries, _ := os.ReadDir(dir)
+	for _, e := range entries {
+		isProof, isPart := strings.HasPrefix(e.Name(), "proof-"), strings.HasPrefix(e.Name(), ".proof-")
+		if fi, err := e.Info(); (isProof || isPart) && err == nil {
+			switch {
+			case isProof:
+				proofs = append(proofs, old{e.Name(), fi.ModTime()})
+			case now.Sub(fi.ModTime()) > maxAge:
+				_ = os.Remove(filepath.Join(dir, e.Name()))
+			}
+		}
+	}
+	slices.SortFunc(proofs, func(a, b old) int { return b.changed.Compare(a.changed) })
+	for _, p := range proofs[min(len(proofs), maxEntries-1):] {
+		_ = os.Remove(filepath.Join(dir, p.name))
+	}
 }
 
 // write goes by rename. A cache that can't be written is none.
@@ -188,47 +215,50 @@ func write(file, text string) {
 
 // watched are the files of this machine behind paths of the view: those of an image do not change. A name with a
 // newline can't be listed, and its directory is.
-func (c Cache) watched(view *rootfs.View, r Request, paths []string) (quick, rest watched) {
-	for _, p := range paths {
-		real := c.real(view, p)
-		if strings.ContainsRune(real, '\n') {
+func (c Cache) watched(view *rootfs.View, report Report) watched {
+	f := finder{cache: c, view: view, dirs: map[string]place{}}
+	var files []string
+	add := func(real string) {
+		for strings.ContainsRune(real, '\n') {
 			real = filepath.Dir(real)
 		}
-		installed := strings.HasSuffix(p, ".py") && slices.ContainsFunc(r.SiteDirs, func(dir string) bool { return below(p, dir) })
-		switch {
-		case real == "" || strings.ContainsRune(real, '\n'):
-		case installed:
-			rest.files = append(rest.files, real)
-		default:
-			quick.files = append(quick.files, real)
+		if real != "" {
+			files = append(files, real)
 		}
 	}
-	for _, w := range []*watched{&quick, &rest} {
-		slices.Sort(w.files)
-		w.files = slices.Compact(w.files)
+	for _, p := range report.Watch {
+		add(f.real(p))
 	}
-	return quick, rest
+	for _, p := range report.HostWatch {
+		add(p)
+	}
+	return watch(files)
+}
+
+// A finder finds files of this machine behind paths of a view, and remembers their directories: there are some of the
+// former in each of the latter.
+type finder struct {
+	cache Cache
+	view  *rootfs.View
+	dirs  map[string]place
+}
+
+// A place is a directory of the view, and where on this machine all of it lies, "" for nowhere.
+type place struct {
+	rootfs.Resolved
+	single string
 }
 
 // real is the file of this machine at a path, or where it would be; "" for what is the image's.
-func (c Cache) real(view *rootfs.View, p string) string {
-	r, err := view.Resolve(p)
+func (f *finder) real(p string) string {
+	r, err := f.resolve(p)
 	if err != nil {
-		var best rootfs.Mount
-		for _, m := range c.Mounts {
-			if below(p, m.Destination) && len(m.Destination) > len(best.Destination) {
-				best = m
-			}
-		}
-		if best.Destination == "" {
-			return ""
-		}
-		return filepath.Join(best.Source, strings.TrimPrefix(p, best.Destination))
+		return f.missing(p)
 	}
-	if c.Image == "" {
+	if f.cache.Image == "" {
 		return r.Real
 	}
-	for _, m := range c.Mounts {
+	for _, m := range f.cache.Mounts {
 		if below(r.Real, m.Source) {
 			return r.Real
 		}
@@ -236,69 +266,43 @@ func (c Cache) real(view *rootfs.View, p string) string {
 	return ""
 }
 
+func (f *finder) resolve(p string) (rootfs.Resolved, error) {
+	dir, name := path.Split(p)
+	at, known := f.dirs[dir]
+	if !known {
+		var err error
+		if at.Resolved, err = f.view.Resolve(dir); err != nil {
+			return at.Resolved, err
+		}
+		at.single, _ = f.view.Single(at.Resolved)
+		f.dirs[dir] = at
+	}
+	if at.single != "" {
+		real := filepath.Join(at.single, name)
+		var st unix.Stat_t
+		if unix.Lstat(real, &st) == nil && st.Mode&unix.S_IFMT != unix.S_IFLNK {
+			return rootfs.Resolved{Path: path.Join(at.Path, name), Real: real}, nil
+		}
+	}
+	return f.view.ResolveIn(at.Path, name)
+}
+
+// missing is where a path that leads nowhere would lie in a mount.
+func (f *finder) missing(p string) string {
+	var best rootfs.Mount
+	for _, m := range f.cache.Mounts {
+		if below(p, m.Destination) && len(m.Destination) > len(best.Destination) {
+			best = m
+		}
+	}
+	if best.Destination == "" {
+		return ""
+	}
+	return filepath.Join(best.Source, strings.TrimPrefix(p, best.Destination))
+}
+
 func below(p, dir string) bool {
 	return p == dir || dir == "/" || strings.HasPrefix(p, dir) && p[len(dir)] == '/'
-}
-
-// fingerprint describes files, and says when the latest of them has changed. Nothing but directories is opened. It is
-// what a proof costs at each start, so the list is cut into parts that are done side by side.
-func fingerprint(files []string) (string, time.Time) {
-	const part = 256
-	prints := make([]statPrint, (len(files)+part-1)/part)
-	var next atomic.Int64
-	var wait sync.WaitGroup
-	for range min(len(prints), 4) {
-		wait.Go(func() {
-			for i := int(next.Add(1) - 1); i < len(prints); i = int(next.Add(1) - 1) {
-				prints[i].describe(files[i*part : min((i+1)*part, len(files))])
-			}
-		})
-	}
-	wait.Wait()
-	h := sha256.New()
-	var newest time.Time
-	for _, p := range prints {
-		h.Write(p.sum[:])
-		if changed := time.Unix(0, p.newest); changed.After(newest) {
-			newest = changed
-		}
-	}
-	return hex.EncodeToString(h.Sum(nil)), newest
-}
-
-// A statPrint is the state of some files.
-type statPrint struct {
-	sum    [sha256.Size]byte
-	newest int64 // latest change, in nanoseconds since 1970
-}
-
-// describe looks files up below their directory, which is opened once: the paths are deep. Links are followed: one that
-// leads elsewhere leads to another inode.
-func (p *statPrint) describe(files []string) {
-	h := sha256.New()
-	dir, fd := "", -1
-	var buf []byte
-	for _, file := range files {
-		in, name := filepath.Split(file)
-		if in != dir {
-			_ = unix.Close(fd)
-			dir, fd = in, -1
-			fd, _ = unix.Open(dir, openPath, 0)
-		}
-		var st unix.Stat_t
-		if fd >= 0 {
-			_ = unix.Fstatat(fd, name, &st, 0)
-		}
-		buf = append(append(buf[:0], file...), 0)
-		for _, n := range []int64{int64(st.Dev), int64(st.Ino), int64(st.Mode), int64(st.Uid), st.Size, int64(st.Mtim.Sec), int64(st.Mtim.Nsec),
-			int64(st.Ctim.Sec), int64(st.Ctim.Nsec)} {
-			buf = binary.LittleEndian.AppendUint64(buf, uint64(n))
-		}
-		h.Write(buf)
-		p.newest = max(p.newest, int64(st.Ctim.Sec)*1e9+int64(st.Ctim.Nsec))
-	}
-	_ = unix.Close(fd)
-	h.Sum(p.sum[:0])
 }
 
 // Identity tells a file of this machine apart from another one that takes its place: for Cache.Given.

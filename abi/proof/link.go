@@ -31,6 +31,7 @@ type prover struct {
 	broken map[string]string  // path -> message: as imports.Request has it
 	files  map[string]bool    // that the loader opened
 	mu     sync.Mutex         // of files
+	lending
 }
 
 // start simulates the start of the interpreter.
@@ -43,7 +44,7 @@ func (p *prover) start() {
 	}
 	o := ld.Options{WorkingDirectory: p.r.WorkingDir, ISALevel: p.r.ISALevel}
 	if list := p.r.Env["LD_LIBRARY_PATH"]; list != "" {
-		o.LibraryPath = strings.FieldsFunc(list, func(c rune) bool { return c == ':' || c == ';' })
+		o.LibraryPath = splitPath(list)
 	}
 	if list := p.r.Env["LD_PRELOAD"]; list != "" {
 		o.Preload = strings.FieldsFunc(list, func(c rune) bool { return c == ':' || c == ' ' })
@@ -52,8 +53,12 @@ func (p *prover) start() {
 		p.noStart = err
 		return
 	}
+	p.openLender(interpreter)
 	for _, program := range []string{p.r.Python.Executable, p.r.Python.Real} {
-		if p.process, err = p.system.Start(program); err == nil {
+		for p.process, err = p.system.Start(program); err != nil && p.lendToProgram(err); {
+			p.process, err = p.system.Start(program)
+		}
+		if err == nil {
 			break
 		}
 	}
@@ -80,7 +85,9 @@ const maxRounds = 6
 func (p *prover) follow(scan imports.Report) (imports.Report, error) {
 	for range maxRounds {
 		known := len(p.broken)
-		p.reached(scan)
+		for p.reached(scan); p.renewed; p.reached(scan) {
+			p.beginAnew()
+		}
 		if len(p.broken) == known || p.ctx.Err() != nil {
 			break
 		}
@@ -94,7 +101,7 @@ func (p *prover) follow(scan imports.Report) (imports.Report, error) {
 
 func (p *prover) reached(scan imports.Report) {
 	for _, m := range scan.Modules {
-		if m.Kind != imports.Extension || p.ctx.Err() != nil {
+		if m.Kind != imports.Extension || p.ctx.Err() != nil || p.renewed {
 			continue
 		}
 		if have := p.judged[m.File]; have != nil {
@@ -112,6 +119,9 @@ func (p *prover) reached(scan imports.Report) {
 // what it brings along satisfies those behind it.
 func (p *prover) judge(m *Module, stays bool) {
 	next, result, provider := p.provided(p.loaded, m.Path, map[string]bool{})
+	for p.lend(m.Name, m.Path, result) {
+		next, result, provider = p.provided(p.loaded, m.Path, map[string]bool{})
+	}
 	p.noteFiles(result)
 	m.take(result)
 	switch {
@@ -125,7 +135,7 @@ func (p *prover) judge(m *Module, stays bool) {
 	if stays && result.Verdict == ld.OK {
 		p.loaded = next
 	}
-	if m.Verdict.fails() && m.Doubt == "" {
+	if m.Verdict.Fails() && m.Doubt == "" {
 		p.broken[m.Path] = m.Message
 	}
 }

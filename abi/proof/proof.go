@@ -5,8 +5,11 @@ package proof
 
 import (
 	"context"
+	"slices"
+	"time"
 
 	"hostrun.dev/hostrun/abi"
+	"hostrun.dev/hostrun/abi/dists"
 	"hostrun.dev/hostrun/abi/imports"
 	"hostrun.dev/hostrun/abi/ld"
 	"hostrun.dev/hostrun/finding"
@@ -26,6 +29,7 @@ type Request struct {
 	Libraries  []string          `json:"libraries"`   // directories of the view where libraries of toolkits lie, which programs load by themselves
 	GPU        bool              `json:"gpu"`         // the profile asks for an accelerator of NVIDIA's
 	ISALevel   int               `json:"isa_level"`   // of the processor, see ld.Options; 0: not known
+	Lend       Lending           `json:"lend"`
 }
 
 // A Verdict says whether a native module loads.
@@ -44,8 +48,8 @@ const (
 	Conditional   Verdict = "conditional"    // loads once something else has loaded a library that lies where the loader does not look
 )
 
-// fails says that an import of the module raises an exception.
-func (v Verdict) fails() bool { return v != OK && v != Conditional }
+// Fails says that an import of the module raises an exception.
+func (v Verdict) Fails() bool { return v != OK && v != Conditional }
 
 // A Module is one native module.
 type Module struct {
@@ -61,6 +65,8 @@ type Module struct {
 	By       imports.At    `json:"by,omitzero"`         // the statement that imports it first
 	Remedy   string        `json:"remedy,omitempty"`
 	Doubt    string        `json:"doubt,omitempty"` // why the verdict is not certain; such a one stops nothing
+	Owner    dists.Owner   `json:"-"`               // the distribution that brought it, where it was asked for (Own)
+	Side     string        `json:"-"`               // likewise: "host" or "image"
 }
 
 // Counts are of native modules.
@@ -90,15 +96,18 @@ type Report struct {
 	FloorBy    string               `json:"floor_by,omitempty"` // that file, in the container
 	Modules    []Module             `json:"modules,omitempty"`  // those that are not ok; All has the others too
 	Missing    []Library            `json:"missing,omitempty"`
+	Imported   []string             `json:"imported,omitempty"`    // top-level modules that the command imports, or tries to, sorted
 	NotChecked []imports.NotChecked `json:"not_checked,omitempty"` // at most told
 	Unchecked  int                  `json:"unchecked,omitempty"`   // how many there are
 	Findings   []finding.Finding    `json:"findings,omitempty"`
 	Counts     Counts               `json:"counts"`
+	Lent       *Lent                `json:"lent,omitempty"`       // what the host lends, beyond the mounts of the request, to make it so; nil for nothing
 	ElapsedMS  float64              `json:"elapsed_ms,omitempty"` // that it took when it was made
 	Cached     bool                 `json:"-"`
 
-	All   []Module `json:"-"`
-	Watch []string `json:"-"` // paths of the view that were read or looked for, sorted
+	All       []Module `json:"-"`
+	Watch     []string `json:"-"` // paths of the view that were read or looked for, sorted
+	HostWatch []string `json:"-"` // the same, of files of this machine by their path on it
 }
 
 // listed bounds lists of a report that only inform.
@@ -110,7 +119,44 @@ const told = 40
 // Prove makes the proof over the files of a container: the image with the planned mounts. The error is ctx's alone: what
 // can't be read is in the report.
 func Prove(ctx context.Context, view *rootfs.View, r Request) (Report, error) {
+	return within(ctx, func() (Report, error) { return proveLending(ctx, view, r, maxSources) })
+}
+
+// stuck is how long work goes on after the end of its context, before it is left alone: a read from a file system that
+// does not answer can't be ended.
+const stuck = 200 * time.Millisecond
+
+func within[T any](ctx context.Context, work func() (T, error)) (result T, err error) {
+	type outcome struct {
+		result T
+		err    error
+	}
+	done := make(chan outcome, 1)
+	go func() {
+		result, err := work()
+		done <- outcome{result, err}
+	}()
+	select {
+	case o := <-done:
+		return o.result, o.err
+	case <-ctx.Done():
+	}
+	select {
+	case o := <-done:
+		return o.result, o.err
+	case <-time.After(stuck):
+		return result, ctx.Err()
+	}
+}
+
+// maxSources bounds how often the imports are followed anew because a source could be lent.
+const maxSources = 3
+
+func proveLending(ctx context.Context, base *rootfs.View, r Request, again int) (Report, error) {
+	view := base
 	p := &prover{ctx: ctx, view: view, r: r, judged: map[string]*Module{}, broken: map[string]string{}}
+	p.lendPlaces()
+	view = p.view
 	walked := make(chan *tree, 1)
 	go func() { walked <- walk(ctx, view, r) }()
 	started := make(chan struct{})
@@ -121,12 +167,16 @@ func Prove(ctx context.Context, view *rootfs.View, r Request) (Report, error) {
 	if p.system != nil {
 		defer p.system.Close()
 	}
+	if more := p.sources(scan); err == nil && len(more) > 0 && again > 0 {
+		r.Lend.Leads = append(slices.Clone(r.Lend.Leads), more...)
+		return proveLending(ctx, base, r, again-1)
+	}
 	if err == nil && p.process != nil {
 		scan, err = p.follow(scan)
 	}
 	if err == nil {
 		p.others()
-		err = ctx.Err()
+		scan, err = p.siblings(scan)
 	}
 	return p.report(scan), err
 }

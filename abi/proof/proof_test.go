@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"hostrun.dev/hostrun/abi"
 	"hostrun.dev/hostrun/finding"
@@ -232,105 +231,4 @@ func TestHostileTree(t *testing.T) {
 	if len(finding.Errors(r.Findings)) > 0 || r.Counts.Fail != 2 {
 		t.Errorf("%+v %+v", r.Counts, r.Findings)
 	}
-}
-
-// TestCache: a proof is used again as long as nothing that it was made from has changed.
-func TestCache(t *testing.T) {
-	py := thePython(t)
-	w := world{build: []library{module("pkg/_a.so", "")}, sources: map[string]string{"pkg/__init__.py": "from . import _a, text", "pkg/text.py": ""}}
-	site := w.make(t)
-	v, r := view(t, site), request(py, "import pkg")
-	c := Cache{Dir: t.TempDir(), Image: "sha256:image", Mounts: []rootfs.Mount{{Source: site, Destination: shown}}}
-	store := func() {
-		t.Helper()
-		time.Sleep(2 * justNow)
-		began := time.Now()
-		report, err := Prove(context.Background(), v, r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		c.Store(v, r, report, began)
-		if again, ok := c.Load(r, true); !ok || again.Counts.OK != report.Counts.OK || !again.Cached {
-			t.Fatalf("stored, and got %v %+v", ok, again)
-		}
-	}
-	touch := func(name, text string) error { return os.WriteFile(filepath.Join(site, name), []byte(text), 0o644) }
-	for _, change := range []struct {
-		name     string
-		do       func() error
-		complete bool
-	}{
-		{"a source, looked at completely", func() error { return touch("pkg/text.py", "import os") }, true},
-		{"a native module", func() error { return touch("pkg/_a.so", "") }, false},
-		{"a new file beside a package", func() error { return touch("pkg.py", "") }, false},
-		{"a new native module", func() error { return touch("pkg/_b.so", "") }, false},
-		{"a module that hides one of the standard library", func() error { return touch("os.py", "") }, false},
-		{"the directory is gone", func() error { return os.RemoveAll(site) }, false},
-	} {
-		store()
-		if err := change.do(); err != nil {
-			t.Fatal(err)
-		}
-		if _, ok := c.Load(r, change.complete); ok {
-			t.Errorf("%s: the old proof is used", change.name)
-		}
-	}
-}
-
-// TestCacheRecheck: a start does not look at the sources of installed packages before it, and drops the proof meanwhile.
-func TestCacheRecheck(t *testing.T) {
-	py := thePython(t)
-	w := world{sources: map[string]string{"pkg.py": ""}}
-	site := w.make(t)
-	v, r := view(t, site), request(py, "import pkg")
-	c := Cache{Dir: t.TempDir(), Image: "sha256:image", Mounts: []rootfs.Mount{{Source: site, Destination: shown}}}
-	time.Sleep(2 * justNow)
-	report, err := Prove(context.Background(), v, r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c.Store(v, r, report, time.Now())
-	if err := os.WriteFile(filepath.Join(site, "pkg.py"), []byte("import os\n"), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	if _, ok := c.Load(r, false); !ok {
-		t.Error("an edited source costs a start its proof")
-	}
-	c.Recheck(r)
-	if _, ok := c.Load(r, false); ok {
-		t.Error("the next start uses the old proof")
-	}
-}
-
-// TestCacheDamaged: whatever is wrong with the cache, there is just no proof in it.
-func TestCacheDamaged(t *testing.T) {
-	r := request(abi.Python{}, "")
-	c := Cache{Dir: t.TempDir()}
-	file, _ := c.file(r)
-	c.Store(rootfs.Dir("/"), r, Report{Schema: 1}, time.Now())
-	whole, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, ok := c.Load(r, true); !ok {
-		t.Fatal("a whole entry is not read")
-	}
-	for _, text := range [][]byte{nil, whole[:len(whole)/2], append(slices.Clone(whole), 'x'), []byte(strings.Replace(string(whole), "schema", "schemb", 1))} {
-		if err := os.WriteFile(file, text, 0o644); err != nil {
-			t.Fatal(err)
-		}
-		if _, ok := c.Load(r, true); ok {
-			t.Errorf("%q is read", text)
-		}
-	}
-	c.Dir = "/dev/null/none"
-	c.Store(rootfs.Dir("/"), r, Report{}, time.Now())
-	if _, ok := c.Load(r, true); ok {
-		t.Error("a cache that can't be is read")
-	}
-}
-
-func FuzzParse(f *testing.F) {
-	f.Add([]byte(cacheFormat + "00\n{}\n\nsum\n/a\n\nsum\n"))
-	f.Fuzz(func(t *testing.T, b []byte) { parse(b) })
 }

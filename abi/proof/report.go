@@ -21,7 +21,7 @@ func (p *prover) report(scan imports.Report) Report {
 	}
 	r.Floor, r.FloorBy = p.floor()
 	for i, m := range r.All {
-		if m.Verdict.fails() {
+		if m.Verdict.Fails() {
 			_, m.Remedy = p.advice(m)
 			r.All[i].Remedy = m.Remedy
 		}
@@ -33,8 +33,11 @@ func (p *prover) report(scan imports.Report) Report {
 	r.Missing = missingLibraries(r.All)
 	r.Unchecked = len(scan.NotChecked)
 	r.NotChecked = scan.NotChecked[:min(len(scan.NotChecked), told)]
-	r.Findings = p.findings(scan, r)
+	r.Imported = imported(scan)
+	r.Lent = p.lent()
+	r.Findings = append(p.findings(scan, r), p.lendingFindings(r)...)
 	r.Watch = p.watch(scan)
+	r.HostWatch = p.hostWatch()
 	return r
 }
 
@@ -134,7 +137,19 @@ func (p *prover) findings(scan imports.Report, r Report) []finding.Finding {
 		all = append(all, f)
 	}
 	all = append(all, others(r, finding.Errors(all))...)
+	all = append(all, p.overridden()...)
 	return append(all, conditional(r)...)
+}
+
+// imported are the top-level modules that the command imports: which frameworks matter to it, and which distributions.
+func imported(scan imports.Report) []string {
+	names := map[string]bool{}
+	for _, m := range scan.Modules {
+		if top, _, _ := strings.Cut(m.Name, "."); m.Reach != imports.Deferred && m.Kind != imports.Builtin && m.Kind != imports.Frozen {
+			names[top] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(names))
 }
 
 // interpreter tells that the image's own Python does not start.
@@ -203,10 +218,10 @@ func (p *prover) advice(m Module) (want, remedy string) {
 		return "", fmt.Sprintf("install %s for Python %d.%d", top, p.r.Python.Version.Major, p.r.Python.Version.Minor)
 	case Missing:
 		return m.Library + " where the container's loader looks",
-			"install the library in the image (apt-file search " + path.Base(m.Library) + " names Debian's package), or install " + top + " as a wheel of PyPI, which brings its libraries along"
+			p.whyNotLent(m) + "install the library in the image (apt-file search " + path.Base(m.Library) + " names Debian's package), or install " + top + " as a wheel of PyPI, which brings its libraries along"
 	case Version:
 		return "a library as new as the one that it was built against",
-			"use an image of the host's release or a newer one, or install " + top + " as a wheel for an older system (manylinux)"
+			p.whyNotLent(m) + "use an image of the host's release or a newer one, or install " + top + " as a wheel for an older system (manylinux)"
 	case Undefined:
 		return "a library that defines it", "the module was built for another version of that library or of Python: install matching versions of " + top + " and what it links"
 	case Arch:
@@ -226,7 +241,7 @@ func others(r Report, stopping []finding.Finding) []finding.Finding {
 		told[f.Subject] = true
 	}
 	for _, m := range r.All {
-		if m.Verdict.fails() && !told[m.Name] {
+		if m.Verdict.Fails() && !told[m.Name] {
 			if count++; len(names) < 4 {
 				names = append(names, m.Name)
 			}

@@ -1,9 +1,9 @@
 package proof
 
 import (
+	"bytes"
 	"context"
 	"io/fs"
-	"os"
 	"path"
 	"path/filepath"
 	"slices"
@@ -34,22 +34,34 @@ type walker struct {
 	mu       sync.Mutex
 	out      *tree
 	count    int
-	seen     map[string]bool // directories by their path on this machine: links may lead back
-	slots    chan struct{}
-	wait     sync.WaitGroup
+	seen     map[string]bool // directories that were entered by a link or from outside, by their path without links: they may lead back
+	more     *sync.Cond
+	tasks    []task // the last is done first: so few wait
+	busy     int    // workers that may add to tasks
+}
+
+// A task is a directory to be read.
+type task struct {
+	site, dir string // of the view
+	real      string // on this machine; "" where it is no single directory there
+	below     bool   // with what lies in it
 }
 
 // walk lists the native files below the site directories, and those right in the directories of libraries.
 func walk(ctx context.Context, view *rootfs.View, r Request) *tree {
-	w := &walker{ctx: ctx, view: view, suffixes: r.Python.Suffixes, out: &tree{libraries: map[string][]string{}},
-		seen: map[string]bool{}, slots: make(chan struct{}, walkers)}
+	w := &walker{ctx: ctx, view: view, suffixes: r.Python.Suffixes, out: &tree{libraries: map[string][]string{}}, seen: map[string]bool{}}
+	w.more = sync.NewCond(&w.mu)
 	for _, dir := range r.SiteDirs {
 		w.enter(dir, dir, true)
 	}
 	for _, dir := range r.Libraries {
 		w.enter(dir, dir, false)
 	}
-	w.wait.Wait()
+	var wait sync.WaitGroup
+	for range walkers {
+		wait.Go(w.work)
+	}
+	wait.Wait()
 	slices.SortFunc(w.out.modules, func(a, b Module) int { return strings.Compare(a.Path, b.Path) })
 	for _, paths := range w.out.libraries {
 		slices.Sort(paths)
@@ -64,61 +76,81 @@ func (w *walker) enter(site, dir string, below bool) {
 	if err != nil {
 		return
 	}
-	real, mine := w.single(at)
+	real, _ := w.view.Single(at)
 	w.mu.Lock()
 	known := w.seen[at.Path]
 	w.seen[at.Path] = true
 	w.mu.Unlock()
-	if known || w.ctx.Err() != nil {
-		return
+	if !known {
+		w.push(task{site, dir, real, below})
 	}
-	w.spawn(func() { w.read(site, dir, real, mine, below) })
 }
 
-// single says where on this machine a directory lies that is no union of layers.
-func (w *walker) single(at rootfs.Resolved) (string, bool) {
-	return at.Real, at.Real != "" && w.view.Mounted(at.Path)
+func (w *walker) push(t task) {
+	w.mu.Lock()
+	w.tasks = append(w.tasks, t)
+	w.mu.Unlock()
+	w.more.Signal()
 }
 
-func (w *walker) spawn(work func()) {
-	w.wait.Go(func() {
-		w.slots <- struct{}{}
-		defer func() { <-w.slots }()
-		work()
-	})
-}
-
-func (w *walker) read(site, dir, real string, mine, below bool) {
-	var entries []fs.DirEntry
-	if mine { // names alone, without the view's lookups: 5,000 directories are usual
-		entries, _ = os.ReadDir(real)
-	} else {
-		entries, _ = w.view.ReadDir(dir)
+// work reads directories until there are none.
+func (w *walker) work() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for {
+		for len(w.tasks) == 0 && w.busy > 0 {
+			w.more.Wait()
+		}
+		if len(w.tasks) == 0 || w.ctx.Err() != nil {
+			w.more.Broadcast()
+			return
+		}
+		t := w.tasks[len(w.tasks)-1]
+		w.tasks = w.tasks[:len(w.tasks)-1]
+		w.busy++
+		w.mu.Unlock()
+		w.read(t)
+		w.mu.Lock()
+		w.busy--
 	}
-	names := make([]string, 0, 16)
-	for _, e := range entries {
-		name := e.Name()
+}
+
+func (w *walker) read(t task) {
+	var names []string
+	each := func(name []byte, kind fs.FileMode) {
 		switch {
-		case e.IsDir() && below && name != "__pycache__" && w.ctx.Err() == nil:
-			if sub := path.Join(dir, name); mine {
-				w.spawn(func() { w.read(site, sub, filepath.Join(real, name), true, true) })
+		case kind.IsDir() && t.below && string(name) != "__pycache__":
+			if sub := path.Join(t.dir, string(name)); t.real != "" {
+				w.push(task{t.site, sub, filepath.Join(t.real, path.Base(sub)), true})
 			} else {
-				w.enter(site, sub, true)
+				w.enter(t.site, sub, true)
 			}
-		case e.Type()&fs.ModeSymlink != 0 && below && !isNative(name) && w.view.IsDir(path.Join(dir, name)):
-			w.enter(site, path.Join(dir, name), true)
-		case isNative(name) && (e.Type().IsRegular() || e.Type()&fs.ModeSymlink != 0):
-			names = append(names, name)
+		case !isNative(name):
+			if kind&fs.ModeSymlink != 0 && t.below && w.view.IsDir(path.Join(t.dir, string(name))) {
+				w.enter(t.site, path.Join(t.dir, string(name)), true)
+			}
+		case kind.IsRegular() || kind&fs.ModeSymlink != 0:
+			names = append(names, string(name))
+		}
+	}
+	if t.real != "" { // names alone, without the view's lookups: 5,000 directories are usual
+		_ = rootfs.List(t.real, each)
+	} else {
+		entries, _ := w.view.ReadDir(t.dir)
+		for _, e := range entries {
+			each([]byte(e.Name()), e.Type())
 		}
 	}
 	if len(names) > 0 {
-		w.add(site, dir, names, below)
+		slices.Sort(names)
+		w.add(t.site, t.dir, names, t.below)
 	}
 }
 
 // isNative: libfoo.so, libfoo.so.1.2, foo.cpython-311-x86_64-linux-gnu.so
-func isNative(name string) bool {
-	return strings.HasSuffix(name, ".so") || strings.Contains(name, ".so.")
+func isNative(name []byte) bool {
+	at := bytes.Index(name, []byte(".so"))
+	return at >= 0 && (bytes.HasSuffix(name, []byte(".so")) || bytes.Contains(name[at:], []byte(".so.")))
 }
 
 var taggedName = pattern.New(`^([A-Za-z_][A-Za-z0-9_]*)\.(cpython-\d+[a-z]*|pypy\d+-pp\d+|abi3t?)(-[A-Za-z0-9_.-]+)?\.so$`)

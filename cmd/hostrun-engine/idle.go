@@ -23,13 +23,11 @@ type watcher struct {
 
 // until returns why the engine leaves: a signal, or that nobody has needed it for long enough.
 func (w watcher) until(ends <-chan os.Signal) string {
-	tick := time.NewTicker(min(max(w.idle/20, 20*time.Millisecond), 10*time.Second))
-	defer tick.Stop()
 	for last, rests := time.Now(), false; ; {
 		select {
 		case s := <-ends:
 			return s.String()
-		case <-tick.C:
+		case <-time.After(w.pause(rests)):
 		}
 		if w.needed() {
 			last = time.Now()
@@ -45,6 +43,15 @@ func (w watcher) until(ends <-chan os.Signal) string {
 			return map[bool]string{true: "it was upgraded", false: "it is idle"}[replaced]
 		}
 	}
+}
+
+// pause is between two looks. After work it is short: what the work has left in memory is given back soon.
+func (w watcher) pause(rests bool) time.Duration {
+	most := 10 * time.Second
+	if !rests {
+		most = 2 * time.Second
+	}
+	return min(max(w.idle/20, 20*time.Millisecond), most)
 }
 
 func (w watcher) needed() bool { return w.tasks() || connected(w.layout.Address()) }

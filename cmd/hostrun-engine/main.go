@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"net"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -92,11 +93,15 @@ func work(l engine.Layout, s tuning, self string, parent *parent) error {
 	if err := engine.Publish(l, engine.Record{PID: os.Getpid(), Version: version, Since: time.Now(), Stamp: w.stamp}); err != nil {
 		return engine.Storage(l, err)
 	}
+	errands := serveErrands(l, s.gid)
 	parent.report(nil)
 	ready(s)
 	why := w.until(ends)
 	log.L.WithField("reason", why).Info("the private engine leaves; containers, if any, go on")
 	removeSockets(l)
+	if errands != nil {
+		_ = errands.Close()
+	}
 	server.Stop()
 	return nil
 }
@@ -108,6 +113,26 @@ func ready(s tuning) {
 		log.L.WithError(err).Warn("HOSTRUN_ENGINE_LOG")
 	}
 	log.L.WithFields(log.Fields{"version": version, "pid": os.Getpid(), "runtimes": runtimes()}).Info("the private engine is ready")
+}
+
+// serveErrands lets members of the group have commands run by the hostrun that was installed with this engine. That there
+// is none costs them that, and nobody else.
+func serveErrands(l engine.Layout, gid int) net.Listener {
+	if gid < 0 {
+		return nil
+	}
+	program := filepath.Join(l.LibexecDir, "hostrun") // as built; as installed it is PREFIX/bin/hostrun for PREFIX/lib/hostrun
+	if _, err := os.Stat(program); err != nil {
+		program = filepath.Join(l.LibexecDir, "..", "..", "bin", "hostrun")
+	}
+	listener, err := engine.ServeErrands(l, gid, program, func(uid uint32, args []string) {
+		log.L.WithFields(log.Fields{"uid": uid, "args": args}).Info("run hostrun as root for a member of the group")
+	})
+	if err != nil {
+		log.L.WithError(err).Warn("members of the group can't have commands run")
+		return nil
+	}
+	return listener
 }
 
 func closeAll(files []*os.File) {

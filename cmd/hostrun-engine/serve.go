@@ -145,7 +145,7 @@ func moduleVersion(info *debug.BuildInfo) string {
 
 // removeSockets takes away what would else look like an engine that died.
 func removeSockets(l engine.Layout) {
-	for _, path := range []string{l.Address(), l.EventAddress()} {
+	for _, path := range []string{l.Address(), l.EventAddress(), l.ErrandAddress()} {
 		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			fmt.Fprintln(os.Stderr, "hostrun-engine:", err)
 		}

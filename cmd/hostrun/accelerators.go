@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -13,7 +16,9 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"hostrun.dev/hostrun/devices"
+	"hostrun.dev/hostrun/devices/ascend"
 	"hostrun.dev/hostrun/devices/cdi"
+	"hostrun.dev/hostrun/devices/nvidia"
 	"hostrun.dev/hostrun/finding"
 	"hostrun.dev/hostrun/plan"
 	"hostrun.dev/hostrun/profiles"
@@ -22,7 +27,32 @@ import (
 )
 
 // discoveries are hostrun's own sources of accelerators, a line a kind.
-var discoveries = []func(s *session) devices.Source{}
+var discoveries = []func(s *session) devices.Source{
+	func(s *session) devices.Source { return nvidia.New(s.root, s.nvidiaOptions()...) },
+	func(s *session) devices.Source { return ascend.New(s.root, ascend.NPUSMI(s.npuSMI)) },
+}
+
+// nvidiaOptions let NVML, which speaks of the running machine alone, be asked about no other root.
+func (s *session) nvidiaOptions() []nvidia.Option {
+	options := []nvidia.Option{nvidia.WithCache(s.global.cacheDir)}
+	if s.root == "/" {
+		options = append(options, nvidia.WithChild(filepath.Join(s.libexecDir(), "hostrun-nvml")))
+	}
+	return options
+}
+
+// npuSMI runs the vendor's tool where its installer leaves it.
+func (s *session) npuSMI(ctx context.Context, args ...string) ([]byte, error) {
+	for _, dir := range []string{"/usr/local/bin", "/usr/local/sbin"} {
+		program := filepath.Join(s.root, dir, "npu-smi")
+		if _, err := os.Stat(program); err == nil {
+			cmd := exec.CommandContext(ctx, program, args...)
+			cmd.WaitDelay = time.Second // a child of it that holds its output
+			return cmd.Output()
+		}
+	}
+	return nil, fmt.Errorf("npu-smi: %w", exec.ErrNotFound)
+}
 
 // equipment is what this machine has of accelerators, as far as one command has asked.
 type equipment struct {
@@ -229,6 +259,9 @@ func (e *equipment) describe(ctx context.Context, facts *plan.Facts, chosen [][]
 				var found []finding.Finding
 				g.Edits, found = sources[i].Edits(inventoryOf(facts.Inventories, a.Kind), chosen[i], a, c)
 				facts.Findings = append(facts.Findings, found...)
+			}
+			if fit := fits[a.Kind]; fit != nil {
+				facts.Findings = append(facts.Findings, fit(facts, g, view)...)
 			}
 			facts.Grants = append(facts.Grants, g)
 		}

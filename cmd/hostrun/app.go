@@ -36,6 +36,7 @@ func (s *session) dispatch(ctx context.Context, args []string) error {
 	if len(args) > 0 && args[0] == runtime.ReapVerb {
 		return runReap(ctx, args[1:])
 	}
+	s.args = args
 	app := newApp(s)
 	line, err := arrange(app, args)
 	s.line, s.app = line, app
@@ -45,7 +46,7 @@ func (s *session) dispatch(ctx context.Context, args []string) error {
 	case line.version:
 		return runVersion(s, versionOptions{format: "table"})
 	case line.help, line.verb() == nil:
-		return writeHelp(s.stdout, app, line.path)
+		return showHelp(s, args)
 	}
 	return app.RunContext(ctx, line.words("hostrun"))
 }
@@ -65,7 +66,7 @@ func newApp(s *session) *cli.App {
 		OnUsageError:              usageError,
 		Writer:                    s.stdout,
 		ErrWriter:                 s.stderr,
-		Before:                    func(*cli.Context) error { return s.begin() },
+		Before:                    func(c *cli.Context) error { return s.begin(c.Context) },
 	}
 	silence(app.Commands)
 	return app

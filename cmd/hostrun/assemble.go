@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"hostrun.dev/hostrun/abi/proof"
 	"hostrun.dev/hostrun/devices"
 	"hostrun.dev/hostrun/finding"
 	"hostrun.dev/hostrun/host"
@@ -26,23 +27,28 @@ type order struct {
 	over overrides
 	pull string // "" for the profile's own pull_policy, "never" for verbs that start nothing
 
-	strict   bool // warnings of the proof stop the start
-	modules  bool // the proof shall hold all modules
-	unproved bool // no proof
+	strict  bool // warnings of the proof stop the start
+	modules bool // the proof shall hold all modules
 
 	starts bool          // devices that are chosen are held until the container has them
 	wait   time.Duration // for devices that others have; forever, or 0 for not at all
+
+	layer *headStart   // of a verb that makes the container; may be nil
+	ahead *proof.Ahead // a look at the proof of last time, begun before the plan was known
 }
 
 // assemble is the way from a name to a plan that up, run, check and spec share; they differ in what they do with it.
 // A plan that must not start comes with its facts and a *plan.Refused.
 func (s *session) assemble(ctx context.Context, o order) (plan.Facts, plan.Plan, error) {
+	if !o.modules && s.global.cacheDir != "" {
+		o.ahead = proof.LookAhead(s.global.cacheDir, o.name+"\x00"+o.id)
+	}
 	facts, err := s.gather(ctx, o)
 	if err != nil {
 		return facts, plan.Plan{}, err
 	}
 	p, err := plan.Build(facts)
-	if err != nil || o.unproved {
+	if err != nil {
 		return facts, p, err
 	}
 	// The proof needs the mounts, which the plan has settled; it is one more fact for the plan.
@@ -123,11 +129,13 @@ func (s *session) askContainerd(ctx context.Context, p *profiles.Profile, o orde
 		return group.Wait()
 	}
 	group.Go(guard(func() error {
-		ref, err := client.EnsureImage(ctx, p.Image, p.Platform, policy)
+		image, err := client.FindImage(ctx, p.Image, p.Platform, policy)
 		if err != nil {
 			return s.imageElsewhere(ctx, client, p.Image, p.Platform, err)
 		}
-		facts.Image, err = client.Inspect(ctx, ref, p.Platform, plan.Needs(p))
+		if facts.Image, err = client.InspectFound(ctx, image, p.Platform, plan.Needs(p)); err == nil {
+			o.layer.begin(client, id, facts.Image.ChainID)
+		}
 		return err
 	}))
 	return group.Wait()

@@ -8,6 +8,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"hostrun.dev/hostrun/abi"
+	"hostrun.dev/hostrun/abi/frameworks"
 	"hostrun.dev/hostrun/finding"
 	"hostrun.dev/hostrun/plan"
 )
@@ -17,8 +18,9 @@ type checkOptions struct {
 	format string
 	facts  string
 
-	modules, strict bool
-	host            string // DIR or interpreter, instead of a profile
+	modules, distributions, strict, verbose bool
+	only                                    string // of their rows
+	host                                    string // DIR or interpreter, instead of a profile
 }
 
 func checkCommand(s *session) *cli.Command {
@@ -29,14 +31,18 @@ func checkCommand(s *session) *cli.Command {
 			about: "Reads the profile, this machine and the image as files, and prints both sides, every finding, and what would be mounted. Nothing is " +
 				"started, pulled, mounted or written. hostrun explain ID tells the story behind a finding.",
 			examples: []string{"hostrun check dinov2", "hostrun check dinov2 --python /opt/venv/bin/python3", "hostrun check --modules --format json dinov2",
+				"hostrun check --distributions --only failing dinov2",
 				"hostrun check --host /opt/venv --image python:3.11-slim"},
 			statuses: startStatuses,
-		}.String(),
+		}.on(s),
 		Flags: append([]cli.Flag{
 			formatFlag(&o.format),
 			&cli.BoolFlag{Name: "modules", Usage: "list each native module with what the loader would say", Destination: &o.modules},
+			&cli.BoolFlag{Name: "distributions", Usage: "list each distribution with native modules, by its worst", Destination: &o.distributions},
+			&cli.StringFlag{Name: "only", Usage: "of such a list only `WHAT`: failing, imported, or a verdict; several with commas between", Destination: &o.only},
 			&cli.StringFlag{Name: "host", Usage: "without a profile: what of the environment or interpreter `PATH` fits the image of --image", Destination: &o.host},
 			strictFlag(&o.strict),
+			&cli.BoolFlag{Name: "verbose", Usage: "list each library that the host lends", Destination: &o.verbose},
 			&cli.StringFlag{Name: "facts", Usage: "use the facts that hostrun facts NAME recorded in `FILE`", Destination: &o.facts},
 		}, o.over.flags()...),
 		Action: action(func(ctx context.Context) error { return runCheck(ctx, s, o) }),
@@ -45,19 +51,26 @@ func checkCommand(s *session) *cli.Command {
 
 // A checkResult is one object of check --format json; the form is part of the contract.
 type checkResult struct {
-	Schema    int               `json:"schema"`
-	Profile   string            `json:"profile"`
-	Fits      bool              `json:"fits"`
-	Findings  []finding.Finding `json:"findings"`
-	Borrowed  []plan.Borrowed   `json:"borrowed"`
-	ElapsedMS float64           `json:"elapsed_ms"`
-	Proof     *proofSummary     `json:"proof,omitempty"`
+	Schema     int               `json:"schema"`
+	Profile    string            `json:"profile"`
+	Fits       bool              `json:"fits"`
+	Findings   []finding.Finding `json:"findings"`
+	Borrowed   []plan.Borrowed   `json:"borrowed"`
+	ElapsedMS  float64           `json:"elapsed_ms"`
+	Proof      *proofSummary     `json:"proof,omitempty"`
+	Frameworks *frameworks.Facts `json:"frameworks,omitempty"` // that the command's Python would import
 
+	title  string // instead of the profile's name, for a person
 	facts  plan.Facts
 	python abi.Python // of the image
+
+	verbose bool
 }
 
 func runCheck(ctx context.Context, s *session, o checkOptions) error {
+	if err := o.checkLists(); err != nil {
+		return err
+	}
 	least := 1
 	if o.facts != "" || o.host != "" {
 		least = 0
@@ -80,40 +93,76 @@ func runCheck(ctx context.Context, s *session, o checkOptions) error {
 	refusals := make([]error, len(names))
 	for i, name := range names {
 		began := time.Now()
-		facts, pl, err := s.planned(ctx, order{name: name, text: text, over: o.over, pull: "never", modules: o.modules, strict: o.strict}, o.facts)
+		facts, pl, err := s.planned(ctx, order{name: name, text: text, over: o.over, pull: "never", modules: o.modules || o.distributions, strict: o.strict}, o.facts)
 		var refused *plan.Refused
 		if err != nil && !errors.As(err, &refused) {
 			return err
 		}
 		refusals[i] = err
 		results[i] = newCheckResult(facts, pl, err == nil, time.Since(began))
+		results[i].verbose = o.verbose
+		if o.host != "" {
+			results[i].title = o.host + " in " + o.over.image
+		}
 	}
 	s.progress.end()
-	if o.modules {
-		if err := show(s.stdout, o.format, moduleRows(results), moduleTable); err != nil {
-			return err
-		}
-		return told(refusals)
+	switch {
+	case o.modules:
+		err = show(s.stdout, o.format, moduleRows(results, o.only), moduleTable)
+	case o.distributions:
+		err = show(s.stdout, o.format, distributionRows(results, o.only), distributionTable)
+	default:
+		err = s.showChecks(o.format, results)
 	}
-	if o.format == "table" {
-		for _, r := range results {
-			s.writeCheck(r)
-		}
-	} else if err := show(s.stdout, o.format, results, table[checkResult]{}); err != nil {
+	if err != nil {
 		return err
 	}
+	if o.modules || o.distributions {
+		s.tellUnproved(results)
+	}
 	return told(refusals)
+}
+
+// tellUnproved says why lists of modules are empty: what host and image are refused for is told before any module is
+// looked at.
+func (s *session) tellUnproved(results []checkResult) {
+	for _, r := range results {
+		if r.facts.Proof == nil && len(r.Findings) > 0 {
+			s.writeFindings(r.Findings)
+		}
+		if r.facts.Proof == nil {
+			s.note("%s: no native module was looked at: %s", r.Profile, whyUnproved(r))
+		}
+	}
+}
+
+func whyUnproved(r checkResult) string {
+	if len(finding.Errors(r.Findings)) > 0 {
+		return "the errors come first"
+	}
+	return "no packages are borrowed"
+}
+
+func (s *session) showChecks(format string, results []checkResult) error {
+	if format != "table" {
+		return show(s.stdout, format, results, table[checkResult]{})
+	}
+	for _, r := range results {
+		s.writeCheck(r)
+	}
+	return nil
 }
 
 func newCheckResult(facts plan.Facts, pl plan.Plan, fits bool, took time.Duration) checkResult {
 	return checkResult{
 		Schema: 1, Profile: facts.Profile.Name, Fits: fits,
-		Findings:  append([]finding.Finding{}, pl.Findings...),
-		Borrowed:  append([]plan.Borrowed{}, pl.Borrowed...),
-		ElapsedMS: float64(took.Microseconds()) / 1000,
-		Proof:     summaryOf(facts.Proof),
-		facts:     facts,
-		python:    imagePython(facts, pl),
+		Findings:   append([]finding.Finding{}, pl.Findings...),
+		Borrowed:   append([]plan.Borrowed{}, pl.Borrowed...),
+		ElapsedMS:  float64(took.Microseconds()) / 1000,
+		Proof:      summaryOf(facts.Proof),
+		Frameworks: pl.Frameworks,
+		facts:      facts,
+		python:     imagePython(facts, pl),
 	}
 }
 

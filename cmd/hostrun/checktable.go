@@ -6,8 +6,10 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
+	"unicode/utf8"
 
 	"hostrun.dev/hostrun/abi"
+	"hostrun.dev/hostrun/abi/frameworks"
 	"hostrun.dev/hostrun/abi/proof"
 	"hostrun.dev/hostrun/finding"
 	"hostrun.dev/hostrun/host"
@@ -27,27 +29,112 @@ func (s *session) writeCheck(r checkResult) {
 	if s.colored(s.stdout) {
 		verdict = color + verdict + plain
 	}
-	fmt.Fprintf(s.stdout, "%s: %s  (%.1f ms)\n", r.Profile, verdict, r.ElapsedMS)
-	s.writeSides(r.facts, r.python)
-	s.writeProof(r.facts.Proof)
-	s.writeBorrowed(r)
-	for _, f := range r.Findings {
+	fmt.Fprintf(s.stdout, "%s: %s  (%s%.1f ms)\n", first(r.title, r.Profile), verdict, tally(r.Findings), r.ElapsedMS)
+	s.writeSides(r.facts, r.python, r.Frameworks)
+	if s.writeProof(r.facts.Proof); r.facts.Proof == nil {
 		fmt.Fprintln(s.stdout)
-		s.writeFinding(s.stdout, f)
+		s.labelled("proved", "nothing: "+whyUnproved(r))
+	}
+	s.writeBorrowed(r)
+	s.writeAll(r.Findings)
+}
+
+// writeAll prints errors and warnings with all that is known of them, and of the rest one line each.
+func (s *session) writeAll(findings []finding.Finding) {
+	told := false
+	for _, f := range findings {
+		if f.Severity != finding.Info {
+			fmt.Fprintln(s.stdout)
+			s.writeFinding(s.stdout, f)
+			continue
+		}
+		if !told {
+			fmt.Fprintln(s.stdout)
+			told = true
+		}
+		s.writeMessage(s.stdout, f)
 	}
 }
 
+// tally counts what is wrong: "2 errors, 1 warning, ".
+func tally(findings []finding.Finding) string {
+	counts := map[finding.Severity]int{}
+	for _, f := range findings {
+		counts[f.Severity]++
+	}
+	text := ""
+	for _, severity := range []finding.Severity{finding.Error, finding.Warning} {
+		if n := counts[severity]; n > 0 {
+			text += counted(n, string(severity)) + ", "
+		}
+	}
+	return text
+}
+
+// counted is "1 error", "2 errors".
+func counted(n int, noun string) string {
+	if n != 1 {
+		noun += "s"
+	}
+	return fmt.Sprintf("%d %s", n, noun)
+}
+
 // writeSides sets host and image side by side, row by row.
-func (s *session) writeSides(f plan.Facts, image abi.Python) {
-	tw := tabwriter.NewWriter(s.stdout, 0, 0, 3, ' ', 0)
-	fmt.Fprintf(tw, "\n\thost\timage\n")
-	for _, row := range sides(f, image) {
+func (s *session) writeSides(f plan.Facts, image abi.Python, have *frameworks.Facts) {
+	rows := sides(f, image)
+	table := sideBySide(rows)
+	if width := s.widthOf(s.stdout); width > 0 && longest(table) > width {
+		table = oneByOne(rows)
+	}
+	fmt.Fprint(s.stdout, "\n"+table)
+	lines := frameworkLines(f, have)
+	if f.Host.Python != nil || len(lines) > 0 {
+		fmt.Fprintln(s.stdout)
+	}
+	if f.Host.Python != nil {
+		s.labelled("packages", strings.Join(packagesThatMatter(f), ", "))
+	}
+	for i, line := range lines {
+		label := "built for"
+		if i > 0 {
+			label = ""
+		}
+		s.labelled(label, line)
+	}
+}
+
+func sideBySide(rows [][3]string) string {
+	var b strings.Builder
+	tw := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0)
+	fmt.Fprintf(tw, "\thost\timage\n")
+	for _, row := range rows {
 		fmt.Fprintf(tw, "  %s\t%s\t%s\n", row[0], dash(row[1]), dash(row[2]))
 	}
-	_ = tw.Flush() // stdout's errors show with the next write
-	if f.Host.Python != nil {
-		fmt.Fprintf(s.stdout, "\n  packages  %s\n", strings.Join(packagesThatMatter(f), ", "))
+	_ = tw.Flush() // a Builder takes everything
+	return b.String()
+}
+
+// oneByOne is the same for narrow terminals: first all of the host, then all of the image.
+func oneByOne(rows [][3]string) string {
+	var b strings.Builder
+	tw := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0)
+	for side, name := range []string{"host", "image"} {
+		fmt.Fprintf(tw, "  %s\n", name)
+		for _, row := range rows {
+			fmt.Fprintf(tw, "    %s\t%s\n", row[0], dash(row[side+1]))
+		}
 	}
+	_ = tw.Flush()
+	return b.String()
+}
+
+// longest is the width of the longest line.
+func longest(text string) int {
+	width := 0
+	for line := range strings.SplitSeq(text, "\n") {
+		width = max(width, utf8.RuneCountInString(line))
+	}
+	return width
 }
 
 func sides(f plan.Facts, image abi.Python) [][3]string {
@@ -82,6 +169,9 @@ func rootWords(f plan.Facts) string {
 func imagePython(f plan.Facts, pl plan.Plan) abi.Python {
 	if f.Profile.Rootfs == profiles.HostRoot && f.Host.Python != nil {
 		return f.Host.Python.Python
+	}
+	if pl.Python != nil {
+		return *pl.Python
 	}
 	if pl.Spec != nil {
 		for _, m := range pl.Spec.Mounts {
@@ -162,38 +252,57 @@ func (s *session) writeProof(r *proof.Report) {
 		return
 	}
 	c := r.Counts
-	words := fmt.Sprintf("%d native modules: %d load", c.Modules, c.OK)
+	words := fmt.Sprintf("%s: %d load", counted(c.Modules, "native module"), c.OK)
 	if c.Conditional > 0 {
 		words += fmt.Sprintf(", %d if another package is loaded first", c.Conditional)
 	}
 	words += fmt.Sprintf(", %d would fail", c.Fail)
-	if c.Fail > 0 {
+	if c.Fail > 0 && c.Imports > 0 {
 		words += fmt.Sprintf(" (%d of them imported)", c.FailReached)
 	}
-	fmt.Fprintf(s.stdout, "\n  loads     %s\n", words)
-	fmt.Fprintf(s.stdout, "  imports   %d modules, %d of them native; %d places that files do not tell\n", c.Imports, c.Reached, r.Unchecked)
+	fmt.Fprintln(s.stdout)
+	s.labelled("loads", words)
+	imports := "not followed: the command runs no Python that files tell of"
+	if c.Imports > 0 {
+		imports = fmt.Sprintf("%s, %d of them native; not checked: %s that files do not tell", counted(c.Imports, "module"), c.Reached, counted(r.Unchecked, "place"))
+	}
+	s.labelled("imports", imports)
 	if r.Floor != "" {
-		fmt.Fprintf(s.stdout, "  needs     %s (%s); the container has %s\n", r.Floor, path.Base(r.FloorBy), r.Libc)
+		s.labelled("needs", fmt.Sprintf("%s (%s); the container has %s", r.Floor, path.Base(r.FloorBy), r.Libc))
 	}
 	how := ""
 	if r.Cached {
 		how = ", earlier: nothing has changed since"
 	}
-	fmt.Fprintf(s.stdout, "  proved    in %.0f ms%s\n", r.ElapsedMS, how)
+	s.labelled("proved", fmt.Sprintf("in %.0f ms%s", r.ElapsedMS, how))
 }
 
 func (s *session) writeBorrowed(r checkResult) {
 	if len(r.Borrowed) == 0 {
 		return
 	}
-	fmt.Fprintln(s.stdout, "\n  borrowed, read-only")
-	tw := tabwriter.NewWriter(s.stdout, 0, 0, 3, ' ', 0)
-	for _, b := range r.Borrowed {
+	shown := slices.DeleteFunc(slices.Clone(r.Borrowed), func(b plan.Borrowed) bool { return b.Kind == plan.KindLibrary && !r.verbose })
+	table := borrowedTable(shown, "\t")
+	if width := s.widthOf(s.stdout); width > 0 && longest(table) > width {
+		table = borrowedTable(shown, "\n    \t  at\t")
+	}
+	fmt.Fprint(s.stdout, "\n  borrowed, read-only\n"+table)
+	if proof := r.facts.Proof; proof != nil && slices.ContainsFunc(r.Borrowed, func(b plan.Borrowed) bool { return b.Kind == plan.KindLibrary }) {
+		fmt.Fprintf(s.stdout, "    %s\n", proof.Lent.Summary())
+	}
+}
+
+// borrowedTable has what stands between source and destination in between: a narrow terminal shows them one below the other.
+func borrowedTable(all []plan.Borrowed, between string) string {
+	var text strings.Builder
+	tw := tabwriter.NewWriter(&text, 0, 0, 3, ' ', 0)
+	for _, b := range all {
 		bytes := ""
 		if b.Bytes > 0 {
 			bytes = size(b.Bytes)
 		}
-		fmt.Fprintf(tw, "    %s\t%s\t%s\t%s\n", b.For, dash(bytes), b.Source, b.Destination)
+		fmt.Fprintf(tw, "    %s\t%s\t%s%s%s\n", b.For, dash(bytes), b.Source, between, b.Destination)
 	}
-	_ = tw.Flush()
+	_ = tw.Flush() // a Builder takes everything
+	return text.String()
 }

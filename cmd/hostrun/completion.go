@@ -29,7 +29,7 @@ func completionCommand(s *session) *cli.Command {
 			about:    "Prints a script that completes verbs, flags, and the names of profiles, containers and images.",
 			examples: []string{"source <(hostrun completion bash)", "hostrun completion zsh > \"${fpath[1]}/_hostrun\"", "hostrun completion fish > ~/.config/fish/completions/hostrun.fish"},
 			statuses: []int{0, finding.StatusUsage},
-		}.String(),
+		}.on(s),
 		Action: action(func(context.Context) error { return runCompletion(s, o) }),
 	}
 }

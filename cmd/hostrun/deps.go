@@ -45,7 +45,7 @@ func (d deps) profileDirs(first []string) []string {
 	return append(dirs, "/etc/hostrun/profiles")
 }
 
-// libexecDir returns the directory that holds hostrun-log and hostrun-init: beside the executable where they were
+// libexecDir returns the directory that holds hostrun-log and its like: beside the executable where they were
 // built, else where they are installed.
 func (d deps) libexecDir() string {
 	dirs := []string{d.program, "/usr/local/lib/hostrun", "/usr/lib/hostrun"}

@@ -31,7 +31,7 @@ func doctorCommand(s *session) *cli.Command {
 			examples: []string{"hostrun doctor", "hostrun doctor --format json", "hostrun doctor --format '{{.verdict}} {{.group}}/{{.check}}: {{.evidence}}'"},
 			own:      "0 where nothing must be repaired, 1 where something must, or:",
 			statuses: []int{finding.StatusUsage, 130},
-		}.String(),
+		}.on(s),
 		Flags:  []cli.Flag{formatFlag(&o.format)},
 		Action: action(func(ctx context.Context) error { return runDoctor(ctx, s, o) }),
 	}

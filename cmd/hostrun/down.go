@@ -23,7 +23,7 @@ func downCommand(s *session) *cli.Command {
 			about:    "Stops the containers and removes them with their snapshot, generated files and log. Named volumes stay. It returns when the processes have ended; the removal goes on in the background. A container that is not there is not an error: the end is the same.",
 			examples: []string{"hostrun down dinov2", "hostrun down --all -y"},
 			statuses: containerdStatuses,
-		}.String(),
+		}.on(s),
 		Flags: []cli.Flag{
 			timeoutFlag(&o.timeout),
 			&cli.BoolFlag{Name: "all", Aliases: []string{"a"}, Usage: "every container of the namespace", Destination: &o.all},

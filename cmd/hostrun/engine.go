@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -44,21 +46,51 @@ type opening struct {
 	err      error // why it is not usable
 }
 
-// engines are the containerds of one command. Each is looked at when first asked for, once.
+// engines are the containerds of one command. Each is looked at once: ahead, or when first asked for.
 type engines struct {
-	opening sync.Mutex
-	opened  map[engineKind]opening
+	looking sync.Mutex
+	looks   map[engineKind]*look
+	ahead   context.CancelFunc // ends the looks that nobody has asked for
+
+	holding sync.Mutex
 	release func() // of engine.Hold
 
 	choosing sync.Mutex
 	homes    map[string]*runtime.Client // of names that have been looked for
 }
 
+// A look is one containerd's, with the lock that its looker holds.
+type look struct {
+	sync.Mutex
+	done bool
+	opening
+}
+
+func (e *engines) lookOf(kind engineKind) *look {
+	e.looking.Lock()
+	defer e.looking.Unlock()
+	if e.looks == nil {
+		e.looks = map[engineKind]*look{}
+	}
+	if e.looks[kind] == nil {
+		e.looks[kind] = &look{}
+	}
+	return e.looks[kind]
+}
+
 func (e *engines) close() {
-	for _, o := range e.opened {
-		if o.client != nil {
-			_ = o.client.Close()
+	if e.ahead != nil {
+		e.ahead()
+	}
+	e.looking.Lock()
+	looks := slices.Collect(maps.Values(e.looks))
+	e.looking.Unlock()
+	for _, l := range looks {
+		l.Lock()
+		if l.client != nil {
+			_ = l.client.Close()
 		}
+		l.Unlock()
 	}
 	if e.release != nil {
 		e.release()
@@ -144,22 +176,24 @@ func (s *session) runtimeOptions(kind engineKind) runtime.Options {
 
 // reach looks at one containerd and starts nothing.
 func (s *session) reach(ctx context.Context, kind engineKind) opening {
-	s.engines.opening.Lock()
-	defer s.engines.opening.Unlock()
-	if o, known := s.opened[kind]; known {
-		return o
+	l := s.lookOf(kind)
+	l.Lock()
+	defer l.Unlock()
+	if !l.done {
+		l.opening, l.done = s.open(ctx, kind), true
+		s.log.Debug("look for containerd", "engine", kind, "address", s.runtimeOptions(kind).Address, "result", l.standing.String())
 	}
-	o := s.open(ctx, kind)
-	s.log.Debug("look for containerd", "engine", kind, "address", s.runtimeOptions(kind).Address, "result", o.standing.String())
-	return s.remember(o)
+	return l.opening
 }
 
-func (s *session) remember(o opening) opening {
-	if s.opened == nil {
-		s.opened = map[engineKind]opening{}
+// reachAhead begins to look at the containerds that a command will ask for while the rest of it gets ready: to connect
+// takes as long as to read profile and machine. All of them are asked for by those who look for containers, the first by
+// those who start one.
+func (s *session) reachAhead(ctx context.Context, kinds []engineKind) {
+	ctx, s.ahead = context.WithCancel(ctx)
+	for _, kind := range kinds {
+		go func() { _ = guard(func() error { s.reach(ctx, kind); return nil })() }()
 	}
-	s.opened[o.kind] = o
-	return o
 }
 
 // open connects. Where that fails it looks again to say why: a missing socket is no error of a choice, a daemon that
@@ -210,6 +244,8 @@ func nobodyAt(ctx context.Context, address string) bool {
 
 // hold keeps the private engine from going idle while this command works. Where it has never run there is nothing to hold.
 func (s *session) hold() error {
+	s.holding.Lock()
+	defer s.holding.Unlock()
 	if s.release != nil {
 		return nil
 	}
@@ -225,21 +261,18 @@ func (s *session) hold() error {
 
 // startPrivate brings the private engine up, if it is not, and connects.
 func (s *session) startPrivate(ctx context.Context) (*runtime.Client, error) {
-	s.engines.opening.Lock()
-	defer s.engines.opening.Unlock()
-	if o := s.opened[privateEngine]; o.client != nil {
-		return o.client, nil
+	private := s.lookOf(privateEngine)
+	private.Lock()
+	defer private.Unlock()
+	if private.client != nil {
+		return private.client, nil
 	}
 	l := s.layout()
 	if err := engine.Installed(l); err != nil {
 		return nil, s.noEngine(err)
 	}
-	if s.release == nil {
-		release, err := engine.Hold(l)
-		if err != nil {
-			return nil, err
-		}
-		s.release = release
+	if err := s.holdNew(l); err != nil {
+		return nil, err
 	}
 	started, err := engine.Ensure(ctx, l, func(text string) { s.progress.event(runtime.Event{ID: "Engine", Status: "Starting", Text: text}) })
 	if err != nil {
@@ -248,8 +281,18 @@ func (s *session) startPrivate(ctx context.Context) (*runtime.Client, error) {
 	if started {
 		s.log.Debug("started the private engine", "address", l.Address(), "root", l.RootDir)
 	}
-	o := s.remember(s.open(ctx, privateEngine))
-	return o.client, o.err
+	private.opening, private.done = s.open(ctx, privateEngine), true
+	return private.client, private.err
+}
+
+// holdNew is hold for an engine that may never have run.
+func (s *session) holdNew(l engine.Layout) (err error) {
+	s.holding.Lock()
+	defer s.holding.Unlock()
+	if s.release == nil {
+		s.release, err = engine.Hold(l)
+	}
+	return err
 }
 
 // noEngine is the one error of a machine without any containerd: both ways out.

@@ -35,7 +35,7 @@ func execCommand(s *session) *cli.Command {
 			examples: []string{"hostrun exec dinov2 -- nvidia-smi", "hostrun exec -i dinov2 -- python3 - < probe.py"},
 			own:      "The status of CMD, 128+n if signal n ended it, or:",
 			statuses: foregroundStatuses,
-		}.String(),
+		}.on(s),
 		Flags: append(o.flags(),
 			&cli.BoolFlag{Name: "tty", Aliases: []string{"t"}, Usage: "insist on a terminal", Destination: &o.tty},
 			&cli.BoolFlag{Name: "no-tty", Aliases: []string{"T"}, Usage: "use pipes even on a terminal", Destination: &o.noTTY},

@@ -20,7 +20,7 @@ func explainCommand(s *session) *cli.Command {
 			about:    "Tells what would happen without the check, why, and the ways out. Without an ID it lists all of them.",
 			examples: []string{"hostrun explain HR012", "hostrun explain"},
 			statuses: []int{0, finding.StatusUsage},
-		}.String(),
+		}.on(s),
 		Flags:  []cli.Flag{formatFlag(&o.format)},
 		Action: action(func(context.Context) error { return runExplain(s, o) }),
 	}

@@ -24,7 +24,7 @@ func factsCommand(s *session) *cli.Command {
 				"image and containerd among it. hostrun spec --facts replays it elsewhere. The fields are in docs/facts.md.",
 			examples: []string{"hostrun facts", "hostrun facts --python /opt/venv/bin/python3", "hostrun facts dinov2 > dinov2-on-h100.json"},
 			statuses: startStatuses,
-		}.String(),
+		}.on(s),
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "python", Usage: "the environment to look at: `auto|none|PATH`", Value: "auto", Destination: &o.python},
 			&cli.StringFlag{Name: "cuda", Usage: "the toolkit to look at: `auto|none|PATH`", Value: "auto", Destination: &o.cuda},

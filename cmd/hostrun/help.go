@@ -47,6 +47,14 @@ var (
 	foregroundStatuses = []int{finding.StatusUsage, finding.StatusNotStarted, finding.StatusNotExec, finding.StatusNotFound, 130}
 )
 
+// on is the page for a session that shows pages. Any other command would write thirty of them for nobody, at its start.
+func (p page) on(s *session) string {
+	if !s.pages {
+		return ""
+	}
+	return p.String()
+}
+
 // String is the page as urfave/cli keeps it: a description.
 func (p page) String() string {
 	var b strings.Builder
@@ -74,12 +82,16 @@ func helpCommand(s *session) *cli.Command {
 			about:    "Shows the page of a verb, or the list of verbs. hostrun VERB --help does the same.",
 			examples: []string{"hostrun help check"},
 			statuses: []int{0, finding.StatusUsage},
-		}.String(),
+		}.on(s),
 		Action: action(func(context.Context) error { return runHelp(s, helpOptions{}, s.line.names) }),
 	}
 }
 
-func runHelp(s *session, _ helpOptions, words []string) error {
+func runHelp(s *session, _ helpOptions, words []string) error { return showHelp(s, words) }
+
+// showHelp prints the page of the verb that the words lead to, or of hostrun.
+func showHelp(s *session, words []string) error {
+	s.pages = true
 	app := newApp(s) // urfave/cli puts the caller's values in the place of s.app's defaults
 	line, err := arrange(app, words)
 	if err != nil {

@@ -24,7 +24,7 @@ func imagesCommand(s *session) *cli.Command {
 			about:    "Lists the images that containers of this namespace can use. SIZE is that of the compressed content.",
 			examples: []string{"hostrun images", "hostrun images --format '{{.name}} {{.digest}}'"},
 			statuses: containerdStatuses,
-		}.String(),
+		}.on(s),
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "print names only", Destination: &o.quiet},
 			formatFlag(&o.format),

@@ -23,7 +23,7 @@ func inspectCommand(s *session) *cli.Command {
 			about:    "Prints one JSON document a container: its record, labels, specification and process. With --image the names are images, and what hostrun read of their configuration and files is printed.",
 			examples: []string{"hostrun inspect dinov2", "hostrun inspect --image dinov2:latest --format '{{json .pythons}}'"},
 			statuses: containerdStatuses,
-		}.String(),
+		}.on(s),
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "image", Usage: "the names are images", Destination: &o.image},
 			&cli.StringFlag{Name: "platform", Usage: "of an image for several platforms: `OS/ARCH[/VARIANT]`", Destination: &o.platform},

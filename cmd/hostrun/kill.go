@@ -18,7 +18,7 @@ func killCommand(s *session) *cli.Command {
 			about:    "Sends a signal to the container's first process. SIGKILL cannot be caught: the container ends at once.",
 			examples: []string{"hostrun kill dinov2", "hostrun kill -s SIGUSR1 dinov2"},
 			statuses: containerdStatuses,
-		}.String(),
+		}.on(s),
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "signal", Aliases: []string{"s"}, Usage: "the `SIGNAL`, by name or number", Value: "SIGKILL", Destination: &o.signal},
 		},

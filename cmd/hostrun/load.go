@@ -21,7 +21,7 @@ func loadCommand(s *session) *cli.Command {
 			about:    "Loads and unpacks an archive that docker save, podman save, buildctl or hostrun save wrote, compressed or not, and checks its digests. Without a FILE it reads stdin. The names of the images are printed.",
 			examples: []string{"hostrun load dinov2.tar", "docker save dinov2:latest | hostrun load"},
 			statuses: append([]int{0, finding.StatusFailed, finding.StatusUsage, finding.StatusNoPath}, containerdStatuses[3:]...),
-		}.String(),
+		}.on(s),
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "input", Aliases: []string{"i"}, Usage: "read `FILE`, as docker load names it", Destination: &o.input},
 			&cli.StringFlag{Name: "name", Usage: "call the image `NAME` if the archive names none", Destination: &o.name},

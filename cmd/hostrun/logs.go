@@ -25,7 +25,7 @@ func logsCommand(s *session) *cli.Command {
 				"TIME is a duration back from now (10m, 2h), a date or an RFC 3339 time, or seconds since 1970.",
 			examples: []string{"hostrun logs -f dinov2", "hostrun logs --tail 100 --timestamps dinov2", "hostrun logs --since 10m dinov2"},
 			statuses: containerdStatuses,
-		}.String(),
+		}.on(s),
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "follow", Aliases: []string{"f"}, Usage: "go on until the container ends", Destination: &o.follow},
 			&cli.StringFlag{Name: "tail", Aliases: []string{"n"}, Usage: "begin with the last `LINES`; all for all", Value: "all", Destination: &o.tail},

@@ -33,7 +33,7 @@ func profilesCommand(s *session) *cli.Command {
 	list := profilesListCommand(s)
 	return &cli.Command{
 		Name: "profiles", Category: "prove", Usage: "list profiles, write one, print the schema", ArgsUsage: "[list | init | schema]",
-		Description: profilesPage.String(),
+		Description: profilesPage.on(s),
 		Subcommands: []*cli.Command{list, profilesInitCommand(s), profilesSchemaCommand(s)},
 		Flags:       list.Flags,
 		Action:      list.Action,
@@ -44,7 +44,7 @@ func profilesListCommand(s *session) *cli.Command {
 	var o profilesOptions
 	return &cli.Command{
 		Name: "list", Usage: "list profiles and where each comes from",
-		Description: profilesPage.String(),
+		Description: profilesPage.on(s),
 		Flags:       o.flags(),
 		Action:      action(func(ctx context.Context) error { return runProfiles(s, o) }),
 	}
@@ -89,7 +89,7 @@ func profilesSchemaCommand(s *session) *cli.Command {
 				"  # yaml-language-server: $schema=./profile.schema.json",
 			examples: []string{"hostrun profiles schema > profiles/profile.schema.json"},
 			statuses: []int{0, finding.StatusUsage},
-		}.String(),
+		}.on(s),
 		Action: action(func(context.Context) error {
 			if err := s.none(); err != nil {
 				return err

@@ -30,7 +30,7 @@ func profilesInitCommand(s *session) *cli.Command {
 				"Python. It overwrites nothing without -f.",
 			examples: []string{"hostrun profiles init train", "hostrun profiles init --stdout"},
 			statuses: []int{0, finding.StatusFailed, finding.StatusUsage, finding.StatusPermission},
-		}.String(),
+		}.on(s),
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "image", Usage: "write `REF` as the image", Destination: &o.image},
 			&cli.StringFlag{Name: "python", Usage: "the environment to borrow from: `auto|none|PATH`", Value: "auto", Destination: &o.python},

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -14,8 +15,8 @@ import (
 	"golang.org/x/sys/cpu"
 
 	"hostrun.dev/hostrun/abi/proof"
-	"hostrun.dev/hostrun/devices"
 	"hostrun.dev/hostrun/finding"
+	"hostrun.dev/hostrun/host"
 	"hostrun.dev/hostrun/plan"
 	"hostrun.dev/hostrun/profiles"
 	"hostrun.dev/hostrun/rootfs"
@@ -26,21 +27,18 @@ import (
 const proofPatience = time.Second
 
 // prove makes the proof of a plan that fits so far, or takes it from the cache. Nil, without an error, is for a plan that
-// borrows no packages. Verbs that start
-// nothing have all files looked at; a start looks at the most of them before it, and at the rest meanwhile.
+// borrows no packages.
 func (s *session) prove(ctx context.Context, facts plan.Facts, pl plan.Plan, o order) (*proof.Report, error) {
-	request, ok := proofRequest(facts, pl)
+	request, ok := s.proofRequest(facts, pl)
 	if !ok {
 		return nil, nil
 	}
 	shown := s.shown(pl)
 	cache := s.proofCache(facts, shown)
+	cache.Ahead = o.ahead
 	began := time.Now()
 	if !o.modules {
-		if report, ok := cache.Load(request, o.pull == "never"); ok {
-			if o.pull != "never" {
-				go cache.Recheck(request)
-			}
+		if report, ok := cache.Load(ctx, request); ok {
 			return &report, nil
 		}
 	}
@@ -48,10 +46,14 @@ func (s *session) prove(ctx context.Context, facts plan.Facts, pl plan.Plan, o o
 		s.progress.event(runtime.Event{ID: "Proof of " + pl.ID, Status: "Reading", Text: "what the command would load"})
 	})
 	defer tell.Stop()
+	defer frugal()()
 	var report proof.Report
 	err := s.withView(ctx, facts, pl.ID, shown, func(view *rootfs.View) (err error) {
 		if report, err = proof.Prove(ctx, view, request); err == nil {
 			report.ElapsedMS = float64(time.Since(began).Microseconds()) / 1000
+			if o.modules {
+				report.Own(view, s.root, hostDirs(facts, request))
+			}
 			cache.Store(view, request, report, began)
 		}
 		return err
@@ -65,6 +67,21 @@ func (s *session) prove(ctx context.Context, facts plan.Facts, pl plan.Plan, o o
 	return &report, nil
 }
 
+// A first proof allocates much and keeps little: the collector runs less often, as long as the process stays small.
+const (
+	proofGCPercent = 400
+	proofMemory    = 80 << 20 // bytes
+)
+
+// frugal sets the collector for a proof, and returns what sets it back.
+func frugal() func() {
+	percent, limit := debug.SetGCPercent(proofGCPercent), debug.SetMemoryLimit(proofMemory)
+	return func() {
+		debug.SetGCPercent(percent)
+		debug.SetMemoryLimit(limit)
+	}
+}
+
 // unproved is the report of a proof that could not be made.
 func unproved(cause error) *proof.Report {
 	return &proof.Report{Schema: 1, Findings: []finding.Finding{{ID: finding.ImportsUnchecked, Severity: finding.Warning, Subject: "proof", Got: cause.Error(),
@@ -72,7 +89,7 @@ func unproved(cause error) *proof.Report {
 }
 
 // proofRequest is what is to be proved; false where nothing of Python is borrowed.
-func proofRequest(facts plan.Facts, pl plan.Plan) (proof.Request, bool) {
+func (s *session) proofRequest(facts plan.Facts, pl plan.Plan) (proof.Request, bool) {
 	python := imagePython(facts, pl)
 	if facts.Host.Python == nil || pl.Spec == nil || pl.Spec.Process == nil || python.Executable == "" {
 		return proof.Request{}, false
@@ -81,22 +98,82 @@ func proofRequest(facts plan.Facts, pl plan.Plan) (proof.Request, bool) {
 		Packages: facts.Profile.Python.Packages, ISALevel: isaLevel()}
 	for _, b := range pl.Borrowed {
 		r.HostDirs = append(r.HostDirs, b.Destination)
-		switch b.For {
-		case "python":
+		switch {
+		case b.For == "python" && b.Kind == "":
 			r.SiteDirs = append(r.SiteDirs, b.Destination)
-		case "cuda":
+		case b.For == "cuda" && b.Kind == "":
 			r.Libraries = append(r.Libraries, path.Join(b.Destination, "lib64"))
 		}
 	}
-	if facts.Profile.Rootfs == profiles.HostRoot {
+	if facts.Profile.Rootfs == profiles.HostRoot || pl.FromHost {
 		r.SiteDirs = nil
 		for _, site := range facts.Host.Python.Sites {
 			r.SiteDirs = append(r.SiteDirs, site.Path)
 		}
 	}
-	r.GPU = slices.ContainsFunc(facts.Profile.Devices, func(d profiles.Device) bool { return strings.HasPrefix(d.Source, "/dev/nvidia") }) ||
-		slices.ContainsFunc(facts.Grants, func(g devices.Grant) bool { return g.Ask.Kind == devices.KindGPU && len(g.Chosen) > 0 })
+	r.Lend = lending(s.root, facts, pl)
+	r.GPU = plan.Wants(facts).GPU
 	return r, true
+}
+
+// hostDirs are the directories of the container that are the host's: all of them, where the host is its root.
+func hostDirs(facts plan.Facts, r proof.Request) []string {
+	if facts.Profile.Rootfs == profiles.HostRoot {
+		return []string{"/"}
+	}
+	return r.HostDirs
+}
+
+// lending is what the proof may lend to the container beyond the plan.
+func lending(root string, facts plan.Facts, pl plan.Plan) proof.Lending {
+	if facts.Profile.Rootfs == profiles.HostRoot {
+		return proof.Lending{}
+	}
+	l := proof.Lending{HostRoot: root, Off: pl.Lending.Off}
+	if pl.Lending.On() {
+		l.Libraries = pl.Lending.Root
+	}
+	for _, o := range facts.Host.Python.Outside {
+		l.Leads = append(l.Leads, leads(o, facts.Host.Python.Sites, pl.Borrowed)...)
+	}
+	return l
+}
+
+// leads are the places to which links of a package lead, as the container sees them: a relative link starts where the
+// package is mounted.
+func leads(o host.Outside, sites []host.Site, borrowed []plan.Borrowed) []proof.Lead {
+	dir := o.Dir
+	if !path.IsAbs(dir) {
+		site, ok := mountedAt(o.Site, sites, borrowed)
+		if !ok {
+			return nil
+		}
+		dir = path.Join(site, dir)
+	}
+	if len(o.Names) == 0 || len(o.Names) > manyLinks {
+		return []proof.Lead{{Source: o.Real, Destination: dir, For: o.Top, Kind: proof.BindLink}}
+	}
+	var all []proof.Lead
+	for _, name := range o.Names {
+		all = append(all, proof.Lead{Source: path.Join(o.Real, name), Destination: path.Join(dir, name), For: o.Top, Kind: proof.BindLink})
+	}
+	return all
+}
+
+// manyLinks is from where on links into one directory are served by the directory: each mount costs the start.
+const manyLinks = 8
+
+// mountedAt says where the container sees a site directory of the host.
+func mountedAt(site string, sites []host.Site, borrowed []plan.Borrowed) (string, bool) {
+	at := slices.IndexFunc(sites, func(s host.Site) bool { return s.Path == site })
+	for _, b := range borrowed {
+		for _, p := range []string{site, sites[max(at, 0)].Real} {
+			if at >= 0 && p != "" && (p == b.Source || strings.HasPrefix(p, b.Source+"/")) {
+				return path.Join(b.Destination, strings.TrimPrefix(p, b.Source)), true
+			}
+		}
+	}
+	return "", false
 }
 
 func envMap(env []string) map[string]string {
@@ -176,7 +253,7 @@ func (s *session) proofCache(facts plan.Facts, shown []shownMount) proof.Cache {
 	for _, m := range shown {
 		switch {
 		case m.file != nil:
-			c.Given = append(c.Given, m.Destination+"\x00"+m.file.Content)
+			c.Given = append(c.Given, m.Destination+"\x00"+string(m.file.Bytes()))
 		case m.empty:
 			c.Given = append(c.Given, m.Destination)
 		default:
@@ -223,7 +300,7 @@ func mounted(base *rootfs.View, shown []shownMount, work string) (*rootfs.View, 
 		switch {
 		case m.file != nil:
 			m.Source = filepath.Join(work, fmt.Sprint(i))
-			if err := os.WriteFile(m.Source, []byte(m.file.Content), 0o600); err != nil {
+			if err := os.WriteFile(m.Source, m.file.Bytes(), 0o600); err != nil {
 				return nil, err
 			}
 		case m.empty:

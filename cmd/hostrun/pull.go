@@ -17,7 +17,7 @@ func pullCommand(s *session) *cli.Command {
 			about:    "Fetches and unpacks images and checks their digests. Names resolve as docker's do. A transfer that broke is taken up where it ended. The full references are printed.",
 			examples: []string{"hostrun pull python:3.11-slim", "hostrun pull --platform linux/arm64 python:3.11-slim"},
 			statuses: containerdStatuses,
-		}.String(),
+		}.on(s),
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "platform", Usage: "fetch for `OS/ARCH[/VARIANT]` instead of this machine's", Destination: &o.platform},
 		},

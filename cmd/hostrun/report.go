@@ -206,16 +206,27 @@ func (s *session) writeFindings(findings []finding.Finding) {
 
 // writeFinding prints one finding in the shape of compilers: what, where, the two sides, the way out.
 func (s *session) writeFinding(w io.Writer, f finding.Finding) {
-	color := map[finding.Severity]string{finding.Error: red, finding.Warning: yellow, finding.Info: cyan}[f.Severity]
-	fmt.Fprintf(w, "%s: %s\n", s.paint(color, fmt.Sprintf("%s[%s]", f.Severity, f.ID)), indented(f.Message, "    "))
+	width := s.widthOf(w)
+	s.writeMessage(w, f)
 	if place := s.place(f); place != "" {
 		fmt.Fprintf(w, "  --> %s\n", place)
 	}
 	for _, row := range [][2]string{{"about", f.Subject}, {"got", f.Got}, {"want", f.Want}, {"help", f.Remedy}} {
 		if row[1] != "" && !(row[0] == "about" && (strings.Contains(f.Message, f.Subject) || f.Subject == f.File)) {
-			fmt.Fprintf(w, "  %5s: %s\n", row[0], indented(row[1], "         "))
+			fmt.Fprintf(w, "  %5s: %s\n", row[0], fold(row[1], width, 9, 9))
 		}
 	}
+}
+
+// writeMessage prints a finding's first line.
+func (s *session) writeMessage(w io.Writer, f finding.Finding) {
+	color := map[finding.Severity]string{finding.Error: red, finding.Warning: yellow, finding.Info: cyan}[f.Severity]
+	name := fmt.Sprintf("%s[%s]", f.Severity, f.ID)
+	text := fold(f.Message, s.widthOf(w), len(name)+2, 4)
+	if color != "" && s.colored(w) {
+		name = color + name + plain
+	}
+	fmt.Fprintf(w, "%s: %s\n", name, text)
 }
 
 // place is file:line, relative to the caller's directory where that is shorter.

@@ -18,7 +18,7 @@ func restartCommand(s *session) *cli.Command {
 			about:    "Stops the container as hostrun stop does and starts it with the specification that it has. After a change of the profile use hostrun up.",
 			examples: []string{"hostrun restart dinov2", "hostrun restart -t 5 dinov2"},
 			statuses: containerdStatuses,
-		}.String(),
+		}.on(s),
 		Flags:  []cli.Flag{timeoutFlag(&o.timeout)},
 		Action: action(func(ctx context.Context) error { return runRestart(ctx, s, o) }),
 	}

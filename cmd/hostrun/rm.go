@@ -18,7 +18,7 @@ func rmCommand(s *session) *cli.Command {
 			about:    "Removes the container's record, snapshot, generated files and log. A running container is refused, unless -s stops it first or -f kills it. Named volumes stay.",
 			examples: []string{"hostrun rm dinov2", "hostrun rm -s dinov2"},
 			statuses: containerdStatuses,
-		}.String(),
+		}.on(s),
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "force", Aliases: []string{"f"}, Usage: "kill what runs", Destination: &o.force},
 			&cli.BoolFlag{Name: "stop", Aliases: []string{"s"}, Usage: "stop what runs", Destination: &o.stop},

@@ -17,7 +17,7 @@ func rmiCommand(s *session) *cli.Command {
 			about:    "Removes images from the namespace; containerd frees what nothing else uses. An image that a container was made from is refused, unless -f is given.",
 			examples: []string{"hostrun rmi dinov2:old", "hostrun rmi -f -y dinov2:old"},
 			statuses: containerdStatuses,
-		}.String(),
+		}.on(s),
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "force", Aliases: []string{"f"}, Usage: "remove an image that containers use", Destination: &o.force},
 			yesFlag(&o.yes),

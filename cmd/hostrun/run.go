@@ -31,7 +31,7 @@ func runCommand(s *session) *cli.Command {
 			examples: []string{"hostrun run dinov2", "hostrun run dinov2 -- python3 -c 'import torch; print(torch.__version__)'", "hostrun run dinov2 -v ./data:/data:ro -- bash"},
 			own:      "The status of the container's process, 128+n if signal n ended it, or:",
 			statuses: foregroundStatuses,
-		}.String(),
+		}.on(s),
 		Flags: append([]cli.Flag{
 			&cli.StringFlag{Name: "name", Usage: "call the container `NAME` instead of PROFILE-run-XXXXXXXX", Destination: &o.name},
 			&cli.BoolFlag{Name: "tty", Aliases: []string{"t"}, Usage: "insist on a terminal", Destination: &o.tty},
@@ -74,6 +74,8 @@ func (o runOptions) fitTerminal(s *session, p *profiles.Profile) {
 }
 
 func runOnce(ctx context.Context, s *session, ord order) error {
+	ord.layer = s.headStart(ctx)
+	defer ord.layer.end()
 	facts, pl, err := s.assemble(ctx, ord)
 	defer s.unreserve(facts)
 	if err != nil {

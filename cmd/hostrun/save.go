@@ -22,7 +22,7 @@ func saveCommand(s *session) *cli.Command {
 			about:    "Writes images as one archive that docker load and hostrun load read, to stdout or to a file. The file appears when it is complete.",
 			examples: []string{"hostrun save -o dinov2.tar dinov2:latest", "hostrun save dinov2:latest | ssh gpu2 hostrun load"},
 			statuses: containerdStatuses,
-		}.String(),
+		}.on(s),
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "write to `FILE`", Destination: &o.output},
 		},

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"io"
 	"log/slog"
 	"os"
@@ -23,8 +24,10 @@ type session struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	app            *cli.App
+	args           []string // as they were given
 	line           commandLine
 	global         globals
+	pages          bool // commands have their help pages
 	log            *slog.Logger
 	progress       *progress
 	signals        *interrupts
@@ -72,7 +75,7 @@ func (s *session) globalFlags() []cli.Flag {
 }
 
 // begin checks the global flags and sets up what they govern.
-func (s *session) begin() error {
+func (s *session) begin(ctx context.Context) error {
 	g := &s.global
 	if err := oneOf("progress", g.progress, progressModes); err != nil {
 		return err
@@ -97,8 +100,26 @@ func (s *session) begin() error {
 	if mode == "auto" && slices.Contains(inPassing, s.line.verb().Name) {
 		s.progress.patience = patience
 	}
+	if status, done, err := s.errand(ctx); err != nil {
+		return err
+	} else if done {
+		return ended(status)
+	}
+	switch verb := s.line.verb().Name; {
+	case slices.Contains(startVerbs, verb):
+		s.reachAhead(ctx, s.kinds()[:1])
+	case slices.Contains(findVerbs, verb):
+		s.reachAhead(ctx, s.kinds())
+	}
 	return nil
 }
+
+// Verbs that surely ask a containerd: those that start something new ask the first one that answers, those that look for
+// what is there ask all.
+var (
+	startVerbs = []string{"up", "run", "check"}
+	findVerbs  = []string{"ps", "down", "stop", "exec", "logs", "wait", "restart", "kill", "rm", "inspect"}
+)
 
 // inPassing are verbs whose result is not what progress tells about: they show it only where it keeps a person waiting.
 var inPassing = []string{"run", "exec", "shell", "check", "spec", "facts", "inspect", "logs", "ps", "devices", "export", "images"}

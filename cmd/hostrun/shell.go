@@ -18,7 +18,7 @@ func shellCommand(s *session) *cli.Command {
 			examples: []string{"hostrun shell dinov2", "echo 'python3 -V' | hostrun shell dinov2"},
 			own:      "The status of the shell, or:",
 			statuses: foregroundStatuses,
-		}.String(),
+		}.on(s),
 		Flags:  o.flags(),
 		Action: action(func(ctx context.Context) error { return runShell(ctx, s, o) }),
 	}

@@ -21,6 +21,7 @@ type interrupts struct {
 	cancel context.CancelFunc
 	first  syscall.Signal // the one that asked for the end; 0 for none
 	count  int
+	left   bool // see leave
 	child  chan string
 	stop   string        // what asks the foreground process to stop; "" for the caller's own signal
 	grace  time.Duration // until it is killed
@@ -77,8 +78,19 @@ func (i *interrupts) foreground(stop string, grace time.Duration) (signals <-cha
 	}
 }
 
+// leave lets signals be: another process gets them from now on, and ends.
+func (i *interrupts) leave() {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.left = true
+}
+
 func (i *interrupts) handle(sig syscall.Signal) {
 	i.mu.Lock()
+	if i.left {
+		i.mu.Unlock()
+		return
+	}
 	i.count++
 	if i.count == 1 {
 		i.first = sig

@@ -31,7 +31,7 @@ func specCommand(s *session) *cli.Command {
 				"--facts replays a recording of hostrun facts NAME, on any machine and without containerd; NAME may then be left out.",
 			examples: []string{"hostrun spec dinov2", "hostrun spec --full dinov2", "hostrun facts dinov2 > h100.json && hostrun spec --facts h100.json dinov2"},
 			statuses: startStatuses,
-		}.String(),
+		}.on(s),
 		Flags: append([]cli.Flag{
 			&cli.BoolFlag{Name: "full", Usage: "print the whole plan", Destination: &o.full},
 			&cli.StringFlag{Name: "facts", Usage: "use the facts that hostrun facts NAME recorded in `FILE`; - is stdin", Destination: &o.facts},

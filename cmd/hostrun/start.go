@@ -18,7 +18,7 @@ func startCommand(s *session) *cli.Command {
 			about:    "Starts the container with the specification that it has, without looking at the profile. After a change of the profile use hostrun up.",
 			examples: []string{"hostrun start dinov2"},
 			statuses: containerdStatuses,
-		}.String(),
+		}.on(s),
 		Action: action(func(ctx context.Context) error { return runStart(ctx, s, o) }),
 	}
 }

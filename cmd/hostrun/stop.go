@@ -21,7 +21,7 @@ func stopCommand(s *session) *cli.Command {
 			about:    "Sends the stop signal (the profile's stop_signal, else the image's, else SIGTERM), waits for the grace period and kills what is left.",
 			examples: []string{"hostrun stop dinov2", "hostrun stop -t 60 dinov2"},
 			statuses: containerdStatuses,
-		}.String(),
+		}.on(s),
 		Flags: []cli.Flag{
 			timeoutFlag(&o.timeout),
 			&cli.BoolFlag{Name: "all", Aliases: []string{"a"}, Usage: "every running container of the namespace", Destination: &o.all},

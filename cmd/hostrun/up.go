@@ -29,7 +29,7 @@ func upCommand(s *session) *cli.Command {
 			examples: []string{"hostrun up dinov2", "hostrun up dinov2 --dry-run", "hostrun up --attach dinov2 -e BATCH=8   # ^C stops it, twice kills it"},
 			own:      "With --attach the status is the container's own, or one of 125 to 130 below.",
 			statuses: append(append([]int{}, startStatuses[:len(startStatuses)-1]...), foregroundStatuses[1:]...),
-		}.String(),
+		}.on(s),
 		Flags: append([]cli.Flag{
 			&cli.BoolFlag{Name: "attach", Usage: "follow the output until the container ends; its status becomes ours", Destination: &o.attach},
 			&cli.BoolFlag{Name: "wait", Usage: "return when the containers run, and fail if one has ended", Destination: &o.wait},
@@ -69,7 +69,9 @@ func runUp(ctx context.Context, s *session, o upOptions) error {
 
 // oneUp starts one profile and prints what was done.
 func oneUp(ctx context.Context, s *session, o upOptions, name string) (plan.Plan, error) {
-	facts, pl, err := s.assemble(ctx, order{name: name, over: o.over, strict: o.strict, starts: true, wait: o.devices.wait})
+	layer := s.headStart(ctx)
+	defer layer.end()
+	facts, pl, err := s.assemble(ctx, order{name: name, over: o.over, strict: o.strict, starts: true, wait: o.devices.wait, layer: layer})
 	defer s.unreserve(facts)
 	if err != nil {
 		return pl, err

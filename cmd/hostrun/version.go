@@ -33,7 +33,7 @@ func versionCommand(s *session) *cli.Command {
 			about:    "Prints hostrun's version, the revision of its source, and what it was built with.",
 			examples: []string{"hostrun version", "hostrun version --format json"},
 			statuses: []int{0, finding.StatusUsage},
-		}.String(),
+		}.on(s),
 		Flags:  []cli.Flag{formatFlag(&o.format)},
 		Action: action(func(context.Context) error { return runVersion(s, o) }),
 	}

@@ -18,7 +18,7 @@ func waitCommand(s *session) *cli.Command {
 			examples: []string{"hostrun wait dinov2", "hostrun up train && hostrun wait train"},
 			own:      "The first exit status of a container that is not 0, or:",
 			statuses: containerdStatuses,
-		}.String(),
+		}.on(s),
 		Action: action(func(ctx context.Context) error { return runWait(ctx, s, o) }),
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"hostrun.dev/hostrun/abi"
 	"hostrun.dev/hostrun/abi/imports"
 	"hostrun.dev/hostrun/finding"
+	"hostrun.dev/hostrun/pattern"
 	"hostrun.dev/hostrun/plan"
 	"hostrun.dev/hostrun/rootfs"
 )
@@ -29,7 +30,7 @@ func whereCommand(s *session) *cli.Command {
 				"import would take, and below it what that hides. Nothing is started, pulled or mounted.",
 			examples: []string{"hostrun where dinov2 torch", "hostrun where dinov2 google.protobuf", "hostrun where --format json dinov2 numpy"},
 			statuses: startStatuses,
-		}.String(),
+		}.on(s),
 		Flags:  append([]cli.Flag{formatFlag(&o.format)}, o.over.flags()...),
 		Action: action(func(ctx context.Context) error { return runWhere(ctx, s, o) }),
 	}
@@ -54,10 +55,13 @@ func runWhere(ctx context.Context, s *session, o whereOptions) error {
 	if len(names) < 2 {
 		return finding.Errorf(finding.StatusUsage, "hostrun where "+names[0]+" torch", "%s needs the name of a profile and of a module", s.line.title())
 	}
+	if !moduleName.MatchString(names[1]) {
+		return finding.Errorf(finding.StatusUsage, "hostrun where "+names[0]+" torch.nn", "%q is no name of a module: names with dots between, as after import", names[1])
+	}
 	if s.line.dashes {
 		o.over.command = s.line.rest
 	}
-	facts, pl, err := s.assemble(ctx, order{name: names[0], over: o.over, pull: "never", unproved: true})
+	facts, pl, err := s.assemble(ctx, order{name: names[0], over: o.over, pull: "never"})
 	var refused *plan.Refused
 	if err != nil && (!errors.As(err, &refused) || pl.Spec == nil) {
 		return err
@@ -68,9 +72,26 @@ func runWhere(ctx context.Context, s *session, o whereOptions) error {
 		return err
 	}
 	if len(found) == 0 {
-		return finding.Errorf(finding.StatusFailed, "searched: "+strings.Join(searched, ", "), "No module named '%s' in the container of %s", names[1], names[0])
+		hint := "searched: " + strings.Join(searched, ", ")
+		if parent, at := s.parentOf(ctx, facts, pl, names[1]); at != "" {
+			hint = parent + " is " + at + ", and has nothing of that name"
+		}
+		return finding.Errorf(finding.StatusFailed, hint, "No module named '%s' in the container of %s", names[1], names[0])
 	}
 	return show(s.stdout, o.format, found, table[place]{header: []string{"IMPORTED", "SIDE", "KIND", "FILE", "SOURCE"}, cells: placeCells})
+}
+
+// moduleName matches what import could name. Letters outside of ASCII are taken as such.
+var moduleName = pattern.New(`^[\pL_][\pL\pN_]*(\.[\pL_][\pL\pN_]*)*$`)
+
+// parentOf finds the nearest package above a module that is there: what it says of itself tells why the module is not.
+func (s *session) parentOf(ctx context.Context, facts plan.Facts, pl plan.Plan, module string) (parent, file string) {
+	for at := strings.LastIndexByte(module, '.'); at > 0; at = strings.LastIndexByte(module[:at], '.') {
+		if found, _, err := s.places(ctx, facts, pl, module[:at]); err == nil && len(found) > 0 {
+			return module[:at], first(found[0].Source, found[0].File)
+		}
+	}
+	return "", ""
 }
 
 func placeCells(p place) []string {
@@ -81,7 +102,7 @@ func placeCells(p place) []string {
 	if p.File == "" {
 		p.File = "(in the interpreter)"
 	}
-	return []string{imported, p.Side, string(p.Kind), p.File, p.Source}
+	return []string{imported, p.Side, string(p.Kind), p.File, dash(p.Source)}
 }
 
 // places looks the module up in the files of the image with the plan's mounts over them.

@@ -4,12 +4,18 @@
 # built are named, and the others are compared without them.
 #
 #   integration/truth/roots.sh [NAME...]     only these
+#   ROOTS=hosts.txt integration/truth/roots.sh [NAME...]     the machines of another list
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
 cache=${HOSTRUN_TEST_CACHE:-/var/cache/hostrun-test}/truth/roots
 keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+list=$here/${ROOTS:-roots.txt}
 recipe=1 # a change builds every root anew
+
+# An image is small; a machine that lends is whole.
+cut=(--customize-hook='find "$1"/usr/lib/python3* -depth -type d \( -name test -o -name tests -o -name __pycache__ \) -exec rm -rf {} +')
+[ -z "${ROOTS:-}" ] || cut=(--customize-hook=true)
 
 say() { printf 'roots: %s\n' "$*" >&2; }
 
@@ -24,7 +30,7 @@ mkdir -p "$cache"
 build() {
 	local name=$1 suite=$2 root=$cache/$1 key work
 	shift 2
-	key=$(printf '%s ' "$recipe" "$suite" "$@" | sha256sum | cut -c1-12)
+	key=$(printf '%s ' "$recipe" "$suite" "$@" ${ROOTS:+whole} | sha256sum | cut -c1-12)
 	if [ "$(cat "$root.key" 2>/dev/null)" = "$key" ]; then
 		return
 	fi
@@ -35,7 +41,7 @@ build() {
 		--dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
 		--dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-include=/usr/share/doc/*/copyright' \
 		--customize-hook='rm -rf "$1"/var/cache/* "$1"/var/lib/apt/lists/* "$1"/var/log/*' \
-		--customize-hook='find "$1"/usr/lib/python3* -depth -type d \( -name test -o -name tests -o -name __pycache__ \) -exec rm -rf {} +' \
+		"${cut[@]}" \
 		--customize-hook='mkdir -p "$1"/opt/hostrun "$1"/opt/python "$1"/opt/probe' \
 		"$suite" "$work/root" - >"$work/log" 2>&1; then
 		tail -n 5 "$work/log" >&2
@@ -82,7 +88,7 @@ build_musl() {
 }
 
 failed=0
-if [ $# -eq 0 ] || [[ " $* " == *" musl "* ]]; then
+if [ $# -eq 0 ] && [ -z "${ROOTS:-}" ] || [[ " $* " == *" musl "* ]]; then
 	build_musl || failed=1
 fi
 while read -r name suite packages; do
@@ -92,5 +98,5 @@ while read -r name suite packages; do
 	fi
 	# shellcheck disable=SC2086 # package names are words
 	build "$name" "$suite" $packages </dev/null || failed=1
-done <"$here/roots.txt"
+done <"$list"
 exit $failed

@@ -42,6 +42,23 @@ func TestSubset(t *testing.T) {
 	}
 }
 
+// TestMusl opens deliberate damage, and what the compiler makes, in a root of musl.
+func TestMusl(t *testing.T) {
+	cache := cmp.Or(os.Getenv("HOSTRUN_TEST_CACHE"), "/var/cache/hostrun-test")
+	musl := image{name: "musl", root: filepath.Join(cache, "truth/roots/musl")}
+	if _, err := os.Stat(musl.root); err != nil {
+		fixture.Skip(t, "no root of musl (integration/truth/roots.sh musl)")
+	}
+	require(t, nil)
+	damage := t.TempDir()
+	if err := damageSet(damage, []string{only(t, filepath.Join(cache, "pythons/bookworm-amd64/usr/lib/python3.11/lib-dynload"), "_json.*-311-*.so")}); err != nil {
+		t.Fatal(err)
+	}
+	if n := compareOne(t, set{name: "damage", dir: damage, at: siteAt, modules: modules(damage)}, musl); n < 50 {
+		t.Errorf("only %d pairs were compared", n)
+	}
+}
+
 // require skips where something that the comparison needs is missing.
 func require(t *testing.T, images []image) {
 	if os.Geteuid() != 0 {

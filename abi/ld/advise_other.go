@@ -1,0 +1,7 @@
+//go:build !linux
+
+package ld
+
+import "os"
+
+func adviseRandom(*os.File) {}

@@ -1,0 +1,228 @@
+package proof
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"hostrun.dev/hostrun/abi"
+	"hostrun.dev/hostrun/integration/fixture"
+	"hostrun.dev/hostrun/rootfs"
+)
+
+// TestCache: a proof is used again as long as nothing that it was made from has changed.
+func TestCache(t *testing.T) {
+	py := thePython(t)
+	w := world{build: []library{module("pkg/_a.so", "")}, sources: map[string]string{"pkg/__init__.py": "from . import _a, text", "pkg/text.py": ""}}
+	site := w.make(t)
+	v, r := view(t, site), request(py, "import pkg")
+	c := Cache{Dir: t.TempDir(), Image: "sha256:image", Mounts: []rootfs.Mount{{Source: site, Destination: shown}}}
+	store := func() {
+		t.Helper()
+		time.Sleep(2 * justNow)
+		began := time.Now()
+		report, err := Prove(context.Background(), v, r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Store(v, r, report, began)
+		if again, ok := c.Load(t.Context(), r); !ok || again.Counts.OK != report.Counts.OK || !again.Cached {
+			t.Fatalf("stored, and got %v %+v", ok, again)
+		}
+	}
+	touch := func(name, text string) error { return os.WriteFile(filepath.Join(site, name), []byte(text), 0o644) }
+	for _, change := range []struct {
+		name string
+		do   func() error
+	}{
+		{"a source of an installed package that is edited in place", func() error { return touch("pkg/text.py", "import os") }},
+		{"a native module", func() error { return touch("pkg/_a.so", "") }},
+		{"a new file beside a package", func() error { return touch("pkg.py", "") }},
+		{"a new native module", func() error { return touch("pkg/_b.so", "") }},
+		{"a module that hides one of the standard library", func() error { return touch("os.py", "") }},
+		{"the directory is gone", func() error { return os.RemoveAll(site) }},
+	} {
+		store()
+		if err := change.do(); err != nil {
+			t.Fatal(err)
+		}
+		if _, ok := c.Load(t.Context(), r); ok {
+			t.Errorf("%s: the old proof is used", change.name)
+		}
+	}
+}
+
+// TestCacheDamaged: whatever is wrong with the cache, there is just no proof in it.
+func TestCacheDamaged(t *testing.T) {
+	r := request(abi.Python{}, "")
+	c := Cache{Dir: t.TempDir()}
+	file, _ := c.file(r)
+	c.Store(rootfs.Dir("/"), r, Report{Schema: 1}, time.Now())
+	whole, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := c.Load(t.Context(), r); !ok {
+		t.Fatal("a whole entry is not read")
+	}
+	older := []byte(strings.Replace(string(whole), cacheFormat, "hostrun proof 1 ", 1))
+	for _, text := range [][]byte{nil, whole[:len(whole)/2], append(slices.Clone(whole), 'x'), []byte(strings.Replace(string(whole), "schema", "schemb", 1)), older,
+		[]byte("garbage"), []byte(strings.Repeat("\n", 1000)), []byte(cacheFormat)} {
+		if err := os.WriteFile(file, text, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if _, ok := c.Load(t.Context(), r); ok {
+			t.Errorf("%q is read", text)
+		}
+	}
+	c.Dir = "/dev/null/none"
+	c.Store(rootfs.Dir("/"), r, Report{}, time.Now())
+	if _, ok := c.Load(t.Context(), r); ok {
+		t.Error("a cache that can't be is read")
+	}
+}
+
+// TestCacheFull: a disk without room, and one that can't be written, cost the next start its proof and nothing else.
+func TestCacheFull(t *testing.T) {
+	dir := t.TempDir()
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=4k,mode=0755"); err != nil {
+		fixture.Skip(t, "no file system can be mounted: "+err.Error())
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	c, r := Cache{Dir: dir}, request(abi.Python{}, "")
+	large := Report{Schema: 1, Libc: strings.Repeat("x", 1<<20)}
+	for _, prepare := range []func() error{
+		func() error { return nil },
+		func() error { return unix.Mount("", dir, "", unix.MS_REMOUNT|unix.MS_RDONLY, "") },
+	} {
+		if err := prepare(); err != nil {
+			t.Fatal(err)
+		}
+		c.Store(rootfs.Dir("/"), r, large, time.Now())
+		if _, ok := c.Load(t.Context(), r); ok {
+			t.Error("half a proof is read")
+		}
+		if left, _ := os.ReadDir(dir); len(left) > 0 {
+			t.Errorf("%v is left", left)
+		}
+	}
+}
+
+// TestCacheWriters: several at once write one whole entry, and readers see nothing else.
+func TestCacheWriters(t *testing.T) {
+	c, r := Cache{Dir: t.TempDir()}, request(abi.Python{}, "")
+	var wait sync.WaitGroup
+	for i := range 8 {
+		wait.Go(func() {
+			for range 20 {
+				c.Store(rootfs.Dir("/"), r, Report{Schema: 1, Libc: strings.Repeat(fmt.Sprint(i), 10000)}, time.Now())
+				if got, ok := c.Load(t.Context(), r); !ok || len(got.Libc) != 10000 || strings.Trim(got.Libc, got.Libc[:1]) != "" {
+					t.Errorf("%v: %d bytes", ok, len(got.Libc))
+				}
+			}
+		})
+	}
+	wait.Wait()
+	if left, _ := os.ReadDir(c.Dir); len(left) != 1 {
+		t.Errorf("%v is left", left)
+	}
+}
+
+// TestCachePrune: old proofs do not pile up, nor does what killed writers leave.
+func TestCachePrune(t *testing.T) {
+	c, r := Cache{Dir: t.TempDir()}, request(abi.Python{}, "")
+	before := time.Now().Add(-2 * maxAge)
+	for i := range maxEntries + 20 {
+		file := filepath.Join(c.Dir, fmt.Sprintf("proof-%03d.json", i))
+		if err := os.WriteFile(file, nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(file, before, before.Add(time.Duration(i)*time.Second)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, when := range map[string]time.Time{".proof-1": before, ".proof-2": time.Now(), "facts": before} {
+		file := filepath.Join(c.Dir, name)
+		if err := os.WriteFile(file, nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(file, when, when); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.Store(rootfs.Dir("/"), r, Report{Schema: 1}, time.Now())
+	left, _ := os.ReadDir(c.Dir)
+	var names []string
+	for _, e := range left {
+		names = append(names, e.Name())
+	}
+	if len(names) != maxEntries+2 || !slices.Contains(names, ".proof-2") || !slices.Contains(names, "facts") || slices.Contains(names, "proof-000.json") || !slices.Contains(names, "proof-119.json") {
+		t.Errorf("%d: %v", len(names), names)
+	}
+	if _, ok := c.Load(t.Context(), r); !ok {
+		t.Error("the newest proof is gone")
+	}
+}
+
+// TestAhead: the proof of last time is looked at before it is known to be the right one, and taken only if it is.
+func TestAhead(t *testing.T) {
+	c, r, other := Cache{Dir: t.TempDir()}, request(abi.Python{}, "a"), request(abi.Python{}, "b")
+	c.Ahead = LookAhead(c.Dir, "profile")
+	if _, ok := c.Load(t.Context(), r); ok {
+		t.Error("a proof out of nothing")
+	}
+	c.Store(rootfs.Dir("/"), r, Report{Schema: 1, Libc: "a"}, time.Now())
+	for range 2 {
+		c.Ahead = LookAhead(c.Dir, "profile")
+		if got, ok := c.Load(t.Context(), r); !ok || got.Libc != "a" {
+			t.Errorf("%v %+v", ok, got)
+		}
+	}
+	<-c.Ahead.done
+	if !c.Ahead.holds {
+		t.Error("nothing was looked at before")
+	}
+	if _, ok := c.Load(t.Context(), other); ok {
+		t.Error("the proof of another request is taken")
+	}
+	file, _ := c.file(r)
+	for _, text := range []string{"", "../x", "proof-\n", filepath.Base(file) + "/"} {
+		if err := os.WriteFile(c.Ahead.hint, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		c.Ahead = LookAhead(c.Dir, "profile")
+		if got, ok := c.Load(t.Context(), r); !ok || got.Libc != "a" {
+			t.Errorf("%q: %v %+v", text, ok, got)
+		}
+	}
+}
+
+// TestWatchedText: a list reads as it was written.
+func TestWatchedText(t *testing.T) {
+	w := watch([]string{"/b/c", "/a/b", "/a/b/c", "/a/d", "/a/b", "/x"})
+	if got := parseWatched(w.text()); fmt.Sprint(got) != fmt.Sprint(w) || len(w) != 4 {
+		t.Errorf("%v, not %v", got, w)
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add([]byte(cacheFormat + "00\n{}\n\nsum\n\n/a/\nb\n"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if e, ok := parse(b); ok {
+			e.watched.fingerprint()
+		}
+		parseWatched(string(b))
+	})
+}

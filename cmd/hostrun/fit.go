@@ -1,0 +1,111 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"hostrun.dev/hostrun/devices"
+	"hostrun.dev/hostrun/devices/ascend"
+	"hostrun.dev/hostrun/devices/nvidia"
+	"hostrun.dev/hostrun/finding"
+	"hostrun.dev/hostrun/host"
+	"hostrun.dev/hostrun/plan"
+	"hostrun.dev/hostrun/rootfs"
+)
+
+// fits compare what a container would use of accelerators of one kind with what was chosen for it; view has the image's files, or is
+// nil.
+var fits = map[string]func(facts *plan.Facts, g devices.Grant, view *rootfs.View) []finding.Finding{
+	devices.KindGPU: fitGPUs,
+	devices.KindNPU: fitNPUs,
+}
+
+func fitGPUs(facts *plan.Facts, g devices.Grant, view *rootfs.View) []finding.Finding {
+	w := nvidia.Wants{Env: environment(facts), File: g.Ask.File, Line: g.Ask.Line}
+	if t := plan.Frameworks(*facts, "").Torch; t != nil {
+		w.Torch, w.TorchFile, w.TorchCUDA, w.Archs, w.PTX = t.Version, t.Dir+"/version.py", t.CUDA, t.SASS, t.PTX
+	}
+	if c := facts.Host.CUDA; c != nil {
+		w.ToolkitVersion, w.ToolkitFile = c.Version, c.Real
+	}
+	if view != nil {
+		w.Compat = nvidia.CompatOf(view, w.Env)
+	}
+	return nvidia.Fit(inventoryOf(facts.Inventories, g.Ask.Kind), g.Chosen, w)
+}
+
+func fitNPUs(facts *plan.Facts, g devices.Grant, view *rootfs.View) []finding.Finding {
+	var machine ascend.Facts
+	inv := inventoryOf(facts.Inventories, g.Ask.Kind)
+	if len(inv.Facts) > 0 && json.Unmarshal(inv.Facts, &machine) != nil {
+		return nil // of a CDI file, or a recording by hand
+	}
+	w := ascend.Wants{NPUs: len(g.Chosen), Chips: chipsOf(g.Chosen), Driver: machine.Driver, Image: facts.Image.Reference,
+		Env: slices.Concat(environment(facts), g.Edits.Env), Entrypoint: facts.Profile.Entrypoint != nil,
+		NetworkMode: facts.Profile.NetworkMode, SharedBytes: facts.Profile.ShmSize, File: g.Ask.File, Line: g.Ask.Line}
+	for _, v := range facts.Profile.Volumes {
+		if v.Type == "bind" {
+			w.HostMounts = append(w.HostMounts, v.Target)
+		}
+	}
+	w.Toolkit, w.ImageCANN = toolkitsFor(g.Ask, machine, view, w.Env)
+	describePackages(&w, facts)
+	return ascend.Fit(w)
+}
+
+func chipsOf(chosen []devices.Device) []string {
+	var chips []string
+	for _, d := range chosen {
+		var facts ascend.DeviceFacts
+		if json.Unmarshal(d.Facts, &facts) == nil && facts.Chip != "" && !slices.Contains(chips, facts.Chip) {
+			chips = append(chips, facts.Chip)
+		}
+	}
+	return chips
+}
+
+// toolkitsFor returns the CANN that the container will have, and that of its image; nil for none.
+func toolkitsFor(ask devices.Ask, machine ascend.Facts, view *rootfs.View, env []string) (used, image *ascend.Toolkit) {
+	if view != nil {
+		if all := ascend.FindToolkits(view, env); len(all) > 0 {
+			image = &all[0]
+		}
+	}
+	if ask.Options["toolkit"] == "host" && len(machine.Toolkits) > 0 {
+		return &machine.Toolkits[0], image
+	}
+	return image, image
+}
+
+// describePackages fills in what the container's Python would import, as far as files tell.
+func describePackages(w *ascend.Wants, facts *plan.Facts) {
+	found := plan.Frameworks(*facts, "")
+	if t := found.Torch; t != nil {
+		w.Torch, w.TorchCUDA, w.CXX11ABI = t.Version, t.CUDA, t.CXX11ABI
+	}
+	if n := found.TorchNPU; n != nil {
+		w.TorchNPU, w.Autoload = n.Version, n.Autoload != ""
+	}
+	if len(facts.Image.Pythons) > 0 {
+		v := facts.Image.Pythons[0].Version
+		w.Python = fmt.Sprintf("%d.%d", v.Major, v.Minor)
+	}
+	installed := map[string]string{}
+	packages := facts.Image.Packages
+	if facts.Host.Python != nil {
+		packages = slices.Concat(facts.Host.Python.Packages, packages)
+	}
+	for _, p := range packages {
+		installed[host.Normalise(p.Name)] = p.Version
+	}
+	w.VLLMAscend = installed["vllm-ascend"]
+	if len(installed) == 0 {
+		return // not known
+	}
+	for _, name := range ascend.TBEModules {
+		if _, ok := installed[name]; !ok {
+			w.Absent = append(w.Absent, name)
+		}
+	}
+}

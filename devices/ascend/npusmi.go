@@ -1,0 +1,300 @@
+package ascend
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"hostrun.dev/hostrun/pattern"
+)
+
+// An smiChip is one chip of npu-smi's tables (hicann/driver, src/custom/dev_prod/user/npucli/src/npu_info_print.c). npu-smi's "NPU"
+// is a card, not the number of a davinci node.
+type smiChip struct {
+	card, chip int
+	physical   int    // Phy-ID, -1 where the layout has none
+	logic      int    // Device: the number among this machine's chips; -1 where the layout has none
+	name       string // "910B4"
+	health     string // OK, Warning, Alarm, Critical, UNKNOWN
+	pci        string // as sysfs writes it, "" for NA
+	memory     int64  // bytes: of the HBM where there is one
+	used       int64  // bytes of it
+}
+
+// An smiProcess is a line of the table of processes.
+type smiProcess struct {
+	card, chip int // chip is -1 where the layout has none (950)
+	pid        int
+	name       string
+}
+
+// maxRows bounds a table: 64 chips are the driver's own limit, and each may print some dozens of processes.
+const maxRows = 4096
+
+var (
+	usage     = pattern.New(`(\d+)\s*/\s*(\d+)`)
+	smiNumber = pattern.New(`^\d{1,9}$`)
+)
+
+// cells splits a line of a table; nil for one that is none.
+func cells(line string) []string {
+	line = strings.TrimSpace(line)
+	if len(line) < 2 || line[0] != '|' || line[len(line)-1] != '|' {
+		return nil
+	}
+	all := strings.Split(line[1:len(line)-1], "|")
+	for i := range all {
+		all[i] = strings.TrimSpace(all[i])
+	}
+	return all
+}
+
+// An infoTable reads the table of `npu-smi info` by its headings: columns have moved from one release to the next.
+type infoTable struct {
+	chips     []smiChip
+	processes []smiProcess
+	second    []string // words of the second heading's first cell: Chip, Phy-ID or Device
+	wide      bool     // 950: card and name have cells of their own
+	in        int      // 0 before the headings, 1 in the table of chips, 2 in that of processes
+	open      *smiChip // whose first line has been read
+}
+
+// parseInfo reads what `npu-smi info` prints. What it does not understand it passes over.
+func parseInfo(out string) ([]smiChip, []smiProcess) {
+	var t infoTable
+	for line := range strings.Lines(out) {
+		if c := cells(line); c != nil && len(t.chips)+len(t.processes) < maxRows {
+			t.row(c)
+		}
+	}
+	return t.chips, t.processes
+}
+
+func (t *infoTable) row(c []string) {
+	joined := strings.Join(c, "|")
+	switch {
+	case strings.Contains(joined, "Process id"):
+		t.in, t.open = 2, nil
+	case strings.Contains(joined, "Health") && strings.HasPrefix(c[0], "NPU"):
+		t.wide = len(c) == 4
+	case strings.Contains(joined, "Bus-Id"):
+		t.in, t.second = 1, strings.Fields(c[0])
+	case t.in == 1 && t.open == nil:
+		t.first(c)
+	case t.in == 1:
+		t.secondLine(c)
+	case t.in == 2:
+		t.process(c)
+	}
+}
+
+// first reads "| 0     910B4 | OK | 105.5 39 0 / 0 |".
+func (t *infoTable) first(c []string) {
+	if t.wide && len(c) >= 3 {
+		c = append([]string{c[0] + " " + c[1]}, c[2:]...)
+	}
+	fields := strings.Fields(c[0])
+	if len(c) < 2 || len(fields) < 2 || !smiNumber.MatchString(fields[0]) {
+		return
+	}
+	card, _ := strconv.Atoi(fields[0])
+	t.open = &smiChip{card: card, name: strings.Join(fields[1:], " "), health: c[1], physical: -1, logic: -1}
+}
+
+// secondLine reads "| 0 | 0000:C1:00.0 | 5 0 / 0 6154 / 65536 |", with Phy-ID or Device behind the chip.
+func (t *infoTable) secondLine(c []string) {
+	chip := *t.open
+	t.open = nil
+	if t.wide && len(c) >= 3 {
+		c = append([]string{"0"}, c[2:]...)
+	}
+	if len(c) < 3 {
+		return
+	}
+	ids := numbers(c[0])
+	if len(ids) == 0 {
+		return
+	}
+	chip.chip = ids[0]
+	if len(ids) > 1 && len(t.second) > 1 {
+		switch t.second[1] {
+		case "Phy-ID":
+			chip.physical = ids[1]
+		case "Device":
+			chip.logic = ids[1]
+		}
+	}
+	chip.pci = canonical(c[1])
+	chip.readMemory(c[len(c)-1])
+	t.chips = append(t.chips, chip)
+}
+
+// readMemory takes the HBM, which comes second, unless there is none of it.
+func (s *smiChip) readMemory(cell string) {
+	for _, m := range usage.FindAllStringSubmatch(cell, 2) {
+		used, err1 := strconv.ParseInt(m[1], 10, 40)
+		total, err2 := strconv.ParseInt(m[2], 10, 40)
+		if err1 == nil && err2 == nil && total > 0 {
+			s.used, s.memory = used<<20, total<<20
+		}
+	}
+}
+
+// process reads "| 0 0 | 12345 | python | 5000 |"; the line that says that there are none has one cell.
+func (t *infoTable) process(c []string) {
+	if len(c) < 3 || !smiNumber.MatchString(c[1]) {
+		return
+	}
+	ids := numbers(c[0])
+	if len(ids) == 0 {
+		return
+	}
+	p := smiProcess{card: ids[0], chip: -1, name: c[2]}
+	if len(ids) > 1 {
+		p.chip = ids[1]
+	}
+	p.pid, _ = strconv.Atoi(c[1])
+	t.processes = append(t.processes, p)
+}
+
+// An smiMapping is a line of `npu-smi info -m`; numbers that a layout lacks are -1.
+type smiMapping struct {
+	card, chip, logic, physical int
+	name                        string
+}
+
+// columns are the headings of `npu-smi info -m` in the order in which layouts combine them.
+var columns = []string{"NPU ID", "Slot ID", "Chip ID", "Chip Logic ID", "Chip Phy-ID", "Chip Name"}
+
+// parseSMIMapping reads what `npu-smi info -m` prints, by its headings.
+func parseSMIMapping(out string) []smiMapping {
+	var heads []string
+	var all []smiMapping
+	for line := range strings.Lines(out) {
+		if strings.Contains(line, "NPU ID") && strings.Contains(line, "Chip Name") {
+			heads = nil
+			for _, c := range columns {
+				if strings.Contains(line, c) {
+					heads = append(heads, c)
+				}
+			}
+			continue
+		}
+		fields := strings.Fields(line)
+		if len(heads) == 0 || len(fields) < len(heads) || len(all) >= maxRows {
+			continue
+		}
+		all = append(all, mappingOf(heads, fields))
+	}
+	return all
+}
+
+func mappingOf(heads, fields []string) smiMapping {
+	m := smiMapping{card: -1, chip: -1, logic: -1, physical: -1}
+	for i, head := range heads {
+		n, err := strconv.Atoi(fields[i])
+		if err != nil || n < 0 || n > maxIDs {
+			n = -1 // "-" of a management controller
+		}
+		switch head {
+		case "NPU ID":
+			m.card = n
+		case "Chip ID":
+			m.chip = n
+		case "Chip Logic ID":
+			m.logic = n
+		case "Chip Phy-ID":
+			m.physical = n
+		case "Chip Name":
+			m.name = strings.Join(fields[i:], " ")
+		}
+	}
+	return m
+}
+
+// asked is what npu-smi has told, by physical id.
+type asked struct {
+	chips     map[int]smiChip
+	processes map[int][]smiProcess
+}
+
+// ask runs npu-smi and finds out which line belongs to which of the nodes: by Phy-ID, by PCI address where one chip has it
+// alone, by the number among the machine's chips, or by `npu-smi info -m`.
+func (s *Source) ask(ctx context.Context, whole []npu, functions []function) (asked, error) {
+	a := asked{map[int]smiChip{}, map[int][]smiProcess{}}
+	out, err := s.runNPUSMI(ctx, "info")
+	if err != nil {
+		return a, err
+	}
+	chips, processes := parseInfo(string(out))
+	if len(chips) == 0 {
+		return a, fmt.Errorf("npu-smi info printed no table that is known: %.80q", out)
+	}
+	var mappings []smiMapping
+	for i := range chips {
+		if physicalOf(chips[i], whole, functions, nil) < 0 && mappings == nil {
+			out, _ := s.runNPUSMI(ctx, "info", "-m")
+			mappings = append(parseSMIMapping(string(out)), smiMapping{card: -1})
+		}
+		if id := physicalOf(chips[i], whole, functions, mappings); id >= 0 {
+			chips[i].physical = id
+			a.chips[id] = chips[i]
+		}
+	}
+	for _, p := range processes {
+		for id, c := range a.chips {
+			if c.card == p.card && (c.chip == p.chip || p.chip < 0) {
+				a.processes[id] = append(a.processes[id], p)
+			}
+		}
+	}
+	return a, nil
+}
+
+// physicalOf returns the physical id of a line, -1 where it can't be told.
+func physicalOf(c smiChip, whole []npu, functions []function, mappings []smiMapping) int {
+	if c.physical >= 0 {
+		return c.physical
+	}
+	for _, f := range functions {
+		if c.pci != "" && f.address == c.pci && len(f.ids) == 1 {
+			return f.ids[0]
+		}
+	}
+	// The numbers that the driver gives out are those of the chips in the order of their physical ids.
+	if c.logic >= 0 && c.logic < len(whole) {
+		return whole[c.logic].id
+	}
+	for _, m := range mappings {
+		switch {
+		case m.card != c.card || m.chip != c.chip:
+		case m.physical >= 0:
+			return m.physical
+		case m.logic >= 0 && m.logic < len(whole):
+			return whole[m.logic].id
+		}
+	}
+	return -1
+}
+
+// runNPUSMI gives up when its time is over, even if the process, in the kernel, can't be ended.
+func (s *Source) runNPUSMI(ctx context.Context, args ...string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, NPUSMITime)
+	defer cancel()
+	type result struct {
+		out []byte
+		err error
+	}
+	done := make(chan result, 1)
+	go func() {
+		out, err := s.npusmi(ctx, args...)
+		done <- result{out, err}
+	}()
+	select {
+	case r := <-done:
+		return r.out, r.err
+	case <-ctx.Done():
+		return nil, fmt.Errorf("npu-smi %s did not answer: %w", strings.Join(args, " "), ctx.Err())
+	}
+}

@@ -1,0 +1,140 @@
+package ascend
+
+import (
+	"io/fs"
+	"os"
+	"path"
+	"strconv"
+	"strings"
+
+	"hostrun.dev/hostrun/devices"
+	"hostrun.dev/hostrun/pattern"
+)
+
+// users maps the name of each NPU to who has it: the first process of the mount namespace that the driver has given it to, and
+// processes that have its node open.
+func (s *Source) users(all []npu) map[string][]devices.User {
+	found := users{source: s, byName: map[string][]devices.User{}, byNumber: map[[2]int64]string{}}
+	for _, n := range all {
+		found.byNumber[[2]int64{n.Major, n.Minor}] = n.name()
+	}
+	found.fromUDA(all)
+	for _, pid := range names(s.view, "/proc") {
+		if n, err := strconv.Atoi(pid); err == nil {
+			found.fromProcess(n)
+		}
+	}
+	return found.byName
+}
+
+type users struct {
+	source   *Source
+	byName   map[string][]devices.User
+	byNumber map[[2]int64]string
+}
+
+func (u *users) add(name string, pid int) {
+	for _, known := range u.byName[name] {
+		if known.PID == pid {
+			return
+		}
+	}
+	u.byName[name] = append(u.byName[name], devices.User{PID: pid, Name: u.source.program(pid)})
+}
+
+func (u *users) fromUDA(all []npu) {
+	roots := map[int]int{}
+	for _, ns := range parseUDANamespaces(text(u.source.view, "/proc/uda/namespace_node")) {
+		roots[ns.id] = ns.rootPID
+	}
+	known := map[int]string{}
+	for _, n := range all {
+		known[n.id] = n.name()
+	}
+	for _, d := range parseUDevices(text(u.source.view, "/proc/uda/udevice")) {
+		for _, ns := range d.namespaces {
+			if name, ok := known[d.id]; ok {
+				u.add(name, roots[ns])
+			}
+		}
+	}
+}
+
+// fromProcess looks at the open files of one process. It may end meanwhile, and then it holds nothing.
+func (u *users) fromProcess(pid int) {
+	dir := "/proc/" + strconv.Itoa(pid) + "/fd"
+	for _, fd := range names(u.source.view, dir) {
+		target, err := u.source.view.Readlink(dir + "/" + fd)
+		if err != nil || !ownNode.MatchString(path.Base(target)) {
+			continue
+		}
+		if major, minor, ok := u.source.openNode(dir+"/"+fd, target); ok {
+			if name, ours := u.byNumber[[2]int64{major, minor}]; ours {
+				u.add(name, pid)
+			}
+		}
+	}
+}
+
+// openNode returns the numbers of the node that a descriptor refers to. On the machine itself the descriptor leads to the node
+// of the process's own container, which may have another name there; below another root only the name leads anywhere.
+func (s *Source) openNode(fd, target string) (major, minor int64, ok bool) {
+	p := target
+	if s.root == "/" {
+		fi, err := os.Stat(fd)
+		if err != nil || fi.Mode()&fs.ModeCharDevice == 0 {
+			return 0, 0, false
+		}
+		return devices.Numbers(fi)
+	}
+	nodes, _ := devices.Nodes(s.root, []devices.Request{{Source: p}})
+	if len(nodes) != 1 {
+		return 0, 0, false
+	}
+	return nodes[0].Major, nodes[0].Minor, true
+}
+
+// program names a process: the container that it is in, as its cgroup tells, and its program.
+func (s *Source) program(pid int) string {
+	if pid == 0 {
+		return "a container that the driver does not name"
+	}
+	dir := "/proc/" + strconv.Itoa(pid)
+	name := strings.TrimSpace(text(s.view, dir+"/comm"))
+	if name == "" {
+		name = "a process that has ended"
+	}
+	if c := containerOf(text(s.view, dir+"/cgroup")); c != "" {
+		return c + ": " + name
+	}
+	return name
+}
+
+// The names that container engines give to cgroups: docker-<id>.scope, /docker/<id>, cri-containerd-<id>.scope,
+// /kubepods/.../<id>, libpod-<id>.scope, and /<namespace>/<id> of containerd's own clients.
+var (
+	cgroupHex  = pattern.New(`(?:^|/|-)([0-9a-f]{64})(?:\.scope)?(?:/|$)`)
+	cgroupTool = pattern.New(`(docker|libpod|cri-containerd|crio|kubepods|isulad)`)
+	cgroupName = pattern.New(`^/([\w.-]+)/([\w.-]+)$`)
+)
+
+// containerOf returns the container that a process's /proc/PID/cgroup names, "" for none.
+func containerOf(cgroup string) string {
+	for line := range strings.Lines(cgroup) {
+		parts := strings.SplitN(strings.TrimSpace(line), ":", 3)
+		if len(parts) != 3 {
+			continue
+		}
+		if m := cgroupHex.FindStringSubmatch(parts[2]); m != nil {
+			tool := "container"
+			if t := cgroupTool.FindStringSubmatch(parts[2]); t != nil {
+				tool = t[1] + " container"
+			}
+			return tool + " " + m[1][:12]
+		}
+		if m := cgroupName.FindStringSubmatch(parts[2]); m != nil && !strings.HasSuffix(m[1], ".slice") && !strings.HasSuffix(m[2], ".service") {
+			return "container " + m[2] + " of namespace " + m[1]
+		}
+	}
+	return ""
+}

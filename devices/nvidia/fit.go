@@ -1,0 +1,234 @@
+package nvidia
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"hostrun.dev/hostrun/devices"
+	"hostrun.dev/hostrun/finding"
+)
+
+// Wants is what a container's programs ask of the driver and of the GPUs. What is empty is not known, and not judged.
+type Wants struct {
+	Torch     string   `json:"torch,omitempty"`      // version of torch: "2.7.1+cu128"
+	TorchFile string   `json:"torch_file,omitempty"` // that says so
+	TorchCUDA string   `json:"torch_cuda,omitempty"` // CUDA that it was built with: "12.8"
+	Archs     []string `json:"archs,omitempty"`      // machine code in its libraries: "sm_80", "sm_90a"
+	PTX       []string `json:"ptx,omitempty"`        // code that the driver compiles: "compute_90"
+
+	ToolkitVersion string `json:"toolkit_version,omitempty"` // of the CUDA toolkit in the container, "12.4"
+	ToolkitFile    string `json:"toolkit_file,omitempty"`
+
+	Env []string `json:"env,omitempty"` // of the container: NVIDIA_REQUIRE_*, LD_LIBRARY_PATH, CUDA_VERSION
+	// Compat is the forward-compatibility package of the image that its loader finds; the machine's is in the inventory.
+	Compat *Compat `json:"compat,omitempty"`
+
+	File string `json:"-"` // the profile's, and the line that asks for the GPUs
+	Line int    `json:"-"`
+}
+
+// Fit compares the driver and the chosen GPUs with what the container wants. It is pure: the same inventory, choice and wants give
+// the same findings.
+func Fit(inv devices.Inventory, chosen []devices.Device, w Wants) []finding.Finding {
+	if len(chosen) == 0 {
+		return nil
+	}
+	f := fit{driver: driverFacts(inv), wants: w}
+	for _, d := range chosen {
+		f.gpus = append(f.gpus, fitted{d, gpuFacts(d)})
+	}
+	f.releases()
+	f.fabric()
+	f.persistence()
+	f.toolkit()
+	f.torch()
+	f.requirements()
+	f.stubs()
+	return sortFindings(f.findings)
+}
+
+// A fitted is a chosen GPU with its facts.
+type fitted struct {
+	devices.Device
+	facts GPU
+}
+
+func (g fitted) label() string {
+	name := "GPU " + g.Name
+	if g.Index >= 0 {
+		name = fmt.Sprintf("GPU %d", g.Index)
+	}
+	if g.Model != "" {
+		name += " (" + g.Model + ")"
+	}
+	return name
+}
+
+type fit struct {
+	driver   Driver
+	gpus     []fitted
+	wants    Wants
+	findings []finding.Finding
+}
+
+func (f *fit) find(found finding.Finding) {
+	found.File, found.Line = f.wants.File, f.wants.Line
+	f.findings = append(f.findings, found)
+}
+
+// releases compares the kernel's module with the libraries: they work in one version only.
+func (f *fit) releases() {
+	if !mismatch(f.driver) {
+		return
+	}
+	f.find(finding.Finding{ID: finding.GPUMismatch, Severity: finding.Error, Subject: f.driver.Libcuda,
+		Got:     "libcuda " + f.driver.User + " (" + f.driver.Libcuda + ")",
+		Want:    "libcuda " + f.driver.Version + ", as the kernel's module (/proc/driver/nvidia/version)",
+		Message: "Failed to initialize NVML: Driver/library version mismatch: the kernel runs driver " + f.driver.Version + " and the libraries are of " + f.driver.User,
+		Remedy:  "the driver was updated and its old module still runs: reboot, or stop all GPU programs and: rmmod nvidia_uvm nvidia_drm nvidia_modeset nvidia && modprobe nvidia"})
+}
+
+// fabric tells of NVSwitch machines whose fabric is not ready.
+func (f *fit) fabric() {
+	state := ""
+	for _, g := range f.gpus {
+		if s := g.facts.Fabric; s == "not started" || s == "in progress" {
+			state = fmt.Sprintf("the fabric state of %s is %q", g.label(), s)
+		} else if g.facts.FabricStatus != "" {
+			state = fmt.Sprintf("%s has not joined the fabric: %s", g.label(), g.facts.FabricStatus)
+		}
+	}
+	known := slices.ContainsFunc(f.gpus, func(g fitted) bool { return g.facts.Fabric != "" })
+	if state == "" && !known && f.driver.Switches > 0 && !f.driver.FabricManager {
+		state = fmt.Sprintf("the machine has %s, and nvidia-fabricmanager does not run (/run/nvidia-fabricmanager)", count(f.driver.Switches, "NVLink switch"))
+	}
+	if state == "" {
+		return
+	}
+	f.find(finding.Finding{ID: finding.GPUFabric, Severity: finding.Error, Subject: "nvidia-fabricmanager", Got: state, Want: "a fabric that is ready",
+		Message: "CUDA would end with \"Error 802: system not yet initialized\": " + state,
+		Remedy:  "systemctl enable --now nvidia-fabricmanager, in the very version of the driver (" + f.driver.Version + "); nvidia-smi -q -i 0 | grep -A3 Fabric shows its state"})
+}
+
+func (f *fit) persistence() {
+	for _, g := range f.gpus {
+		if g.facts.Persistence != nil && !*g.facts.Persistence && !f.driver.Persistenced {
+			f.find(finding.Finding{ID: finding.GPUPersistence, Severity: finding.Warning, Subject: g.label(), Got: "persistence mode is off",
+				Want:    "nvidia-persistenced, or nvidia-smi -pm 1",
+				Message: "the driver shuts a GPU down when its last program ends, and each first program waits seconds until it is initialised again",
+				Remedy:  "systemctl enable --now nvidia-persistenced"})
+			return
+		}
+	}
+}
+
+func (f *fit) toolkit() {
+	if f.wants.ToolkitVersion != "" && f.wants.TorchCUDA == "" { // torch brings its own libraries: what it was built with counts
+		f.runtime("the CUDA toolkit", cmp.Or(f.wants.ToolkitFile, "CUDA"), f.wants.ToolkitVersion)
+	}
+}
+
+func (f *fit) torch() {
+	if f.wants.TorchCUDA != "" {
+		f.runtime("torch "+f.wants.Torch, cmp.Or(f.wants.TorchFile, "torch"), f.wants.TorchCUDA)
+	}
+	if len(f.wants.Archs)+len(f.wants.PTX) > 0 {
+		for _, g := range f.gpus {
+			f.architecture(g)
+		}
+	}
+}
+
+// runtime compares the CUDA version that something was built with with the driver's (CUDA Compatibility).
+func (f *fit) runtime(what, subject, built string) {
+	built = builtFor(built, nil)
+	have := f.driver.CUDA
+	if built == "" || have == "" || compareVersions(built, have) <= 0 {
+		return // an older one, of any major version, is always served
+	}
+	what = strings.TrimSpace(what)
+	got := fmt.Sprintf("%s is built for CUDA %s (%s)", what, built, subject)
+	want := fmt.Sprintf("CUDA %s at most: driver %s", have, f.driver.Version)
+	if c, serves := f.compat(built); serves {
+		f.find(finding.Finding{ID: finding.CUDACompat, Severity: finding.Info, Subject: subject, Got: got, Want: want,
+			Message: fmt.Sprintf("the forward-compatibility package %s of %s takes the driver's place", c.Version, c.Directory), Remedy: "nothing has to be done"})
+		return
+	}
+	if branch(built) == branch(have) {
+		f.minorVersion(what, subject, built, got, want)
+		return
+	}
+	f.find(finding.Finding{ID: finding.CUDADriverOld, Severity: finding.Error, Subject: subject, Got: got, Want: want, Message: tooOld(what, have),
+		Remedy: fmt.Sprintf("update the driver to branch %d or newer, or install a build for CUDA %d.x%s", branchFor(built), branch(have), f.whyNoCompat())})
+}
+
+// tooOld is what the program would say.
+func tooOld(what, have string) string {
+	if strings.HasPrefix(what, "torch") {
+		return fmt.Sprintf("The NVIDIA driver on your system is too old (found version %s).", strings.ReplaceAll(numbered(have), ".", ""))
+	}
+	return "CUDA driver version is insufficient for CUDA runtime version"
+}
+
+// numbered writes a CUDA version as cuDriverGetVersion does: 12.4 is 12040.
+func numbered(v string) string {
+	major, minor, _ := strings.Cut(v, ".")
+	return major + "0" + minor + "0"
+}
+
+// minorVersion tells what minor-version compatibility leaves out: code for a later compiler than the driver has (PTX).
+func (f *fit) minorVersion(what, subject, built, got, want string) {
+	found := finding.Finding{ID: finding.CUDAMinor, Severity: finding.Warning, Subject: subject, Got: got, Want: want,
+		Message: fmt.Sprintf("%s runs by minor-version compatibility: code that is compiled at run time (PTX, torch.compile) may end with \"the provided PTX was compiled with an unsupported toolchain\"", what),
+		Remedy:  fmt.Sprintf("update the driver to branch %d or newer", branchFor(built))}
+	if len(f.wants.Archs) > 0 && !slices.ContainsFunc(f.gpus, func(g fitted) bool { return g.facts.Capability == "" || !f.machineCode(g) }) {
+		found.Severity = finding.Info // every kernel is there as machine code
+	}
+	f.find(found)
+}
+
+// compat returns the forward-compatibility package that serves, the image's first.
+func (f *fit) compat(built string) (*Compat, bool) {
+	for _, c := range []*Compat{f.wants.Compat, f.driver.Compat} {
+		serves, _ := c.serves(f.driver.Version)
+		if serves && allDataCenter(f.facts()) && (c.CUDA == "" || compareVersions(c.CUDA, built) >= 0 || branch(c.CUDA) == branch(built)) {
+			return c, true
+		}
+	}
+	return nil, false
+}
+
+func (f *fit) facts() []GPU {
+	all := make([]GPU, 0, len(f.gpus))
+	for _, g := range f.gpus {
+		all = append(all, g.facts)
+	}
+	return all
+}
+
+func (f *fit) whyNoCompat() string {
+	for _, c := range []*Compat{f.wants.Compat, f.driver.Compat} {
+		if c == nil {
+			continue
+		}
+		if ok, why := c.serves(f.driver.Version); !ok {
+			return " (the forward-compatibility package in " + c.Directory + " does not help: " + why + ")"
+		}
+		if !allDataCenter(f.facts()) {
+			return " (forward compatibility: \"forward compatibility was attempted on non supported HW\", error 804: it works on data-center GPUs)"
+		}
+	}
+	return "; on data-center GPUs the package cuda-compat helps too"
+}
+
+// branchFor returns the first driver branch that offers a CUDA version, 0 where the table ends before it.
+func branchFor(cuda string) int {
+	for _, row := range branchCUDA {
+		if compareVersions(row.cuda, cuda) >= 0 {
+			return row.branch
+		}
+	}
+	return branchCUDA[len(branchCUDA)-1].branch
+}

@@ -1,0 +1,157 @@
+//go:build linux
+
+package nvml
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// script is a child that is written in shell; "$@" are the addresses that it is asked for.
+func script(t *testing.T, body string) Child {
+	t.Helper()
+	p := filepath.Join(t.TempDir(), "hostrun-nvml")
+	prologue := "#!/bin/sh\n[ \"$1\" = -limit ] || exit 9\nshift 2\n[ \"$1\" != -library ] || shift 2\nsystem() { echo '{\"system\":{\"driver\":\"550.54.15\"}}'; }\n" +
+		"gpu() { echo \"{\\\"begin\\\":\\\"$1\\\"}\"; echo \"{\\\"gpu\\\":{\\\"pci\\\":\\\"$1\\\",\\\"uuid\\\":\\\"GPU-$1\\\"}}\"; }\ndone_() { echo '{\"done\":true}'; }\n"
+	if err := os.WriteFile(p, []byte(prologue+body), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return Child{Path: p, Step: 400 * time.Millisecond}
+}
+
+func shown(a Answer) string {
+	parts := []string{a.System.Driver + a.System.Error}
+	for _, g := range a.GPUs {
+		text := g.PCI + "=" + g.UUID + g.Error
+		if g.Hung {
+			text += "(hung)"
+		}
+		parts = append(parts, text)
+	}
+	return strings.Join(parts, "; ")
+}
+
+func TestAsk(t *testing.T) {
+	three := []string{"a", "b", "c"}
+	tests := []struct {
+		name, script string
+		addresses    []string
+		want         string
+	}{
+		{"all answer", `system; for g in "$@"; do gpu $g; done; done_`, three, "550.54.15; a=GPU-a; b=GPU-b; c=GPU-c"},
+		{"no GPU is asked for", `system; done_`, nil, "550.54.15"},
+		{"one hangs", `system; for g in "$@"; do [ $g != b ] || exec sleep 60; gpu $g; done; done_`, three, "550.54.15; a=GPU-a; b=no answer in 400ms(hung); c=GPU-c"},
+		{"the last hangs", `system; for g in "$@"; do [ $g != c ] || exec sleep 60; gpu $g; done; done_`, three, "550.54.15; a=GPU-a; b=GPU-b; c=no answer in 400ms(hung)"},
+		{"one crashes", `system; for g in "$@"; do [ $g != b ] || kill -SEGV $$; gpu $g; done; done_`, three, "550.54.15; a=GPU-a; b=hostrun-nvml ended early: signal: segmentation fault; c=GPU-c"},
+		{"one ends the loader", `system; for g in "$@"; do [ $g != a ] || { echo "symbol lookup error: nvmlX" >&2; exit 127; }; gpu $g; done; done_`, three,
+			"550.54.15; a=hostrun-nvml ended early: exit status 127: symbol lookup error: nvmlX; b=GPU-b; c=GPU-c"},
+		{"the library hangs", `exec sleep 60`, three, "no answer in 400ms; a=no answer in 400ms; b=no answer in 400ms; c=no answer in 400ms"},
+		{"the library is missing", `echo '{"system":{"error":"ERROR_LIBRARY_NOT_FOUND"}}'`, three, "ERROR_LIBRARY_NOT_FOUND; a=ERROR_LIBRARY_NOT_FOUND; b=ERROR_LIBRARY_NOT_FOUND; c=ERROR_LIBRARY_NOT_FOUND"},
+		{"it ends at once", `exit 3`, three[:1], "hostrun-nvml ended early: exit status 3; a=hostrun-nvml ended early: exit status 3"},
+		{"it leaves one out", `system; gpu a; done_`, three[:2], "550.54.15; a=GPU-a; b=hostrun-nvml did not say anything of it"},
+		{"it says more than asked", `system; gpu a; gpu x; gpu y; done_`, three[:1], "550.54.15; a=GPU-a"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			if diff := cmp.Diff(test.want, shown(script(t, test.script).Ask(context.Background(), test.addresses))); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestAskOfGarbage(t *testing.T) {
+	for name, line := range map[string]string{"no JSON": "Segmentation fault", "two messages": `{"done":true,"begin":"a"}`, "none": `{}`, "a long line": strings.Repeat("x", 2<<20)} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := script(t, "system; cat \"${0}.line\"; done_")
+			if err := os.WriteFile(c.Path+".line", []byte(line+"\n"), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			if a := c.Ask(context.Background(), []string{"a"}); len(a.GPUs) != 1 || a.GPUs[0].Error == "" || a.Whole() {
+				t.Errorf("%+v", a)
+			}
+		})
+	}
+}
+
+func TestAskWithoutChild(t *testing.T) {
+	a := Child{Path: filepath.Join(t.TempDir(), "gone")}.Ask(context.Background(), []string{"a"})
+	if !strings.Contains(a.System.Error, "no such file") || len(a.GPUs) != 1 {
+		t.Errorf("%+v", a)
+	}
+}
+
+// A caller who gives up gets an answer at once, and no child is left.
+func TestAskIsCancelled(t *testing.T) {
+	c := script(t, `system; echo $$ >"$0.pid"; exec sleep 60`)
+	c.Step = time.Minute
+	ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
+	defer cancel()
+	start := time.Now()
+	a := c.Ask(ctx, []string{"a", "b", "c"})
+	if took := time.Since(start); took > 5*time.Second || a.Whole() || len(a.GPUs) != 3 {
+		t.Errorf("%s: %+v", took, a)
+	}
+	pid, err := os.ReadFile(c.Path + ".pid")
+	if err != nil {
+		t.Fatal(err)
+	}
+	proc := filepath.Join("/proc", strings.TrimSpace(string(pid)))
+	for range 100 {
+		if _, err = os.Stat(proc); err != nil {
+			return
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	t.Errorf("%s is left", proc)
+}
+
+// A child's grandchild that keeps the pipes open does not keep the parent waiting.
+func TestAskWithAGrandchild(t *testing.T) {
+	c := script(t, `system; sleep 20 & echo $! >"$0.pid"; for g in "$@"; do gpu $g; done; done_`)
+	start := time.Now()
+	a := c.Ask(context.Background(), []string{"a"})
+	if took := time.Since(start); took > 10*time.Second || !a.Whole() {
+		t.Errorf("%s: %+v", took, a)
+	}
+	var pid int
+	b, err := os.ReadFile(c.Path + ".pid")
+	if err == nil {
+		_, err = fmt.Sscan(string(b), &pid)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p, err := os.FindProcess(pid); err == nil {
+		_ = p.Kill()
+	}
+}
+
+func TestAddress(t *testing.T) {
+	for in, want := range map[string]string{"00000000:C1:00.0": "0000:c1:00.0", "0000:c1:00.0": "0000:c1:00.0", "00010000:01:00.0": "00010000:01:00.0", "": ""} {
+		if got := Address(in); got != want {
+			t.Errorf("%q: %q, want %q", in, got, want)
+		}
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	f.Add([]byte(`{"gpu":{"pci":"0000:01:00.0","index":0,"links":[{"switch":true,"count":18}]}}`))
+	f.Add([]byte(`{"system":{"driver":"550.54.15"}}`))
+	f.Add([]byte(`{"begin":"x"}`))
+	f.Fuzz(func(t *testing.T, line []byte) {
+		m, err := Decode(line)
+		if err == nil && m.System == nil && m.GPU == nil && m.Begin == "" && !m.Done {
+			t.Errorf("%q: an empty message", line)
+		}
+	})
+}

@@ -1,0 +1,44 @@
+package nvidia
+
+import (
+	"strings"
+
+	"hostrun.dev/hostrun/finding"
+)
+
+// platform recognises where NVIDIA's GPUs are reached in other ways than through the driver's nodes: Windows' kernel (WSL 2) and
+// Tegra boards (Jetson). They are used through CDI files that NVIDIA's own tool writes.
+func (m machine) platform(pci bool) (finding.Finding, bool) {
+	switch {
+	case pci:
+		return finding.Finding{}, false // a card in a slot, on whatever board
+	case m.isCharacter("/dev/dxg"):
+		return elsewhere("/dev/dxg", "WSL 2: the GPU is Windows' own, reached through /dev/dxg and libraries in /usr/lib/wsl/lib"), true
+	case m.tegra() != "":
+		return elsewhere(m.tegra(), "a Jetson: its GPU is part of the processor, and its libraries are listed in /etc/nvidia-container-runtime"), true
+	}
+	return finding.Finding{}, false
+}
+
+// tegra names the file that says so, "" where none does.
+func (m machine) tegra() string {
+	if m.view.Exists("/etc/nv_tegra_release") {
+		return "/etc/nv_tegra_release"
+	}
+	if strings.Contains(m.text("/sys/devices/soc0/family"), "Tegra") {
+		return "/sys/devices/soc0/family"
+	}
+	for _, p := range []string{"/proc/device-tree/compatible", "/sys/firmware/devicetree/base/compatible"} {
+		if strings.Contains(m.text(p), "nvidia,tegra") {
+			return p
+		}
+	}
+	return ""
+}
+
+func elsewhere(subject, what string) finding.Finding {
+	return finding.Finding{ID: finding.GPUElsewhere, Severity: finding.Error, Subject: subject, Got: what,
+		Want:    "a GPU behind NVIDIA's Linux driver (/proc/driver/nvidia)",
+		Message: "this machine is " + what + "; hostrun describes it through a CDI file only",
+		Remedy:  "nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml, and name the device as that file does: gpus: [nvidia.com/gpu=all]"}
+}

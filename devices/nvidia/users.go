@@ -1,0 +1,143 @@
+package nvidia
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"hostrun.dev/hostrun/devices"
+)
+
+// daemons hold GPUs for everybody, by the names that the kernel keeps (15 characters, TASK_COMM_LEN): persistence, monitoring,
+// the fabric, and desktops, which draw and do not compute.
+var daemons = []string{"nvidia-persiste", "nv-hostengine", "dcgm-exporter", "nv-fabricmanage", "nvidia-imex", "nvidia-powerd", "nvidia-smi",
+	"hostrun-nvml", "Xorg", "Xwayland", "gnome-shell", "kwin_wayland", "gdm-x-session"}
+
+// addUsers notes who holds each GPU: the processes that have its node open, of a partition those that have the node of its right open,
+// and those that NVML names, where it has just been asked.
+func (m machine) addUsers(all []devices.Device, r record) {
+	holders := m.holders()
+	for i, d := range all {
+		pids := map[int]bool{}
+		for _, node := range d.Nodes {
+			if isGPUNode(node) && d.Parent == "" || d.Parent != "" && strings.HasPrefix(node, "/dev/nvidia-caps/") {
+				for _, pid := range holders[node] {
+					pids[pid] = true
+				}
+			}
+		}
+		for _, pid := range r.processes(d) {
+			pids[pid] = true
+		}
+		for _, pid := range sorted(pids) {
+			if u, ok := m.user(pid); ok {
+				all[i].Users = append(all[i].Users, u)
+			}
+		}
+	}
+}
+
+// processes returns the PIDs that NVML names for a device: for a partition those of its GPU instance.
+func (r record) processes(d devices.Device) []int {
+	facts := gpuFacts(d)
+	var pids []int
+	for _, g := range r.Answer.GPUs {
+		if g.PCI != d.PCI {
+			continue
+		}
+		for _, p := range g.Processes {
+			if facts.GI == nil || p.GI != nil && *p.GI == *facts.GI {
+				pids = append(pids, p.PID)
+			}
+		}
+	}
+	return pids
+}
+
+func isGPUNode(p string) bool {
+	_, err := strconv.Atoi(strings.TrimPrefix(p, "/dev/nvidia"))
+	return err == nil
+}
+
+func sorted(set map[int]bool) []int {
+	all := make([]int, 0, len(set))
+	for n := range set {
+		all = append(all, n)
+	}
+	slices.Sort(all)
+	return all
+}
+
+// holders returns who has which node of NVIDIA's open, by the links of /proc/PID/fd. Processes of others are invisible to who is
+// not root, and one that ends meanwhile holds nothing.
+func (m machine) holders() map[string][]int {
+	found := map[string][]int{}
+	for _, name := range m.kernelNames("/proc") {
+		pid, err := strconv.Atoi(name)
+		if err != nil || pid == os.Getpid() {
+			continue
+		}
+		dir := m.under("/proc/" + name + "/fd")
+		fds, err := os.ReadDir(dir)
+		if err != nil {
+			continue
+		}
+		for _, fd := range fds {
+			target, err := os.Readlink(filepath.Join(dir, fd.Name()))
+			if err == nil && strings.HasPrefix(target, "/dev/nvidia") && !slices.Contains(found[target], pid) {
+				found[target] = append(found[target], pid)
+			}
+		}
+	}
+	return found
+}
+
+// user describes a process; false for a daemon, and for one that is gone.
+func (m machine) user(pid int) (devices.User, bool) {
+	dir := "/proc/" + strconv.Itoa(pid)
+	name := m.text(dir + "/comm")
+	if name == "" || slices.Contains(daemons, name) {
+		return devices.User{}, false
+	}
+	if c := container(m.text(dir + "/cgroup")); c != "" {
+		name += " in " + c
+	}
+	return devices.User{PID: pid, Name: name}, true
+}
+
+// container names the container of another tool that a cgroup is of, "" for none that is known.
+//
+//	0::/system.slice/docker-3f2a....scope
+//	0::/kubepods.slice/kubepods-burstable.slice/.../cri-containerd-9c1e....scope
+func container(body string) string {
+	for line := range strings.Lines(body) {
+		_, at, ok := strings.Cut(strings.TrimSpace(line), ":/")
+		if !ok {
+			continue
+		}
+		parts := strings.Split(at, "/")
+		id := shortID(parts[len(parts)-1])
+		switch {
+		case id == "":
+		case strings.Contains(at, "kubepods"):
+			return "Kubernetes container " + id
+		case strings.Contains(at, "docker"):
+			return "docker container " + id
+		case strings.Contains(at, "libpod"):
+			return "podman container " + id
+		}
+	}
+	return ""
+}
+
+// shortID returns the first twelve digits of the container's id that ends a cgroup's name.
+func shortID(name string) string {
+	name = strings.TrimSuffix(name, ".scope")
+	name = name[strings.LastIndex(name, "-")+1:]
+	if len(name) < 32 || strings.Trim(name, "0123456789abcdef") != "" {
+		return ""
+	}
+	return name[:12]
+}

@@ -1,0 +1,165 @@
+package integration
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	goruntime "runtime"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"hostrun.dev/hostrun/devices"
+	"hostrun.dev/hostrun/devices/nvidia"
+	"hostrun.dev/hostrun/devices/nvidia/nvidiatest"
+	"hostrun.dev/hostrun/integration/fixture"
+	"hostrun.dev/hostrun/plan"
+	"hostrun.dev/hostrun/rootfs"
+	"hostrun.dev/hostrun/runtime"
+)
+
+// compileFile builds a C file of testdata.
+func compileFile(t *testing.T, out, source string, args ...string) {
+	t.Helper()
+	cmd := exec.Command("gcc", append(append([]string{"-w", "-o", out}, args...), "testdata/nvidia/"+source, "-ldl")...)
+	if b, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("gcc %s: %v\n%s", source, err, b)
+	}
+}
+
+// redhatLoader is this machine's loader with RHEL's and SUSE's directories in place of Debian's (system_dirs, elf/dl-load.c). Their lengths
+// are part of its code, so each keeps its own by slashes at its end.
+func redhatLoader(t *testing.T, loader []byte) []byte {
+	t.Helper()
+	for debian, redhat := range map[string]string{"/lib/x86_64-linux-gnu/\x00": "/lib64/", "/usr/lib/x86_64-linux-gnu/\x00": "/usr/lib64/"} {
+		if !bytes.Contains(loader, []byte("\x00"+debian)) {
+			fixture.Skip(t, "this machine's loader is not Debian's: its default directories can't be replaced")
+		}
+		padded := redhat + strings.Repeat("/", len(debian)-1-len(redhat)) + "\x00"
+		loader = bytes.ReplaceAll(loader, []byte("\x00"+debian), []byte("\x00"+padded))
+	}
+	return loader
+}
+
+// layout is an image with a C library in a distribution's directory, and the program check. It is made as image and as a tree.
+func layout(t *testing.T, name string, loader []byte, dir, check string, more ...fixture.Entry) (fixture.Image, *rootfs.View) {
+	t.Helper()
+	entries := []fixture.Entry{{Name: "lib", Link: "usr/lib"}, {Name: "lib64", Link: "usr/lib64"}, {Name: "usr/lib", Dir: true, Mode: 0o755}, {Name: "usr/lib64", Dir: true, Mode: 0o755},
+		{Name: dir, Dir: true, Mode: 0o755}, {Name: "usr/lib64/ld-linux-x86-64.so.2", Mode: 0o755, Body: loader},
+		{Name: dir + "/libc.so.6", Mode: 0o755, Body: content(t, "/lib/x86_64-linux-gnu/libc.so.6")}, {Name: "check", Mode: 0o755, Body: content(t, check)},
+		{Name: "proc", Dir: true, Mode: 0o755}, {Name: "dev", Dir: true, Mode: 0o755}, {Name: "sys", Dir: true, Mode: 0o755}, {Name: "etc", Dir: true, Mode: 0o755}}
+	entries = append(entries, more...)
+	root := t.TempDir()
+	for _, e := range entries {
+		p := filepath.Join(root, e.Name)
+		ok(t, os.MkdirAll(filepath.Dir(p), 0o755))
+		switch {
+		case e.Dir:
+			ok(t, os.MkdirAll(p, 0o755))
+		case e.Link != "":
+			ok(t, os.Symlink(e.Link, p))
+		default:
+			ok(t, os.WriteFile(p, e.Body, 0o755))
+		}
+	}
+	return fixture.Image{Name: name, Layers: [][]fixture.Entry{entries}}, rootfs.Dir(root)
+}
+
+// give adds to a container what the edits say; sources lie below the root that they were made from.
+func give(pl *plan.Plan, e devices.Edits, root string) {
+	s := pl.Spec
+	s.Process.Env = append(s.Process.Env, e.Env...)
+	for _, m := range e.Mounts {
+		s.Mounts = append(s.Mounts, specs.Mount{Type: "bind", Source: root + m.HostPath, Destination: m.ContainerPath, Options: m.Options})
+	}
+	for _, n := range e.DeviceNodes {
+		s.Linux.Devices = append(s.Linux.Devices, specs.LinuxDevice{Path: n.Path, Type: n.Type, Major: n.Major, Minor: n.Minor, FileMode: n.FileMode, UID: n.UID, GID: n.GID})
+		s.Linux.Resources.Devices = append(s.Linux.Resources.Devices, specs.LinuxDeviceCgroup{Allow: true, Type: n.Type, Major: &n.Major, Minor: &n.Minor, Access: n.Permissions})
+	}
+	rehash(pl)
+}
+
+// TestNVIDIAContainer: in a container without ldconfig and without an environment a program finds the host's libcuda by both of its
+// names, and the chosen GPU's node by its number of this moment; other GPUs stay closed. The nodes have no driver here: ENXIO says that
+// the container may open them, EPERM would say that it may not.
+func TestNVIDIAContainer(t *testing.T) {
+	if goruntime.GOARCH != "amd64" {
+		fixture.Skip(t, "the layouts are those of x86-64")
+	}
+	dir := t.TempDir()
+	check, stub := filepath.Join(dir, "check"), filepath.Join(dir, "stub.so")
+	compileFile(t, check, "check.c")
+	compileFile(t, stub, "libcuda.c", "-shared", "-DVERSION=34", "-Wl,-soname,libcuda.so.1")
+	host := nvidiatest.H100().Make(t)
+	compileFile(t, filepath.Join(host, "usr/lib/x86_64-linux-gnu/libcuda.so.550.54.15"), "libcuda.c", "-shared", "-DVERSION=55054", "-Wl,-soname,libcuda.so.1")
+	ok(t, os.Chmod(host, 0o755))
+
+	loader := content(t, "/lib64/ld-linux-x86-64.so.2")
+	const debian, redhat = "usr/lib/x86_64-linux-gnu", "usr/lib64"
+	missing := "libcuda.so.1: cannot open shared object file: No such file or directory"
+	good := []string{"libcuda.so.1: 55054", "libcuda.so: 55054", "/dev/nvidia3: 195:3 No such device or address", "/dev/nvidia-uvm: 510:0 No such device or address",
+		"/dev/nvidiactl: 195:255 No such device or address", "/dev/nvidia0: No such file or directory"}
+	leftovers := []fixture.Entry{{Name: debian + "/libcuda.so.1", Link: "libcuda.so.470.57.02"}, {Name: "usr/local/nvidia/lib64/libcuda.so.1", Mode: 0o755},
+		{Name: "usr/local/cuda/lib64/stubs/libcuda.so", Mode: 0o755, Body: content(t, stub)}}
+	path := "LD_LIBRARY_PATH=/usr/local/nvidia/lib64:/usr/local/cuda/lib64/stubs"
+	tests := []struct {
+		name, dir string
+		loader    []byte
+		env       []string
+		more      []fixture.Entry
+		given     bool
+		want      []string
+	}{
+		{"debian", debian, loader, nil, nil, true, good},
+		{"redhat", redhat, redhatLoader(t, loader), nil, nil, true, good},
+		// An image that was built with another driver's files mounted, and that puts a toolkit's stubs first.
+		{"leftovers", debian, loader, []string{path}, leftovers, true, good},
+		{"not-given", debian, loader, nil, nil, false, append([]string{missing}, "libcuda.so: cannot open shared object file: No such file or directory",
+			"/dev/nvidia3: No such file or directory", "/dev/nvidia-uvm: No such file or directory", "/dev/nvidiactl: No such file or directory", "/dev/nvidia0: No such file or directory")},
+		{"stub-not-covered", debian, loader, []string{path}, leftovers[2:], false, nil},
+	}
+	w := newWorld(t, fixture.StartContainerd(t, fixture.Engines(t)[0].Binary))
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			img, view := layout(t, test.name+":latest", test.loader, test.dir, check, test.more...)
+			w.load(img)
+			w.load(fixture.BusyboxImage(t, busybox))
+			pl := w.plan("gpu-"+test.name, append([]string{"/check"}, "libcuda.so.1", "libcuda.so", "/dev/nvidia3", "/dev/nvidia-uvm", "/dev/nvidiactl", "/dev/nvidia0")...)
+			pl.Spec.Process.Env = test.env
+			facts, err := w.c.Inspect(context.Background(), test.name+":latest", "", plan.ImageNeeds{})
+			ok(t, err)
+			pl.Image, pl.Digest, pl.ChainID, pl.Labels["hostrun.dev/image-digest"] = facts.Reference, facts.Digest, facts.ChainID, facts.Digest
+			if test.given {
+				s := nvidia.New(host)
+				inv, err := s.Inventory(context.Background(), devices.Needs{})
+				ok(t, err)
+				edits, found := s.Edits(inv, inv.Devices[3:4], devices.Ask{}, devices.Container{View: view, Env: test.env})
+				if len(found) > 0 {
+					t.Fatalf("%+v", found)
+				}
+				if at := "/" + test.dir + "/libcuda.so.1"; edits.Origins[at] == "" {
+					t.Errorf("libcuda is not bound at %s: %v", at, edits.Origins)
+				}
+				give(&pl, edits, host)
+			}
+			var out output
+			status, err := w.c.Run(context.Background(), pl, runtime.IO{Stdout: &out, Stderr: io.Discard}, nil)
+			ok(t, err)
+			equal(t, "status", status, 0)
+			got := strings.Split(strings.TrimSpace(out.String()), "\n")
+			if test.want == nil { // what the edits cover is there to be covered
+				equal(t, "the stub", got[1], "libcuda.so: 34")
+				return
+			}
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+	w.clean()
+}

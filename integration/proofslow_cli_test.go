@@ -1,0 +1,92 @@
+package integration
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"hostrun.dev/hostrun/integration/fixture"
+)
+
+// emptyEnvironment makes a virtual environment of the distribution's Python without packages.
+func emptyEnvironment(t *testing.T, dir string) (site string) {
+	t.Helper()
+	if out, err := exec.Command("/usr/bin/python3", "-m", "venv", "--without-pip", dir).CombinedOutput(); err != nil {
+		skip(t, "/usr/bin/python3 -m venv: %v\n%s", err, out)
+	}
+	found, err := filepath.Glob(dir + "/lib/python3*/site-packages")
+	if err != nil || len(found) != 1 {
+		t.Fatal(found, err)
+	}
+	return found[0]
+}
+
+// TestSlowTree: where the host's packages lie on a server that stops to answer, a line tells after a second what takes so
+// long, and ^C ends the start at once, with 130 and nothing left.
+func TestSlowTree(t *testing.T) {
+	s := newStage(t)
+	real := s.path("real")
+	site := emptyEnvironment(t, real)
+	must(t, os.MkdirAll(filepath.Join(site, "p"), 0o755))
+	must(t, os.WriteFile(filepath.Join(site, "p/__init__.py"), []byte("import json\n"), 0o644))
+	var hangs atomic.Bool
+	env := fixture.Faulty(t, real, func(ctx context.Context, operation, path string) syscall.Errno {
+		if hangs.Load() && operation == "open" && strings.HasSuffix(path, "/p/__init__.py") {
+			<-ctx.Done()
+		}
+		return 0
+	})
+	s.load(slim(t, "slow"))
+	s.profile("slow", fmt.Sprintf("image: slow\npull_policy: never\npython: %q\ncommand: [python3, -c, 'import p']\n", env+"/bin/python3"))
+	before := s.inventory()
+	hangs.Store(true)
+	cmd := s.command("--progress", "plain", "up", "slow")
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	must(t, cmd.Start())
+	time.Sleep(2500 * time.Millisecond)
+	began := time.Now()
+	must(t, cmd.Process.Signal(syscall.SIGINT))
+	err := cmd.Wait()
+	if took := time.Since(began); took > 2*time.Second {
+		t.Errorf("^C takes %v", took)
+	}
+	if status := cmd.ProcessState.ExitCode(); status != 130 {
+		t.Errorf("status %d (%v), not 130", status, err)
+	}
+	if !strings.Contains(stderr.String(), "what the command would load") {
+		t.Errorf("nothing tells what takes so long: %q", stderr.String())
+	}
+	s.nothingLeft(before)
+	hangs.Store(false)
+	s.must("up", "slow")
+	s.must("down", "-y", "slow")
+}
+
+// TestEditedInPlace: a source that is edited in its place, which does not change its directory, is noticed by the very
+// next start.
+func TestEditedInPlace(t *testing.T) {
+	s := newStage(t)
+	env := s.path("env")
+	site := emptyEnvironment(t, env)
+	file := filepath.Join(site, "p.py")
+	must(t, os.WriteFile(file, []byte("import json\n"), 0o644))
+	s.load(slim(t, "edited"))
+	s.profile("edited", fmt.Sprintf("image: edited\npull_policy: never\npython: %q\ncommand: [python3, -c, 'import p']\n", env+"/bin/python3"))
+	time.Sleep(200 * time.Millisecond)
+	for range 2 {
+		s.must("run", "-T", "edited")
+	}
+	must(t, os.WriteFile(file, []byte("import nothere\n"), 0o644))
+	if r := s.hostrun("run", "-T", "edited"); r.status != 125 || !strings.Contains(r.stderr, "No module named 'nothere'") {
+		t.Errorf("the start after the change: %v", r)
+	}
+}

@@ -1,0 +1,2 @@
+/* A libcuda that knows the version of its driver. */
+int hostrunVersion(void) { return VERSION; }
