@@ -102,6 +102,9 @@ func (c *Client) reserveOnce(ctx context.Context, w Want, mine *ticket) (r *Rese
 	if r.Inventories, err = w.Look(ctx); err != nil {
 		return r, false, err
 	}
+	for i := range r.Inventories { // users are added to it: what the source has stays its own
+		r.Inventories[i].Devices = slices.Clone(r.Inventories[i].Devices)
+	}
 	taken, err := c.lockAll(ctx, w, r)
 	if err != nil {
 		return r, false, err
