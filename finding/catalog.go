@@ -142,7 +142,6 @@ const (
 	AscendVersionInfo     = "HR164" // the driver's version.info can't be understood, or its installation is not complete
 	AscendMachine         = "HR165" // the driver's libraries are for another machine than the container's programs
 	AscendUser            = "HR166" // the container's user can't open the nodes, in no group
-	AscendPasswd          = "HR167" // the container's user has no line in /etc/passwd
 	AscendRename          = "HR168" // an NPU's node under another name
 	AscendVisible         = "HR169" // ASCEND_RT_VISIBLE_DEVICES names what the container does not have
 	AscendTwoToolkits     = "HR170" // CANN of host and image in one container

@@ -27,9 +27,6 @@ var ascendStories = map[string]Entry{
 	AscendUser: {Title: "the container's user can't open the NPUs", ExitStatus: StatusPermission, Story: "" +
 		"The installer gives the nodes to the group HwHiAiUser, mode 0660, and hostrun adds this group to the container's process by its number. Here the nodes belong to root's group, or give their group no right, and to add root's group would give away more than an NPU.\n\n" +
 		"chgrp HwHiAiUser and chmod 0660 the nodes on the host, or run as root."},
-	AscendPasswd: {Title: "the container's user has no name", ExitStatus: StatusMisfit, Story: "" +
-		"HCCL asks for the user's line in /etc/passwd before it makes a group of NPUs. For a bare number there is none, and HcclGetRootInfo ends with error 19. One NPU alone works.\n\n" +
-		"Name a user of the image under user:, or bind a passwd file with such a line."},
 	AscendRename: {Title: "an NPU under another name", ExitStatus: StatusProfile, Story: "" +
 		"A node is its number, not its name: /dev/davinci4 under the name /dev/davinci0 is NPU 4 still. The driver numbers the NPUs that a container has from 0 in any case, and on the newest chips programs go by the name and fail.\n\n" +
 		"Write npus: [4], and use 0 in the container. hostrun inspect shows which number is which NPU."},

@@ -22,14 +22,16 @@ const torchNPU = "torch_npu==2.7.1.post4"
 
 var (
 	torchLibraries = []string{"libc10.so", "libtorch.so", "libtorch_cpu.so", "libtorch_python.so"}
-	cannLibraries  = []string{"libhccl.so", "libascendcl.so", "libacl_op_compiler.so", "libge_runner.so", "libgraph.so"}
-	cannSymbol     = regexp.MustCompile(`^(acl|Hccl|hccl|Ge|ge|_ZNK?2ge|_ZTI?V?N2ge|_ZN4acl|Adx|Prof|Ms)`)
+	// systemLibraries are those that the image has.
+	systemLibraries = regexp.MustCompile(`^(lib(c|m|dl|rt|pthread|stdc\+\+|gcc_s)\.so|ld-linux)`)
+	cannSymbol      = regexp.MustCompile(`^(acl|Hccl|hccl|Ge|ge|_ZNK?2ge|_ZTI?V?N2ge|_ZN4acl|Adx|Prof|Ms)`)
 )
 
-// wanted are the symbols that the wheel's libraries leave to others without a version: not those of libc, libstdc++ and Python.
-func wanted(t *testing.T, site string) (functions, variables []string) {
+// wanted are the symbols that the wheel's libraries leave to others without a version, not those of libc, libstdc++ and Python,
+// and the libraries of CANN that they name.
+func wanted(t *testing.T, site string) (functions, variables, libraries []string) {
 	t.Helper()
-	defined, seen := map[string]bool{}, map[string]elf.SymType{}
+	defined, seen, needed := map[string]bool{}, map[string]elf.SymType{}, map[string]bool{}
 	ok(t, filepath.WalkDir(filepath.Join(site, "torch_npu"), func(p string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() || !strings.HasSuffix(p, ".so") {
 			return err
@@ -39,6 +41,12 @@ func wanted(t *testing.T, site string) (functions, variables []string) {
 			return err
 		}
 		defer f.Close()
+		names, err := f.ImportedLibraries()
+		ok(t, err)
+		for _, name := range names {
+			needed[name] = true
+		}
+		defined[filepath.Base(p)] = true
 		symbols, err := f.DynamicSymbols()
 		for _, s := range symbols {
 			switch {
@@ -60,9 +68,15 @@ func wanted(t *testing.T, site string) (functions, variables []string) {
 			functions = append(functions, name)
 		}
 	}
+	for name := range needed {
+		if !defined[name] && !slices.Contains(torchLibraries, name) && !systemLibraries.MatchString(name) {
+			libraries = append(libraries, name)
+		}
+	}
 	slices.Sort(functions)
 	slices.Sort(variables)
-	return functions, variables
+	slices.Sort(libraries)
+	return functions, variables, libraries
 }
 
 // assemble makes a library that defines the symbols.
@@ -90,7 +104,7 @@ func assemble(t *testing.T, out string, functions, variables []string, args ...s
 // standIns puts a torch into the environment and returns the libraries of CANN as files of an image.
 func standIns(t *testing.T, site string) []archive.File {
 	t.Helper()
-	functions, variables := wanted(t, site)
+	functions, variables, libraries := wanted(t, site)
 	var cann []string
 	functions = slices.DeleteFunc(functions, func(name string) bool {
 		is := cannSymbol.MatchString(name)
@@ -99,8 +113,8 @@ func standIns(t *testing.T, site string) []archive.File {
 		}
 		return is
 	})
-	if len(functions) < 1000 || len(cann) < 50 {
-		t.Fatalf("%d symbols of torch, %d of CANN: the wheel is not what it was", len(functions), len(cann))
+	if len(functions) < 1000 || len(cann) < 50 || !slices.Contains(libraries, "libhccl.so") {
+		t.Fatalf("%d symbols of torch, %d of CANN, in %q: the wheel is not what it was", len(functions), len(cann), libraries)
 	}
 	lib := filepath.Join(site, "torch/lib")
 	var files []string
@@ -119,7 +133,7 @@ func standIns(t *testing.T, site string) []archive.File {
 		filepath.Join(site, "torch", filepath.Base(suffix[0])), append(files, "-Wl,--no-as-needed", "-Wl,-rpath,$ORIGIN/lib", "-L"+lib, "-ltorch_python", "-ltorch", "-ltorch_cpu", "-lc10")...)
 	ok(t, os.WriteFile(filepath.Join(site, "torch/__init__.py"), []byte("from torch import _C\n"), 0o644))
 	var image []archive.File
-	for i, name := range cannLibraries {
+	for i, name := range libraries {
 		out := filepath.Join(t.TempDir(), name)
 		f := cann
 		if i > 0 {
@@ -156,9 +170,13 @@ func TestTorchNPUWheel(t *testing.T) {
 	s := newStage(t)
 	env, site := wheels(t, s, "--no-deps", torchNPU)
 	cann := standIns(t, site)
-	s.load(slim(t, "plain"))
+	// Each module is asked about by itself. That torch's libraries are loaded before is told here by a search path.
+	const torch = "LD_LIBRARY_PATH=/opt/hostrun/site/0/torch/lib"
+	without := slim(t, "plain")
+	without.Config.Env = append(without.Config.Env, torch)
+	s.load(without)
 	with := slim(t, "cann", cann...)
-	with.Config.Env = append(with.Config.Env, "ASCEND_HOME_PATH=/usr/local/Ascend/cann-9.0.0", "LD_LIBRARY_PATH=/usr/local/Ascend/cann-9.0.0/lib64")
+	with.Config.Env = append(with.Config.Env, "ASCEND_HOME_PATH=/usr/local/Ascend/cann-9.0.0", torch+":/usr/local/Ascend/cann-9.0.0/lib64")
 	s.load(with)
 	python := env + "/bin/python3"
 	plain := s.modules(python, "plain")

@@ -191,21 +191,8 @@ func (e *editor) checkUser() {
 		}
 	}
 	slices.Sort(e.edits.AdditionalGIDs)
-	e.checkPasswd()
-}
-
-// checkPasswd looks for the user's line: HCCL asks getpwuid(3) for it (vllm-ascend, issue 9490).
-func (e *editor) checkPasswd() {
-	if e.container.View == nil || hasUser(text(e.container.View, "/etc/passwd"), e.container.User) {
-		return
-	}
-	e.edits.Passwd = true
-	e.report(finding.Finding{
-		ID: finding.AscendPasswd, Severity: finding.Warning, Subject: "/etc/passwd",
-		Got: fmt.Sprintf("user %d has no line in the container's /etc/passwd", e.container.User), Want: "a line for it",
-		Message: fmt.Sprintf("user %d has no name in the container: HcclGetRootInfo ends with error code 19 where several NPUs work together", e.container.User),
-		Remedy:  "name a user of the image under user:, or bind a passwd with a line for this one over /etc/passwd",
-	})
+	// HCCL asks getpwuid(3) for the user: without a line, HcclGetRootInfo ends with error 19 (vllm-ascend, issue 9490).
+	e.edits.Passwd = e.container.View != nil && !hasUser(text(e.container.View, "/etc/passwd"), e.container.User)
 }
 
 func hasUser(passwd string, uid uint32) bool {

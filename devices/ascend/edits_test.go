@@ -169,7 +169,6 @@ func TestEditsFindings(t *testing.T) {
 				t.Fatal(err)
 			}
 		}, user: 1000, id: finding.AscendUser, severity: finding.Error, message: "user 1000 can't open /dev/davinci0: Permission denied"},
-		{name: "user without line", user: 4242, id: finding.AscendPasswd, severity: finding.Warning, message: "error code 19"},
 		{name: "visible devices of the host", env: []string{"ASCEND_RT_VISIBLE_DEVICES=0,3"}, id: finding.AscendVisible, severity: finding.Error, message: "container 0 = /dev/davinci0 (0000:C1:00.0)"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -224,6 +223,41 @@ func TestDriverNone(t *testing.T) {
 	edits, findings := s.Edits(inv, inv.Devices[:1], devices.Ask{Options: map[string]string{"driver": "none"}}, devices.Container{})
 	if len(findings) > 0 || len(edits.Mounts) > 0 || len(edits.DeviceNodes) != 5 || len(edits.PrependEnv) > 0 {
 		t.Errorf("%+v, %+v", findings, edits)
+	}
+}
+
+// TestPasswd: HCCL looks for the user's line, and plan writes the one that is asked for.
+func TestPasswd(t *testing.T) {
+	s, _ := machine(t, ascendtest.A2())
+	inv := inventory(t, s, devices.Needs{})
+	for user, want := range map[uint32]bool{0: false, 1000: false, 4242: true} {
+		edits, findings := s.Edits(inv, inv.Devices[:1], devices.Ask{}, devices.Container{View: image(t, nil), User: user})
+		if len(findings) > 0 || edits.Passwd != want {
+			t.Errorf("user %d: %v, %+v", user, edits.Passwd, findings)
+		}
+	}
+}
+
+// TestLinksOutOfTheDriver: a library that is a link to another directory is brought from there, to where the link leads.
+func TestLinksOutOfTheDriver(t *testing.T) {
+	s, root := machine(t, ascendtest.A2())
+	lib := filepath.Join(root, "usr/local/Ascend/driver/lib64")
+	ascendtest.Write(t, root, "/usr/lib64/libdrv.so.1", "")
+	for link, target := range map[string]string{"driver/libdrv.so": "/usr/lib64/libdrv.so.1", "driver/libown.so": "libascend_hal.so", "common/libup.so": "../driver/libascend_hal.so", "libgone.so": "/nowhere"} {
+		if err := os.Symlink(target, filepath.Join(lib, link)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	inv := inventory(t, s, devices.Needs{})
+	edits, findings := s.Edits(inv, inv.Devices[:1], devices.Ask{}, devices.Container{})
+	var outside []string
+	for _, m := range edits.Mounts {
+		if strings.Contains(m.ContainerPath, "lib64") || strings.Contains(m.ContainerPath, "nowhere") {
+			outside = append(outside, m.HostPath+" at "+m.ContainerPath)
+		}
+	}
+	if len(findings) > 0 || !slices.Equal(outside, []string{"/usr/lib64/libdrv.so.1 at /usr/lib64/libdrv.so.1"}) {
+		t.Errorf("%q, %+v", outside, findings)
 	}
 }
 

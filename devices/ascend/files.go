@@ -64,11 +64,29 @@ func (e *editor) addDriver() {
 	for _, sub := range libraryDirectories {
 		if e.source.view.IsDir(dir + "/" + sub) {
 			e.prepend("LD_LIBRARY_PATH", dir+"/"+sub)
+			e.followLinks(dir, path.Join(dir, sub))
 		}
 	}
 	e.checkWritable(dir, hal)
 	e.checkVersion()
 	e.checkMachine(hal)
+}
+
+// followLinks brings what links in a directory of libraries name outside of the driver's: on some boards the libraries lie in
+// /usr/lib64.
+func (e *editor) followLinks(dir, libraries string) {
+	for _, name := range names(e.source.view, libraries) {
+		target, err := e.source.view.Readlink(libraries + "/" + name)
+		if err != nil {
+			continue
+		}
+		if !strings.HasPrefix(target, "/") {
+			target = path.Join(libraries, target)
+		}
+		if target = path.Clean(target); !strings.HasPrefix(target, dir+"/") {
+			e.bind(libraries+"/"+name, target, "what "+libraries+"/"+name+" leads to")
+		}
+	}
 }
 
 // findLibrary returns where a library of the driver lies, "" where it lies nowhere.

@@ -27,7 +27,7 @@ type DeviceFacts struct {
 	PhysicalID int    `json:"physical_id"` // the node's minor number
 	Chip       string `json:"chip"`
 	Product    string `json:"product,omitempty"`
-	Card       int    `json:"card"` // -1 when unknown. npu-smi's "NPU" where it was asked
+	Card       int    `json:"card"` // npu-smi's "NPU" where it was asked; else as the physical ids tell
 	Die        int    `json:"die"`  // of the card
 	PCIDevice  string `json:"pci_device,omitempty"`
 	MemoryUsed int64  `json:"memory_used,omitempty"` // bytes, by npu-smi
@@ -118,12 +118,23 @@ func claimedAddresses(functions []function) map[string]int {
 	return claimed
 }
 
-// functionOf finds the PCI function of a chip, and which of its chips it is.
-func (l *listing) functionOf(id int) (f function, at, die int, ok bool) {
-	for i, f := range l.functions {
-		if die := slices.Index(f.ids, id); die >= 0 {
-			return f, i, die, true
+// functionOf finds the PCI function of a chip, and which chip of which card it is. A function of one chip is a card of the chip's
+// number; of functions of several, the one with the lowest numbers is card 0.
+func (l *listing) functionOf(id int) (f function, card, die int, ok bool) {
+	for _, f := range l.functions {
+		die := slices.Index(f.ids, id)
+		if die < 0 {
+			continue
 		}
+		if len(f.ids) == 1 {
+			return f, id, 0, true
+		}
+		for _, other := range l.functions {
+			if len(other.ids) > 1 && other.ids[0] < f.ids[0] {
+				card++
+			}
+		}
+		return f, card, die, true
 	}
 	return function{}, 0, 0, false
 }
@@ -139,11 +150,11 @@ func (l *listing) device(n npu) devices.Device {
 		d.Aliases = append(d.Aliases, "npu-"+d.Name)
 	}
 	family := l.family
-	facts := DeviceFacts{PhysicalID: n.id, Card: -1}
-	if f, at, die, ok := l.functionOf(id); ok {
+	facts := DeviceFacts{PhysicalID: n.id, Card: id}
+	if f, card, die, ok := l.functionOf(id); ok {
 		family = f.family
 		d.PCI, d.NUMA, d.CPUs = f.address, f.numa, f.cpus
-		facts.PCIDevice, facts.Product, facts.Card, facts.Die = f.device, f.product(), at, die
+		facts.PCIDevice, facts.Product, facts.Card, facts.Die = f.device, f.product(), card, die
 		if l.claims[f.address] == 1 && !n.virtual {
 			d.Aliases = append(d.Aliases, f.address)
 		}
@@ -155,7 +166,7 @@ func (l *listing) device(n npu) devices.Device {
 		facts.Card, facts.Die = id/family.dies, id%family.dies
 		d.Group = fmt.Sprintf("card %d", facts.Card)
 	}
-	if (family.dies > 1 || facts.Product == "Atlas 300I Duo") && facts.Card >= 0 && !n.virtual {
+	if (family.dies > 1 || facts.Product == "Atlas 300I Duo") && !n.virtual {
 		d.Aliases = append(d.Aliases, fmt.Sprintf("%d:%d", facts.Card, facts.Die))
 	}
 	d.Facts, _ = json.Marshal(facts)

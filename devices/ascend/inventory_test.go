@@ -41,8 +41,8 @@ func TestInventory(t *testing.T) {
 		{"A2", ascendtest.A2(), 4, "0000:81:00.0", 1, "", ascend.DeviceFacts{PhysicalID: 4, Chip: "910B", Product: "Ascend 910B (Atlas A2)", Card: 4, PCIDevice: "0xd802"}, "0000:81:00.0"},
 		{"A3", ascendtest.A3(), 5, "0000:a7:00.0", 1, "card 2", ascend.DeviceFacts{PhysicalID: 5, Chip: "910_93", Product: "Ascend 910_93 (Atlas A3)", Card: 2, Die: 1, PCIDevice: "0xd803"}, "2:1"},
 		{"Duo", ascendtest.Duo(), 3, "0000:81:00.0", 1, "", ascend.DeviceFacts{PhysicalID: 3, Chip: "310P", Product: "Atlas 300I Duo", Card: 1, Die: 1, PCIDevice: "0xd500"}, "1:1"},
-		{"310B", ascendtest.Edge(), 0, "", -1, "", ascend.DeviceFacts{Chip: "310B", Card: -1}, "davinci0"},
-		{"A5", ascendtest.A5(), 1, "", -1, "", ascend.DeviceFacts{PhysicalID: 1, Chip: "950", Card: -1}, "npu-1"},
+		{"310B", ascendtest.Edge(), 0, "", -1, "", ascend.DeviceFacts{Chip: "310B"}, "davinci0"},
+		{"A5", ascendtest.A5(), 1, "", -1, "", ascend.DeviceFacts{PhysicalID: 1, Chip: "950", Card: 1}, "npu-1"},
 	} {
 		t.Run(c.product, func(t *testing.T) {
 			s, _ := machine(t, c.machine)

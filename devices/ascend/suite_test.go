@@ -28,13 +28,12 @@ func TestSuite(t *testing.T) {
 		machine ascendtest.Machine
 		names   []string
 	}{
-		"A2":           {ascendtest.A2(), counted(8)},
-		"A3":           {ascendtest.A3(), counted(16)},
-		"Duo":          {ascendtest.Duo(), counted(4)},
-		"310B":         {ascendtest.Edge(), counted(1)},
-		"A5":           {ascendtest.A5(), counted(2)},
-		"custom place": {ascendtest.CustomPlace(), counted(8)},
-		"virtual":      {withVirtual, []string{"0", "vdavinci100", "vdavinci101", "1", "2", "vdavinci132", "3"}},
+		"A2":      {ascendtest.A2(), counted(8)},
+		"A3":      {ascendtest.A3(), counted(16)},
+		"Duo":     {ascendtest.Duo(), counted(4)},
+		"310B":    {ascendtest.Edge(), counted(1)},
+		"A5":      {ascendtest.A5(), counted(2)},
+		"virtual": {withVirtual, []string{"0", "vdavinci100", "vdavinci101", "1", "2", "vdavinci132", "3"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			last := c.names[len(c.names)-1]

@@ -4,6 +4,8 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -19,9 +21,13 @@ func (s *Source) users(all []npu) map[string][]devices.User {
 		found.byNumber[[2]int64{n.Major, n.Minor}] = n.name()
 	}
 	found.fromUDA(all)
+	proc, err := s.view.Resolve("/proc")
+	if err != nil || len(all) == 0 {
+		return found.byName
+	}
 	for _, pid := range names(s.view, "/proc") {
 		if n, err := strconv.Atoi(pid); err == nil {
-			found.fromProcess(n)
+			found.fromProcess(filepath.Join(proc.Real, pid, "fd"), n)
 		}
 	}
 	return found.byName
@@ -60,15 +66,22 @@ func (u *users) fromUDA(all []npu) {
 	}
 }
 
-// fromProcess looks at the open files of one process. It may end meanwhile, and then it holds nothing.
-func (u *users) fromProcess(pid int) {
-	dir := "/proc/" + strconv.Itoa(pid) + "/fd"
-	for _, fd := range names(u.source.view, dir) {
-		target, err := u.source.view.Readlink(dir + "/" + fd)
+// fromProcess looks at the open files of one process, in dir of this machine: a busy one has tens of thousands, and no link leads to
+// them. The process may end meanwhile, and then it holds nothing.
+func (u *users) fromProcess(dir string, pid int) {
+	open, err := os.Open(dir)
+	if err != nil {
+		return
+	}
+	defer open.Close()
+	fds, _ := open.Readdirnames(-1)
+	slices.Sort(fds)
+	for _, fd := range fds {
+		target, err := os.Readlink(filepath.Join(dir, fd))
 		if err != nil || !ownNode.MatchString(path.Base(target)) {
 			continue
 		}
-		if major, minor, ok := u.source.openNode(dir+"/"+fd, target); ok {
+		if major, minor, ok := u.source.openNode(filepath.Join(dir, fd), target); ok {
 			if name, ours := u.byNumber[[2]int64{major, minor}]; ours {
 				u.add(name, pid)
 			}
@@ -79,7 +92,6 @@ func (u *users) fromProcess(pid int) {
 // openNode returns the numbers of the node that a descriptor refers to. On the machine itself the descriptor leads to the node
 // of the process's own container, which may have another name there; below another root only the name leads anywhere.
 func (s *Source) openNode(fd, target string) (major, minor int64, ok bool) {
-	p := target
 	if s.root == "/" {
 		fi, err := os.Stat(fd)
 		if err != nil || fi.Mode()&fs.ModeCharDevice == 0 {
@@ -87,7 +99,7 @@ func (s *Source) openNode(fd, target string) (major, minor int64, ok bool) {
 		}
 		return devices.Numbers(fi)
 	}
-	nodes, _ := devices.Nodes(s.root, []devices.Request{{Source: p}})
+	nodes, _ := devices.Nodes(s.root, []devices.Request{{Source: target}})
 	if len(nodes) != 1 {
 		return 0, 0, false
 	}
