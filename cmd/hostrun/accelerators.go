@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -51,7 +52,7 @@ func (s *session) npuSMI(ctx context.Context, args ...string) ([]byte, error) {
 			return cmd.Output()
 		}
 	}
-	return nil, fmt.Errorf("npu-smi: %w", exec.ErrNotFound)
+	return nil, fmt.Errorf("npu-smi: %w", fs.ErrNotExist)
 }
 
 // equipment is what this machine has of accelerators, as far as one command has asked.
