@@ -169,7 +169,9 @@ func TestHealthJoinsWithoutTable(t *testing.T) {
 func TestNoNPUSMI(t *testing.T) {
 	root := t.TempDir()
 	ascendtest.Build(t, root, ascendtest.Edge())
-	s := New(root, NPUSMI(func(context.Context, ...string) ([]byte, error) { return nil, fmt.Errorf("npu-smi: %w", fs.ErrNotExist) }))
+	s := New(root, NPUSMI(func(context.Context, ...string) ([]byte, error) {
+		return nil, fmt.Errorf("npu-smi: %w", fs.ErrNotExist)
+	}))
 	inv, err := s.Inventory(t.Context(), devices.Needs{Health: true})
 	if err != nil || len(inv.Findings) > 0 || inv.Devices[0].Health.State != "unknown" || inv.Devices[0].Health.Reasons[0] != "npu-smi was not found" {
 		t.Errorf("%v, %+v", err, inv)
