@@ -7,6 +7,11 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unre
 
 BINARIES := hostrun hostrun-log hostrun-init hostrun-reap hostrun-engine
 SHIM     := containerd-shim-runc-v2
+# The only program with cgo. Its library is found at run time, so its functions must not be bound when it starts (-z now).
+NVML     := hostrun-nvml
+NVMLLINK := -extldflags=-Wl,-z,lazy
+# NVIDIA's header marks functions that go-nvml wraps all the same.
+export CGO_CFLAGS ?= -O2 -g -Wno-deprecated-declarations
 LDFLAGS  := -s -w -X main.version=$(VERSION)
 # Without the generator of manual pages: they are made by the tests and lie in docs.
 # Without gRPC's pages for a browser, which bring html/template along: each start of hostrun would initialise it.
@@ -19,11 +24,20 @@ PURE     := ./finding ./pattern ./rootfs ./abi/... ./host/... ./devices/... ./pr
 TIMEOUT  ?= 15m
 
 .DEFAULT_GOAL := build
-.PHONY: build runc demo demo-clean test soak storm unit lint setup bench truth lends install uninstall clean help
+.PHONY: build nvml runc demo demo-clean test oracle gpu soak storm unit lint setup bench truth lends install uninstall clean help
 
-build: ## Build the binaries into bin/, static and without cgo
+build: nvml ## Build the binaries into bin/, static and without cgo; hostrun-nvml too, where a C compiler is
 	CGO_ENABLED=0 $(GO) build -trimpath -tags $(TAGS) -ldflags "$(LDFLAGS)" -o bin/ $(BINARIES:%=./cmd/%)
 	CGO_ENABLED=0 $(GO) build -trimpath -tags $(SHIMTAGS) -ldflags "-s -w" -o bin/ ./cmd/$(SHIM)
+
+# Without it hostrun knows of NVIDIA's GPUs what the kernel's files say: enough to give them to containers, and no more.
+nvml:
+	@if command -v $$($(GO) env CC) >/dev/null; then \
+		CGO_ENABLED=1 $(GO) build -trimpath -ldflags "$(LDFLAGS) $(NVMLLINK)" -o bin/ ./cmd/$(NVML) && bin/$(NVML) -version >/dev/null; \
+	else \
+		rm -f bin/$(NVML); \
+		echo "make: no C compiler: without bin/$(NVML), which asks NVIDIA's library for memory, compute capability and health (docs/nvidia.md)" >&2; \
+	fi
 
 runc: ## Build runc from its Go module into bin/oci/, for machines without runc and crun (installs gcc and libseccomp-dev)
 	integration/build-runc.sh bin
@@ -34,8 +48,14 @@ demo: build ## Run DINOv2 in a slim container on the host's own PyTorch (about 3
 demo-clean: ## Remove what the demonstration keeps for the next time
 	rm -rf $(or $(HOSTRUN_CACHE),/var/cache/hostrun-demo)
 
-test: setup lint build ## Everything: packages it needs, gofmt, vet, staticcheck, the builds, all tests with the race detector
+test: setup lint build oracle ## Everything: packages it needs, gofmt, vet, staticcheck, the builds, all tests with the race detector
 	CGO_ENABLED=1 $(GO) test -race -timeout $(TIMEOUT) ./...
+
+oracle: ## Compare our description of NVIDIA's GPUs with that of NVIDIA's own generator (a module of its own, with cgo; as root)
+	cd integration/oracle && $(GO) vet ./... && CGO_ENABLED=1 $(GO) test -timeout $(TIMEOUT) ./...
+
+gpu: ## What only a machine with an NVIDIA GPU can show: facts, times, the demonstration, torch (as root; elsewhere status 69)
+	integration/gpu/gpu.sh
 
 soak: ## Kill the private engine 100 times under load, and lose nothing (as root; some minutes)
 	HOSTRUN_SOAK=100 CGO_ENABLED=0 $(GO) test -count=1 -timeout $(TIMEOUT) -run TestEngineKilled -v ./integration
@@ -77,6 +97,7 @@ install: build ## Install below PREFIX (/usr/local); DESTDIR for packagers
 		$(DESTDIR)$(PREFIX)/share/zsh/site-functions $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
 	install -m 755 bin/hostrun $(DESTDIR)$(PREFIX)/bin/hostrun
 	install -m 755 bin/hostrun-log bin/hostrun-init bin/hostrun-reap bin/hostrun-engine bin/$(SHIM) $(DESTDIR)$(PREFIX)/lib/hostrun/
+	test ! -x bin/$(NVML) || install -m 755 bin/$(NVML) $(DESTDIR)$(PREFIX)/lib/hostrun/
 	test ! -x bin/oci/runc || install -D -m 755 bin/oci/runc $(DESTDIR)$(PREFIX)/lib/hostrun/oci/runc
 	install -m 644 $(wildcard docs/*.md) README.md README.zh-CN.md $(DESTDIR)$(PREFIX)/share/doc/hostrun/
 	bin/hostrun completion bash >$(DESTDIR)$(PREFIX)/share/bash-completion/completions/hostrun

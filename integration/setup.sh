@@ -4,6 +4,7 @@
 #
 #   integration/setup.sh            what the tests need
 #   integration/setup.sh demo       what the demonstration needs
+#   integration/setup.sh gpu        what make gpu needs besides
 #   integration/setup.sh runtime    an OCI runtime: runc, unless crun is there
 set -euo pipefail
 
@@ -43,9 +44,12 @@ find_missing() {
 	need mount has mount
 	need tar has tar
 	need ca-certificates test -s /etc/ssl/certs/ca-certificates.crt
-	[ "$for_whom" = demo ] && return
-	need gcc has gcc # the race detector links with it
-	need libc6-dev test -e /usr/include/stdlib.h
+	# hostrun-nvml is built with it, and the race detector links with it.
+	if [ "$for_whom" != demo ] || [ -e /proc/driver/nvidia/version ]; then
+		need gcc has gcc
+		need libc6-dev test -e /usr/include/stdlib.h
+	fi
+	[ "$for_whom" = test ] || return 0
 	need git has git
 	need busybox-static test -x /bin/busybox # the small image of the tests
 }

@@ -31,7 +31,7 @@ func fitGPUs(facts *plan.Facts, g devices.Grant, view *rootfs.View) []finding.Fi
 		w.ToolkitVersion, w.ToolkitFile = c.Version, c.Real
 	}
 	if view != nil {
-		w.Compat = nvidia.CompatOf(view, w.Env)
+		w.Compat = nvidia.ImageCompat(view, w.Env)
 	}
 	return nvidia.Fit(inventoryOf(facts.Inventories, g.Ask.Kind), g.Chosen, w)
 }

@@ -18,6 +18,7 @@ type builder struct {
 	m        machine
 	driver   Driver
 	record   record
+	now      bool // the record is of this moment
 	minors   map[string]int
 	devices  []devices.Device
 	places   []place
@@ -62,7 +63,7 @@ func (b *builder) add(g procGPU, index int) {
 	if facts.Minor >= 0 {
 		d.Nodes = []string{"/dev/nvidia" + strconv.Itoa(facts.Minor)}
 	}
-	d.Health = b.health(g, said, facts)
+	d.Health = b.health(g, said)
 	d.Facts = encode(facts)
 	b.devices = append(b.devices, d)
 	if d.Health.State == "bad" {
@@ -95,8 +96,10 @@ func (b *builder) said(address string) nvml.GPU {
 func (b *builder) facts(g procGPU, said nvml.GPU) GPU {
 	f := GPU{UUID: cmp.Or(said.UUID, g.UUID), Minor: g.Minor, Module: "nvidia", Brand: said.Brand, Capability: said.Capability, CUDA: b.driver.CUDA,
 		Firmware: g.Firmware, MIG: said.MIG, DRI: b.m.dri(g.Address), ECC: said.ECC, ECCErrors: said.ECCErrors, Recovery: said.Recovery,
-		Fabric: said.Fabric, FabricStatus: said.FabricStatus, Persistence: said.Persistence, ComputeMode: said.ComputeMode,
-		MemoryUsed: int64(said.MemoryUsed), Utilization: said.Utilization, Power: said.Power, PowerLimit: said.PowerLimit}
+		Fabric: said.Fabric, FabricStatus: said.FabricStatus, Persistence: said.Persistence, ComputeMode: said.ComputeMode, PowerLimit: said.PowerLimit}
+	if b.now {
+		f.MemoryUsed, f.Utilization, f.Power = int64(said.MemoryUsed), said.Utilization, said.Power
+	}
 	if f.Minor < 0 && said.Minor != nil {
 		f.Minor = *said.Minor
 	}

@@ -7,13 +7,14 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"hostrun.dev/hostrun/devices/nvidia/nvml"
 )
 
-// retry is how long an answer is kept in which a GPU, or the library, did not answer: a hung GPU costs its deadline once in this
-// time.
+// retry is how long an answer is kept in which the library or a GPU did not answer, or a GPU was bad: a hung GPU costs its deadline
+// once in this time, and one that was reset is noticed after it.
 const retry = time.Minute
 
 // maxCache bounds a cache file, in bytes.
@@ -33,7 +34,7 @@ type record struct {
 // usable says whether the answer of a record may stand for a new one.
 func (r record) usable(now time.Time) bool {
 	age := now.Sub(r.Time)
-	return r.Asked && (r.Answer.Whole() || age >= 0 && age < retry)
+	return r.Asked && (r.Answer.Whole() && !slices.ContainsFunc(r.Answer.GPUs, faulty) || age >= 0 && age < retry)
 }
 
 // load returns false for anything but a whole record that this user or root wrote. Whatever is wrong costs a question.

@@ -18,6 +18,7 @@ import (
 	"hostrun.dev/hostrun/devices/nvidia"
 	"hostrun.dev/hostrun/devices/nvidia/nvidiatest"
 	"hostrun.dev/hostrun/devices/nvidia/nvml"
+	"hostrun.dev/hostrun/rootfs"
 )
 
 // A start with nothing changed asks nobody; what is damaged, or another user's, costs a question.
@@ -155,6 +156,25 @@ func TestHungGPUIsNotAskedAgainAtOnce(t *testing.T) {
 	}
 }
 
+// A GPU that was bad is asked again after a minute: a reset may have brought it back.
+func TestResetIsNoticed(t *testing.T) {
+	a := dgxAnswers()
+	good := a.gpus["0000:52:00.0"]
+	bad := good
+	bad.Recovery = "reset"
+	a.gpus["0000:52:00.0"] = bad
+	s := nvidia.New(nvidiatest.H100().Make(t), nvidia.WithAsker(a.ask), nvidia.WithCache(t.TempDir()))
+	inventory(t, s, devices.Needs{})
+	a.gpus["0000:52:00.0"] = good
+	if inv := inventory(t, s, devices.Needs{}); len(a.asked) != 1 || inv.Devices[2].Health.State != "bad" {
+		t.Errorf("at once: asked %d times, %+v", len(a.asked), inv.Devices[2].Health)
+	}
+	nvidia.SetClock(s, func() time.Time { return time.Now().Add(2 * time.Minute) })
+	if inv := inventory(t, s, devices.Needs{}); len(a.asked) != 2 || inv.Devices[2].Health.State != "ok" {
+		t.Errorf("later: asked %d times, %+v", len(a.asked), inv.Devices[2].Health)
+	}
+}
+
 // The first question may initialise a GPU, and the kernel's files then say more: that is no change that asks again.
 func TestInitialisationIsNoChange(t *testing.T) {
 	m := nvidiatest.H100()
@@ -200,7 +220,7 @@ func TestHotInventoryOpensNoDevice(t *testing.T) {
 		t.Error("NVML is asked")
 		return nvml.Answer{}
 	}))
-	inv := inventory(t, hot, devices.Needs{})
+	inv := inventory(t, hot, devices.Needs{Users: true})
 	if _, found := hot.Edits(inv, inv.Devices, devices.Ask{All: true}, devices.Container{}); len(found) > 0 {
 		t.Errorf("%+v", found)
 	}
@@ -209,12 +229,19 @@ func TestHotInventoryOpensNoDevice(t *testing.T) {
 	}
 }
 
-func BenchmarkHotInventory(b *testing.B) {
-	root, dir := nvidiatest.H100().Make(b), b.TempDir()
-	s := nvidia.New(root, nvidia.WithAsker(dgxAnswers().ask), nvidia.WithCache(dir))
-	if _, err := s.Inventory(context.Background(), devices.Needs{}); err != nil {
+// hot is a source whose cache is warm, and what it says.
+func hot(b *testing.B) (*nvidia.Source, devices.Inventory) {
+	b.Helper()
+	s := nvidia.New(nvidiatest.H100().Make(b), nvidia.WithAsker(dgxAnswers().ask), nvidia.WithCache(b.TempDir()))
+	inv, err := s.Inventory(context.Background(), devices.Needs{})
+	if err != nil {
 		b.Fatal(err)
 	}
+	return s, inv
+}
+
+func BenchmarkHotInventory(b *testing.B) {
+	s, _ := hot(b)
 	for b.Loop() {
 		if _, err := s.Inventory(context.Background(), devices.Needs{}); err != nil {
 			b.Fatal(err)
@@ -222,16 +249,15 @@ func BenchmarkHotInventory(b *testing.B) {
 	}
 }
 
+// Both at once are what a start pays. The second image is as large as this machine's own root: its loader, cache and directories are
+// read.
 func BenchmarkEditsOfEight(b *testing.B) {
-	root, dir := nvidiatest.H100().Make(b), b.TempDir()
-	s := nvidia.New(root, nvidia.WithAsker(dgxAnswers().ask), nvidia.WithCache(dir))
-	inv, err := s.Inventory(context.Background(), devices.Needs{})
-	if err != nil {
-		b.Fatal(err)
-	}
-	for b.Loop() {
-		if _, found := s.Edits(inv, inv.Devices, devices.Ask{}, devices.Container{}); len(found) > 0 {
-			b.Fatal(found)
-		}
+	s, inv := hot(b)
+	for name, view := range map[string]*rootfs.View{"no image": nil, "large image": rootfs.Dir("/")} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				s.Edits(inv, inv.Devices, devices.Ask{}, devices.Container{View: view})
+			}
+		})
 	}
 }

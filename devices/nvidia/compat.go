@@ -93,15 +93,20 @@ func findCompat(view *rootfs.View) *Compat {
 	return nil
 }
 
-// CompatOf reads the forward-compatibility package of an image whose environment leads the loader to it: else the driver's own libcuda,
-// which is bound into the default directories, is the one that is found.
-func CompatOf(view *rootfs.View, env []string) *Compat {
+// ImageCompat returns the forward-compatibility package of an image, for Wants.Compat: nil where there is none, or where the image's loader
+// does not look into its directory, by LD_LIBRARY_PATH of env or by its cache.
+func ImageCompat(view *rootfs.View, env []string) *Compat {
 	c := findCompat(view)
 	if c == nil {
 		return nil
 	}
-	for _, dir := range strings.Split(lookup(env, "LD_LIBRARY_PATH"), ":") {
-		if r, err := view.Resolve(dir); dir != "" && err == nil && r.Path == c.Directory {
+	for _, dir := range libraryPath(env) {
+		if r, err := view.Resolve(dir); err == nil && r.Path == c.Directory {
+			return c
+		}
+	}
+	for _, at := range cached(view, "libcuda.so.1") {
+		if r, err := view.Resolve(at); err == nil && r.Path == c.Libcuda {
 			return c
 		}
 	}

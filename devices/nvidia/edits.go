@@ -52,7 +52,7 @@ func (s *Source) Edits(inv devices.Inventory, chosen []devices.Device, ask devic
 	var said []finding.Finding
 	e.caps, said = wanted(ask, c.Env)
 	e.findings = append(said, unknownOptions(ask)...)
-	e.image = layoutOf(c.View, m.architectureOf(e.driver.Libcuda), libraryPath(c.Env))
+	e.image = layoutOf(c.View, m.architectureOf(e.driver.Libcuda), libraryPath(c.Env), e.driver.names())
 	if e.usable(chosen) {
 		e.nodes(chosen)
 		e.files()

@@ -34,6 +34,18 @@ type Library struct {
 	Needs  []string `json:"for"`             // capabilities that need it
 }
 
+// names are those that the driver's libraries are opened by.
+func (d Driver) names() map[string]bool {
+	all := map[string]bool{}
+	for _, l := range d.Libraries {
+		all[l.Soname] = true
+		for _, name := range l.Names {
+			all[name] = true
+		}
+	}
+	return all
+}
+
 // UVM is the state of the unified memory driver, without which CUDA does not start.
 type UVM struct {
 	Major int    `json:"major,omitempty"` // of /proc/devices; 0 where the module is not loaded
@@ -76,8 +88,10 @@ type GPU struct {
 	FabricStatus string `json:"fabric_status,omitempty"`
 	Persistence  *bool  `json:"persistence,omitempty"`
 	ComputeMode  string `json:"compute_mode,omitempty"`
-	MemoryUsed   int64  `json:"memory_used,omitempty"` // bytes
-	Utilization  *int   `json:"utilization,omitempty"` // per cent
-	Power        uint32 `json:"power,omitempty"`       // mW
 	PowerLimit   uint32 `json:"power_limit,omitempty"` // mW
+
+	// Of the moment: absent where NVML was not asked just now.
+	MemoryUsed  int64  `json:"memory_used,omitempty"` // bytes
+	Utilization *int   `json:"utilization,omitempty"` // per cent
+	Power       uint32 `json:"power,omitempty"`       // mW
 }

@@ -22,6 +22,8 @@ type Wants struct {
 	ToolkitFile    string `json:"toolkit_file,omitempty"`
 
 	Env []string `json:"env,omitempty"` // of the container: NVIDIA_REQUIRE_*, LD_LIBRARY_PATH, CUDA_VERSION
+	// Bound are the paths in the container at which the edits bind the driver's files: a stub that one of them covers is none.
+	Bound []string `json:"bound,omitempty"`
 	// Compat is the forward-compatibility package of the image that its loader finds; the machine's is in the inventory.
 	Compat *Compat `json:"compat,omitempty"`
 
@@ -124,9 +126,15 @@ func (f *fit) persistence() {
 	}
 }
 
+// toolkit judges the CUDA libraries of a container without torch, which brings its own. An image of NVIDIA's from before
+// NVIDIA_REQUIRE_CUDA says its version alone, which stands for the requirement (nvidia-container-toolkit, "legacy images").
 func (f *fit) toolkit() {
-	if f.wants.ToolkitVersion != "" && f.wants.TorchCUDA == "" { // torch brings its own libraries: what it was built with counts
+	switch {
+	case f.wants.TorchCUDA != "":
+	case f.wants.ToolkitVersion != "":
 		f.runtime("the CUDA toolkit", cmp.Or(f.wants.ToolkitFile, "CUDA"), f.wants.ToolkitVersion)
+	case lookup(f.wants.Env, "NVIDIA_REQUIRE_CUDA") == "" && !f.requirementsOff():
+		f.runtime("the image", "CUDA_VERSION", lookup(f.wants.Env, "CUDA_VERSION"))
 	}
 }
 

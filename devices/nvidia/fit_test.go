@@ -98,6 +98,10 @@ func TestFit(t *testing.T) {
 		{"persistence off", driver("550.54.15", "12.4"), GPU{Persistence: on(false)}, Wants{}, finding.GPUPersistence, finding.Warning, []string{"nvidia-persistenced"}},
 
 		{"stubs", driver("550.54.15", "12.4"), h100, Wants{Env: []string{"LD_LIBRARY_PATH=/usr/local/cuda/lib64:/usr/local/cuda/lib64/stubs/"}}, finding.CUDAStub, finding.Error, []string{"stub library", "/usr/local/cuda/lib64/stubs"}},
+		{"stubs of the image, bound over", driver("550.54.15", "12.4"), h100, Wants{Env: []string{"LD_LIBRARY_PATH=/usr/local/cuda/lib64/stubs/"}, Bound: []string{"/usr/local/cuda/lib64/stubs/libcuda.so"}}, "", "", nil},
+		{"an image that says its CUDA alone", driver("470.57.02", "11.4"), h100, Wants{Env: []string{"CUDA_VERSION=12.4.1"}}, finding.CUDADriverOld, finding.Error, []string{"the image is built for CUDA 12.4 (CUDA_VERSION)"}},
+		{"an image whose CUDA torch does not use", driver("535.161.08", "12.2"), h100, Wants{TorchCUDA: "12.1", Env: []string{"CUDA_VERSION=13.0.0"}}, "", "", nil},
+		{"an image that requires and says its CUDA", driver("535.161.08", "12.2"), GPU{Brand: "tesla"}, Wants{Env: []string{"CUDA_VERSION=12.4.1", "NVIDIA_REQUIRE_CUDA=cuda>=12.4 brand=tesla,driver>=535"}}, "", "", nil},
 		{"no stubs", driver("550.54.15", "12.4"), h100, Wants{Env: []string{"LD_LIBRARY_PATH=/usr/local/cuda/lib64:stubs"}}, "", "", nil},
 
 		{"requirement holds", driver("550.54.15", "12.4"), h100, Wants{Env: []string{"NVIDIA_REQUIRE_CUDA=cuda>=12.4 brand=tesla,driver>=470,driver<471"}}, "", "", nil},

@@ -25,7 +25,7 @@ func (j *judgement) warn(format string, args ...any) {
 
 // health judges a GPU by what the kernel and NVML say of it. A GPU that needs a reset, or whose NVLink fabric is not ready, starts no
 // CUDA program; corrected errors, and uncorrected ones that are over, are for the operator to see.
-func (b *builder) health(g procGPU, said nvml.GPU, f GPU) devices.Health {
+func (b *builder) health(g procGPU, said nvml.GPU) devices.Health {
 	var j judgement
 	if g.Excluded {
 		j.bad("it is excluded from use (NVreg_ExcludedGpus)")
@@ -36,7 +36,6 @@ func (b *builder) health(g procGPU, said nvml.GPU, f GPU) devices.Health {
 	b.answered(&j, g, said)
 	if said.Error == "" {
 		faults(&j, said)
-		fabric(&j, f)
 	}
 	switch {
 	case j.State != "":
@@ -83,9 +82,17 @@ func faults(j *judgement, said nvml.GPU) {
 	if said.ComputeMode == "prohibited" {
 		j.bad("its compute mode is \"prohibited\": nvidia-smi -c DEFAULT")
 	}
+	fabric(j, said)
 }
 
-func fabric(j *judgement, f GPU) {
+// faulty reports whether a GPU says of itself that it can't be used.
+func faulty(said nvml.GPU) bool {
+	var j judgement
+	faults(&j, said)
+	return j.State == "bad"
+}
+
+func fabric(j *judgement, f nvml.GPU) {
 	switch {
 	case f.Fabric == "not started" || f.Fabric == "in progress":
 		j.bad("its registration with the NVLink fabric is %s (nvidia-fabricmanager)", f.Fabric)

@@ -49,8 +49,8 @@ func (m machine) architectureOf(libcuda string) architecture {
 	return architectures[elf.EM_X86_64]
 }
 
-// layoutOf reads an image's layout. libraryPath is LD_LIBRARY_PATH of the container.
-func layoutOf(view *rootfs.View, a architecture, libraryPath []string) layout {
+// layoutOf reads an image's layout. libraryPath is LD_LIBRARY_PATH of the container; names are those of the driver's libraries.
+func layoutOf(view *rootfs.View, a architecture, libraryPath []string, names map[string]bool) layout {
 	l := layout{view: view, dir: a.dirs[0]}
 	if view == nil {
 		return l
@@ -60,7 +60,8 @@ func layoutOf(view *rootfs.View, a architecture, libraryPath []string) layout {
 	switch {
 	case view.Exists(a.loader):
 		l.libc = "glibc"
-		if s, err := ld.NewSystem(view, a.loader, ld.Options{}); err == nil {
+		// Its directories alone are wanted: what the cache has is looked at below.
+		if s, err := ld.NewSystem(view, a.loader, ld.Options{LoaderCache: []byte{}}); err == nil {
 			l.libc, dirs = s.Libc(), s.DefaultDirectories()
 			s.Close()
 		}
@@ -70,14 +71,11 @@ func layoutOf(view *rootfs.View, a architecture, libraryPath []string) layout {
 	}
 	l.dir = libraryDirectory(view, dirs)
 	l.places = map[string][]string{}
+	seen := map[string]bool{}
 	for _, dir := range append(slices.Clone(libraryPath), dirs...) {
-		l.addPlaces(dir)
+		l.addPlaces(dir, names, seen)
 	}
-	if c, err := ld.ReadCache(view); err == nil {
-		for _, e := range c.Entries {
-			l.addPlace(e.Name, e.Path)
-		}
-	}
+	l.addCached(names)
 	return l
 }
 
@@ -97,28 +95,43 @@ func libraryDirectory(view *rootfs.View, dirs []string) string {
 	return cmp.Or(first, strings.TrimRight(dirs[0], "/"))
 }
 
-// addPlaces notes the driver's names in a directory; an image may have hundreds of others.
-func (l *layout) addPlaces(dir string) {
-	entries, err := l.view.ReadDir(dir)
-	if err != nil || dir == "" {
+// addPlaces notes the names in a directory that the driver brings. Where a path leads does not matter, not even whether: a link that
+// dangles, or a file of no bytes, is what an image has that was built with the driver's files mounted.
+func (l *layout) addPlaces(dir string, names map[string]bool, seen map[string]bool) {
+	r, err := l.view.Resolve(dir)
+	if err != nil || seen[r.Path] {
+		return
+	}
+	seen[r.Path] = true
+	entries, err := l.view.ReadDir(r.Path)
+	if err != nil {
 		return
 	}
 	for _, e := range entries {
-		l.addPlace(e.Name(), path.Join(dir, e.Name()))
+		if names[e.Name()] {
+			l.places[e.Name()] = append(l.places[e.Name()], path.Join(r.Path, e.Name()))
+		}
 	}
 }
 
-// addPlace notes a path of a library that the driver may bring; where it leads does not matter, not even whether: a link that
-// dangles, or a file of no bytes, is what an image has that was built with the driver's files mounted.
-func (l *layout) addPlace(name, at string) {
-	if !strings.Contains(name, "cuda") && !strings.Contains(name, "nv") && !strings.Contains(name, "NVIDIA") {
+// addCached notes what the image's ld.so.cache has of the names.
+func (l *layout) addCached(names map[string]bool) {
+	c, err := ld.ReadCache(l.view)
+	if err != nil {
 		return
 	}
-	if parent, err := l.view.Resolve(path.Dir(at)); err == nil {
-		at = path.Join(parent.Path, path.Base(at))
-	}
-	if _, err := l.view.Lstat(at); err == nil && !slices.Contains(l.places[name], at) {
-		l.places[name] = append(l.places[name], at)
+	for _, e := range c.Entries {
+		if !names[e.Name] {
+			continue
+		}
+		dir, err := l.view.Resolve(path.Dir(e.Path))
+		if err != nil {
+			continue
+		}
+		at := path.Join(dir.Path, path.Base(e.Path))
+		if _, err := l.view.Lstat(at); err == nil && !slices.Contains(l.places[e.Name], at) {
+			l.places[e.Name] = append(l.places[e.Name], at)
+		}
 	}
 }
 

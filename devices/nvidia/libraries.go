@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"hostrun.dev/hostrun/abi/ld"
+	"hostrun.dev/hostrun/rootfs"
 )
 
 // driverRoots are where a driver's files may lie besides the machine's own root: NVIDIA's driver container, and the installers of
@@ -60,7 +61,7 @@ func (m machine) librariesBelow(root, kernel string) (found libraries, exact boo
 	}
 	candidates := []string{}
 	if root == "/" {
-		candidates = m.cached("libcuda.so.1")
+		candidates = cached(m.view, "libcuda.so.1")
 	}
 	for _, dir := range libraryDirectories {
 		candidates = append(candidates, path.Join(root, dir, "libcuda.so.1"))
@@ -81,9 +82,9 @@ func (m machine) librariesBelow(root, kernel string) (found libraries, exact boo
 	return found, false
 }
 
-// cached returns where the machine's loader finds a library.
-func (m machine) cached(name string) []string {
-	c, err := ld.ReadCache(m.view)
+// cached returns where the cache of a tree's loader has a library.
+func cached(view *rootfs.View, name string) []string {
+	c, err := ld.ReadCache(view)
 	if err != nil {
 		return nil
 	}

@@ -20,7 +20,7 @@ func TestParseVersion(t *testing.T) {
 	}{
 		"NVRM version: NVIDIA UNIX x86_64 Kernel Module  550.54.15  Tue Mar  5 22:23:56 UTC 2024\nGCC version:  gcc version 12.2.0\n":     {"550.54.15", false},
 		"NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  570.86.10  Release Build  (dvs-builder@U22-I3-AE18-09-6)  Wed\n":        {"570.86.10", true},
-		"NVRM version: NVIDIA UNIX Open Kernel Module for aarch64  580.65.06  Release Build\n":                                           {"580.65.06", true},
+		"NVRM version: NVIDIA UNIX Open Kernel Module for aarch64  580.65.06  Release Build\n":                                            {"580.65.06", true},
 		"NVRM version: NVIDIA UNIX x86_64 Kernel Module  390.157  Wed Oct 12 09:19:07 UTC 2022\nGCC version:  gcc version 9.4.0 (Ubuntu)": {"390.157", false},
 		"GCC version:  gcc version 12.2.0\n": {"", false}, "": {"", false}, "NVRM version: none": {"", false},
 	} {
@@ -50,7 +50,9 @@ func TestParseMajors(t *testing.T) {
 }
 
 func TestWays(t *testing.T) {
-	at := func(node int, path string) place { return place{name: path, pci: path, node: node, path: strings.Split(path, "/")} }
+	at := func(node int, path string) place {
+		return place{name: path, pci: path, node: node, path: strings.Split(path, "/")}
+	}
 	one := at(0, "pci0000:00/0000:00:01.0/0000:01:00.0/0000:02:00.0/0000:03:00.0")
 	tests := []struct {
 		other place

@@ -2,6 +2,7 @@ package nvidia
 
 import (
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 
@@ -93,8 +94,7 @@ func satisfied(alternatives [][]condition, d Driver, g GPU) bool {
 
 // requirements evaluates each NVIDIA_REQUIRE_* of the environment. All have to hold, for every GPU.
 func (f *fit) requirements() {
-	switch strings.ToLower(lookup(f.wants.Env, "NVIDIA_DISABLE_REQUIRE")) {
-	case "1", "true", "yes", "on":
+	if f.requirementsOff() {
 		return
 	}
 	for _, name := range f.variables("NVIDIA_REQUIRE_") {
@@ -110,6 +110,10 @@ func (f *fit) requirements() {
 		}
 		f.require(name, text, alternatives)
 	}
+}
+
+func (f *fit) requirementsOff() bool {
+	return slices.Contains([]string{"1", "true", "yes", "on"}, strings.ToLower(lookup(f.wants.Env, "NVIDIA_DISABLE_REQUIRE")))
 }
 
 func (f *fit) require(name, text string, alternatives [][]condition) {
@@ -164,10 +168,11 @@ func (f *fit) variables(prefix string) []string {
 	return names
 }
 
-// stubs tells of a toolkit's stubs in LD_LIBRARY_PATH. A libcuda among them is a stand-in for linking.
+// stubs tells of a toolkit's stubs in LD_LIBRARY_PATH that nothing is bound over: the machine's toolkit, mounted. A libcuda among them is a
+// stand-in for linking.
 func (f *fit) stubs() {
 	for _, dir := range libraryPath(f.wants.Env) {
-		if isStub(dir + "/x") {
+		if stub := path.Join(dir, "libcuda.so"); isStub(stub) && !slices.Contains(f.wants.Bound, stub) {
 			f.find(finding.Finding{ID: finding.CUDAStub, Severity: finding.Error, Subject: "LD_LIBRARY_PATH", Got: dir, Want: "no directory of stubs",
 				Message: "LD_LIBRARY_PATH leads the loader to a stub of libcuda first: \"CUDA driver is a stub library\" (CUDA_ERROR_STUB_LIBRARY, 34)",
 				Remedy:  "take " + dir + " out of LD_LIBRARY_PATH: it is for linking, and the driver's libcuda is found without it"})

@@ -88,15 +88,12 @@ func (s *Source) Inventory(ctx context.Context, needs devices.Needs) (devices.In
 		}
 	}
 	inv.Driver, inv.Fingerprint = kernel, m.fingerprint(st)
-	r := s.recall(ctx, m, st, inv.Fingerprint, needs)
+	r, now := s.recall(ctx, m, st, inv.Fingerprint, needs)
 	d := m.driver(st, r, kernel, open)
-	b := builder{m: m, driver: d, record: r, minors: parseMinors(m.text("/proc/driver/nvidia-caps/mig-minors"))}
+	b := builder{m: m, driver: d, record: r, now: now, minors: parseMinors(m.text("/proc/driver/nvidia-caps/mig-minors"))}
 	b.build(st.gpus)
 	if needs.Users {
-		if !needs.Health {
-			r.Answer = nvml.Answer{} // of another moment
-		}
-		m.addUsers(b.devices, r)
+		m.addUsers(b.devices, r, now)
 	}
 	inv.Devices, inv.Links = b.devices, joined(b.places)
 	inv.Findings = append(b.findings, d.findings()...)
@@ -115,8 +112,9 @@ func (m machine) withoutDriver(inv devices.Inventory, bus []pciDevice) (devices.
 	return inv, nil
 }
 
-// recall returns what NVML says of the machine: remembered where nothing has changed and no more is asked for.
-func (s *Source) recall(ctx context.Context, m machine, st state, fingerprint string, needs devices.Needs) record {
+// recall returns what NVML says of the machine, and whether it says so now: it is remembered where nothing has changed and its
+// health is not asked for. Users are told by the kernel's files, so that a start which asks for them opens no GPU.
+func (s *Source) recall(ctx context.Context, m machine, st state, fingerprint string, needs devices.Needs) (r record, now bool) {
 	key := m.cacheKey(st, fingerprint)
 	r, remembered := s.load(key)
 	if !remembered {
@@ -124,16 +122,16 @@ func (s *Source) recall(ctx context.Context, m machine, st state, fingerprint st
 	}
 	if s.ask != nil && (needs.Health || !r.usable(s.now())) {
 		r.Answer = s.question(ctx, r, st)
-		r.Asked, r.Time, remembered = true, s.now(), false
+		r.Asked, r.Time, now = true, s.now(), true
 		// The first question may have initialised a GPU, so that the kernel's files say more now.
-		now := s.machine()
-		st = now.state(s.driverRoot)
-		r.Key = now.cacheKey(st, now.fingerprint(st))
+		m = s.machine()
+		st = m.state(s.driverRoot)
+		r.Key = m.cacheKey(st, m.fingerprint(st))
 	}
-	if !remembered && ctx.Err() == nil {
+	if (now || !remembered) && ctx.Err() == nil {
 		s.store(r)
 	}
-	return r
+	return r, now
 }
 
 // question asks of every GPU in use, but for one that hung a moment ago: that again takes its whole deadline.

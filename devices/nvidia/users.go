@@ -15,21 +15,25 @@ import (
 var daemons = []string{"nvidia-persiste", "nv-hostengine", "dcgm-exporter", "nv-fabricmanage", "nvidia-imex", "nvidia-powerd", "nvidia-smi",
 	"hostrun-nvml", "Xorg", "Xwayland", "gnome-shell", "kwin_wayland", "gdm-x-session"}
 
-// addUsers notes who holds each GPU: the processes that have its node open, of a partition those that have the node of its right open,
-// and those that NVML names, where it has just been asked.
-func (m machine) addUsers(all []devices.Device, r record) {
+// addUsers notes who holds each GPU: the processes that have its node open, and those that NVML names, where it was asked just now. A
+// partition is held by who has the node of its compute instance open.
+func (m machine) addUsers(all []devices.Device, r record, now bool) {
 	holders := m.holders()
 	for i, d := range all {
 		pids := map[int]bool{}
-		for _, node := range d.Nodes {
-			if isGPUNode(node) && d.Parent == "" || d.Parent != "" && strings.HasPrefix(node, "/dev/nvidia-caps/") {
-				for _, pid := range holders[node] {
-					pids[pid] = true
-				}
+		if len(d.Nodes) > 0 {
+			own := d.Nodes[0] // /dev/nvidiaN
+			if d.Parent != "" {
+				own = d.Nodes[len(d.Nodes)-1]
+			}
+			for _, pid := range holders[own] {
+				pids[pid] = true
 			}
 		}
-		for _, pid := range r.processes(d) {
-			pids[pid] = true
+		if now {
+			for _, pid := range r.processes(d) {
+				pids[pid] = true
+			}
 		}
 		for _, pid := range sorted(pids) {
 			if u, ok := m.user(pid); ok {
@@ -54,11 +58,6 @@ func (r record) processes(d devices.Device) []int {
 		}
 	}
 	return pids
-}
-
-func isGPUNode(p string) bool {
-	_, err := strconv.Atoi(strings.TrimPrefix(p, "/dev/nvidia"))
-	return err == nil
 }
 
 func sorted(set map[int]bool) []int {

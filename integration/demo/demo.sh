@@ -176,6 +176,7 @@ which_engine
 step "Packages of the distribution"
 "$top/integration/setup.sh" demo 9>&-
 note "python3, mmdebstrap: here"
+if [ -e /proc/driver/nvidia/version ] && [ ! -x "$top/bin/hostrun-nvml" ]; then make -C "$top" nvml 9>&-; fi
 
 step "The host's Python environment"
 prepare_environment

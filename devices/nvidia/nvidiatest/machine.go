@@ -29,6 +29,7 @@ type Machine struct {
 	Fabric   bool // nvidia-fabricmanager runs
 	Graphics bool // nodes and files for graphics
 	Files    map[string]string
+	Links    map[string]string  // further symbolic links
 	Nodes    map[string]Numbers // further device nodes
 	Bare     []string           // PCI addresses of GPUs that the driver does not have
 	BareOf   string             // the driver that has those
@@ -86,10 +87,18 @@ var libraries = map[string]string{
 	"libnvidia-glvkspirv": "", "libnvidia-rtcore": "", "libnvoptix": ".so.1",
 }
 
-// Make writes the machine below a new directory of the test's, and returns it. Without the right to make device nodes it skips.
+// Make writes the machine below a new directory of the test's, and returns it.
 func (m Machine) Make(t testing.TB) string {
 	t.Helper()
-	w := writer{t: t, root: t.TempDir()}
+	root := t.TempDir()
+	m.Write(t, root)
+	return root
+}
+
+// Write writes the machine below root. Without the right to make device nodes the test is skipped.
+func (m Machine) Write(t testing.TB, root string) {
+	t.Helper()
+	w := writer{t: t, root: root}
 	w.text("proc/sys/kernel/random/boot_id", "9f1c4c3e-1b3e-4a53-9a50-3a1c3f6f5c11\n")
 	w.bus(m)
 	if m.Driver != "" {
@@ -105,10 +114,12 @@ func (m Machine) Make(t testing.TB) string {
 	for name, body := range m.Files {
 		w.text(name, body)
 	}
+	for name, target := range m.Links {
+		w.link(name, target)
+	}
 	for name, n := range m.Nodes {
 		w.node(name, n.Major, n.Minor)
 	}
-	return w.root
 }
 
 type writer struct {

@@ -1,0 +1,117 @@
+#!/bin/bash
+# `make gpu`: what only a machine with an NVIDIA GPU can show. Prints figures and keeps what may become a fixture. On a machine
+# without one it says so and ends with status 69.
+#
+# HOSTRUN_GPU_OUT       where results are written (./gpu-results)
+# HOSTRUN_GPU_DRIVER    the file that tells that the driver is loaded (/proc/driver/nvidia/version)
+# HOSTRUN_CACHE         of `make demo`, whose packages and image are used (/var/cache/hostrun-demo)
+set -euo pipefail
+
+here=$(cd "$(dirname "$0")" && pwd)
+top=$(cd "$here/../.." && pwd)
+out=${HOSTRUN_GPU_OUT:-$PWD/gpu-results}
+driver=${HOSTRUN_GPU_DRIVER:-/proc/driver/nvidia/version}
+cache=${HOSTRUN_CACHE:-/var/cache/hostrun-demo}
+run=/run/hostrun-gpu
+PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin:/usr/local/go/bin
+
+step() { printf '\ngpu: %s\n' "$*"; }
+figure() { printf 'gpu: %-58s %s\n' "$1" "$2" | tee -a "$out/figures.txt"; }
+die() {
+	printf 'gpu: error: %s\n' "$1" >&2
+	[ $# -lt 3 ] || printf 'gpu: hint: %s\n' "$3" >&2
+	exit "$2"
+}
+
+[ -r "$driver" ] || die "no NVIDIA GPU can be used here: $driver is absent" 69 "run this on a machine on which nvidia-smi works; bin/hostrun doctor tells what is missing"
+[ "$(id -u)" = 0 ] || die "containers are started by root" 77 "sudo make gpu"
+mkdir -p "$out" "$run/profiles"
+: >"$out/figures.txt"
+
+step "Packages, and the programs"
+"$top/integration/setup.sh" gpu
+make -C "$top" build
+[ -x "$top/bin/hostrun-nvml" ] || die "bin/hostrun-nvml was not built" 1 "it needs gcc: make build says why"
+hostrun() { "$top/bin/hostrun" "$@"; }
+
+# milliseconds COMMAND...: how long it takes, in ms.
+milliseconds() {
+	local begin=$EPOCHREALTIME
+	"$@" >/dev/null 2>&1 || die "$* failed" 1
+	awk -v a="$begin" -v b="$EPOCHREALTIME" 'BEGIN { printf "%.1f", (b - a) * 1000 }'
+}
+
+# median COMMAND...: of nine runs.
+median() {
+	for _ in 1 2 3 4 5 6 7 8 9; do milliseconds "$@"; echo; done | sort -n | sed -n 5p
+}
+
+step "What the machine has"
+cp "$driver" "$out/version"
+addresses=$(ls /proc/driver/nvidia/gpus)
+figure "GPUs" "$(wc -w <<<"$addresses")"
+# What the kernel says of them is a fake root of devices/nvidia's tests.
+tar -C / --ignore-failed-read --dereference --hard-dereference -cf "$out/kernel.tar" proc/driver/nvidia/version proc/driver/nvidia/gpus proc/driver/nvidia/capabilities \
+	proc/driver/nvidia-caps proc/devices 2>/dev/null || true
+# shellcheck disable=SC2086 # addresses hold no spaces
+"$top/bin/hostrun-nvml" $addresses >"$out/nvml.jsonl"
+
+step "NVML's times: with no GPU open, and while one is held open"
+# shellcheck disable=SC2086
+figure "NVML, all GPUs, nothing open (ms, median of 9)" "$(median "$top/bin/hostrun-nvml" $addresses)"
+node=$(ls /dev/nvidia[0-9]* | head -n 1)
+exec 8<>"$node"
+# shellcheck disable=SC2086
+figure "NVML, all GPUs, $node held open (ms, median of 9)" "$(median "$top/bin/hostrun-nvml" $addresses)"
+exec 8>&-
+figure "persistence mode of the first GPU" "$(grep -o '"persistence":[a-z]*' "$out/nvml.jsonl" | head -n 1)"
+
+step "Facts and devices, as hostrun records them"
+hostrun facts >"$out/facts.json"
+hostrun devices | tee "$out/devices.txt"
+hostrun devices --format json >"$out/devices.json"
+figure "hostrun devices, warm (ms, median of 9)" "$(median "$top/bin/hostrun" devices)"
+
+step "The demonstration"
+make -C "$top" demo 2>&1 | tee "$out/demo.txt"
+
+step "torch in a container"
+export HOSTRUN_NAMESPACE=hostrun-gpu HOSTRUN_STATE_DIR=$run HOSTRUN_DATA_DIR=$cache/gpu-data
+cat >"$run/profiles/gpu.yaml" <<'PROFILE'
+image: dinov2:latest
+python: {packages: [torch]}
+gpus: all
+command:
+  - python3
+  - -c
+  - |
+    import time, torch
+    print("available", torch.cuda.is_available(), "torch", torch.__version__, "CUDA", torch.version.cuda)
+    assert torch.cuda.is_available()
+    n = 8192
+    for i in range(torch.cuda.device_count()):
+        a = torch.randn(n, n, device=f"cuda:{i}", dtype=torch.bfloat16)
+        b = torch.randn(n, n, device=f"cuda:{i}", dtype=torch.bfloat16)
+        for _ in range(3):
+            a @ b
+        torch.cuda.synchronize(i)
+        begin = time.perf_counter()
+        for _ in range(20):
+            c = a @ b
+        torch.cuda.synchronize(i)
+        took = (time.perf_counter() - begin) / 20
+        small = (a[:64].float() @ b.float()).cpu()
+        error = (c[:64].float().cpu() - small).abs().max() / small.abs().max()
+        assert error < 0.02, error
+        print(f"GPU {i} {torch.cuda.get_device_name(i)}: {2 * n**3 / took / 1e12:.0f} TFLOPS in bfloat16")
+PROFILE
+venv=$(ls -d "$cache"/venv-* | head -n 1)
+export VIRTUAL_ENV=$venv PATH=$venv/bin:$PATH
+hostrun load "$cache"/dinov2-*.tar
+hostrun --profile-dir "$run/profiles" check gpu
+hostrun --profile-dir "$run/profiles" run gpu | tee "$out/torch.txt"
+figure "run of nothing with gpus: all (ms, median of 9)" "$(median "$top/bin/hostrun" --profile-dir "$run/profiles" run gpu -- true)"
+figure "run of nvidia-smi -L (ms, median of 9)" "$(median "$top/bin/hostrun" --profile-dir "$run/profiles" run gpu -- nvidia-smi -L)"
+
+step "It worked. Results are in $out:"
+cat "$out/figures.txt"
