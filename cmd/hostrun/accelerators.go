@@ -300,7 +300,10 @@ func inventoryOf(all []devices.Inventory, kind string) devices.Inventory {
 
 // environment is that of image and profile, as a source may look at it.
 func environment(facts *plan.Facts) []string {
-	env := slices.Clone(facts.Image.Env)
+	env := slices.DeleteFunc(slices.Clone(facts.Image.Env), func(kv string) bool {
+		name, _, _ := strings.Cut(kv, "=")
+		return plan.DropsFromImage(name)
+	})
 	for _, v := range facts.Profile.Environment {
 		env = append(env, v.Name+"="+v.Value)
 	}

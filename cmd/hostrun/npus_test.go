@@ -87,3 +87,15 @@ func TestRenamedNPU(t *testing.T) {
 		t.Errorf("%+v", found)
 	}
 }
+
+// TestImagesVisibleDevices: what an image says of visible devices does not reach the container, and is no reason to refuse it.
+func TestImagesVisibleDevices(t *testing.T) {
+	facts := plan.Facts{Image: plan.Image{Env: []string{"A=1", "ASCEND_RT_VISIBLE_DEVICES=0,1,2,3"}}}
+	if got := environment(&facts); len(got) != 1 || got[0] != "A=1" {
+		t.Errorf("%q", got)
+	}
+	facts.Profile.Environment = []profiles.EnvVar{{Name: "ASCEND_RT_VISIBLE_DEVICES", Value: "1"}}
+	if got := environment(&facts); len(got) != 2 || got[1] != "ASCEND_RT_VISIBLE_DEVICES=1" {
+		t.Errorf("%q", got)
+	}
+}
