@@ -50,6 +50,7 @@ func (s *Source) Inventory(ctx context.Context, needs devices.Needs) (devices.In
 		facts.Product = functions[0].product()
 	}
 	inv.Driver = facts.Driver.Version
+	inv.Fingerprint = s.fingerprint(facts.Driver, nodes, functions) // before npu-smi joins what the driver's table does not
 	if needs.Health {
 		findings = append(findings, l.askHealth(ctx)...)
 	}
@@ -63,7 +64,6 @@ func (s *Source) Inventory(ctx context.Context, needs devices.Needs) (devices.In
 	}
 	sortPartitions(inv.Devices)
 	inv.Facts, _ = json.Marshal(facts)
-	inv.Fingerprint = s.fingerprint(facts.Driver, nodes, functions)
 	return inv, nil
 }
 

@@ -160,6 +160,9 @@ func TestHealthJoinsWithoutTable(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if plain, err := s.Inventory(t.Context(), devices.Needs{}); err != nil || plain.Fingerprint != inv.Fingerprint {
+		t.Errorf("%v: asking npu-smi changes the fingerprint", err)
+	}
 	if d := inv.Devices[5]; d.PCI != "0000:41:00.0" || d.NUMA != 0 || d.CPUs != "0-63" {
 		t.Errorf("%+v", d)
 	}
