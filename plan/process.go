@@ -113,6 +113,9 @@ func (e environment) get(name string) string {
 // devices exist, numbered from 0.
 var visibility = map[string]bool{"CUDA_VISIBLE_DEVICES": true, "ASCEND_RT_VISIBLE_DEVICES": true}
 
+// DropsFromImage reports whether a variable of an image is kept out of its containers.
+func DropsFromImage(name string) bool { return visibility[name] }
+
 // setEnvironment takes docker's basics, the image's variables and hostrun's own. finishEnvironment adds the profile's.
 func (b *builder) setEnvironment() {
 	b.env.set("PATH", defaultPath, "hostrun")

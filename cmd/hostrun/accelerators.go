@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -51,7 +52,7 @@ func (s *session) npuSMI(ctx context.Context, args ...string) ([]byte, error) {
 			return cmd.Output()
 		}
 	}
-	return nil, fmt.Errorf("npu-smi: %w", exec.ErrNotFound)
+	return nil, fmt.Errorf("npu-smi: %w", fs.ErrNotExist)
 }
 
 // equipment is what this machine has of accelerators, as far as one command has asked.
@@ -169,7 +170,7 @@ func (e *equipment) inventories(ctx context.Context, asks []devices.Ask, needs d
 // lookAhead lists the kinds that are asked for, while other facts are gathered.
 func (e *equipment) lookAhead(ctx context.Context) (err error) {
 	defer close(e.seen)
-	e.ahead, err = e.inventories(ctx, e.asks, devices.Needs{Users: true})
+	e.ahead, err = e.inventories(ctx, e.asks, e.needs())
 	e.ready = err == nil
 	return err
 }
@@ -191,12 +192,20 @@ func (e *equipment) lookAgain(ctx context.Context) ([]devices.Inventory, error) 
 		e.ready = false
 		return e.ahead, nil
 	}
-	return e.inventories(ctx, e.asks, devices.Needs{Users: true})
+	return e.inventories(ctx, e.asks, e.needs())
+}
+
+// needs are who uses what, and, where the profile asks for memory, what the vendor's tool tells of it.
+func (e *equipment) needs() devices.Needs {
+	return devices.Needs{Users: true, Health: slices.ContainsFunc(e.asks, func(a devices.Ask) bool { return a.MinMemory > 0 })}
 }
 
 // grant chooses the accelerators that the profile asks for and holds them, and describes what the container needs for them. What
 // can't be had is a finding of the facts.
 func (e *equipment) grant(ctx context.Context, o order, facts *plan.Facts) error {
+	if !slices.ContainsFunc(e.asks, func(a devices.Ask) bool { return a.Kind == devices.KindNPU }) {
+		facts.Findings = append(facts.Findings, fitNPUs(facts, devices.Grant{}, nil)...) // what brings torch_npu is loaded all the same
+	}
 	if len(e.asks) == 0 {
 		return nil
 	}
@@ -312,7 +321,10 @@ func inventoryOf(all []devices.Inventory, kind string) devices.Inventory {
 
 // environment is that of image and profile, as a source may look at it.
 func environment(facts *plan.Facts) []string {
-	env := slices.Clone(facts.Image.Env)
+	env := slices.DeleteFunc(slices.Clone(facts.Image.Env), func(kv string) bool {
+		name, _, _ := strings.Cut(kv, "=")
+		return plan.DropsFromImage(name)
+	})
 	for _, v := range facts.Profile.Environment {
 		env = append(env, v.Name+"="+v.Value)
 	}

@@ -58,7 +58,9 @@ func runDevices(ctx context.Context, s *session, o devicesOptions) error {
 	s.progress.end()
 	s.warn(found)
 	if len(lines) == 0 && trouble == nil && o.format == "table" {
-		s.note("this machine has no accelerator that hostrun knows of")
+		if len(found) == 0 {
+			s.note("this machine has no accelerator that hostrun knows of")
+		}
 		return nil
 	}
 	return severally([]error{show(s.stdout, o.format, lines, deviceTable(o.wide)), trouble})

@@ -12,6 +12,7 @@ import (
 	"hostrun.dev/hostrun/finding"
 	"hostrun.dev/hostrun/host"
 	"hostrun.dev/hostrun/plan"
+	"hostrun.dev/hostrun/profiles"
 	"hostrun.dev/hostrun/rootfs"
 )
 
@@ -71,7 +72,20 @@ func fitNPUs(facts *plan.Facts, g devices.Grant, view *rootfs.View) []finding.Fi
 	}
 	w.Toolkit, w.ImageCANN = toolkitsFor(g.Ask, machine, view, w.Env)
 	describePackages(&w, facts)
-	return ascend.Fit(w)
+	return append(renamedNPUs(&facts.Profile), ascend.Fit(w)...)
+}
+
+// renamedNPUs are nodes that the profile wants under another name, which changes nothing of what they are.
+func renamedNPUs(p *profiles.Profile) []finding.Finding {
+	var all []finding.Finding
+	for _, d := range p.Devices {
+		if f, wrong := ascend.CheckRename(d.Source, d.Target); wrong {
+			at := p.Lines[d.Key]
+			f.File, f.Line = at.File, at.Line
+			all = append(all, f)
+		}
+	}
+	return all
 }
 
 func chipsOf(chosen []devices.Device) []string {

@@ -25,7 +25,7 @@ type Source struct {
 }
 
 // A Runner runs npu-smi of this machine with the given arguments and returns what it prints on stdout. It should end when ctx
-// does; one that does not is left behind.
+// does; one that does not is left behind. The error wraps fs.ErrNotExist where there is no npu-smi.
 type Runner func(ctx context.Context, args ...string) ([]byte, error)
 
 // An Option of New.

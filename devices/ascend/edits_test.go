@@ -40,7 +40,7 @@ func toolkit(dir, version, train string, compatible ...string) map[string]string
 	}
 }
 
-// TestEditsGolden writes down what a container gets for each product.
+// TestEditsGolden writes down what a container gets for each product, and the whole specification with it.
 func TestEditsGolden(t *testing.T) {
 	cann := "/usr/local/Ascend/cann-9.1.0"
 	hosted := ascendtest.A2()
@@ -86,6 +86,7 @@ func TestEditsGolden(t *testing.T) {
 				t.Fatal(err)
 			}
 			golden(t, c.name+".json", string(got)+"\n")
+			golden(t, c.name+".spec.json", spec(t, chosen, edits, c.env))
 		})
 	}
 }

@@ -39,7 +39,8 @@ type Wants struct {
 var TBEModules = []string{"numpy", "decorator", "attrs", "psutil", "scipy", "sympy", "cffi", "pyyaml", "pathlib2", "protobuf", "requests", "absl-py"}
 
 // Fit says what does not fit between driver, CANN, torch_npu, torch, Python and chips. It is pure: the same Wants give the same
-// findings. Pairs that the vendor's tables do not list are warnings, for the tables lag behind the releases.
+// findings. Pairs that the vendor's tables do not list are warnings, for the tables lag behind the releases. Of a container without
+// NPUs only what torch_npu does there is told.
 func Fit(w Wants) []finding.Finding {
 	var all []finding.Finding
 	for _, check := range []func(Wants) []finding.Finding{
@@ -114,7 +115,7 @@ func fitFirmware(w Wants) []finding.Finding {
 
 // fitTorchBase: torch_npu is built against one release of torch, and looks for that one's symbols.
 func fitTorchBase(w Wants) []finding.Finding {
-	if w.Torch == "" || w.TorchNPU == "" || base(w.Torch) == base(w.TorchNPU) {
+	if w.NPUs == 0 || w.Torch == "" || w.TorchNPU == "" || base(w.Torch) == base(w.TorchNPU) {
 		return nil
 	}
 	return one(finding.AscendTorchBase, finding.Error, "torch_npu", "torch_npu "+w.TorchNPU+", torch "+w.Torch, "torch "+base(w.TorchNPU),
@@ -123,7 +124,7 @@ func fitTorchBase(w Wants) []finding.Finding {
 }
 
 func fitTorchCANN(w Wants) []finding.Finding {
-	if w.Toolkit == nil || w.Toolkit.Version == "" || w.TorchNPU == "" {
+	if w.NPUs == 0 || w.Toolkit == nil || w.Toolkit.Version == "" || w.TorchNPU == "" {
 		return nil
 	}
 	listed, known := torchNPUOf(w.Toolkit.Version)
@@ -143,7 +144,7 @@ func fitTorchCANN(w Wants) []finding.Finding {
 }
 
 func fitPython(w Wants) []finding.Finding {
-	if w.TorchNPU == "" || w.Python == "" {
+	if w.NPUs == 0 || w.TorchNPU == "" || w.Python == "" {
 		return nil
 	}
 	first, last, known := pythonsOf(base(w.TorchNPU))
@@ -188,7 +189,7 @@ func builtFor(w Wants) (tags []string, from string) {
 func fitABI(w Wants) []finding.Finding {
 	home, ok := valueOf(w.Env, "ATB_HOME_PATH")
 	kind, known := strings.CutPrefix(path.Base(path.Clean("/"+home)), "cxx_abi_")
-	if !ok || !known || w.CXX11ABI == "" || kind == w.CXX11ABI || w.TorchNPU == "" {
+	if w.NPUs == 0 || !ok || !known || w.CXX11ABI == "" || kind == w.CXX11ABI || w.TorchNPU == "" {
 		return nil
 	}
 	return one(finding.AscendCXX11ABI, finding.Error, "ATB_HOME_PATH", home, path.Dir(home)+"/cxx_abi_"+w.CXX11ABI,
@@ -197,7 +198,7 @@ func fitABI(w Wants) []finding.Finding {
 }
 
 func fitTwoAccelerators(w Wants) []finding.Finding {
-	if w.TorchNPU == "" || w.TorchCUDA == "" {
+	if w.NPUs == 0 || w.TorchNPU == "" || w.TorchCUDA == "" {
 		return nil
 	}
 	return one(finding.AscendTwoAccelerators, finding.Error, "torch", "torch "+w.Torch+", built with CUDA "+w.TorchCUDA, "torch "+base(w.TorchNPU)+" without CUDA",
@@ -220,11 +221,7 @@ func fitAutoload(w Wants) []finding.Finding {
 	if w.NPUs > 0 || !w.Autoload || w.TorchNPU == "" || off == "0" || compareVersions(base(w.Torch), "2.5") < 0 {
 		return nil
 	}
-	severity := finding.Error
-	if w.Toolkit != nil {
-		severity = finding.Warning
-	}
-	return one(finding.AscendAutoload, severity, "torch_npu", "torch "+w.Torch+", torch_npu "+w.TorchNPU+", no NPU", "TORCH_DEVICE_BACKEND_AUTOLOAD=0",
+	return one(finding.AscendAutoload, finding.Warning, "torch_npu", "torch "+w.Torch+", torch_npu "+w.TorchNPU+", no NPU", "TORCH_DEVICE_BACKEND_AUTOLOAD=0",
 		"RuntimeError: Failed to load the backend extension: torch_npu. You can disable extension auto-loading with TORCH_DEVICE_BACKEND_AUTOLOAD=0.",
 		"environment: {TORCH_DEVICE_BACKEND_AUTOLOAD: 0}, or ask for an NPU with npus:")
 }

@@ -66,7 +66,7 @@ func TestFit(t *testing.T) {
 		{"the other C++ ABI", func(w *Wants) { w.CXX11ABI = "0" }, finding.AscendCXX11ABI, finding.Error, "set"},
 		{"torch with CUDA", func(w *Wants) { w.TorchCUDA = "12.8" }, finding.AscendTwoAccelerators, finding.Error, "Two accelerators cannot be used at the same time in PyTorch"},
 		{"packages of tbe", func(w *Wants) { w.Absent = []string{"decorator", "scipy"} }, finding.AscendTBE, finding.Warning, "imports decorator, scipy"},
-		{"no NPU and torch_npu", func(w *Wants) { w.NPUs, w.Chips, w.Toolkit, w.ImageCANN, w.Env = 0, nil, nil, nil, nil }, finding.AscendAutoload, finding.Error, "TORCH_DEVICE_BACKEND_AUTOLOAD=0"},
+		{"no NPU and torch_npu", func(w *Wants) { w.NPUs, w.Chips, w.Toolkit, w.ImageCANN, w.Env = 0, nil, nil, nil, nil }, finding.AscendAutoload, finding.Warning, "TORCH_DEVICE_BACKEND_AUTOLOAD=0"},
 		{"no NPU and torch_npu, with CANN", func(w *Wants) { w.NPUs, w.Chips = 0, nil }, finding.AscendAutoload, finding.Warning, "Failed to load the backend extension: torch_npu"},
 		{"no NPU, autoload off", func(w *Wants) {
 			w.NPUs, w.Chips, w.Toolkit, w.ImageCANN, w.Env = 0, nil, nil, nil, []string{"TORCH_DEVICE_BACKEND_AUTOLOAD=0"}

@@ -29,7 +29,7 @@ func fitToolkit(w Wants) []finding.Finding {
 
 // fitMixed finds a toolkit of the host that is bound over, or beside, that of the image.
 func fitMixed(w Wants) []finding.Finding {
-	if w.ImageCANN == nil {
+	if w.NPUs == 0 || w.ImageCANN == nil {
 		return nil
 	}
 	for _, m := range w.HostMounts {
@@ -89,7 +89,7 @@ func fitSharedMemory(w Wants) []finding.Finding {
 // fitVLLM compares the plugin of vLLM with what its own table says it is released with.
 func fitVLLM(w Wants) []finding.Finding {
 	row, known := vllmOf(w.VLLMAscend)
-	if !known {
+	if !known || w.NPUs == 0 {
 		return nil
 	}
 	var got, want []string

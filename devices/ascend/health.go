@@ -2,6 +2,8 @@ package ascend
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"slices"
 
 	"hostrun.dev/hostrun/devices"
@@ -13,8 +15,8 @@ var states = map[string]string{"OK": "ok", "Warning": "warn", "Alarm": "warn", "
 
 // askHealth asks npu-smi. That it does not answer costs the knowledge of health, and no device.
 func (l *listing) askHealth(ctx context.Context) []finding.Finding {
+	l.health = "npu-smi was not found"
 	if l.source.npusmi == nil {
-		l.health = "npu-smi was not found"
 		return nil
 	}
 	var whole []npu
@@ -27,7 +29,11 @@ func (l *listing) askHealth(ctx context.Context) []finding.Finding {
 		return nil
 	}
 	var err error
-	if l.asked, err = l.source.ask(ctx, whole, l.functions); err != nil {
+	if l.asked, err = l.source.ask(ctx, whole, l.functions); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	l.health = ""
+	if err != nil {
 		l.health = err.Error()
 		return []finding.Finding{{
 			ID: finding.AscendHealth, Severity: finding.Warning, Subject: "npu-smi", Message: "the health of the NPUs is unknown: " + err.Error(),

@@ -50,6 +50,7 @@ func (s *Source) Inventory(ctx context.Context, needs devices.Needs) (devices.In
 		facts.Product = functions[0].product()
 	}
 	inv.Driver = facts.Driver.Version
+	inv.Fingerprint = s.fingerprint(facts.Driver, nodes, functions) // before npu-smi joins what the driver's table does not
 	if needs.Health {
 		findings = append(findings, l.askHealth(ctx)...)
 	}
@@ -63,7 +64,6 @@ func (s *Source) Inventory(ctx context.Context, needs devices.Needs) (devices.In
 	}
 	sortPartitions(inv.Devices)
 	inv.Facts, _ = json.Marshal(facts)
-	inv.Fingerprint = s.fingerprint(facts.Driver, nodes, functions)
 	return inv, nil
 }
 
@@ -179,8 +179,9 @@ func (l *listing) addAsked(d *devices.Device, facts *DeviceFacts, id int, virtua
 	if !ok {
 		return
 	}
-	if c.name != "" {
-		d.Model = "Ascend " + strings.TrimSpace(strings.TrimPrefix(c.name, "Ascend"))
+	// An A3's chips are called Ascend910, which says less than the PCI bus.
+	if name := strings.TrimSpace(strings.TrimPrefix(c.name, "Ascend")); !strings.HasPrefix(facts.Chip, name) {
+		d.Model = "Ascend " + name
 	}
 	if f := familyOfName(c.name); f != nil && facts.Chip == unknownChip.chip {
 		facts.Chip = f.chip
@@ -265,9 +266,10 @@ func (l *listing) withoutNodes() []finding.Finding {
 	}}
 }
 
+// notLoaded stops nothing by itself: who asks for an NPU is refused as there is none, and who can do without is not.
 func notLoaded(functions []string) finding.Finding {
 	return finding.Finding{
-		ID: finding.AscendNotLoaded, Severity: finding.Error, Subject: "/dev/davinci*",
+		ID: finding.AscendNotLoaded, Severity: finding.Warning, Subject: "/dev/davinci*",
 		Got: "no node", Want: "one for each chip",
 		Message: fmt.Sprintf("the driver is not loaded: the PCI bus has %s, and /dev has no davinci node", strings.Join(functions, ", ")),
 		Remedy:  "lsmod | grep -E 'drv_|asdrv_' shows whether it is; after a kernel update build it again (dkms autoinstall), or run the driver's installer",

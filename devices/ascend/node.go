@@ -42,6 +42,9 @@ func (s *Source) readNodes() ([]npu, []finding.Finding) {
 		}
 	}
 	nodes, findings := devices.Nodes(s.root, requests)
+	for i := range findings {
+		findings[i].Severity = finding.Warning // the others can be given
+	}
 	majors := parseMajors(text(s.view, "/proc/devices"))
 	byID := map[string]npu{}
 	for _, node := range nodes {

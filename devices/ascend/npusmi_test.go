@@ -3,6 +3,8 @@ package ascend
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -109,7 +111,7 @@ func TestHealth(t *testing.T) {
 		processOf string
 	}{
 		{ascendtest.A2(), "info-a2.txt", "", "3", "warn", "Ascend 910B4", 32768 << 20, "python3.11", "81234", "0"},
-		{ascendtest.A3(), "info-a3.txt", "", "5", "bad", "Ascend 910", 65536 << 20, "vllm", "4711", "5"},
+		{ascendtest.A3(), "info-a3.txt", "", "5", "bad", "Ascend 910_93", 65536 << 20, "vllm", "4711", "5"},
 		{ascendtest.Duo(), "info-duo.txt", "", "2", "warn", "Ascend 310P3", 44280 << 20, "main", "991", "0"},
 		{swapped, "info-950.txt", "map-950.txt", "0", "ok", "Ascend 950PR", 131072 << 20, "torchrun", "77", "0"},
 	} {
@@ -158,8 +160,24 @@ func TestHealthJoinsWithoutTable(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if plain, err := s.Inventory(t.Context(), devices.Needs{}); err != nil || plain.Fingerprint != inv.Fingerprint {
+		t.Errorf("%v: asking npu-smi changes the fingerprint", err)
+	}
 	if d := inv.Devices[5]; d.PCI != "0000:41:00.0" || d.NUMA != 0 || d.CPUs != "0-63" {
 		t.Errorf("%+v", d)
+	}
+}
+
+// TestNoNPUSMI: a machine without npu-smi has NPUs of unknown health, and nothing is wrong with that.
+func TestNoNPUSMI(t *testing.T) {
+	root := t.TempDir()
+	ascendtest.Build(t, root, ascendtest.Edge())
+	s := New(root, NPUSMI(func(context.Context, ...string) ([]byte, error) {
+		return nil, fmt.Errorf("npu-smi: %w", fs.ErrNotExist)
+	}))
+	inv, err := s.Inventory(t.Context(), devices.Needs{Health: true})
+	if err != nil || len(inv.Findings) > 0 || inv.Devices[0].Health.State != "unknown" || inv.Devices[0].Health.Reasons[0] != "npu-smi was not found" {
+		t.Errorf("%v, %+v", err, inv)
 	}
 }
 
