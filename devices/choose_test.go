@@ -114,7 +114,7 @@ func TestChoose(t *testing.T) {
 		"a sound one": {change(gpus(2, nil), func(d []devices.Device) {
 			d[0].Health = devices.Health{State: "warn", Reasons: []string{"remapped rows"}}
 		}), []devices.Ask{count(1)}, devices.State{}, "GPU-1"},
-		"never a bad one":               {change(gpus(1, nil), func(d []devices.Device) { d[0].Health.State = "bad" }), []devices.Ask{count(1)}, devices.State{}, "HR076 1 GPU are asked for, and 0 of 1 will do"},
+		"never a bad one":               {change(gpus(1, nil), func(d []devices.Device) { d[0].Health.State = "bad" }), []devices.Ask{count(1)}, devices.State{}, "HR076 1 GPU is asked for, and 0 of 1 will do"},
 		"a bad one by name":             {change(gpus(1, nil), func(d []devices.Device) { d[0].Health.State = "bad" }), []devices.Ask{ids("0")}, devices.State{}, "HR076 GPU 0 (GPU-0) can't be given: it does not work"},
 		"all but a bad one":             {change(gpus(2, nil), func(d []devices.Device) { d[0].Health.State = "bad" }), []devices.Ask{every}, devices.State{}, "GPU-1 HR076 left out of all"},
 		"the smallest that is enough":   {change(gpus(2, nil), func(d []devices.Device) { d[1].Memory = 24 << 30 }), []devices.Ask{with(count(1), func(a *devices.Ask) { a.MinMemory = 20 << 30 })}, devices.State{}, "GPU-1"},

@@ -106,14 +106,18 @@ func (e *equipment) look(ctx context.Context, kind string, qualified bool, needs
 		e.absent[kind] = err != nil
 		e.mu.Unlock()
 	}
-	if err == nil && !qualified || !e.openCDI().Has(kind) {
+	none := len(inv.Devices) == 0 // absent, or reached in a way that only a file describes: WSL, Jetson
+	if !none && !qualified || !e.openCDI().Has(kind) {
 		return inv, err
 	}
 	described, absent := e.openCDI().Source(kind).Inventory(ctx, needs)
 	switch {
 	case absent != nil:
 		return inv, err
-	case err != nil:
+	case none:
+		e.mu.Lock()
+		e.absent[kind] = true
+		e.mu.Unlock()
 		return described, nil
 	}
 	return cdi.Align(described, inv), nil
@@ -219,8 +223,8 @@ func (e *equipment) grant(ctx context.Context, o order, facts *plan.Facts) error
 	}
 	facts.Inventories = r.Inventories
 	facts.Findings = append(facts.Findings, r.Findings...)
-	for _, inv := range r.Inventories {
-		facts.Findings = append(facts.Findings, inv.Findings...)
+	for _, inv := range r.Inventories { // its errors are told with the asks that they concern
+		facts.Findings = append(facts.Findings, slices.DeleteFunc(slices.Clone(inv.Findings), func(f finding.Finding) bool { return f.Severity == finding.Error })...)
 	}
 	facts.Findings = append(facts.Findings, e.lacking(r.Inventories)...)
 	facts.Findings = append(facts.Findings, e.fileFindings(r.Inventories)...)
@@ -283,6 +287,11 @@ func (e *equipment) describe(ctx context.Context, facts *plan.Facts, chosen [][]
 				g.Edits, found = sources[i].Edits(inventoryOf(facts.Inventories, a.Kind), chosen[i], informed(a, facts), c)
 				facts.Findings = append(facts.Findings, found...)
 			}
+			if facts.Profile.Rootfs == profiles.HostRoot {
+				for _, m := range g.Edits.Mounts {
+					runtime.Targets(view, &facts.Image, m.ContainerPath)
+				}
+			}
 			if fit := fits[a.Kind]; fit != nil {
 				facts.Findings = append(facts.Findings, fit(facts, g, view)...)
 			}
@@ -291,10 +300,10 @@ func (e *equipment) describe(ctx context.Context, facts *plan.Facts, chosen [][]
 		return nil
 	}
 	switch {
-	case !reads:
-		return describe(nil)
 	case facts.Profile.Rootfs == profiles.HostRoot:
 		return describe(runtime.HostView(e.s.root, facts.Image.Root))
+	case !reads:
+		return describe(nil)
 	}
 	if e.image == nil {
 		client, err := e.s.containerdFor(ctx, containerID(facts))

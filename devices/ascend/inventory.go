@@ -266,10 +266,10 @@ func (l *listing) withoutNodes() []finding.Finding {
 	}}
 }
 
-// notLoaded stops nothing by itself: who asks for an NPU is refused as there is none, and who can do without is not.
+// notLoaded is what who asks for an NPU is told.
 func notLoaded(functions []string) finding.Finding {
 	return finding.Finding{
-		ID: finding.AscendNotLoaded, Severity: finding.Warning, Subject: "/dev/davinci*",
+		ID: finding.AscendNotLoaded, Severity: finding.Error, Subject: "/dev/davinci*",
 		Got: "no node", Want: "one for each chip",
 		Message: fmt.Sprintf("the driver is not loaded: the PCI bus has %s, and /dev has no davinci node", strings.Join(functions, ", ")),
 		Remedy:  "lsmod | grep -E 'drv_|asdrv_' shows whether it is; after a kernel update build it again (dkms autoinstall), or run the driver's installer",

@@ -75,7 +75,7 @@ func TestDuoHasNoAliasForItsAddress(t *testing.T) {
 func TestNotLoaded(t *testing.T) {
 	s, _ := machine(t, ascendtest.NotLoaded())
 	inv := inventory(t, s, devices.Needs{Health: true, Users: true})
-	if len(inv.Devices) != 0 || len(inv.Findings) != 1 || inv.Findings[0].ID != finding.AscendNotLoaded || inv.Findings[0].Severity != finding.Warning ||
+	if len(inv.Devices) != 0 || len(inv.Findings) != 1 || inv.Findings[0].ID != finding.AscendNotLoaded || inv.Findings[0].Severity != finding.Error ||
 		!strings.Contains(inv.Findings[0].Message, "0000:c1:00.0 (910B)") {
 		t.Errorf("%+v", inv)
 	}
