@@ -166,7 +166,7 @@ func (c *chooser) unknown(id string) {
 	if near := finding.Nearest(id, words, 1); len(near) > 0 && len(id) > 2 { // a number is no misspelling of another
 		remedy = "did you mean " + near[0] + "? hostrun devices lists them"
 	}
-	c.report(finding.DeviceUnknown, id, fmt.Sprintf("%d %s", len(known), Nouns(c.inv.Kind)), message, remedy)
+	c.report(finding.DeviceUnknown, id, c.count(len(known)), message, remedy)
 }
 
 // checkGroups refuses a part of what must be taken whole.

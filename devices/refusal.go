@@ -80,6 +80,14 @@ func (c *chooser) wanted() string {
 	return n + " " + what
 }
 
+// count is "8 GPUs".
+func (c *chooser) count(n int) string {
+	if n == 1 {
+		return "1 " + Noun(c.inv.Kind)
+	}
+	return fmt.Sprintf("%d %s", n, Nouns(c.inv.Kind))
+}
+
 // asked is the ask as the beginning of a refusal: "9 GPUs are asked for".
 func (c *chooser) asked() string {
 	if c.ask.Count == 1 && !c.ask.All {
