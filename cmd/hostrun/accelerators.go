@@ -223,15 +223,26 @@ func (e *equipment) grant(ctx context.Context, o order, facts *plan.Facts) error
 	}
 	facts.Inventories = r.Inventories
 	facts.Findings = append(facts.Findings, r.Findings...)
-	for _, inv := range r.Inventories { // its errors are told with the asks that they concern
-		facts.Findings = append(facts.Findings, slices.DeleteFunc(slices.Clone(inv.Findings), func(f finding.Finding) bool { return f.Severity == finding.Error })...)
-	}
 	facts.Findings = append(facts.Findings, e.lacking(r.Inventories)...)
 	facts.Findings = append(facts.Findings, e.fileFindings(r.Inventories)...)
+	defer tellMachine(facts)
 	if len(finding.Errors(r.Findings)) > 0 {
 		return nil
 	}
 	return e.describe(ctx, facts, r.Chosen)
+}
+
+// tellMachine adds what is wrong with the machine's accelerators, whoever uses them, and has not been told: of its errors those who ask
+// are told in their refusal.
+func tellMachine(facts *plan.Facts) {
+	for _, inv := range facts.Inventories {
+		for _, f := range inv.Findings {
+			refused := slices.ContainsFunc(finding.Errors(facts.Findings), func(o finding.Finding) bool { return o.ID == f.ID && o.Subject == f.Subject })
+			if f.Severity != finding.Error && !refused {
+				facts.Findings = append(facts.Findings, f)
+			}
+		}
+	}
 }
 
 func containerID(facts *plan.Facts) string {

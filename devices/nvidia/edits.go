@@ -171,9 +171,7 @@ func (e *editor) uvm() {
 		e.missing = append(e.missing, "/dev/nvidia-uvm")
 		return
 	case u.Fault != "":
-		e.find(finding.Finding{ID: finding.GPUUVM, Severity: finding.Error, Subject: "/dev/nvidia-uvm", Got: u.Fault, Want: "the node of the loaded module nvidia-uvm",
-			Message: "CUDA can't be initialised (\"CUDA unknown error\", error 999) without /dev/nvidia-uvm: " + u.Fault,
-			Remedy:  "as root: nvidia-modprobe -u -c=0 (or: modprobe nvidia-uvm, and the node by udev); once for each boot"})
+		e.find(u.missing(finding.Error))
 		return
 	}
 	e.node("/dev/nvidia-uvm", "unified memory of NVIDIA's driver")
