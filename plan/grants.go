@@ -115,7 +115,7 @@ func (b *builder) checkGrantPlaces(g devices.Grant) {
 		}
 	}
 	if len(lacking) > 0 {
-		b.report(g.Ask.Key, noPlace("remove read_only:, so that hostrun can make the files in a layer of the container's own; or use an image", lacking[0], lacking[1:]...))
+		b.report(g.Ask.Key, noPlace("read_only: false, so that hostrun makes the files in a layer of the container's own; or use an image", lacking[0], lacking[1:]...))
 	}
 }
 
