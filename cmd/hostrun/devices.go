@@ -27,7 +27,7 @@ func devicesCommand(s *session) *cli.Command {
 		Name: "devices", Category: "look", Usage: "list accelerators, their health and who holds them", ArgsUsage: "[KIND]",
 		Description: page{
 			about: "Lists the GPUs, NPUs and devices of CDI files of this machine; with a kind (nvidia.com/gpu) only those. The holder is a container of hostrun, or in brackets what " +
-				"else uses the device. --wide adds all names, nodes, processors and reasons. The fields of the JSON form are the names that a template takes; below facts are the kind's own.",
+				"else uses the device. --wide adds all names, nodes, processors and reasons. The fields of the JSON form are the names that a template takes; below facts are the kind's own. What is wrong with the machine is told on stderr, and is in findings.",
 			examples: []string{"hostrun devices", "hostrun devices --wide nvidia.com/gpu", "hostrun devices --format '{{.name}} {{.health.state}} {{.holder}}'"},
 			statuses: containerdStatuses,
 		}.String(),
