@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"hostrun.dev/hostrun/abi/frameworks"
+	"hostrun.dev/hostrun/devices"
 	"hostrun.dev/hostrun/finding"
 	"hostrun.dev/hostrun/plan"
 	"hostrun.dev/hostrun/profiles"
@@ -50,6 +51,7 @@ func TestFrameworksAreThoseThatAreImported(t *testing.T) {
 // errors of warnings.
 func TestFrameworksAndAccelerators(t *testing.T) {
 	npu := profiles.Device{Source: "/dev/davinci0", Target: "/dev/davinci0", Permissions: "rw"}
+	chosen := []devices.Grant{{Ask: devices.Ask{Kind: devices.KindNPU, Key: "npus"}, Chosen: []devices.Device{{Kind: devices.KindNPU, Name: "0"}}}}
 	for _, c := range []struct {
 		name   string
 		change func(*plan.Facts)
@@ -59,6 +61,11 @@ func TestFrameworksAndAccelerators(t *testing.T) {
 		{"imported", func(*plan.Facts) {}, finding.Warning},
 		{"imported, strict", func(f *plan.Facts) { f.Strict = true }, finding.Error},
 		{"an NPU", func(f *plan.Facts) { f.Profile.Devices = append(f.Profile.Devices, npu) }, finding.Error},
+		{"NPUs that were chosen", func(f *plan.Facts) { f.Grants = chosen }, finding.Error},
+		{"NPUs that were chosen, and HR180 tells it better", func(f *plan.Facts) {
+			f.Grants = chosen
+			f.Findings = []finding.Finding{{ID: finding.AscendTwoAccelerators, Severity: finding.Error}}
+		}, ""},
 		{"not imported", func(f *plan.Facts) { f.Proof.Imported = []string{"json"} }, ""},
 	} {
 		f := torches()
