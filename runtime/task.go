@@ -83,7 +83,16 @@ func (c *Client) retryCreate(ctx context.Context, id string, create func() error
 // remnant recognises what is left of an earlier task: the task, or the directory of its bundle, for which containerd
 // has no class of error.
 func remnant(err error) bool {
-	return errdefs.IsAlreadyExists(err) || err != nil && strings.Contains(err.Error(), "mkdir ") && strings.Contains(err.Error(), "file exists")
+	return errdefs.IsAlreadyExists(err) || err != nil && strings.Contains(err.Error(), "mkdir ") && strings.Contains(err.Error(), "file exists") || bundleGone(err)
+}
+
+// bundleGone recognises a task whose bundle was taken away while its shim was being started: containerd undoes the call of
+// a client that was killed by the bundle's name, and the next task of that name has the same.
+func bundleGone(err error) bool {
+	if err == nil || !strings.Contains(err.Error(), "failed to start shim") || !strings.Contains(err.Error(), "no such file or directory") {
+		return false
+	}
+	return strings.Contains(err.Error(), "getwd: ") || strings.Contains(err.Error(), "io.containerd.runtime.v2.task/")
 }
 
 func (c *Client) startTask(ctx context.Context, id, execID string) error {
