@@ -86,13 +86,15 @@ func remnant(err error) bool {
 	return errdefs.IsAlreadyExists(err) || err != nil && strings.Contains(err.Error(), "mkdir ") && strings.Contains(err.Error(), "file exists") || bundleGone(err)
 }
 
-// bundleGone recognises a task whose bundle was taken away while its shim was being started: containerd undoes the call of
-// a client that was killed by the bundle's name, and the next task of that name has the same.
+// bundleGone recognises a task whose bundle or shim was taken away while it was being started: containerd undoes the call
+// of a client that was killed by the bundle's name, and the next task of that name has the same. A shim that is not
+// installed can't be executed, which is another thing.
 func bundleGone(err error) bool {
-	if err == nil || !strings.Contains(err.Error(), "failed to start shim") || !strings.Contains(err.Error(), "no such file or directory") {
+	if err == nil {
 		return false
 	}
-	return strings.Contains(err.Error(), "getwd: ") || strings.Contains(err.Error(), "io.containerd.runtime.v2.task/")
+	text := err.Error()
+	return strings.HasSuffix(text, "failed to create shim task: ttrpc: closed") || strings.Contains(text, "failed to start shim: start failed: ") && strings.Contains(text, "no such file or directory")
 }
 
 func (c *Client) startTask(ctx context.Context, id, execID string) error {
