@@ -94,7 +94,11 @@ func bundleGone(err error) bool {
 		return false
 	}
 	text := err.Error()
-	return strings.HasSuffix(text, "failed to create shim task: ttrpc: closed") || strings.Contains(text, "failed to start shim: start failed: ") && strings.Contains(text, "no such file or directory")
+	if strings.HasSuffix(text, "failed to create shim task: ttrpc: closed") {
+		return true
+	}
+	begun := strings.Contains(text, "failed to start shim: start failed: ") || strings.Contains(text, "io.containerd.runtime.v2.task/")
+	return begun && strings.Contains(text, "no such file or directory")
 }
 
 func (c *Client) startTask(ctx context.Context, id, execID string) error {

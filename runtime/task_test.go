@@ -11,6 +11,7 @@ func TestBundleTakenAway(t *testing.T) {
 		"failed to start shim: start failed: io.containerd.runc.v2: getwd: no such file or directory: exit status 1":                                                   true,
 		"failed to start shim: start failed: failed to write bootstrap.json: open /s/io.containerd.runtime.v2.task/ns/victim/1: no such file or directory":             true,
 		"failed to start shim: start failed: io.containerd.runc.v2: failed to write socket-dir: symlink /run/containerd/s s: no such file or directory: exit status 1": true,
+		"failed to create shim task: mkdir /s/io.containerd.runtime.v2.task/ns/victim/rootfs: no such file or directory":                                               true,
 		"failed to create shim task: ttrpc: closed":                                                                                                           true,
 		"mkdir /s/io.containerd.runtime.v2.task/ns/victim: file exists":                                                                                       true,
 		"failed to start shim: fork/exec /usr/bin/containerd-shim-runc-v2: no such file or directory":                                                         false,
