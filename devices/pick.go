@@ -6,8 +6,8 @@ import (
 	"slices"
 )
 
-// exhaustive is up to how many units every combination is looked at: C(16, 8) = 12870 of them at most. With more, each unit in
-// turn is grown to a set by the closest ones.
+// exhaustive is up to how many units every combination is looked at: C(16, 8) = 12870 of them at most. With more, some units are
+// grown to sets by the closest ones.
 const exhaustive = 16
 
 // A unit is what is taken together: the devices of one group, else one device.
@@ -181,9 +181,14 @@ func (p *picker) offer(chosen []int, s score) {
 	}
 }
 
-// grow adds to each unit in turn the one that gives the best score, until there are enough.
+// grow adds to some units in turn, spread over all, the one that gives the best score, until there are enough. Where only linked
+// ones go together, each unit is begun with: one may be the only one of a group that is big enough.
 func (p *picker) grow() {
-	for seed := range p.size {
+	step := 1
+	if p.parts == nil {
+		step = (len(p.size) + exhaustive - 1) / exhaustive
+	}
+	for seed := 0; seed < len(p.size); seed += step {
 		chosen, have := []int{seed}, p.size[seed]
 		s := p.with(score{}, nil, seed)
 		for have < p.want {

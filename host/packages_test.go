@@ -207,7 +207,7 @@ func TestWhatLeadsOutOfTheSite(t *testing.T) {
 func TestPythonPathIsTold(t *testing.T) {
 	venv, site := plainVenv(t)
 	env := bareEnv(t)
-	env["PYTHONPATH"] = site + ":/nonexistent:"
+	env["PYTHONPATH"] = site + ":" + t.TempDir() + "/gone:"
 	f, err := Probe(context.Background(), Options{Root: "/", Env: env, Dir: "/"}, Needs{Python: venv})
 	if err != nil || !cmp.Equal(findingsOf(f.Findings), []string{"HR032 info PYTHONPATH"}) {
 		t.Error(err, f.Findings)

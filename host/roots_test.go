@@ -106,6 +106,9 @@ func TestFactsDocument(t *testing.T) {
 		delete(documented, name)
 	}
 	for name := range documented {
+		if strings.HasPrefix(name, "inventories[]") || strings.HasPrefix(name, "grants[]") {
+			continue // of plan.Facts: package devices has the types
+		}
 		t.Errorf("docs/facts.md documents `%s`, which is no field", name)
 	}
 }

@@ -1,7 +1,9 @@
 package integration
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -12,6 +14,10 @@ import (
 	"testing"
 	"time"
 
+	containerd "github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/core/mount"
+	"github.com/containerd/containerd/v2/pkg/cio"
+	"github.com/containerd/containerd/v2/pkg/namespaces"
 	"github.com/opencontainers/runtime-spec/specs-go"
 
 	"hostrun.dev/hostrun/devices/devicestest"
@@ -209,6 +215,36 @@ func TestDevicesByNumber(t *testing.T) {
 	s.must("run", "maybe", "--", "true")
 	s.must("down", "a", "b", "c")
 	s.nothingLeft(before)
+}
+
+// TestDevicesOfOtherTools: a container that another program has made in another namespace, with the device's node, makes it busy.
+func TestDevicesOfOtherTools(t *testing.T) {
+	s := newStage(t)
+	kind := s.accelerators(2)
+	s.job("model", "devices: ["+kind+"=0]\n")
+	s.job("one", "devices: ["+kind+"=0]\n")
+	s.job("any", "devices: ["+kind+"=0, "+kind+"=1]\n")
+	s.must("up", "model")
+	record, err := s.client.ContainerService().Get(s.context(), "model")
+	must(t, err)
+	spec := parse[specs.Spec](t, string(record.Spec.GetValue()))
+	s.must("stop", "model")
+	spec.Linux.CgroupsPath = "/" + s.namespace + "-other/theirs"
+	ctx := namespaces.WithNamespace(context.Background(), s.namespace+"-other")
+	theirs, err := s.client.NewContainer(ctx, "theirs", containerd.WithSpec(&spec), containerd.WithRuntime("io.containerd.runc.v2", nil))
+	must(t, err)
+	root := mount.Mount{Type: "bind", Source: s.path("data", "containers", s.namespace, "model", "own", "root"), Options: []string{"rbind", "rw"}}
+	task, err := theirs.NewTask(ctx, cio.NullIO, containerd.WithRootFS([]mount.Mount{root}))
+	must(t, err)
+	defer func() {
+		_, err := task.Delete(ctx, containerd.WithProcessKill)
+		must(t, errors.Join(err, theirs.Delete(ctx), s.client.NamespaceService().Delete(ctx, s.namespace+"-other")))
+		s.must("up", "one") // it is free again
+		s.must("down", "one", "model")
+	}()
+	must(t, task.Start(ctx))
+	s.fails(finding.StatusTryAgain, "HR075", "up", "one")
+	s.fails(finding.StatusTryAgain, s.namespace+"-other container theirs uses it", "up", "any")
 }
 
 // TestDevicesBadFile: a CDI file with errors is named by all who look, and the others work.

@@ -3,24 +3,24 @@ package integration
 import (
 	"bytes"
 	"context"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	goruntime "runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/opencontainers/runtime-spec/specs-go"
 
 	"hostrun.dev/hostrun/devices"
 	"hostrun.dev/hostrun/devices/nvidia"
 	"hostrun.dev/hostrun/devices/nvidia/nvidiatest"
+	hostfacts "hostrun.dev/hostrun/host"
 	"hostrun.dev/hostrun/integration/fixture"
 	"hostrun.dev/hostrun/plan"
+	"hostrun.dev/hostrun/profiles"
 	"hostrun.dev/hostrun/rootfs"
-	"hostrun.dev/hostrun/runtime"
 )
 
 // compileFile builds a C file of testdata.
@@ -70,18 +70,41 @@ func layout(t *testing.T, name string, loader []byte, dir, check string, more ..
 	return fixture.Image{Name: name, Layers: [][]fixture.Entry{entries}}, rootfs.Dir(root)
 }
 
-// give adds to a container what the edits say; sources lie below the root that they were made from.
-func give(pl *plan.Plan, e devices.Edits, root string) {
-	s := pl.Spec
-	s.Process.Env = append(s.Process.Env, e.Env...)
-	for _, m := range e.Mounts {
-		s.Mounts = append(s.Mounts, specs.Mount{Type: "bind", Source: root + m.HostPath, Destination: m.ContainerPath, Options: m.Options})
+// gpuFacts are those of a container of an image whose files are view; with given it gets the GPU at 0000:61:00.0 of the machine below
+// host, whose files lie there.
+func gpuFacts(w *world, host, image string, view *rootfs.View, env []string, given bool, args ...string) plan.Facts {
+	w.t.Helper()
+	ctx := context.Background()
+	command, atOnce := profiles.Command(args), time.Duration(0)
+	p := profiles.Profile{Name: "gpu", Image: image, Command: &command, StopGracePeriod: &atOnce}
+	for _, e := range env {
+		name, value, _ := strings.Cut(e, "=")
+		p.Environment = append(p.Environment, profiles.EnvVar{Name: name, Value: value})
 	}
-	for _, n := range e.DeviceNodes {
-		s.Linux.Devices = append(s.Linux.Devices, specs.LinuxDevice{Path: n.Path, Type: n.Type, Major: n.Major, Minor: n.Minor, FileMode: n.FileMode, UID: n.UID, GID: n.GID})
-		s.Linux.Resources.Devices = append(s.Linux.Resources.Devices, specs.LinuxDeviceCgroup{Allow: true, Type: n.Type, Major: &n.Major, Minor: &n.Minor, Access: n.Permissions})
+	machine, err := hostfacts.Probe(ctx, hostfacts.Options{Root: "/"}, hostfacts.Needs{})
+	ok(w.t, err)
+	machine.Hosts, machine.ResolvConf = "", ""
+	engine, err := w.c.Engine(ctx)
+	ok(w.t, err)
+	img, err := w.c.Inspect(ctx, image, "", plan.Needs(&p))
+	ok(w.t, err)
+	f := plan.Facts{Schema: 1, ID: "gpu", Profile: p, Host: machine, Engine: engine, Image: img}
+	if !given {
+		return f
 	}
-	rehash(pl)
+	s := nvidia.New(host)
+	inv, err := s.Inventory(ctx, devices.Needs{})
+	ok(w.t, err)
+	ask := devices.Ask{Kind: nvidia.Kind, Key: "gpus"}
+	edits, found := s.Edits(inv, inv.Devices[3:4], ask, devices.Container{View: view, Env: env})
+	if len(found) > 0 {
+		w.t.Fatalf("%+v", found)
+	}
+	for _, m := range edits.Mounts { // the machine is a directory of this one
+		m.HostPath = filepath.Join(host, m.HostPath)
+	}
+	f.Grants = []devices.Grant{{Ask: ask, Chosen: inv.Devices[3:4], Edits: edits}}
+	return f
 }
 
 // TestNVIDIAContainer: in a container without ldconfig and without an environment a program finds the host's libcuda by both of its
@@ -128,30 +151,12 @@ func TestNVIDIAContainer(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			img, view := layout(t, test.name+":latest", test.loader, test.dir, check, test.more...)
 			w.load(img)
-			w.load(fixture.BusyboxImage(t, busybox))
-			pl := w.plan("gpu-"+test.name, append([]string{"/check"}, "libcuda.so.1", "libcuda.so", "/dev/nvidia3", "/dev/nvidia-uvm", "/dev/nvidiactl", "/dev/nvidia0")...)
-			pl.Spec.Process.Env = test.env
-			facts, err := w.c.Inspect(context.Background(), test.name+":latest", "", plan.ImageNeeds{})
-			ok(t, err)
-			pl.Image, pl.Digest, pl.ChainID, pl.Labels["hostrun.dev/image-digest"] = facts.Reference, facts.Digest, facts.ChainID, facts.Digest
-			if test.given {
-				s := nvidia.New(host)
-				inv, err := s.Inventory(context.Background(), devices.Needs{})
-				ok(t, err)
-				edits, found := s.Edits(inv, inv.Devices[3:4], devices.Ask{}, devices.Container{View: view, Env: test.env})
-				if len(found) > 0 {
-					t.Fatalf("%+v", found)
-				}
-				if at := "/" + test.dir + "/libcuda.so.1"; edits.Origins[at] == "" {
-					t.Errorf("libcuda is not bound at %s: %v", at, edits.Origins)
-				}
-				give(&pl, edits, host)
+			w := &world{t: t, ctrd: w.ctrd, opt: w.opt, c: w.c}
+			facts := gpuFacts(w, host, test.name+":latest", view, test.env, test.given, "/check", "libcuda.so.1", "libcuda.so", "/dev/nvidia3", "/dev/nvidia-uvm", "/dev/nvidiactl", "/dev/nvidia0")
+			if at := "/" + test.dir + "/libcuda.so.1"; test.given && facts.Grants[0].Edits.Origins[at] == "" {
+				t.Errorf("libcuda is not bound at %s: %v", at, facts.Grants[0].Edits.Origins)
 			}
-			var out output
-			status, err := w.c.Run(context.Background(), pl, runtime.IO{Stdout: &out, Stderr: io.Discard}, nil)
-			ok(t, err)
-			equal(t, "status", status, 0)
-			got := strings.Split(strings.TrimSpace(out.String()), "\n")
+			got := strings.Split(strings.TrimSpace(w.run(facts)), "\n")
 			if test.want == nil { // what the edits cover is there to be covered
 				equal(t, "the stub", got[1], "libcuda.so: 34")
 				return

@@ -80,13 +80,18 @@ func TestEditedInPlace(t *testing.T) {
 	file := filepath.Join(site, "p.py")
 	must(t, os.WriteFile(file, []byte("import json\n"), 0o644))
 	s.load(slim(t, "edited"))
-	s.profile("edited", fmt.Sprintf("image: edited\npull_policy: never\npython: %q\ncommand: [python3, -c, 'import p']\n", env+"/bin/python3"))
+	s.profile("job", fmt.Sprintf("image: edited\npull_policy: never\npython: %q\ncommand: [python3, -c, 'import p']\n", env+"/bin/python3"))
 	time.Sleep(200 * time.Millisecond)
+	for i := range 3 {
+		if row, status := s.proven("python3", "-c", "import p"); status != 0 || row.Proof.Cached != (i > 0) {
+			t.Fatalf("check number %d ends with %d; from the cache: %v", i+1, status, row.Proof.Cached)
+		}
+	}
 	for range 2 {
-		s.must("run", "-T", "edited")
+		s.must("run", "-T", "job")
 	}
 	must(t, os.WriteFile(file, []byte("import nothere\n"), 0o644))
-	if r := s.hostrun("run", "-T", "edited"); r.status != 125 || !strings.Contains(r.stderr, "No module named 'nothere'") {
+	if r := s.hostrun("run", "-T", "job"); r.status != 125 || !strings.Contains(r.stderr, "No module named 'nothere'") {
 		t.Errorf("the start after the change: %v", r)
 	}
 }

@@ -191,7 +191,7 @@ func (g gust) contain(ctx context.Context, c *runtime.Client, r *rand.Rand, id s
 // TestLeaseStorm: 64 processes take devices at random and are killed at random; no device is ever held twice, and none is lost.
 // `make storm` makes 10,000 allocations of it.
 func TestLeaseStorm(t *testing.T) {
-	until := 300
+	until := 200
 	if n, err := strconv.Atoi(os.Getenv("HOSTRUN_STORM")); err == nil {
 		until = n
 	}
@@ -263,7 +263,7 @@ func (w *world) storm(file string, g gust) {
 			if g.counted() < g.Until && !w.t.Failed() {
 				begin()
 			}
-		case <-time.After(time.Duration(20+r.IntN(100)) * time.Millisecond):
+		case <-time.After(time.Duration(100+r.IntN(500)) * time.Millisecond):
 			if len(living) > 0 && g.counted() < g.Until {
 				victim := living[r.IntN(len(living))]
 				victim.killed = true

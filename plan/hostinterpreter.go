@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"path"
 	"slices"
-	"strings"
 
 	"hostrun.dev/hostrun/abi"
 	"hostrun.dev/hostrun/finding"
@@ -43,15 +42,7 @@ func (b *builder) addHostInterpreter() {
 			return
 		}
 	}
-	for _, s := range py.Sites {
-		b.checkReadable(s)
-	}
-	b.setUserSite(py)
-	dir := b.interpreterDir(py)
-	search := slices.DeleteFunc(strings.Split(b.env.get("PATH"), ":"), func(d string) bool { return d == dir })
-	b.env.set("PATH", strings.Join(append([]string{dir}, search...), ":"), "host python")
-	b.checkSameInterpreter(py, dir)
-	b.checkFlags()
+	b.runHostPython(py)
 	if root, ok := b.borrowedRoot(); ok {
 		b.setBytecode(&py.Python, root)
 	}

@@ -15,15 +15,20 @@ import (
 func (b *builder) addHostPython() {
 	py := b.f.Host.Python
 	b.env.set("PYTHONDONTWRITEBYTECODE", "1", "hostrun")
-	b.setUserSite(py)
 	b.python = &py.Python
 	b.checkHidden(&py.Python)
 	for _, p := range append(b.linkedPaths(py), ownPaths(py)...) {
 		b.borrowPath(p)
 	}
+	b.runHostPython(py)
+}
+
+// runHostPython makes the host's interpreter, whose directories are in the container, the one that a command finds.
+func (b *builder) runHostPython(py *host.Python) {
 	for _, s := range py.Sites {
 		b.checkReadable(s)
 	}
+	b.setUserSite(py)
 	dir := b.interpreterDir(py)
 	search := slices.DeleteFunc(strings.Split(b.env.get("PATH"), ":"), func(d string) bool { return d == dir })
 	b.env.set("PATH", strings.Join(append([]string{dir}, search...), ":"), "host python")

@@ -48,6 +48,9 @@ func (b *builder) addBind(bind proof.Bind) {
 	if bind.Dir {
 		m.Mount = b.borrowed(bind.Source, bind.Destination)
 	}
+	if dir, at, closed := b.closed(bind.Destination); closed {
+		b.notTraversed("python", bind.Destination, dir, at, finding.Warning)
+	}
 	b.mounts = append(b.mounts, m)
 	if bind.Kind != proof.BindLibraries { // its libraries are listed one by one
 		b.plan.Borrowed = append(b.plan.Borrowed, Borrowed{Source: bind.Source, Destination: bind.Destination, Bytes: bind.Bytes, For: bind.For, Kind: bind.Kind})

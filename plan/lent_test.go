@@ -196,3 +196,19 @@ func TestLibstdcxxThatIsLentIsNotMissing(t *testing.T) {
 		t.Error("told that libstdc++ is missing, and it is lent")
 	}
 }
+
+// TestPlaceBelowAClosedDirectory: root's cache is bound where links name it, and another user can't get there.
+func TestPlaceBelowAClosedDirectory(t *testing.T) {
+	f := borrowing(venvHost(11))
+	f.Proof = &proof.Report{Schema: 1, Lent: &proof.Lent{Binds: []proof.Bind{{Source: "/root/.cache/uv/archive-v0", Destination: "/root/.cache/uv/archive-v0", Dir: true, Kind: proof.BindLink, For: "torch"}}}}
+	f.Image.Paths["/root"] = plan.Path{Real: "/root", Dir: true, Mode: 0o700}
+	told := func() bool {
+		return slices.ContainsFunc(build(t, f).Findings, func(x finding.Finding) bool { return x.ID == finding.PathNotTraversed })
+	}
+	if told() {
+		t.Error("root can't enter its own home")
+	}
+	if f.Profile.User = "app"; !told() {
+		t.Error("nothing is said of a place that the user can't reach")
+	}
+}

@@ -171,7 +171,7 @@ func vendorRuntime(r containers.Container, spec *specs.Spec) bool {
 	if spec.Hooks == nil {
 		return false
 	}
-	//nolint:staticcheck // docker still writes prestart hooks
+	//lint:ignore SA1019 docker and old toolkits still write them
 	for _, h := range append(append([]specs.Hook{}, spec.Hooks.Prestart...), spec.Hooks.CreateRuntime...) {
 		if base := filepath.Base(h.Path); strings.HasPrefix(base, "nvidia-container-") || strings.HasPrefix(base, "ascend-docker-") {
 			return true

@@ -102,18 +102,14 @@ func (c *Client) reserveOnce(ctx context.Context, w Want, mine *ticket) (r *Rese
 	if r.Inventories, err = w.Look(ctx); err != nil {
 		return r, false, err
 	}
+	for i := range r.Inventories { // users are added to it: what the source has stays its own
+		r.Inventories[i].Devices = slices.Clone(r.Inventories[i].Devices)
+	}
 	taken, err := c.lockAll(ctx, w, r)
 	if err != nil {
 		return r, false, err
 	}
-	others := make(chan struct{})
-	go func() {
-		defer close(others)
-		c.addOthers(ctx, w, r)
-	}()
-	// Only now: whoever held a device until here has written its record, or has died.
-	held, own, err := c.leases(ctx, w.Container)
-	<-others
+	held, own, err := c.askOthers(ctx, w, r)
 	if err != nil {
 		return r, false, err
 	}
@@ -133,6 +129,24 @@ func (c *Client) reserveOnce(ctx context.Context, w Want, mine *ticket) (r *Rese
 	}
 	r.keepChosen()
 	return r, passing, nil
+}
+
+// askOthers looks for who holds and who uses what, now that the devices are locked: whoever held one until here has written its record,
+// or has died. A containerd that hangs must not keep the lock of a kind from others.
+func (c *Client) askOthers(ctx context.Context, w Want, r *Reservation) (held []devices.Lease, own []Holding, err error) {
+	short, cancel := context.WithTimeout(ctx, settling)
+	defer cancel()
+	others := make(chan struct{})
+	go func() {
+		defer close(others)
+		c.addOthers(short, w, r)
+	}()
+	held, own, err = c.leases(short, w.Container)
+	<-others
+	if err != nil && short.Err() != nil && ctx.Err() == nil {
+		err = finding.Errorf(finding.StatusTryAgain, "systemctl restart containerd", "ask containerd who holds which devices: no answer within %v", settling)
+	}
+	return held, own, err
 }
 
 // chooseOf chooses for the asks of one inventory's kind.

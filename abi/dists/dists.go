@@ -12,10 +12,10 @@ import (
 
 // An Owner is a distribution, or, with an empty Name, the directory that stands for files of none.
 type Owner struct {
-	Name    string // as the installer writes it: "scikit-learn"; "" where no distribution was found
-	Version string
-	Dir     string // that the package's files lie in: a site directory's entry, or the file's own directory
-	By      string // what told: "RECORD", "conda", "dpkg", "name"; "" for none
+	Name    string `json:"name,omitempty"` // as the installer writes it: "scikit-learn"; "" where no distribution was found
+	Version string `json:"version,omitempty"`
+	Dir     string `json:"dir"`          // that the package's files lie in: the site directory, the prefix, or the files' own
+	By      string `json:"by,omitempty"` // what told: "RECORD", "conda", "dpkg", "name"; "" for none
 }
 
 // Bounds, in bytes and files.

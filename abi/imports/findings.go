@@ -185,7 +185,7 @@ func (r Report) unchecked() []finding.Finding {
 	for _, what := range order {
 		parts = append(parts, fmt.Sprintf("%s: %d", what, counts[what]))
 	}
-	message := fmt.Sprintf("%d modules were followed; what computed names, native code and hooks import is not checked", r.Counts.Modules)
+	message := fmt.Sprintf("%d modules were followed; what computed names, native code and hooks import is not checked (%s)", r.Counts.Modules, strings.Join(parts, ", "))
 	if len(r.Modules) == 0 {
 		message = "no import was followed: the command runs no Python that files tell of"
 	}

@@ -22,6 +22,8 @@ type Request struct {
 	Deep bool
 	// Broken are native modules that the loader refuses: path in the view -> its message. Their import raises ImportError.
 	Broken map[string]string
+	// Native is told of native modules that may be imported, by as many goroutines as read ahead; nil for nobody.
+	Native func(file string)
 }
 
 // Reach says how certain it is that an import statement runs.

@@ -25,6 +25,7 @@ type loader struct {
 	queue  queue
 	parses chan struct{}     // held while a file is parsed ahead
 	broken map[string]string // see Request.Broken
+	native func(string)      // see Request.Native
 	files  atomic.Int64
 	bytes  atomic.Int64
 	read   sync.Map // file -> true
@@ -34,11 +35,15 @@ type loader struct {
 // are processors, less the one that walks.
 const readAheads = 16
 
-func newLoader(ctx context.Context, f *finder, known facts, search []string) *loader {
-	l := &loader{ctx: ctx, finder: f, facts: known, search: search, parses: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)-1))}
+func newLoader(ctx context.Context, f *finder, known facts, search []string, native func(string)) *loader {
+	l := &loader{ctx: ctx, finder: f, facts: known, search: search, native: native, parses: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)-1))}
 	l.queue.start(readAheads, func(name string) {
-		if s := l.locate(name); s != nil && ctx.Err() == nil {
+		switch s := l.locate(name); {
+		case s == nil || ctx.Err() != nil:
+		case s.kind != Extension:
 			l.unitBy(s, l.parseAhead)
+		case l.native != nil:
+			l.native(s.file)
 		}
 	})
 	return l

@@ -27,7 +27,7 @@ type scanner struct {
 func Scan(ctx context.Context, view *rootfs.View, r Request) (Report, error) {
 	s := &scanner{ctx: ctx, view: view, r: r, finder: newFinder(view, r.Python), merged: map[string]int{}, misses: map[string]int{}}
 	defer s.finder.close()
-	s.loader = newLoader(ctx, s.finder, newFacts(r.Python), s.site("").path)
+	s.loader = newLoader(ctx, s.finder, newFacts(r.Python), s.site("").path, r.Native)
 	s.loader.broken = r.Broken
 	defer s.loader.close()
 	roots, not := understand(view, r)

@@ -16,7 +16,7 @@ func Where(ctx context.Context, view *rootfs.View, r Request, module string) ([]
 	}
 	s := &scanner{ctx: ctx, view: view, r: r, finder: newFinder(view, r.Python), merged: map[string]int{}, misses: map[string]int{}}
 	defer s.finder.close()
-	s.loader = newLoader(ctx, s.finder, newFacts(r.Python), nil)
+	s.loader = newLoader(ctx, s.finder, newFacts(r.Python), nil, nil)
 	defer s.loader.close()
 	root := Root{Kind: "code"}
 	if roots, _ := understand(view, r); len(roots) > 0 {

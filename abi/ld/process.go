@@ -149,6 +149,24 @@ func (p *Process) OpenAll(ctx context.Context, names []string, workers int) ([]R
 	return results, ctx.Err()
 }
 
+// Touch reads what an Open of the file would read of it and of its libraries, symbols excepted, so that a later one finds
+// it done. It is for disks that are cold.
+func (p *Process) Touch(file string) {
+	if p.system.habits.musl {
+		return
+	}
+	l := &loading{system: p.system, program: p.program, parent: p, objects: slices.Clip(p.objects), own: newIndex(), stack: p.stack, tls: p.tls, placed: map[*object]bool{}}
+	root, fail := l.load(file, p.program, ByPath)
+	if fail != nil || l.isOld(root) {
+		return
+	}
+	root.loader = nil
+	list, _ := l.closure([]*object{root})
+	for _, o := range list {
+		_ = o.load()
+	}
+}
+
 func (p *Process) open(name string) (Result, *loading, []*object) {
 	l := &loading{system: p.system, program: p.program, parent: p, objects: slices.Clip(p.objects), own: newIndex(), stack: p.stack, tls: p.tls, placed: map[*object]bool{}}
 	if p.system.habits.musl {

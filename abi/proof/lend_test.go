@@ -109,6 +109,18 @@ func TestLibrariesAreLent(t *testing.T) {
 	}
 }
 
+// TestComputedName: a package that imports its native module by a name that files do not tell, as OpenCV's wheels do.
+func TestComputedName(t *testing.T) {
+	h := newLendingHost(t, lent("libhrgl.so.1"))
+	w := world{build: []library{module("cv/cv.abi3.so", usesLent, filepath.Join(h.root, h.dir, "libhrgl.so.1"))},
+		sources: map[string]string{"cv/__init__.py": "import importlib\nname = ''.join(['c', 'v.cv'])\nimportlib.import_module(name)"}}
+	r, err := Prove(context.Background(), view(t, w.make(t)), h.request(t, "import cv"))
+	must(t, err)
+	if verdictOf(r, "cv.cv") != OK || r.Lent == nil || len(r.Lent.Libraries) != 1 {
+		t.Errorf("%+v, lends %+v", r.All, r.Lent)
+	}
+}
+
 // replay: with exactly the mounts and the file that are recorded, and no lender, the loader finds the same.
 func (h lendingHost) replay(t *testing.T, base *rootfs.View, l *Lent) {
 	t.Helper()

@@ -25,12 +25,13 @@ type prover struct {
 	process *ld.Process // the interpreter as it starts; nil where files do not show that it does
 	noStart error       // why it can't be simulated
 
-	loaded *ld.Process        // with what the command has imported so far
-	judged map[string]*Module // by path
-	order  []string           // of judged
-	broken map[string]string  // path -> message: as imports.Request has it
-	files  map[string]bool    // that the loader opened
-	mu     sync.Mutex         // of files
+	loaded  *ld.Process        // with what the command has imported so far
+	judged  map[string]*Module // by path
+	order   []string           // of judged
+	broken  map[string]string  // path -> message: as imports.Request has it
+	files   map[string]bool    // that the loader opened
+	started chan struct{}      // closed when the interpreter's start has been simulated
+	mu      sync.Mutex         // of files
 	lending
 }
 
@@ -74,7 +75,15 @@ func (p *prover) start() {
 
 func (p *prover) scan() (imports.Report, error) {
 	return imports.Scan(p.ctx, p.view, imports.Request{Python: p.r.Python, Command: p.r.Command, WorkingDir: p.r.WorkingDir,
-		Packages: p.r.Packages, Env: p.r.Env, HostDirs: p.r.HostDirs, Broken: p.broken})
+		Packages: p.r.Packages, Env: p.r.Env, HostDirs: p.r.HostDirs, Broken: p.broken, Native: p.touch})
+}
+
+// touch reads a native module that the command may import while the imports are still being followed.
+func (p *prover) touch(file string) {
+	<-p.started
+	if p.process != nil {
+		p.process.Touch(file)
+	}
 }
 
 // maxRounds bounds how often the imports are followed anew with what was found broken.
@@ -252,6 +261,9 @@ func (p *prover) noteFiles(r ld.Result) {
 	}
 }
 
+// openers open native modules side by side, for disks that are cold.
+const openers = 8
+
 // others judges what the command does not import, each on its own.
 func (p *prover) others() {
 	if p.process == nil {
@@ -260,7 +272,7 @@ func (p *prover) others() {
 	var next atomic.Int64
 	var wait sync.WaitGroup
 	all := p.tree.modules
-	for range max(runtime.GOMAXPROCS(0), 2) {
+	for range max(runtime.GOMAXPROCS(0), openers) {
 		wait.Go(func() {
 			for i := int(next.Add(1) - 1); i < len(all) && p.ctx.Err() == nil; i = int(next.Add(1) - 1) {
 				if m := &all[i]; m.Verdict == "" && p.judged[m.Path] == nil {

@@ -65,8 +65,8 @@ type Module struct {
 	By       imports.At    `json:"by,omitzero"`         // the statement that imports it first
 	Remedy   string        `json:"remedy,omitempty"`
 	Doubt    string        `json:"doubt,omitempty"` // why the verdict is not certain; such a one stops nothing
-	Owner    dists.Owner   `json:"-"`               // the distribution that brought it, where it was asked for (Own)
-	Side     string        `json:"-"`               // likewise: "host" or "image"
+	Owner    dists.Owner   `json:"owner,omitzero"`  // the distribution that brought it, where it was asked for (Own)
+	Side     string        `json:"side,omitempty"`  // likewise: "host" or "image"
 }
 
 // Counts are of native modules.
@@ -154,18 +154,20 @@ const maxSources = 3
 
 func proveLending(ctx context.Context, base *rootfs.View, r Request, again int) (Report, error) {
 	view := base
-	p := &prover{ctx: ctx, view: view, r: r, judged: map[string]*Module{}, broken: map[string]string{}}
+	p := &prover{ctx: ctx, view: view, r: r, judged: map[string]*Module{}, broken: map[string]string{}, started: make(chan struct{})}
 	p.lendPlaces()
 	view = p.view
 	walked := make(chan *tree, 1)
 	go func() { walked <- walk(ctx, view, r) }()
-	started := make(chan struct{})
-	go func() { p.start(); close(started) }()
+	go func() { p.start(); close(p.started) }()
 	scan, err := p.scan()
 	p.tree = <-walked
-	<-started
+	<-p.started
 	if p.system != nil {
 		defer p.system.Close()
+	}
+	if p.host != nil {
+		defer p.host.Close()
 	}
 	if more := p.sources(scan); err == nil && len(more) > 0 && again > 0 {
 		r.Lend.Leads = append(slices.Clone(r.Lend.Leads), more...)

@@ -21,23 +21,28 @@ type watcher struct {
 	idle    time.Duration // how long nobody must have needed it
 }
 
+// calmEnough is how often memory is given back after work: what lies in pools is let go by a second collection alone
+// (sync.Pool), and what a finalizer holds by the one after that has run.
+const calmEnough = 2
+
 // until returns why the engine leaves: a signal, or that nobody has needed it for long enough.
 func (w watcher) until(ends <-chan os.Signal) string {
-	for last, rests := time.Now(), false; ; {
+	for last, calmly := time.Now(), 0; ; {
 		select {
 		case s := <-ends:
 			return s.String()
-		case <-time.After(w.pause(rests)):
+		case <-time.After(w.pause(calmly >= calmEnough)):
 		}
 		if w.needed() {
 			last = time.Now()
 		}
-		calm := !connected(w.layout.Address())
-		if calm && !rests { // once, after work; what lies in pools is let go by the second collection alone (sync.Pool)
+		if connected(w.layout.Address()) {
+			calmly = 0
+		} else if calmly < calmEnough {
+			calmly++
 			runtime.GC()
 			debug.FreeOSMemory()
 		}
-		rests = calm
 		// An upgrade has put another file in its place: the next command starts that one.
 		if replaced := engine.Stamp(w.self) != w.stamp; (replaced || time.Since(last) >= w.idle) && w.mayLeave() {
 			return map[bool]string{true: "it was upgraded", false: "it is idle"}[replaced]

@@ -64,6 +64,8 @@ type equipment struct {
 	asks  []devices.Ask // of one profile
 	ahead []devices.Inventory
 	ready bool // ahead is what was found, and nobody has taken it
+	seen  chan struct{}
+	image *loan // for sources that look at the image's files; nil for none
 
 	mu     sync.Mutex
 	absent map[string]bool // kinds that hostrun's own discovery has not found
@@ -71,7 +73,7 @@ type equipment struct {
 
 // equipment looks at nothing yet; asks are those of the profile that it is for, if it is for one.
 func (s *session) equipment(asks []devices.Ask) *equipment {
-	e := &equipment{s: s, asks: asks, own: map[string]devices.Source{}, absent: map[string]bool{}}
+	e := &equipment{s: s, asks: asks, own: map[string]devices.Source{}, absent: map[string]bool{}, seen: make(chan struct{})}
 	for _, discover := range discoveries {
 		source := discover(s)
 		e.own[source.Kind()] = source
@@ -167,9 +169,21 @@ func (e *equipment) inventories(ctx context.Context, asks []devices.Ask, needs d
 
 // lookAhead lists the kinds that are asked for, while other facts are gathered.
 func (e *equipment) lookAhead(ctx context.Context) (err error) {
+	defer close(e.seen)
 	e.ahead, err = e.inventories(ctx, e.asks, e.needs())
 	e.ready = err == nil
 	return err
+}
+
+// borrow has the image's files lent where something that was found will look at them.
+func (e *equipment) borrow(ctx context.Context, client *runtime.Client, ref, platform string) {
+	<-e.seen
+	for _, inv := range e.ahead {
+		if own := e.own[inv.Kind]; own != nil && !e.absent[inv.Kind] && devices.ReadsImage(own) {
+			e.image = e.s.lend(ctx, client, ref, platform)
+			return
+		}
+	}
 }
 
 // lookAgain is what lookAhead has found, the first time, and then what there is at each moment.
@@ -266,7 +280,7 @@ func (e *equipment) describe(ctx context.Context, facts *plan.Facts, chosen [][]
 			g := devices.Grant{Ask: a, Chosen: chosen[i]}
 			if len(chosen[i]) > 0 {
 				var found []finding.Finding
-				g.Edits, found = sources[i].Edits(inventoryOf(facts.Inventories, a.Kind), chosen[i], a, c)
+				g.Edits, found = sources[i].Edits(inventoryOf(facts.Inventories, a.Kind), chosen[i], informed(a, facts), c)
 				facts.Findings = append(facts.Findings, found...)
 			}
 			if fit := fits[a.Kind]; fit != nil {
@@ -282,11 +296,18 @@ func (e *equipment) describe(ctx context.Context, facts *plan.Facts, chosen [][]
 	case facts.Profile.Rootfs == profiles.HostRoot:
 		return describe(runtime.HostView(e.s.root, facts.Image.Root))
 	}
-	client, err := e.s.containerdFor(ctx, containerID(facts))
-	if err != nil {
-		return err
+	if e.image == nil {
+		client, err := e.s.containerdFor(ctx, containerID(facts))
+		if err != nil {
+			return err
+		}
+		e.image = e.s.lend(ctx, client, facts.Image.Reference, facts.Profile.Platform)
 	}
-	return client.WithImageView(ctx, facts.Image.Reference, facts.Profile.Platform, describe)
+	if <-e.image.ready; e.image.err != nil {
+		return e.image.err
+	}
+	defer e.image.back()
+	return describe(e.image.view)
 }
 
 func inventoryOf(all []devices.Inventory, kind string) devices.Inventory {

@@ -75,8 +75,10 @@ func (s *session) gather(ctx context.Context, o order) (plan.Facts, error) {
 	group.Go(guard(func() (err error) { facts.Host, err = host.Probe(ctx, s.hostOptions(), hostNeeds(p)); return err }))
 	group.Go(guard(func() error { facts.Nodes, found = devices.Nodes(s.root, deviceRequests(p)); return nil }))
 	group.Go(guard(func() error { facts.Sources = s.look(plan.BindSources(p)); return nil }))
-	group.Go(guard(func() error { return s.askContainerd(ctx, p, o, &facts) }))
 	e := s.equipment(plan.Asks(p))
+	group.Go(guard(func() error {
+		return s.askContainerd(ctx, p, o, &facts, func(client *runtime.Client) { e.borrow(outer, client, facts.Image.Reference, p.Platform) })
+	}))
 	group.Go(guard(func() error { return e.lookAhead(ctx) }))
 	if err := group.Wait(); err != nil {
 		return facts, err
@@ -109,8 +111,8 @@ func (s *session) profile(o order) (*profiles.Profile, error) {
 	return p, nil
 }
 
-// askContainerd fills in image and engine.
-func (s *session) askContainerd(ctx context.Context, p *profiles.Profile, o order, facts *plan.Facts) error {
+// askContainerd fills in image and engine. inspected is called as soon as the image is known.
+func (s *session) askContainerd(ctx context.Context, p *profiles.Profile, o order, facts *plan.Facts, inspected func(*runtime.Client)) error {
 	id, policy := o.id, o.pull
 	if id == "" {
 		id = p.Name
@@ -135,6 +137,7 @@ func (s *session) askContainerd(ctx context.Context, p *profiles.Profile, o orde
 		}
 		if facts.Image, err = client.InspectFound(ctx, image, p.Platform, plan.Needs(p)); err == nil {
 			o.layer.begin(client, id, facts.Image.ChainID)
+			inspected(client)
 		}
 		return err
 	}))

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -147,7 +148,10 @@ func (s *session) showChecks(format string, results []checkResult) error {
 	if format != "table" {
 		return show(s.stdout, format, results, table[checkResult]{})
 	}
-	for _, r := range results {
+	for i, r := range results {
+		if i > 0 {
+			fmt.Fprintln(s.stdout)
+		}
 		s.writeCheck(r)
 	}
 	return nil

@@ -9,6 +9,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"hostrun.dev/hostrun/abi/imports"
 	"hostrun.dev/hostrun/abi/proof"
 	"hostrun.dev/hostrun/finding"
 )
@@ -35,21 +36,22 @@ func (o checkOptions) profileText() (string, error) {
 
 // A proofSummary is the proof as check --format json shows it.
 type proofSummary struct {
-	Libc      string          `json:"libc"`
-	Floor     string          `json:"floor,omitempty"`
-	FloorBy   string          `json:"floor_by,omitempty"`
-	Counts    proof.Counts    `json:"counts"`
-	Missing   []proof.Library `json:"missing,omitempty"`
-	Unchecked int             `json:"unchecked"`
-	ElapsedMS float64         `json:"elapsed_ms"`
-	Cached    bool            `json:"cached"`
+	Libc       string               `json:"libc"`
+	Floor      string               `json:"floor,omitempty"`
+	FloorBy    string               `json:"floor_by,omitempty"`
+	Counts     proof.Counts         `json:"counts"`
+	Missing    []proof.Library      `json:"missing,omitempty"`
+	Unchecked  int                  `json:"unchecked"` // places that files do not tell of; the first of them:
+	NotChecked []imports.NotChecked `json:"not_checked,omitempty"`
+	ElapsedMS  float64              `json:"elapsed_ms"`
+	Cached     bool                 `json:"cached"`
 }
 
 func summaryOf(r *proof.Report) *proofSummary {
 	if r == nil {
 		return nil
 	}
-	return &proofSummary{Libc: r.Libc, Floor: r.Floor, FloorBy: r.FloorBy, Counts: r.Counts, Missing: r.Missing, Unchecked: r.Unchecked,
+	return &proofSummary{Libc: r.Libc, Floor: r.Floor, FloorBy: r.FloorBy, Counts: r.Counts, Missing: r.Missing, Unchecked: r.Unchecked, NotChecked: r.NotChecked,
 		ElapsedMS: r.ElapsedMS, Cached: r.Cached}
 }
 

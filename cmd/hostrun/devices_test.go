@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"io"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -12,6 +14,7 @@ import (
 	"hostrun.dev/hostrun/devices"
 	"hostrun.dev/hostrun/devices/devicestest"
 	"hostrun.dev/hostrun/finding"
+	"hostrun.dev/hostrun/integration/fixture"
 )
 
 // onFakeMachine runs a command line on a machine with n fake accelerators that hostrun finds by itself, and without containerd.
@@ -113,5 +116,61 @@ func TestWaitDevice(t *testing.T) {
 	line, err := arrange(newApp(s), []string{"up", "--wait-device", "job", "--wait-device=5s"})
 	if err != nil || !slices.Equal(line.names, []string{"job"}) || !slices.Equal(line.local, []string{"--wait-device", "--wait-device=5s"}) {
 		t.Errorf("%+v, %v", line, err)
+	}
+}
+
+// reader is a Fake that looks at the image's files.
+type reader struct {
+	devicestest.Fake
+	saw *[]string
+}
+
+func (reader) ReadsImage() bool { return true }
+
+func (r reader) Edits(inv devices.Inventory, chosen []devices.Device, ask devices.Ask, c devices.Container) (devices.Edits, []finding.Finding) {
+	if c.View != nil && c.View.Exists("/bin/busybox") {
+		*r.saw = append(*r.saw, "the image's files")
+	}
+	return r.Fake.Edits(inv, chosen, ask, c)
+}
+
+// TestImageIsLent: a source sees the image's files, and nothing of the loan is left in containerd, also where the start is refused.
+func TestImageIsLent(t *testing.T) {
+	ctrd := fixture.StartContainerd(t, fixture.Engines(t)[0].Binary)
+	root, dir := t.TempDir(), t.TempDir()
+	devicestest.FakeMachine(t, root, 1)
+	var saw []string
+	old := discoveries
+	discoveries = []func(*session) devices.Source{func(s *session) devices.Source { return reader{devicestest.Fake{Root: s.root}, &saw} }}
+	t.Cleanup(func() { discoveries = old })
+	archive := filepath.Join(dir, "image.tar")
+	text, err := io.ReadAll(fixture.BusyboxImage(t, "docker.io/library/busybox:latest").Archive())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, content := range map[string]string{"image.tar": string(text), "profiles/fits.yaml": "image: busybox\ncommand: [sh]\ndevices: [" + devicestest.FakeKind + "=0]\n",
+		"profiles/bad.yaml": "image: busybox\ncommand: [sh]\ndevices: [" + devicestest.FakeKind + "=7]\n"} {
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct {
+		status int
+		words  []string
+	}{{0, []string{"load", archive}}, {0, []string{"spec", "fits"}}, {finding.StatusNoDevice, []string{"spec", "bad"}}} {
+		words := append([]string{"--address", ctrd.Address, "--state-dir", filepath.Join(dir, "state"), "--data-dir", filepath.Join(dir, "data"), "--cache-dir", filepath.Join(dir, "cache")}, c.words...)
+		var out, errs bytes.Buffer
+		if status := run(t.Context(), words, strings.NewReader(""), &out, &errs, deps{env: map[string]string{}, dir: dir, root: root}); status != c.status {
+			t.Errorf("%q: status %d\n%s", c.words, status, errs.String())
+		}
+	}
+	if len(saw) != 1 {
+		t.Errorf("seen: %q", saw)
+	}
+	if left := fixture.LeaksOf(t, ctrd, "hostrun", filepath.Join(dir, "state"), filepath.Join(dir, "data")); len(left.Snapshots) > 0 {
+		t.Errorf("left behind: %q", left.Snapshots)
 	}
 }

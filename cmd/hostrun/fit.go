@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 
 	"hostrun.dev/hostrun/devices"
@@ -33,7 +34,26 @@ func fitGPUs(facts *plan.Facts, g devices.Grant, view *rootfs.View) []finding.Fi
 	if view != nil {
 		w.Compat = nvidia.ImageCompat(view, w.Env)
 	}
+	w.NoCompat = g.Ask.Options["compat"] == "off"
+	for _, m := range g.Edits.Mounts {
+		w.Bound = append(w.Bound, m.ContainerPath)
+	}
 	return nvidia.Fit(inventoryOf(facts.Inventories, g.Ask.Kind), g.Chosen, w)
+}
+
+// informed adds to an ask for GPUs the CUDA version that torch was built with, where the profile does not say one: it decides whether the
+// machine's forward-compatibility package is given.
+func informed(a devices.Ask, facts *plan.Facts) devices.Ask {
+	t := plan.Frameworks(*facts, "").Torch
+	if a.Kind != devices.KindGPU || a.Options["cuda"] != "" || t == nil || t.CUDA == "" {
+		return a
+	}
+	a.Options = maps.Clone(a.Options)
+	if a.Options == nil {
+		a.Options = map[string]string{}
+	}
+	a.Options["cuda"] = t.CUDA
+	return a
 }
 
 func fitNPUs(facts *plan.Facts, g devices.Grant, view *rootfs.View) []finding.Finding {

@@ -36,11 +36,15 @@ func (s *session) prove(ctx context.Context, facts plan.Facts, pl plan.Plan, o o
 	shown := s.shown(pl)
 	cache := s.proofCache(facts, shown)
 	cache.Ahead = o.ahead
+	if o.modules { // an entry of its own: a start need not read a list of all modules
+		cache.Given = append(cache.Given, "all modules")
+	}
 	began := time.Now()
-	if !o.modules {
-		if report, ok := cache.Load(ctx, request); ok {
-			return &report, nil
+	if report, ok := cache.Load(ctx, request); ok {
+		if o.modules {
+			report.All = report.Modules
 		}
+		return &report, nil
 	}
 	tell := time.AfterFunc(proofPatience, func() {
 		s.progress.event(runtime.Event{ID: "Proof of " + pl.ID, Status: "Reading", Text: "what the command would load"})
@@ -51,10 +55,12 @@ func (s *session) prove(ctx context.Context, facts plan.Facts, pl plan.Plan, o o
 	err := s.withView(ctx, facts, pl.ID, shown, func(view *rootfs.View) (err error) {
 		if report, err = proof.Prove(ctx, view, request); err == nil {
 			report.ElapsedMS = float64(time.Since(began).Microseconds()) / 1000
+			kept := report
 			if o.modules {
 				report.Own(view, s.root, hostDirs(facts, request))
+				kept.Modules = report.All
 			}
-			cache.Store(view, request, report, began)
+			cache.Store(view, request, kept, began)
 		}
 		return err
 	})

@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	ctrlog "github.com/containerd/log"
@@ -33,6 +34,9 @@ type session struct {
 	signals        *interrupts
 
 	engines
+
+	loansMu sync.Mutex
+	loans   []*loan
 }
 
 // globals are the flags of every verb.
@@ -152,6 +156,7 @@ func (s *session) hushContainerd() {
 
 func (s *session) close() {
 	s.progress.end()
+	s.endLoans()
 	s.engines.close() // the program ends; containers go on
 }
 

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"tags.cncf.io/container-device-interface/pkg/cdi"
 	"tags.cncf.io/container-device-interface/specs-go"
 
 	"hostrun.dev/hostrun/devices"
@@ -63,7 +62,7 @@ func Export(source devices.Source, inv devices.Inventory, o Options) (*specs.Spe
 		}
 	}
 	spec.Devices = append(spec.Devices, specs.Device{Name: "all", ContainerEdits: whole})
-	version, err := cdi.MinimumRequiredVersion(spec)
+	version, err := specs.MinimumRequiredVersion(spec)
 	if err != nil {
 		return nil, found, fmt.Errorf("find the version of CDI: %w", err)
 	}

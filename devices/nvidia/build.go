@@ -63,14 +63,21 @@ func (b *builder) add(g procGPU, index int) {
 	if facts.Minor >= 0 {
 		d.Nodes = []string{"/dev/nvidia" + strconv.Itoa(facts.Minor)}
 	}
+	var partitions []partition
+	if facts.Minor >= 0 {
+		partitions = b.m.partitions(facts.Minor, b.minors)
+	}
 	d.Health = b.health(g, said)
+	if facts.MIG != nil && *facts.MIG && len(partitions) == 0 {
+		d.Health = devices.Health{State: "bad", Reasons: append(d.Health.Reasons, "it is in MIG mode and has no MIG device (nvidia-smi mig -cgi PROFILE -C makes one, nvidia-smi -mig 0 ends the mode)")}
+	}
 	d.Facts = encode(facts)
 	b.devices = append(b.devices, d)
 	if d.Health.State == "bad" {
 		b.findings = append(b.findings, unhealthy(d))
 	}
 	b.places = append(b.places, place{name: d.Name, pci: d.PCI, node: d.NUMA, path: bus.Path, links: linksOf(said)})
-	b.addPartitions(d, facts, said)
+	b.addPartitions(d, facts, said, partitions)
 }
 
 // busOf returns what the bus says of an address.
@@ -135,11 +142,8 @@ func linksOf(said nvml.GPU) map[string]int {
 }
 
 // addPartitions lists a GPU's MIG devices: as the kernel has them, with what NVML knows of each.
-func (b *builder) addPartitions(parent devices.Device, of GPU, said nvml.GPU) {
-	if of.Minor < 0 {
-		return
-	}
-	for i, p := range b.m.partitions(of.Minor, b.minors) {
+func (b *builder) addPartitions(parent devices.Device, of GPU, said nvml.GPU, all []partition) {
+	for i, p := range all {
 		known := nvml.Instance{Index: i, GI: p.GI, CI: p.CI}
 		if at := slices.IndexFunc(said.Instances, func(n nvml.Instance) bool { return n.GI == p.GI && n.CI == p.CI }); at >= 0 {
 			known = said.Instances[at]

@@ -53,6 +53,7 @@ func (s *Source) Edits(inv devices.Inventory, chosen []devices.Device, ask devic
 	e.caps, said = wanted(ask, c.Env)
 	e.findings = append(said, unknownOptions(ask)...)
 	e.image = layoutOf(c.View, m.architectureOf(e.driver.Libcuda), libraryPath(c.Env), e.driver.names())
+	e.onHost()
 	if e.usable(chosen) {
 		e.nodes(chosen)
 		e.files()
@@ -62,6 +63,13 @@ func (s *Source) Edits(inv devices.Inventory, chosen []devices.Device, ask devic
 	// The container sees its own GPUs only, and counts them from 0: indices of the host would hide them.
 	e.edits.DropEnv = []string{"CUDA_VISIBLE_DEVICES"}
 	return e.edits, sortFindings(e.findings)
+}
+
+// onHost finds out whether the container's root is this machine's own.
+func (e *editor) onHost() {
+	if fi, err := e.m.stat(e.driver.Libcuda); err == nil && e.image.known {
+		e.image.host = e.image.isSame(e.driver.Libcuda, fi)
+	}
 }
 
 // has reports whether one of the capabilities is given.
@@ -142,7 +150,10 @@ func (e *editor) nodes(chosen []devices.Device) {
 	if e.has(compute, video, graphics) {
 		e.uvm()
 	}
-	if e.has(graphics) {
+	switch {
+	case e.has("all"): // what there is: most servers load no nvidia-modeset, and many images ask for all
+		e.optional("/dev/nvidia-modeset", "mode setting of NVIDIA's driver")
+	case e.has(graphics):
 		e.node("/dev/nvidia-modeset", "mode setting of NVIDIA's driver")
 	}
 }

@@ -142,6 +142,7 @@ func TestEditsFindings(t *testing.T) {
 	}{
 		{"uvm not loaded", "nouvm", devices.Ask{}, debian(nil), nil, finding.GPUUVM, finding.Error, "nvidia-modprobe -u -c=0"},
 		{"uvm of an earlier boot", "stale", devices.Ask{}, debian(nil), nil, finding.GPUUVM, finding.Error, "511:0"},
+		{"graphics without its node", "h100", devices.Ask{Capabilities: []string{"graphics"}}, debian(nil), nil, finding.GPUNodeMissing, finding.Error, "/dev/nvidia-modeset"},
 		{"no libraries", "nofiles", devices.Ask{}, debian(nil), nil, finding.GPULibraries, finding.Error, "libcuda.so.550.54.15"},
 		{"musl", "h100", devices.Ask{}, musl, nil, finding.GPUImageLibc, finding.Error, "musl"},
 		{"no libc", "h100", devices.Ask{}, map[string]string{"app": "x"}, nil, finding.GPUImageLibc, finding.Warning, "no C library"},
@@ -195,19 +196,29 @@ func TestEditsReadNodesAnew(t *testing.T) {
 	}
 }
 
-// On the host's own root its files are in place already, and nothing can be made in /usr.
+// TestEditsOnTheHostsOwnRoot: its files are in place already, and nothing can be made in its directories: "error mounting ... to rootfs at
+// /usr/lib/x86_64-linux-gnu/libcuda.so: read-only file system".
 func TestEditsOnTheHostsOwnRoot(t *testing.T) {
 	m := nvidiatest.H100()
 	m.Files = map[string]string{"lib64/ld-linux-x86-64.so.2": debianLoader}
 	root := m.Make(t)
-	got, found := edits(t, nvidia.New(root), devices.Ask{}, devices.Container{View: rootfs.Dir(root)}, 0)
+	got, found := edits(t, nvidia.New(root), devices.Ask{Capabilities: []string{"compute", "utility", "video"}}, devices.Container{View: rootfs.Dir(root)}, 0)
 	for _, at := range destinations(got) {
-		if strings.HasPrefix(at, "/usr/") && filepath.Base(at) != "libcuda.so" {
-			t.Errorf("%s is mounted over itself", at)
+		if strings.HasPrefix(at, "/usr/") || strings.HasPrefix(at, "/lib") || strings.HasPrefix(at, "/etc/") {
+			t.Errorf("%s is mounted on the host's own root", at)
 		}
 	}
 	if len(found) != 0 || len(got.DeviceNodes) != 4 {
 		t.Errorf("%+v, %d nodes", found, len(got.DeviceNodes))
+	}
+}
+
+// TestAllCapabilitiesOfAServer: many images ask for all, and a server without nvidia-modeset gives what it has.
+func TestAllCapabilitiesOfAServer(t *testing.T) {
+	c := devices.Container{Env: []string{"NVIDIA_DRIVER_CAPABILITIES=all"}}
+	got, found := edits(t, nvidia.New(nvidiatest.H100().Make(t)), devices.Ask{}, c, 0)
+	if len(found) > 0 || !slices.Contains(destinations(got), "/usr/lib/x86_64-linux-gnu/libEGL_nvidia.so.0") {
+		t.Errorf("%+v", found)
 	}
 }
 

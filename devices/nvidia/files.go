@@ -212,10 +212,18 @@ func (e *editor) mount(source, destination, origin string, options []string) boo
 		return err == nil
 	}
 	e.mounted[destination] = true
-	if e.image.known && fi.Mode()&fs.ModeSocket == 0 && e.image.isSame(destination, fi) {
+	switch {
+	case e.image.known && fi.Mode()&fs.ModeSocket == 0 && e.image.isSame(destination, fi):
 		return true
+	case e.image.host && ofSystem(destination) && !e.image.view.Exists(destination):
+		return true // a name that the machine itself does without
 	}
 	e.edits.Mounts = append(e.edits.Mounts, &specs.Mount{HostPath: source, ContainerPath: destination, Options: slices.Clone(options)})
 	e.edits.Origins[destination] = origin
 	return true
+}
+
+// ofSystem reports whether a path is below a directory that a container on the host's own root has read-only.
+func ofSystem(p string) bool {
+	return slices.ContainsFunc([]string{"/usr/", "/lib", "/bin/", "/etc/"}, func(dir string) bool { return strings.HasPrefix(p, dir) })
 }

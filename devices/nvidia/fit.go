@@ -26,6 +26,8 @@ type Wants struct {
 	Bound []string `json:"bound,omitempty"`
 	// Compat is the forward-compatibility package of the image that its loader finds; the machine's is in the inventory.
 	Compat *Compat `json:"compat,omitempty"`
+	// NoCompat keeps the machine's package out: the option compat is off.
+	NoCompat bool `json:"no_compat,omitempty"`
 
 	File string `json:"-"` // the profile's, and the line that asks for the GPUs
 	Line int    `json:"-"`
@@ -197,9 +199,21 @@ func (f *fit) minorVersion(what, subject, built, got, want string) {
 	f.find(found)
 }
 
+// packages are the forward-compatibility packages that count: the image's, and the machine's.
+func (f *fit) packages() []*Compat {
+	var all []*Compat
+	if f.wants.Compat != nil {
+		all = append(all, f.wants.Compat)
+	}
+	if f.driver.Compat != nil && !f.wants.NoCompat {
+		all = append(all, f.driver.Compat)
+	}
+	return all
+}
+
 // compat returns the forward-compatibility package that serves, the image's first.
 func (f *fit) compat(built string) (*Compat, bool) {
-	for _, c := range []*Compat{f.wants.Compat, f.driver.Compat} {
+	for _, c := range f.packages() {
 		serves, _ := c.serves(f.driver.Version)
 		if serves && allDataCenter(f.facts()) && (c.CUDA == "" || compareVersions(c.CUDA, built) >= 0 || branch(c.CUDA) == branch(built)) {
 			return c, true
@@ -217,10 +231,7 @@ func (f *fit) facts() []GPU {
 }
 
 func (f *fit) whyNoCompat() string {
-	for _, c := range []*Compat{f.wants.Compat, f.driver.Compat} {
-		if c == nil {
-			continue
-		}
+	for _, c := range f.packages() {
 		if ok, why := c.serves(f.driver.Version); !ok {
 			return " (the forward-compatibility package in " + c.Directory + " does not help: " + why + ")"
 		}

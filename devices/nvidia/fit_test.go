@@ -69,6 +69,7 @@ func TestFit(t *testing.T) {
 			[]string{"CUDA driver version is insufficient for CUDA runtime version", "/usr/local/cuda/version.json", "branch 550"}},
 		{"torch counts more than the toolkit", driver("550.54.15", "12.4"), h100, Wants{ToolkitVersion: "13.0", TorchCUDA: "12.1"}, "", "", nil},
 		{"forward compatibility of the machine", withCompat, h100, Wants{TorchCUDA: "13.0"}, finding.CUDACompat, finding.Info, []string{"580.65.06"}},
+		{"forward compatibility that is not wanted", withCompat, h100, Wants{TorchCUDA: "13.0", NoCompat: true}, finding.CUDADriverOld, finding.Error, []string{"cuda-compat"}},
 		{"forward compatibility of the image", driver("550.54.15", "12.4"), h100, Wants{TorchCUDA: "13.0", Compat: compat}, finding.CUDACompat, finding.Info, []string{"580.65.06"}},
 		{"forward compatibility on a GeForce", withCompat, rtx, Wants{TorchCUDA: "13.0"}, finding.CUDADriverOld, finding.Error, []string{"error 804"}},
 		{"forward compatibility of other branches", driver("560.35.03", "12.6"), h100, Wants{TorchCUDA: "13.0", Compat: compat}, finding.CUDADriverOld, finding.Error, []string{"does not list driver branch 560"}},

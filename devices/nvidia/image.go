@@ -18,6 +18,7 @@ type layout struct {
 	dir    string              // where the driver's libraries are bound: one of the loader's default directories
 	libc   string              // "glibc", "musl", "" for none
 	known  bool                // the image's files are known
+	host   bool                // they are the machine's own: the driver is in place, and nothing can be made in its system directories
 	places map[string][]string // library name -> existing paths below any directory that the loader looks into
 }
 

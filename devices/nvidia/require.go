@@ -119,7 +119,7 @@ func (f *fit) requirementsOff() bool {
 func (f *fit) require(name, text string, alternatives [][]condition) {
 	// A forward-compatibility package raises what "cuda" stands for.
 	d := f.driver
-	for _, c := range []*Compat{f.wants.Compat, f.driver.Compat} {
+	for _, c := range f.packages() {
 		if serves, _ := c.serves(d.Version); serves && allDataCenter(f.facts()) && compareVersions(c.CUDA, d.CUDA) > 0 {
 			d.CUDA = c.CUDA
 		}

@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -40,8 +41,11 @@ type Option func(*Source)
 // or health. NVML always speaks of the running machine: it makes no sense with a root that is not "/".
 func WithAsker(ask Asker) Option { return func(s *Source) { s.ask = ask } }
 
-// WithChild asks NVML through the program hostrun-nvml at path.
+// WithChild asks NVML through the program hostrun-nvml at path. Where the program was not built, nobody is asked.
 func WithChild(path string) Option {
+	if _, err := os.Stat(path); err != nil {
+		return func(*Source) {}
+	}
 	return WithAsker(func(ctx context.Context, library string, addresses []string) nvml.Answer {
 		return nvml.Child{Path: path, Library: library}.Ask(ctx, addresses)
 	})

@@ -207,6 +207,18 @@ func TestDeadGPUCostsItsOwnLine(t *testing.T) {
 	}
 }
 
+// A GPU in MIG mode without instances computes nothing, and must not be picked.
+func TestMIGModeWithoutInstances(t *testing.T) {
+	a := dgxAnswers()
+	g := a.gpus["0000:1b:00.0"]
+	g.MIG = ptr(true)
+	a.gpus["0000:1b:00.0"] = g
+	inv := inventory(t, nvidia.New(machines()["mig"].Make(t), nvidia.WithAsker(a.ask)), devices.Needs{})
+	if h := inv.Devices[0].Health; h.State != "bad" || len(h.Reasons) != 1 || !strings.Contains(h.Reasons[0], "MIG mode") || inv.Devices[1].Health.State != "ok" {
+		t.Errorf("%+v, and the other %+v", h, inv.Devices[1].Health)
+	}
+}
+
 func TestHealthWarns(t *testing.T) {
 	a := dgxAnswers()
 	g := a.gpus["0000:1b:00.0"]
@@ -234,6 +246,14 @@ func TestLibraryThatFails(t *testing.T) {
 		}
 	}
 	if len(inv.Findings) != 1 || inv.Findings[0].ID != finding.GPUUnasked || inv.Findings[0].Severity != finding.Warning {
+		t.Errorf("%+v", inv.Findings)
+	}
+}
+
+// TestWithoutChild: a program that was not built is no fault of the machine's, and is told as a note.
+func TestWithoutChild(t *testing.T) {
+	s := nvidia.New(nvidiatest.H100().Make(t), nvidia.WithChild(filepath.Join(t.TempDir(), "hostrun-nvml")))
+	if inv := inventory(t, s, devices.Needs{Health: true}); len(inv.Findings) != 1 || inv.Findings[0].ID != finding.GPUUnasked || inv.Findings[0].Severity != finding.Info {
 		t.Errorf("%+v", inv.Findings)
 	}
 }

@@ -137,18 +137,12 @@ build_image() {
 }
 
 # The built-in profile knows neither this machine's GPU nor the file of weights: a profile of the same name adds them, and
-# hides the built-in one. Nodes and driver libraries are named one by one.
+# hides the built-in one.
 profile_of_this_machine() {
-	local devices=() volumes=() node library real
-	for node in /dev/nvidia[0-9]* /dev/nvidiactl /dev/nvidia-uvm /dev/nvidia-uvm-tools; do
-		[ -c "$node" ] && devices+=("$node")
-	done
-	if [ ${#devices[@]} -gt 0 ]; then
-		for library in libcuda.so.1 libnvidia-ml.so.1 libnvidia-ptxjitcompiler.so.1; do
-			real=$(ldconfig -p | awk -v l="$library" '$1 == l && /x86-64|AArch64/ { print $NF; exit }')
-			[ -n "$real" ] && volumes+=("$(readlink -f "$real"):/usr/lib/$(uname -m)-linux-gnu/$library:ro")
-		done
-		note "an NVIDIA GPU is here: its nodes and the driver's libcuda are added to the profile (best effort)"
+	local gpus=() volumes=() real
+	if [ -e /proc/driver/nvidia/version ]; then
+		gpus=("gpus: all")
+		note "an NVIDIA GPU is here, and is given to the container: gpus: all"
 	fi
 	if [ -n "${DINOV2_WEIGHTS:-}" ]; then
 		[ -r "$DINOV2_WEIGHTS" ] || die "DINOV2_WEIGHTS=$DINOV2_WEIGHTS can't be read" "name a .safetensors file or a PyTorch checkpoint"
@@ -156,11 +150,11 @@ profile_of_this_machine() {
 		export DINOV2_WEIGHTS=/weights/$(basename "$real")
 		volumes+=("$real:$DINOV2_WEIGHTS:ro")
 	fi
-	[ ${#devices[@]} -gt 0 ] || [ ${#volumes[@]} -gt 0 ] || return 0
+	[ ${#gpus[@]} -gt 0 ] || [ ${#volumes[@]} -gt 0 ] || return 0
 	mkdir -p "$run/profiles"
 	{
 		echo "extends: {file: $top/profiles/builtin/dinov2.yaml}"
-		[ ${#devices[@]} -eq 0 ] || printf '%s\n' "devices:" "${devices[@]/#/  - }"
+		[ ${#gpus[@]} -eq 0 ] || echo "${gpus[0]}"
 		[ ${#volumes[@]} -eq 0 ] || printf '%s\n' "volumes:" "${volumes[@]/#/  - }"
 	} >"$run/profiles/dinov2.yaml"
 	profiles=(--profile-dir "$run/profiles")
