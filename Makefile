@@ -88,6 +88,7 @@ truth: setup ## Compare the predictions about native modules with real container
 	-integration/truth/wheels.sh
 	$(GO) run ./integration/truth -imports -speed
 	HOSTRUN_TRUTH=1 $(GO) test -count=1 -run TestRealWheels ./abi/frameworks
+	HOSTRUN_TRUTH_ALL=1 $(GO) test -count=1 -tags truth -timeout 60m -run "TestTruth|TestCases" ./abi/imports
 
 lends: setup build ## Compare what check says of packages of distributions in slim images with what happens (as root; 3 GB of disk)
 	-integration/truth/roots.sh debian11-minimal debian12-minimal debian12-python debian13-minimal

@@ -65,6 +65,9 @@ func Reap(ctx context.Context, r Reaping) error {
 	if !r.Locked && record.Labels[labelOneOff] == "" && record.Labels[labelState] != stateRemoving {
 		return nil
 	}
+	if !r.Locked { // its maker may have been killed in the middle of a call
+		return c.finish(ctx, record)
+	}
 	return c.discard(ctx, record)
 }
 

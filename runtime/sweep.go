@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/containerd/containerd/v2/core/containers"
 	"github.com/containerd/errdefs"
@@ -57,25 +56,17 @@ func (c *Client) sweepLocked(ctx context.Context, id string) error {
 	return c.finish(ctx, r)
 }
 
-// untilShim is about how long a container's record and layer take: from then on containerd's shim and the OCI runtime work,
-// one after the other, and leave a processor to others.
-const untilShim = 15 * time.Millisecond
-
-// sweeping runs Sweep beside other work, after a while; done returns once it is over. A failure is no reason to stop what
-// the user asked for.
-func (c *Client) sweeping(ctx context.Context, after time.Duration) (done func()) {
-	ch, now := make(chan struct{}), make(chan struct{})
+// sweeping runs Sweep beside other work; done returns once it is over. A failure is no reason to stop what the user
+// asked for.
+func (c *Client) sweeping(ctx context.Context) (done func()) {
+	ch := make(chan struct{})
 	go func() {
 		defer close(ch)
-		select {
-		case <-time.After(after):
-		case <-now: // nothing is in its way any more
-		}
 		if err := c.Sweep(ctx); err != nil && ctx.Err() == nil {
 			c.opt.Log.Warn("sweep", "error", err)
 		}
 	}()
-	return func() { close(now); <-ch }
+	return func() { <-ch }
 }
 
 // own returns the record of a container of hostrun's. One that is being removed is there no more.

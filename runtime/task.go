@@ -83,7 +83,22 @@ func (c *Client) retryCreate(ctx context.Context, id string, create func() error
 // remnant recognises what is left of an earlier task: the task, or the directory of its bundle, for which containerd
 // has no class of error.
 func remnant(err error) bool {
-	return errdefs.IsAlreadyExists(err) || err != nil && strings.Contains(err.Error(), "mkdir ") && strings.Contains(err.Error(), "file exists")
+	return errdefs.IsAlreadyExists(err) || err != nil && strings.Contains(err.Error(), "mkdir ") && strings.Contains(err.Error(), "file exists") || bundleGone(err)
+}
+
+// bundleGone recognises a task whose bundle or shim was taken away while it was being started: containerd undoes the call
+// of a client that was killed by the bundle's name, and the next task of that name has the same. A shim that is not
+// installed can't be executed, which is another thing.
+func bundleGone(err error) bool {
+	if err == nil {
+		return false
+	}
+	text := err.Error()
+	if strings.HasSuffix(text, "failed to create shim task: ttrpc: closed") {
+		return true
+	}
+	begun := strings.Contains(text, "failed to start shim: start failed: ") || strings.Contains(text, "io.containerd.runtime.v2.task/")
+	return begun && strings.Contains(text, "no such file or directory")
 }
 
 func (c *Client) startTask(ctx context.Context, id, execID string) error {

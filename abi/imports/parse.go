@@ -54,6 +54,7 @@ type unit struct {
 	body      []statement
 	bound     map[string]bool        // of a package: names that the top level binds, other than to its own submodules
 	open      bool                   // further names appear at run time: from x import *, __getattr__, globals()
+	opensAt   int32                  // line of the first of these
 	all       []string               // of a package: the strings of its __all__
 	hook      bool                   // it may write to sys.modules or sys.meta_path, or to its __path__
 	literals  func() map[string]bool // of a hook: its strings that look like names of modules
@@ -290,7 +291,9 @@ func (p *parser) function(toks []token) []statement {
 	line := toks[0].line
 	if p.inDef == 0 && len(toks) > 1 {
 		p.bind(toks[1:2])
-		p.unit.open = p.unit.open || toks[1].text == "__getattr__"
+		if toks[1].text == "__getattr__" {
+			p.opens(line)
+		}
 	}
 	header := p.header(toks)
 	if colon := blockColon(toks); !p.lex.exact && colon == len(toks)-1 && p.lex.body() {
@@ -542,7 +545,7 @@ func (p *parser) fromStatement(toks []token) []statement {
 		rest = rest[1:]
 		if t.text == "*" {
 			s.names = append(s.names, "*")
-			p.star()
+			p.star(s.line)
 		}
 		if t.kind != tokName {
 			continue
@@ -562,12 +565,19 @@ func (p *parser) fromStatement(toks []token) []statement {
 	return []statement{s}
 }
 
+// opens notes a line from which on names appear that files do not tell.
+func (p *parser) opens(line int32) {
+	if !p.unit.open {
+		p.unit.open, p.unit.opensAt = true, line
+	}
+}
+
 // star notes that names come from elsewhere.
-func (p *parser) star() {
+func (p *parser) star(line int32) {
 	if p.inDef > 0 {
 		return
 	}
-	p.unit.open = true
+	p.opens(line)
 	for _, name := range p.decided {
 		p.constants[name] = undecided{}
 	}
@@ -625,7 +635,7 @@ func (p *parser) bindTargets(toks []token) {
 			break
 		}
 		if t.text == "globals" {
-			p.unit.open = true
+			p.opens(t.line)
 		}
 	}
 	if toks[0].text == "__all__" && p.unit.bound != nil {

@@ -444,7 +444,7 @@ func (p *process) fromList(name string, names []string, lvl level, at At) *failu
 			case u == nil || u.bound[n]:
 			case u.hook:
 				p.skip("hook", full, at, name+" may put it into sys.modules at run time", lvl)
-			case !u.open && u.problem == "" && p.loader.finder.foreign(n, m.spec.path):
+			case u.problem == "" && !p.opened(m, u) && p.loader.finder.foreign(n, m.spec.path):
 				first = or(first, p.notNamed(n, m, lvl, at))
 			}
 			continue
@@ -463,6 +463,20 @@ func (p *process) fromList(name string, names []string, lvl level, at At) *failu
 		}
 	}
 	return first
+}
+
+// opened says that a package may have names by now which files do not tell. While it is being imported itself, those that
+// come behind the statement that it has reached are not there yet.
+func (p *process) opened(m *module, u *unit) bool {
+	if !u.open || !m.running {
+		return u.open
+	}
+	for _, at := range slices.Backward(p.chain) {
+		if at.Module == m.spec.name {
+			return at.Line >= int(u.opensAt)
+		}
+	}
+	return true
 }
 
 // notNamed reports that a package has no such name (Python/ceval.c, import_from): the native module of that name is one

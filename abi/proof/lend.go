@@ -146,7 +146,7 @@ func (p *prover) lend(module, file string, r ld.Result) bool {
 // needs in the image, or the image is broken.
 func (p *prover) lendToProgram(err error) bool {
 	var start *ld.StartError
-	if p.lender == nil || !errors.As(err, &start) || !slices.ContainsFunc(p.r.HostDirs, func(dir string) bool { return below(p.r.Python.Real, dir) }) {
+	if p.lender == nil || !errors.As(err, &start) || !p.hostsOwn() {
 		return false
 	}
 	switch r := start.Result; {
@@ -156,6 +156,11 @@ func (p *prover) lendToProgram(err error) bool {
 		return p.lender.Newer(path.Base(r.Object), r.Object, r.Version, "python")
 	}
 	return false
+}
+
+// hostsOwn says that the interpreter is the host's.
+func (p *prover) hostsOwn() bool {
+	return slices.ContainsFunc(p.r.HostDirs, func(dir string) bool { return below(p.r.Python.Real, dir) })
 }
 
 // nameOf is the name by which the library of a result is asked for.

@@ -160,7 +160,16 @@ func (p *prover) interpreter() []finding.Finding {
 	}
 	return []finding.Finding{{ID: finding.NativeInterpreter, Severity: finding.Error, Subject: p.r.Python.Executable, Got: start.Result.Object,
 		Want: "an interpreter that starts", Message: p.r.Python.Executable + ": " + start.Error(),
-		Remedy: "repair the image, or the mount that hides the library; LD_PRELOAD and LD_LIBRARY_PATH count too"}}
+		Remedy: p.mendStart()}}
+}
+
+// mendStart says what to do about an interpreter that does not start.
+func (p *prover) mendStart() string {
+	if p.hostsOwn() {
+		return "the host's interpreter needs a newer system than the image's: use an image of the host's release or a newer one, or an interpreter that is " +
+			"made for older systems (uv python install, conda), or remove python.interpreter_from"
+	}
+	return "repair the image, or the mount that hides the library; LD_PRELOAD and LD_LIBRARY_PATH count too"
 }
 
 // refused tells of the native modules that end the command.

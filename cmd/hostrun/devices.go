@@ -30,7 +30,7 @@ func devicesCommand(s *session) *cli.Command {
 				"else uses the device. --wide adds all names, nodes, processors and reasons. The fields of the JSON form are the names that a template takes; below facts are the kind's own. What is wrong with the machine is told on stderr, and is in findings.",
 			examples: []string{"hostrun devices", "hostrun devices --wide nvidia.com/gpu", "hostrun devices --format '{{.name}} {{.health.state}} {{.holder}}'"},
 			statuses: containerdStatuses,
-		}.String(),
+		}.on(s),
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "wide", Usage: "show more columns", Destination: &o.wide},
 			formatFlag(&o.format),

@@ -28,7 +28,7 @@ func exportCommand(s *session) *cli.Command {
 			about:    "hostrun export cdi writes a CDI file. hostrun export alone lists what can be written.",
 			examples: []string{"hostrun export cdi > /etc/cdi/hostrun.json"},
 			statuses: []int{0, finding.StatusFailed, finding.StatusUsage, finding.StatusNoDevice},
-		}.String(),
+		}.on(s),
 		Action: action(func(context.Context) error {
 			return finding.Errorf(finding.StatusUsage, "hostrun export cdi", "hostrun export takes what is to be written: cdi")
 		}),
@@ -40,7 +40,7 @@ func exportCommand(s *session) *cli.Command {
 					"CDI can set a variable and can't put a directory in front of one. With the name of a profile the variables of its image are taken into account, and the file is for that image; without, LD_LIBRARY_PATH is left out.",
 				examples: []string{"hostrun export cdi > /etc/cdi/hostrun.json", "hostrun export cdi --kind ascend.com/npu llamafactory-npu > /etc/cdi/llamafactory.json", "hostrun export cdi --no-gids"},
 				statuses: startStatuses,
-			}.String(),
+			}.on(s),
 			Flags: []cli.Flag{
 				&cli.StringFlag{Name: "kind", Usage: "of this `VENDOR/CLASS`; needed where the machine has several", Destination: &o.kind},
 				&cli.BoolFlag{Name: "no-gids", Usage: "leave supplementary groups out: readers before CDI 0.7.0 refuse them (podman 4)", Destination: &o.noGIDs},

@@ -70,7 +70,7 @@ func fitNPUs(facts *plan.Facts, g devices.Grant, view *rootfs.View) []finding.Fi
 			w.HostMounts = append(w.HostMounts, v.Target)
 		}
 	}
-	w.Toolkit, w.ImageCANN = toolkitsFor(g.Ask, machine, view, w.Env)
+	w.Toolkit, w.ImageCANN = toolkitsFor(g.Ask, machine, view, &facts.Profile, w.Env)
 	describePackages(&w, facts)
 	return append(renamedNPUs(&facts.Profile), ascend.Fit(w)...)
 }
@@ -100,16 +100,36 @@ func chipsOf(chosen []devices.Device) []string {
 }
 
 // toolkitsFor returns the CANN that the container will have, and that of its image; nil for none.
-func toolkitsFor(ask devices.Ask, machine ascend.Facts, view *rootfs.View, env []string) (used, image *ascend.Toolkit) {
+func toolkitsFor(ask devices.Ask, machine ascend.Facts, view *rootfs.View, p *profiles.Profile, env []string) (used, image *ascend.Toolkit) {
 	if view != nil {
-		if all := ascend.FindToolkits(view, env); len(all) > 0 {
-			image = &all[0]
-		}
+		image = firstToolkit(view, env)
+		used = firstToolkit(withBinds(view, p), env)
 	}
 	if ask.Options["toolkit"] == "host" && len(machine.Toolkits) > 0 {
-		return &machine.Toolkits[0], image
+		used = &machine.Toolkits[0]
 	}
-	return image, image
+	return used, image
+}
+
+func firstToolkit(view *rootfs.View, env []string) *ascend.Toolkit {
+	all := ascend.FindToolkits(view, env)
+	if len(all) == 0 {
+		return nil
+	}
+	return &all[0]
+}
+
+// withBinds is what the container will see of its image below the profile's own binds. One that can't be mounted is told elsewhere.
+func withBinds(view *rootfs.View, p *profiles.Profile) *rootfs.View {
+	for _, v := range p.Volumes {
+		if v.Type != "bind" {
+			continue
+		}
+		if mounted, err := rootfs.Mounted(view, rootfs.Mount{Source: v.Source, Destination: v.Target}); err == nil {
+			view = mounted
+		}
+	}
+	return view
 }
 
 // describePackages fills in what the container's Python would import, as far as files tell.
