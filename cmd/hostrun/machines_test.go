@@ -122,6 +122,7 @@ var machineKinds = []struct {
 	{"A3, 16 dies", npus(ascendtest.A3()), "npus: 2"},
 	{"300I Duo", npus(ascendtest.Duo()), "npus: ['1:1']"},
 	{"310B", npus(ascendtest.Edge()), "npus: all"},
+	{"no manager of the NPUs", a2(removed("dev/davinci_manager")), "npus: 1"},
 	{"the NPUs' driver is not loaded", npus(ascendtest.NotLoaded()), "npus: 1"},
 	{"the NPUs' driver in a place of its own", npus(ascendtest.CustomPlace()), "npus: 1"},
 }

@@ -147,14 +147,19 @@ func (e *editor) addRequired(name string) {
 		return
 	}
 	if !e.source.view.Exists(p) {
-		e.report(finding.Finding{
-			ID: finding.AscendManager, Severity: finding.Error, Subject: p, Got: "no such node", Want: "a device node",
-			Message: p + " does not exist: dcmi module initialize failed. ret is -8005",
-			Remedy:  "load the driver's modules again: systemctl restart ascend-driver, or run its installer; npu-smi info has to work on the host",
-		})
+		e.report(missingNode(p, finding.Error))
 		return
 	}
 	e.addNode(devices.Request{Source: p}, "the driver of the NPUs")
+}
+
+// missingNode tells of a node without which no program finds an NPU.
+func missingNode(p string, severity finding.Severity) finding.Finding {
+	return finding.Finding{
+		ID: finding.AscendManager, Severity: severity, Subject: p, Got: "no such node", Want: "a device node",
+		Message: p + " does not exist: dcmi module initialize failed. ret is -8005",
+		Remedy:  "load the driver's modules again: systemctl restart ascend-driver, or run its installer; npu-smi info has to work on the host",
+	}
 }
 
 func (e *editor) addNode(q devices.Request, origin string) {

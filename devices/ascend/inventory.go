@@ -55,7 +55,7 @@ func (s *Source) Inventory(ctx context.Context, needs devices.Needs) (devices.In
 		findings = append(findings, l.askHealth(ctx)...)
 	}
 	l.claims = claimedAddresses(functions)
-	inv.Findings = append(findings, l.withoutNodes()...)
+	inv.Findings = slices.Concat(findings, l.withoutNodes(), l.withoutShared())
 	if needs.Users {
 		l.users = s.users(nodes)
 	}
@@ -264,6 +264,17 @@ func (l *listing) withoutNodes() []finding.Finding {
 		Message: fmt.Sprintf("NPUs without a device node: the driver has not brought up %s", strings.Join(lost, ", ")),
 		Remedy:  "look for devdrv and the PCI address in dmesg; npu-smi info -l counts the cards that the driver has",
 	}}
+}
+
+// withoutShared are warnings about nodes that all NPUs need, for those who look; who asks for an NPU is refused by Edits.
+func (l *listing) withoutShared() []finding.Finding {
+	var all []finding.Finding
+	for _, name := range l.family.required {
+		if p := "/dev/" + name; len(l.nodes) > 0 && !l.source.view.Exists(p) && !l.source.view.Exists(p+"_docker") {
+			all = append(all, missingNode(p, finding.Warning))
+		}
+	}
+	return all
 }
 
 // notLoaded is what who asks for an NPU is told.
