@@ -88,7 +88,7 @@ func remnant(err error) bool {
 
 // bundleGone recognises a task whose bundle or shim was taken away while it was being started: containerd undoes the call
 // of a client that was killed by the bundle's name, and the next task of that name has the same. A shim that is not
-// installed can't be executed, which is another thing.
+// installed can't be executed, which is another thing; nor can an OCI runtime, whose log containerd then misses in the bundle.
 func bundleGone(err error) bool {
 	if err == nil {
 		return false
@@ -96,6 +96,9 @@ func bundleGone(err error) bool {
 	text := err.Error()
 	if strings.HasSuffix(text, "failed to create shim task: ttrpc: closed") {
 		return true
+	}
+	if strings.Contains(text, "OCI runtime create failed: ") && (strings.Contains(text, ": fork/exec ") || strings.Contains(text, "executable file not found")) {
+		return false
 	}
 	begun := strings.Contains(text, "failed to start shim: start failed: ") || strings.Contains(text, "io.containerd.runtime.v2.task/")
 	return begun && strings.Contains(text, "no such file or directory")
