@@ -19,7 +19,7 @@ func TestBundleTakenAway(t *testing.T) {
 		"failed to mount rootfs component: mount source: \"/x/io.containerd.snapshotter.v1.overlayfs/snapshots/1/fs\", no such file or directory: not a shim": false,
 		// The words of a missing or failing OCI runtime, which no waiting mends: containerd looks for its log in the bundle.
 		"failed to create shim task: OCI runtime create failed: unable to retrieve OCI runtime error (open /run/containerd/io.containerd.runtime.v2.task/ns/c/log.json: no such file or directory): fork/exec /usr/bin/crun: no such file or directory: unknown": false,
-		"failed to create shim task: OCI runtime create failed: unable to retrieve OCI runtime error (open /run/containerd/io.containerd.runtime.v2.task/ns/c/log.json: no such file or directory): exec: \"crun\": executable file not found in $PATH: unknown":   false,
+		"failed to create shim task: OCI runtime create failed: unable to retrieve OCI runtime error (open /run/containerd/io.containerd.runtime.v2.task/ns/c/log.json: no such file or directory): exec: \"crun\": executable file not found in $PATH: unknown": false,
 	} {
 		if got := remnant(errors.New(text)); got != want {
 			t.Errorf("%q: %t, want %t", text, got, want)
