@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"os"
 	"testing"
 	"time"
 )
@@ -28,5 +29,22 @@ func TestDevicesRestartHoldsItsOwnAlone(t *testing.T) {
 		must(t, <-ended)
 	}
 	s.must("down", "--timeout=0", "slow", "other")
+	s.nothingLeft(before)
+}
+
+// TestDevicesOneContainerdByTwoNames: where the machine's containerd was named by another way to its socket (/var/run is a link to /run),
+// it was asked as a second one, and a container's own devices were another's.
+func TestDevicesOneContainerdByTwoNames(t *testing.T) {
+	s := newStage(t)
+	kind := s.accelerators(1)
+	before := s.inventory()
+	must(t, os.Symlink(theatre.engine.address, s.path("again.sock")))
+	s.env = append(s.env, "HOSTRUN_SYSTEM_ADDRESS="+s.path("again.sock"))
+	s.job("one", "devices: ["+kind+"=0]\n")
+	s.must("up", "one")
+	if out := s.must("up", "one"); out != "one unchanged\n" {
+		t.Errorf("up again: %s", out)
+	}
+	s.must("down", "one")
 	s.nothingLeft(before)
 }
