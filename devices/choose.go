@@ -37,6 +37,7 @@ func Choose(inv Inventory, asks []Ask, st State) (chosen [][]Device, found []fin
 				c.ask = a
 				chosen[i] = c.choose()
 				c.take(chosen[i])
+				c.warnOfIll(chosen[i])
 			}
 		}
 	}
@@ -65,6 +66,16 @@ func (c *chooser) take(all []Device) {
 	for _, d := range all {
 		for _, name := range c.relatives(d) {
 			c.used[name] = true
+		}
+	}
+}
+
+// warnOfIll tells of devices that have fallen ill under the container that holds them.
+func (c *chooser) warnOfIll(all []Device) {
+	for _, d := range all {
+		if ill := illness(d); ill != "" {
+			c.found = append(c.found, finding.Finding{ID: finding.DeviceUnfit, Severity: finding.Warning, Subject: c.title(d), Got: ill,
+				Message: fmt.Sprintf("the container holds %s, and %s", c.title(d), ill), Remedy: "end the container; the next up takes others", File: c.ask.File, Line: c.ask.Line})
 		}
 	}
 }
@@ -286,14 +297,22 @@ func (c *chooser) divided(d Device) bool {
 // badHealth begins the reason of a device that does not work.
 const badHealth = "it does not work"
 
+func illness(d Device) string {
+	if d.Health.State != "bad" {
+		return ""
+	}
+	return strings.TrimSuffix(badHealth+" ("+strings.Join(d.Health.Reasons, ", ")+")", " ()")
+}
+
 // unfit says why d is not what is asked for, whoever holds it; "" where it is.
 func (c *chooser) unfit(d Device) string {
+	has := slices.Contains(c.st.Now, d.Name) // what a container runs on it keeps: up is no reason to end it
 	switch {
-	case d.Health.State == "bad":
-		return strings.TrimSuffix(badHealth+" ("+strings.Join(d.Health.Reasons, ", ")+")", " ()")
+	case illness(d) != "" && !has:
+		return illness(d)
 	case d.Memory > 0 && d.Memory < c.ask.MinMemory:
 		return fmt.Sprintf("it has %s of memory, and min_memory is %s", Size(d.Memory), Size(c.ask.MinMemory))
-	case d.Memory == 0 && c.ask.MinMemory > 0:
+	case d.Memory == 0 && c.ask.MinMemory > 0 && !has:
 		return "how much memory it has is not known"
 	}
 	return ""

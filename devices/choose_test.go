@@ -366,3 +366,33 @@ func FuzzParseLeases(f *testing.F) {
 		}
 	})
 }
+
+// TestHealthOfHeldDevices: a device that fell ill under a container that runs made the next up replace the container by one with other
+// devices, or refuse it. It keeps what it has as long as it runs; once it has ended it gets others.
+func TestHealthOfHeldDevices(t *testing.T) {
+	ill := change(gpus(4, nil), func(all []devices.Device) { all[1].Health = devices.Health{State: "bad", Reasons: []string{"Xid 79"}} })
+	for what, ask := range map[string]devices.Ask{
+		"number": {Kind: devices.KindGPU, Key: "gpus", Count: 2}, "all": {Kind: devices.KindGPU, Key: "gpus", All: true},
+		"named": {Kind: devices.KindGPU, Key: "gpus", IDs: []string{"0", "1"}},
+	} {
+		has := []string{"GPU-0", "GPU-1"}
+		if ask.All {
+			has = append(has, "GPU-2", "GPU-3")
+		}
+		chosen, found := devices.Choose(ill, []devices.Ask{ask}, devices.State{Keep: has, Now: has})
+		var got []string
+		for _, d := range chosen[0] {
+			got = append(got, d.Name)
+		}
+		if !slices.Equal(got, has) || len(finding.Errors(found)) > 0 {
+			t.Errorf("%s, while it runs: %v, %v", what, got, found)
+		}
+		if len(found) != 1 || found[0].ID != finding.DeviceUnfit || !strings.Contains(found[0].Message, "Xid 79") {
+			t.Errorf("%s: nothing is said of it: %v", what, found)
+		}
+		chosen, _ = devices.Choose(ill, []devices.Ask{ask}, devices.State{Keep: has})
+		if slices.ContainsFunc(chosen[0], func(d devices.Device) bool { return d.Name == "GPU-1" }) {
+			t.Errorf("%s, after its end: %v", what, chosen)
+		}
+	}
+}

@@ -115,3 +115,27 @@ func (w *world) runs(id string) error {
 	}
 	return nil
 }
+
+// TestRuntimeReaperMeetsAnotherOfItsName: a reaper of a container of hostrun run came late, when a sweep had removed that one
+// and a new one of the same name ran, and removed the new one.
+func TestRuntimeReaperMeetsAnotherOfItsName(t *testing.T) {
+	eachEngine(t, func(t *testing.T, w *world) {
+		ctx := context.Background()
+		ended := make(chan int, 1)
+		go func() {
+			status, _ := w.c.Run(ctx, quick(w.plan("web", "sleep", "1000")), runtime.IO{}, nil)
+			ended <- status
+		}()
+		w.eventually("it runs", func() error { return w.runs("web") })
+		for _, late := range [][]string{{}, {"1:1:of another boot"}} {
+			args := append([]string{w.opt.Address, w.opt.Namespace, w.opt.StateDir, w.opt.DataDir, "lock-free", "web"}, late...)
+			reaping, err := runtime.ReapOptions(args)
+			ok(t, err)
+			ok(t, runtime.Reap(ctx, reaping))
+			equal(t, "status", w.one("web").Status, "running")
+		}
+		ok(t, w.c.Down(ctx, "web", nil))
+		equal(t, "exit status", <-ended, 137)
+		w.clean()
+	})
+}

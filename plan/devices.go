@@ -62,7 +62,7 @@ func (b *builder) addNode(n devices.Node, origin string) {
 	b.spec.Linux.Devices = append(b.spec.Linux.Devices, specs.LinuxDevice{
 		Path: n.Destination, Type: n.Type, Major: n.Major, Minor: n.Minor, FileMode: &mode, UID: &uid, GID: &gid,
 	})
-	if !b.p.Privileged {
+	if !b.p.Privileged && access != "none" { // CDI, SPEC.md, "permissions": it is there, and may not be opened
 		r := b.spec.Linux.Resources
 		r.Devices = append(r.Devices, rule(n.Type, n.Major, n.Minor, access))
 	}

@@ -118,3 +118,19 @@ func TestAsks(t *testing.T) {
 		t.Errorf("plain nodes: %s", got)
 	}
 }
+
+// TestGrantWithoutPermissions: a node that a CDI file gives no permissions could be opened.
+func TestGrantWithoutPermissions(t *testing.T) {
+	f := withAccelerators()
+	before := len(build(t, f).Spec.Linux.Resources.Devices)
+	f.Grants[0].Edits.DeviceNodes[0].Permissions = "none"
+	linux := build(t, f).Spec.Linux
+	if len(linux.Resources.Devices) != before-1 || linux.Devices[0].Path != "/dev/acc4" {
+		t.Errorf("%d rules, %d before; nodes %v", len(linux.Resources.Devices), before, linux.Devices)
+	}
+	for _, r := range linux.Resources.Devices {
+		if r.Allow && r.Minor != nil && *r.Major == 241 && *r.Minor == 4 {
+			t.Errorf("rule %+v", r)
+		}
+	}
+}

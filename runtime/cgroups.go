@@ -9,23 +9,36 @@ import (
 )
 
 // sweepCgroups removes empty cgroups of containers that do not exist: an OCI runtime that was killed in the middle of
-// a creation leaves its own behind. A container's record is there before its cgroup, so none is taken from a
-// container that is being made.
+// a creation leaves its own behind. A container's record is there before its cgroup, and who makes a container of a name that
+// was used before holds its lock, so none is taken from a container that is being made.
 func (c *Client) sweepCgroups(ctx context.Context) {
-	orphans := map[string]bool{}
+	empty := map[string][]string{}
 	for _, dir := range c.cgroups() {
-		if procs, err := os.ReadFile(filepath.Join(dir, "cgroup.procs")); err != nil || len(procs) > 0 {
-			continue
+		if procs, err := os.ReadFile(filepath.Join(dir, "cgroup.procs")); err == nil && len(procs) == 0 {
+			empty[filepath.Base(dir)] = append(empty[filepath.Base(dir)], dir)
 		}
-		id := filepath.Base(dir)
-		gone, asked := orphans[id]
-		if !asked {
-			_, err := c.ctrd.ContainerService().Get(ctx, id)
-			_, files := os.Lstat(c.dir(id))
-			gone = errdefs.IsNotFound(err) && os.IsNotExist(files)
-			orphans[id] = gone
-		}
-		if gone {
+	}
+	for id, dirs := range empty {
+		c.sweepCgroupsOf(ctx, id, dirs)
+	}
+}
+
+func (c *Client) sweepCgroupsOf(ctx context.Context, id string, dirs []string) {
+	gone := func() bool {
+		_, err := c.ctrd.ContainerService().Get(ctx, id)
+		_, files := os.Lstat(c.dir(id))
+		return errdefs.IsNotFound(err) && os.IsNotExist(files)
+	}
+	if !gone() { // as good as always: without a lock
+		return
+	}
+	l, err := c.tryLock(id)
+	if err != nil { // an up that has not written its record yet
+		return
+	}
+	defer l.unlock()
+	if gone() {
+		for _, dir := range dirs {
 			_ = os.Remove(dir) // rmdir(2) refuses one that is in use
 		}
 	}

@@ -30,15 +30,22 @@ type Reaping struct {
 	Options Options
 	ID      string
 	Locked  bool // the container's lock came with the process
+	// Creator says of which container of the name, where the lock did not come: of the one that this process made (creator).
+	// By the time that the lock is had, somebody may have removed it and another made one. "" for an abandoned one alone.
+	Creator string
 }
 
 // ReapOptions reads the arguments after ReapVerb.
 func ReapOptions(args []string) (Reaping, error) {
-	if len(args) != 6 || args[4] != lockPassed && args[4] != lockFree {
+	if len(args) != 6 && len(args) != 7 || args[4] != lockPassed && args[4] != lockFree {
 		return Reaping{}, fmt.Errorf("%s: wrong arguments", ReapVerb)
 	}
-	return Reaping{ID: args[5], Locked: args[4] == lockPassed,
-		Options: Options{Address: args[0], Namespace: args[1], StateDir: args[2], DataDir: args[3]}}, nil
+	r := Reaping{ID: args[5], Locked: args[4] == lockPassed,
+		Options: Options{Address: args[0], Namespace: args[1], StateDir: args[2], DataDir: args[3]}}
+	if len(args) == 7 { // a hostrun-reap that stands by since before an upgrade gives six
+		r.Creator = args[6]
+	}
+	return r, nil
 }
 
 // Reap removes a container that has ended and is being removed, or is a one-off one.
@@ -61,14 +68,14 @@ func Reap(ctx context.Context, r Reaping) error {
 	if err != nil {
 		return fmt.Errorf("read container %s: %w", r.ID, err)
 	}
-	// With the lock comes the word of its last owner that the container is to go; its mark may come later, or never.
-	if !r.Locked && record.Labels[labelOneOff] == "" && record.Labels[labelState] != stateRemoving {
-		return nil
+	if r.Locked { // with the lock comes the word of its last owner that the container is to go; its mark may come later, or never
+		return c.discard(ctx, record)
 	}
-	if !r.Locked { // its maker may have been killed in the middle of a call
+	// Its creator may be about to end, or have been killed in the middle of a call.
+	if abandoned(record) || record.Labels[labelOneOff] != "" && record.Labels[labelCreator] == r.Creator {
 		return c.finish(ctx, record)
 	}
-	return c.discard(ctx, record)
+	return nil
 }
 
 func (c *Client) reaperLock(ctx context.Context, r Reaping) (*lock, error) {
@@ -143,5 +150,5 @@ func (c *Client) startReaper(id string, l *lock) error {
 
 // reaperArgs are what ReapOptions reads.
 func (c *Client) reaperArgs(how, id string) []string {
-	return []string{ReapVerb, c.opt.Address, c.opt.Namespace, c.opt.StateDir, c.opt.DataDir, how, id}
+	return []string{ReapVerb, c.opt.Address, c.opt.Namespace, c.opt.StateDir, c.opt.DataDir, how, id, creator()}
 }

@@ -141,8 +141,16 @@ func (c *Client) askOthers(ctx context.Context, w Want, r *Reservation) (held []
 		defer close(others)
 		c.addOthers(short, w, r)
 	}()
-	held, own, err = c.leases(short, w.Container)
+	held, own, err = c.holders(ctx, w.Container)
 	<-others
+	return held, own, err
+}
+
+// holders is leases for one who holds the lock of a kind.
+func (c *Client) holders(ctx context.Context, id string) (held []devices.Lease, own []Holding, err error) {
+	short, cancel := context.WithTimeout(ctx, settling)
+	defer cancel()
+	held, own, err = c.leases(short, id)
 	if err != nil && short.Err() != nil && ctx.Err() == nil {
 		err = finding.Errorf(finding.StatusTryAgain, "systemctl restart containerd", "ask containerd who holds which devices: no answer within %v", settling)
 	}
@@ -261,6 +269,7 @@ func (c *Client) reacquire(ctx context.Context, id, label string) (*Reservation,
 	for begun := time.Now(); ; {
 		passing, err := c.reacquireOnce(ctx, r, id, mine)
 		if err == nil {
+			r.keepLeases(mine)
 			return r, nil
 		}
 		r.Release()
@@ -272,6 +281,17 @@ func (c *Client) reacquire(ctx context.Context, id, label string) (*Reservation,
 			return nil, context.Cause(ctx)
 		case <-time.After(20 * time.Millisecond):
 		}
+	}
+}
+
+// keepLeases lets go of the kinds: others may choose, while the container is stopped and started.
+func (r *Reservation) keepLeases(mine []devices.Lease) {
+	var kept []string
+	for _, m := range mine {
+		kept = append(kept, m.Name)
+	}
+	for _, l := range r.locks {
+		l.release(kept...)
 	}
 }
 
@@ -293,7 +313,7 @@ func (c *Client) reacquireOnce(ctx context.Context, r *Reservation, id string, m
 			return err == nil, errors75(id, l, "it is being given to another container at this moment", err)
 		}
 	}
-	held, _, err := c.leases(ctx, id)
+	held, _, err := c.holders(ctx, id)
 	if err != nil {
 		return false, err
 	}

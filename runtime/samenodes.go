@@ -2,37 +2,50 @@ package runtime
 
 import (
 	"encoding/json"
+	"errors"
+	"io/fs"
+	"slices"
 
 	"github.com/containerd/containerd/v2/core/containers"
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"hostrun.dev/hostrun/devices"
 	"hostrun.dev/hostrun/finding"
 	"hostrun.dev/hostrun/plan"
 )
 
 // sameNodes refuses to start a stopped container whose devices have other numbers by now, or are gone: its spec has those of the day
-// on which it was made, and majors are dynamic.
+// on which it was made, and majors are dynamic. GPUs and NPUs share further nodes, which have the same names in container and host.
 func sameNodes(r containers.Container, spec *specs.Spec) error {
 	var numbers []plan.DeviceNumber
 	if json.Unmarshal([]byte(r.Labels[plan.LabelNumbers]), &numbers) != nil || spec.Linux == nil {
 		return nil
 	}
-	for _, n := range numbers {
-		for _, d := range spec.Linux.Devices {
-			if d.Path != n.Node {
-				continue
-			}
-			var st unix.Stat_t
-			if err := unix.Stat(n.Node, &st); err != nil {
-				return finding.Errorf(finding.StatusNoDevice, "hostrun devices lists what there is; hostrun up "+r.ID+" takes what the profile asks for",
-					"start container %s: its device %s: %w", r.ID, n.Node, err)
-			}
-			if dev := uint64(st.Rdev); int64(unix.Major(dev)) != d.Major || int64(unix.Minor(dev)) != d.Minor {
-				return finding.Errorf(finding.StatusNoDevice, "hostrun up "+r.ID+" makes it anew",
-					"start container %s: its device %s had the number %d:%d when it was made, and has %d:%d now", r.ID, n.Node, d.Major, d.Minor, unix.Major(dev), unix.Minor(dev))
-			}
+	shares := slices.ContainsFunc(devices.ParseLeases(r.Labels[labelDevices], r.ID), func(l devices.Lease) bool {
+		return l.Kind == devices.KindGPU || l.Kind == devices.KindNPU
+	})
+	for _, d := range spec.Linux.Devices {
+		own := slices.ContainsFunc(numbers, func(n plan.DeviceNumber) bool { return n.Node == d.Path })
+		if !own && !shares {
+			continue
 		}
+		if err := sameNode(r.ID, d); err != nil && (own || !errors.Is(err, fs.ErrNotExist)) {
+			return err
+		}
+	}
+	return nil
+}
+
+func sameNode(id string, d specs.LinuxDevice) error {
+	var st unix.Stat_t
+	if err := unix.Stat(d.Path, &st); err != nil {
+		return finding.Errorf(finding.StatusNoDevice, "hostrun devices lists what there is; hostrun up "+id+" takes what the profile asks for",
+			"start container %s: its device %s: %w", id, d.Path, err)
+	}
+	if dev := uint64(st.Rdev); int64(unix.Major(dev)) != d.Major || int64(unix.Minor(dev)) != d.Minor {
+		return finding.Errorf(finding.StatusNoDevice, "hostrun up "+id+" makes it anew",
+			"start container %s: its device %s had the number %d:%d when it was made, and has %d:%d now", id, d.Path, d.Major, d.Minor, unix.Major(dev), unix.Minor(dev))
 	}
 	return nil
 }

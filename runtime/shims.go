@@ -18,6 +18,10 @@ import (
 // here. A shim killed earlier would leave the OCI runtime's state behind.
 const shimPatience = 3 * time.Second
 
+// shimStays is when to give up: to start and end the processes by which containerd undoes a call takes seconds each on a machine
+// whose processors are all busy.
+const shimStays = 4 * shimPatience
+
 // endOrphanShims waits until no shim of the container is left, and helps: with a container whose maker was killed in
 // the middle of a call, containerd may still be undoing it, may have stopped to show a task, and may have lost a shim
 // that waits for ever for the fifos of the dead process. Only for containers that nobody else works on: the caller
@@ -37,7 +41,7 @@ func (c *Client) endOrphanShims(ctx context.Context, id string) error {
 			c.killShims(id, pids)
 			c.endLeftovers(id)
 		}
-		if time.Since(begun) > 2*shimPatience {
+		if time.Since(begun) > shimStays {
 			return fmt.Errorf("end the shim of container %s: process %d stays", id, pids[0])
 		}
 		time.Sleep(20 * time.Millisecond)

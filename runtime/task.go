@@ -62,15 +62,37 @@ var volatileOverlay = sync.OnceValue(func() bool {
 	return major > 5 || major == 5 && minor >= 10
 })
 
-// remnantPatience is how long containerd may take to clean up after a client that died in the middle of a call.
-const remnantPatience = 5 * time.Second
+// remnantPatience is how long containerd may take to clean up after a client that died in the middle of a call: to end its
+// shim takes up to shimStays. undonePatience is for what may have another cause, and passes with the next attempt if not.
+const (
+	remnantPatience = shimStays + shimPatience
+	undonePatience  = 5 * time.Second
+)
+
+// A retrial is what is known of attempts to make a task where remnants of an earlier one may be.
+type retrial struct {
+	begun  time.Time
+	undone time.Time // the first attempt whose bundle was taken away
+}
+
+// over says whether the attempt that ended so was the last.
+func (r *retrial) over(err error, now time.Time) bool {
+	if !bundleGone(err) {
+		return !remnant(err) || now.Sub(r.begun) > remnantPatience
+	}
+	if r.undone.IsZero() {
+		r.undone = now
+	}
+	return now.Sub(r.undone) > undonePatience
+}
 
 // retryCreate makes a task where remnants of an earlier one may be: a command that was killed during its call leaves
 // containerd busy with undoing it, or with a task that it no longer shows.
 func (c *Client) retryCreate(ctx context.Context, id string, create func() error) error {
-	for begun, wait := time.Now(), 5*time.Millisecond; ; wait = min(2*wait, 200*time.Millisecond) {
+	r := retrial{begun: time.Now()}
+	for wait := 5 * time.Millisecond; ; wait = min(2*wait, 200*time.Millisecond) {
 		err := create()
-		if !remnant(err) || time.Since(begun) > remnantPatience || ctx.Err() != nil {
+		if r.over(err, time.Now()) || ctx.Err() != nil {
 			return err
 		}
 		if err := errors.Join(c.deleteHiddenTask(ctx, id), c.endOrphanShims(ctx, id)); err != nil {
@@ -88,7 +110,7 @@ func remnant(err error) bool {
 
 // bundleGone recognises a task whose bundle or shim was taken away while it was being started: containerd undoes the call
 // of a client that was killed by the bundle's name, and the next task of that name has the same. A shim that is not
-// installed can't be executed, which is another thing.
+// installed can't be executed, which is another thing; nor can an OCI runtime, whose log containerd then misses in the bundle.
 func bundleGone(err error) bool {
 	if err == nil {
 		return false
@@ -96,6 +118,9 @@ func bundleGone(err error) bool {
 	text := err.Error()
 	if strings.HasSuffix(text, "failed to create shim task: ttrpc: closed") {
 		return true
+	}
+	if strings.Contains(text, "OCI runtime create failed: ") && (strings.Contains(text, ": fork/exec ") || strings.Contains(text, "executable file not found")) {
+		return false
 	}
 	begun := strings.Contains(text, "failed to start shim: start failed: ") || strings.Contains(text, "io.containerd.runtime.v2.task/")
 	return begun && strings.Contains(text, "no such file or directory")

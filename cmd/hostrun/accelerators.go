@@ -372,7 +372,7 @@ func (s *session) deviceNumbers(all []devices.Inventory) map[runtime.DeviceNumbe
 func (s *session) peers(ctx context.Context, of runtime.Options) []*runtime.Client {
 	var clients []*runtime.Client
 	for _, kind := range []engineKind{systemEngine, privateEngine} {
-		if s.runtimeOptions(kind).Address == of.Address {
+		if sameSocket(s.runtimeOptions(kind).Address, of.Address) {
 			continue
 		}
 		o := s.reach(ctx, kind)
@@ -384,6 +384,13 @@ func (s *session) peers(ctx context.Context, of runtime.Options) []*runtime.Clie
 		}
 	}
 	return clients
+}
+
+// sameSocket says whether two names are those of one socket: /var/run is a link to /run.
+func sameSocket(a, b string) bool {
+	one, err1 := os.Stat(a)
+	other, err2 := os.Stat(b)
+	return a == b || err1 == nil && err2 == nil && os.SameFile(one, other)
 }
 
 // allContainerds are the one that was named and the peers of it.

@@ -293,3 +293,18 @@ func FuzzOpen(f *testing.F) {
 		}
 	})
 }
+
+// TestPermissionsNone: a node whose file gives it no permissions (SPEC.md, "permissions") could be opened all the same.
+func TestPermissionsNone(t *testing.T) {
+	root := t.TempDir()
+	machine(t, root)
+	for text, want := range map[string]string{"none": "none", "m": "none", "rm": "r", "rwm": "rw"} {
+		write(t, root, "etc/cdi/vendor.yaml", strings.Replace(vendor, "permissions: rwm", "permissions: "+text, 1))
+		edits, _ := source(root).Edits(devices.Inventory{}, []devices.Device{{Name: "0"}}, devices.Ask{}, devices.Container{})
+		for _, n := range edits.DeviceNodes {
+			if n.Path == "/dev/acc0" && n.Permissions != want {
+				t.Errorf("permissions %s: %q, want %q", text, n.Permissions, want)
+			}
+		}
+	}
+}

@@ -207,7 +207,8 @@ func (e *editing) mount(m *specs.Mount, file string) {
 // node reads the node as it is now; of the file count owner and mode, where it has them.
 func (e *editing) node(n *specs.DeviceNode, file string) {
 	access := strings.ReplaceAll(n.Permissions, "m", "")
-	if n.Permissions == "none" {
+	none := n.Permissions != "" && access == "" || n.Permissions == cdi.NoPermissions
+	if none {
 		access = ""
 	}
 	nodes, found := devices.Nodes(e.s.r.root, []devices.Request{{Source: hostPath(n), Destination: n.Path, Access: access, File: e.ask.File, Line: e.ask.Line}})
@@ -221,6 +222,9 @@ func (e *editing) node(n *specs.DeviceNode, file string) {
 		}
 		if n.FileMode != nil {
 			real.FileMode = n.FileMode
+		}
+		if none {
+			real.Permissions = cdi.NoPermissions
 		}
 		if n.Major != 0 && (n.Major != nodes[i].Major || n.Minor != nodes[i].Minor) {
 			e.found = append(e.found, stale(file, real.Path, n, nodes[i]))
