@@ -163,6 +163,7 @@ func (s *stage) modules(python, image string) map[string]moduleRow {
 // TestTorchNPUWheel proves the real wheel of torch_npu: an image without CANN lacks libhccl.so, by the loader's words, and one that
 // has libraries of CANN's names lacks nothing.
 func TestTorchNPUWheel(t *testing.T) {
+	t.Parallel()
 	s := newStage(t)
 	env, site := wheels(t, s, "--no-deps", torchNPU)
 	cann := standIns(t, site)

@@ -17,6 +17,7 @@ import (
 // TestCheckSaysWhatFrameworksAreBuiltFor: of the image, of the host, and of the one that Python would import of both. The
 // image's is read for an accelerator even where nothing is borrowed.
 func TestCheckSaysWhatFrameworksAreBuiltFor(t *testing.T) {
+	t.Parallel()
 	s := newStage(t)
 	env := s.path("env")
 	if out, err := exec.Command("/usr/bin/python3", "-m", "venv", "--without-pip", env).CombinedOutput(); err != nil {

@@ -24,6 +24,7 @@ import (
 
 // TestBorrowsAWheel installs real wheels with native code on the host, and imports them in an image that has none.
 func TestBorrowsAWheel(t *testing.T) {
+	t.Parallel()
 	s := newStage(t)
 	env := s.path("env")
 	if out, err := exec.Command("/usr/bin/python3", "-m", "venv", env).CombinedOutput(); err != nil {

@@ -102,6 +102,7 @@ var damages = []damage{
 // TestCheckSaysWhatHappens: for whole and for damaged packages, check says how the container ends and by which words. As
 // each damage is another change below the same command, it shows too that an earlier proof is not used again.
 func TestCheckSaysWhatHappens(t *testing.T) {
+	t.Parallel()
 	s := newStage(t)
 	env, site := wheels(t, s, "numpy", "markupsafe")
 	records, err := filepath.Glob(filepath.Join(site, "*-*", "RECORD"))

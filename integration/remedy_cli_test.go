@@ -114,6 +114,7 @@ cp -a /usr/lib/python3.* /srv/tree/lib/
 // TestTheHostLends: packages of the distribution, and what leads out of an environment, run in an image that has none of
 // it, and check says so before.
 func TestTheHostLends(t *testing.T) {
+	t.Parallel()
 	m := lender(t)
 	if text, err := m.Run(environmentsOfLender); err != nil {
 		t.Fatalf("%v: %s", err, text)

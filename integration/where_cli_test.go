@@ -18,6 +18,7 @@ type whereRow struct {
 
 // TestWhereAgreesWithTheContainer: what where says of a module is its __file__ in the started container.
 func TestWhereAgreesWithTheContainer(t *testing.T) {
+	t.Parallel()
 	s := newStage(t)
 	env := s.path("env")
 	if out, err := exec.Command("/usr/bin/python3", "-m", "venv", env).CombinedOutput(); err != nil {
