@@ -273,3 +273,51 @@ func TestLoansAreCached(t *testing.T) {
 		}
 	}
 }
+
+// TestLentSourcesAreWatched: a change in a source that the host lends was not seen, since the source is in no mount of the
+// plan, and the old proof refused what had been repaired. So was a source that was put back.
+func TestLentSourcesAreWatched(t *testing.T) {
+	h := newLendingHost(t)
+	site, code := t.TempDir(), h.root+"/srv/code/new"
+	must(t, os.MkdirAll(code, 0o755))
+	must(t, os.Symlink("/srv/code/new/inner", filepath.Join(site, "inner")))
+	v, r := view(t, site), h.request(t, "import inner")
+	c := Cache{Dir: t.TempDir(), Image: "sha256:1", Mounts: []rootfs.Mount{{Source: site, Destination: shown}}}
+	write := func(text string) func() error {
+		return func() error {
+			return errors.Join(os.MkdirAll(code+"/inner/sub", 0o755), os.WriteFile(code+"/inner/__init__.py", []byte("from .sub import deep\n"), 0o644),
+				os.WriteFile(code+"/inner/sub/deep.py", []byte(text), 0o644))
+		}
+	}
+	for _, step := range []struct {
+		name   string
+		do     func() error
+		refuse bool
+	}{
+		{"nothing is there", func() error { return nil }, true},
+		{"the source is put back", write("import hr_no_such\n"), true},
+		{"it is repaired", write("import os\n"), false},
+		{"it is broken again", write("import hr_no_such\n"), true},
+		{"it is taken away", func() error { return os.RemoveAll(code + "/inner") }, true},
+	} {
+		must(t, step.do())
+		if _, ok := c.Load(t.Context(), r); ok {
+			t.Errorf("%s: the old proof is used", step.name)
+		}
+		time.Sleep(2 * justNow)
+		began := time.Now()
+		report, err := Prove(t.Context(), v, r)
+		must(t, err)
+		if refused := len(finding.Errors(report.Findings)) > 0; refused != step.refuse {
+			t.Errorf("%s: %+v", step.name, report.Findings)
+		}
+		if c.Store(v, r, report, began); !loads(t, c, r) {
+			t.Errorf("%s: the proof is not kept", step.name)
+		}
+	}
+}
+
+func loads(t *testing.T, c Cache, r Request) bool {
+	_, ok := c.Load(t.Context(), r)
+	return ok
+}
