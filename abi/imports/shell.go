@@ -15,8 +15,8 @@ func (a *argv) shell(words []string) {
 	for i := 0; i < len(words); i++ {
 		w := words[i]
 		switch {
-		case w == "-o" || w == "+o" || w == "-O" || w == "+O":
-			i++
+		case w == "-O" || w == "+O" || w == "+o" || strings.HasPrefix(w, "-") && !strings.HasPrefix(w, "--") && strings.HasSuffix(w, "o"):
+			i++ // -euo pipefail
 			continue
 		case !strings.HasPrefix(w, "-"):
 			a.scriptFile(absolute(a.cwd, w), words[i+1:])
@@ -44,11 +44,11 @@ func (a *argv) scriptFile(file string, args []string) {
 
 // beginnings are words of the shell's own that stand before a command; behind some it is not certain that it runs.
 var beginnings = map[string]bool{"exec": true, "time": true, "{": true, "!": false, "then": false, "do": false, "else": false, "if": false, "elif": false,
-	"while": false, "until": false, "for": false, "case": false, "function": false, "fi": false, "done": false, "esac": false, "}": true}
+	"while": false, "until": false, "for": false, "case": false, "function": false, "fi": false, "done": false, "esac": false, "}": true, "(": false}
 
 // harmless are commands that change nothing of what a Python finds.
 var harmlessCommands = []string{"echo", "printf", "set", "ulimit", "umask", "mkdir", "sleep", "true", ":", "date", "ls", "pwd", "whoami", "id", "hostname", "uname", "nvidia-smi", "npu-smi",
-	"touch", "trap", "wait", "env", "printenv", "test", "[", "shopt", "df", "free", "nproc", "tee"}
+	"touch", "trap", "wait", "env", "printenv", "shopt", "df", "free", "nproc", "tee"}
 
 // script takes the commands of a shell's script, up to what its arguments stand for. What they do is known of a few; behind
 // any other one nothing is certain.
@@ -56,8 +56,11 @@ func (a *argv) script(text string, args []string) {
 	outside := a.inShell
 	a.inShell = true
 	defer func() { a.inShell = outside }()
-	if strings.Contains(text, "||") {
+	switch {
+	case strings.Contains(text, "||"):
 		a.doubts("the shell decides which of several commands runs")
+	case strings.Contains(text, "<<"):
+		a.doubts("the shell gives lines of the script to a command")
 	}
 	for _, words := range split(text, "$`*?[~") {
 		if words = a.begin(words); len(words) > 0 {
@@ -89,14 +92,21 @@ func (a *argv) shellCommand(words, args []string) {
 		a.inShell = false
 		a.command(args)
 		a.inShell = true
-	case name == "cd" && len(words) == 2 && !strings.Contains(words[1], unknownWord):
+	case name == "cd" && len(words) == 2 && !strings.Contains(words[1], unknownWord) && !strings.HasPrefix(words[1], "-"):
 		a.cwd = absolute(a.cwd, words[1])
 	case name == "export" || name == "declare" || name == "readonly":
 		for _, w := range words[1:] {
 			a.assigned(w)
 		}
+	case name == "test" || strings.Trim(words[0], unknownWord) == "": // [ and [[
+		a.doubts("the shell decides whether it runs")
+	case name == "set" && slices.Contains(words, "--"):
+		a.doubts("set changes what the script was given")
 	case slices.Contains(harmlessCommands, name) && (name != "env" || len(words) == 1):
 	default:
+		if strings.Contains(words[0], unknownWord) {
+			a.doubts("which program the shell runs is not known")
+		}
 		known := len(a.roots)
 		a.command(words)
 		if len(a.roots) == known {
@@ -153,7 +163,14 @@ func split(script, expanded string) [][]string {
 		case strings.IndexByte("\n;&|()", c) >= 0:
 			flush()
 			all, words = append(all, words), nil
+			if c == '(' && expanded != "" { // what a subshell changes ends with it
+				all = append(all, []string{"("})
+			}
 		case c == '>' || c == '<':
+			if strings.Trim(word.String(), "0123456789") == "" { // the number of a file: 2>log
+				word.Reset()
+				open = false
+			}
 			flush()
 			for i+1 < len(script) && strings.IndexByte(">&< ", script[i+1]) >= 0 {
 				i++
