@@ -74,6 +74,8 @@ func (b *builder) checkFrameworks() {
 	}
 	wants := Wants(b.f)
 	wants.Imported = b.f.Proof.Imported
+	autoload := b.env.get("TORCH_DEVICE_BACKEND_AUTOLOAD")
+	wants.NoAutoload = autoload != "" && autoload != "1"
 	for _, f := range facts.Findings(wants) {
 		pair := f.ID == finding.NPUOtherTorch || f.ID == finding.TwoAccelerators
 		if !pair || !b.choseNPU() {
