@@ -48,7 +48,7 @@ var beginnings = map[string]bool{"exec": true, "time": true, "{": true, "!": fal
 
 // harmless are commands that change nothing of what a Python finds.
 var harmlessCommands = []string{"echo", "printf", "set", "ulimit", "umask", "mkdir", "sleep", "true", ":", "date", "ls", "pwd", "whoami", "id", "hostname", "uname", "nvidia-smi", "npu-smi",
-	"touch", "trap", "wait", "env", "printenv", "shopt", "df", "free", "nproc", "tee"}
+	"trap", "wait", "env", "printenv", "shopt", "df", "free", "nproc"}
 
 // script takes the commands of a shell's script, up to what its arguments stand for. What they do is known of a few; behind
 // any other one nothing is certain.
@@ -100,6 +100,8 @@ func (a *argv) shellCommand(words, args []string) {
 		}
 	case name == "test" || strings.Trim(words[0], unknownWord) == "": // [ and [[
 		a.doubts("the shell decides whether it runs")
+	case words[0] == ">" || name == "tee" || name == "touch":
+		a.doubts("a file is written before it")
 	case name == "set" && slices.Contains(words, "--"):
 		a.doubts("set changes what the script was given")
 	case slices.Contains(harmlessCommands, name) && (name != "env" || len(words) == 1):
@@ -128,7 +130,7 @@ func split(script, expanded string) [][]string {
 	var all [][]string
 	var words []string
 	var word strings.Builder
-	open, quote := false, byte(0)
+	open, wrote, quote := false, false, byte(0)
 	flush := func() {
 		if open {
 			words = append(words, word.String())
@@ -163,8 +165,12 @@ func split(script, expanded string) [][]string {
 		case strings.IndexByte("\n;&|()", c) >= 0:
 			flush()
 			all, words = append(all, words), nil
-			if c == '(' && expanded != "" { // what a subshell changes ends with it
+			substitutes := i > 0 && script[i-1] == '$' && !strings.HasPrefix(strings.TrimLeft(script[i+1:], " "), "cd")
+			if c == '(' && expanded != "" && !substitutes { // what a subshell changes ends with it
 				all = append(all, []string{"("})
+			}
+			if wrote {
+				all, wrote = append(all, []string{">"}), false
 			}
 		case c == '>' || c == '<':
 			if strings.Trim(word.String(), "0123456789") == "" { // the number of a file: 2>log
@@ -175,9 +181,11 @@ func split(script, expanded string) [][]string {
 			for i+1 < len(script) && strings.IndexByte(">&< ", script[i+1]) >= 0 {
 				i++
 			}
+			target := i + 1
 			for i+1 < len(script) && strings.IndexByte(" \t\n;|()", script[i+1]) < 0 {
 				i++
 			}
+			wrote = expanded != "" && (wrote || c == '>' && writes(script[target:i+1]))
 		default:
 			word.WriteByte(c)
 			open = true
@@ -186,6 +194,13 @@ func split(script, expanded string) [][]string {
 	flush()
 	all = append(all, words)
 	return slices.DeleteFunc(all, func(words []string) bool { return len(words) == 0 })
+}
+
+// writes says of what an output goes to, as a script has it, that a program may find it as a file: 1, of 2>&1, and logs are none.
+func writes(target string) bool {
+	target = strings.Trim(target, `"'`)
+	return strings.Trim(target, "0123456789-") != "" && !strings.HasPrefix(target, "/dev/") && !strings.HasPrefix(target, "/proc/") && !strings.HasPrefix(target, "/sys/") &&
+		!slices.Contains([]string{".log", ".txt", ".pid"}, path.Ext(target))
 }
 
 // wordsOf is shlex.split, for one command.
