@@ -205,6 +205,8 @@ var bindings = []struct {
 	{"configuration", "/etc/shadow", "/opt/shadow", false, "configuration"},
 	{"an alternative", "/etc/alternatives/thing", "/opt/thing", true, ""},
 	{"a link to a home", "/srv/tohome", "/opt/tohome", false, "home"},
+	{"a home that lies elsewhere", "/data/bea", "/opt/bea", false, "home"}, // was bound with its keys
+	{"code in it", "/data/bea/code", "/opt/code", true, ""},
 	{"what the container has", "/srv/data", "/usr/bin", false, "something else"},
 	{"what is not there", "/srv/gone", "/opt/gone", false, ""},
 	{"in a mount", "/srv/data", shown + "/new/place", false, "a mount covers"},
@@ -213,7 +215,7 @@ var bindings = []struct {
 
 func TestPlacesThatAreBound(t *testing.T) {
 	root := t.TempDir()
-	for _, file := range []string{"srv/data/x", "usr/share/hr/words.txt", "home/ann/code/src/x.py", "home/ann/.ssh/id", "root/.cache/uv/archive-v0/x", "etc/shadow", "etc/alternatives/thing"} {
+	for _, file := range []string{"srv/data/x", "usr/share/hr/words.txt", "home/ann/code/src/x.py", "home/ann/.ssh/id", "root/.cache/uv/archive-v0/x", "etc/shadow", "etc/alternatives/thing", "data/bea/.ssh/id", "data/bea/code/x.py"} {
 		must(t, errors.Join(os.MkdirAll(filepath.Join(root, filepath.Dir(file)), 0o755), os.WriteFile(filepath.Join(root, file), nil, 0o644)))
 	}
 	must(t, os.Symlink("/home/ann", filepath.Join(root, "srv/tohome")))

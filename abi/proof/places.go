@@ -27,6 +27,8 @@ func (p *prover) lendPlace(lead Lead) bool {
 	why := unfit(at.Path, lead.Destination)
 	switch {
 	case why != "":
+	case isHome(host, at.Path):
+		why = "it is a home directory"
 	case p.view.Covered(lead.Destination):
 		why = "a mount covers the place, and a directory would have to be made in it"
 	case len(p.binds) >= maxBinds:
