@@ -16,7 +16,9 @@ func (a *argv) shell(words []string) {
 		w := words[i]
 		switch {
 		case w == "-O" || w == "+O" || w == "+o" || strings.HasPrefix(w, "-") && !strings.HasPrefix(w, "--") && strings.HasSuffix(w, "o"):
-			i++ // -euo pipefail
+			if i++; strings.ContainsAny(w, "li") { // -leo pipefail
+				a.doubts("a login shell reads its profiles first")
+			}
 			continue
 		case !strings.HasPrefix(w, "-"):
 			a.scriptFile(absolute(a.cwd, w), words[i+1:])

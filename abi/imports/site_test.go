@@ -172,6 +172,7 @@ func TestPrograms(t *testing.T) {
 		{command: []string{"bash", "-lc", "cd /x && FOO=1 exec python3 -P 'a b.py' > log 2>&1; echo done"}, want: []string{"script /x/a b.py P?"}, skipped: true},
 		{command: []string{"sh", "-c", "cd /x && FOO=1 exec python3 -P 'a b.py' > log 2>&1"}, want: []string{"script /x/a b.py P"}},
 		{command: []string{"bash", "-o", "pipefail", "-ec", "mkdir -p out; export OMP_NUM_THREADS=4; python a.py --x $Y | tee log"}, want: []string{"script /work/a.py"}},
+		{command: []string{"bash", "-leo", "pipefail", "-c", "python a.py"}, want: []string{"script /work/a.py?"}, skipped: true},
 		{command: []string{"sh", "-c", "cd $HOME && python a.py"}, want: []string{"script /work/a.py?"}, skipped: true},
 		{command: []string{"sh", "-c", "source /opt/venv/bin/activate && python a.py"}, want: []string{"script /work/a.py?"}, skipped: true},
 		{command: []string{"sh", "-c", "pip install -r req.txt; python a.py"}, want: []string{"script /work/a.py?"}, skipped: true},
