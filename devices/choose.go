@@ -85,13 +85,20 @@ func (c *chooser) relatives(d Device) []string {
 
 // report adds a finding about the ask.
 func (c *chooser) report(id, subject, got, message, remedy string) {
-	severity := finding.Error
-	if c.ask.Optional && finding.Explain(id).ExitStatus == finding.StatusNoDevice { // what is busy is worth waiting for
-		id, severity, remedy = finding.DeviceOptional, finding.Info, ""
-		message += "; the container runs without, as optional: says"
+	f := finding.Finding{ID: id, Severity: finding.Error, Subject: subject, Got: got, Message: message, Remedy: remedy}
+	if finding.Explain(id).ExitStatus == finding.StatusNoDevice { // what is busy is worth waiting for
+		if cause := finding.Errors(c.inv.Findings); len(cause) > 0 {
+			f = cause[0]
+		}
+		if c.ask.Optional {
+			f.ID, f.Severity, f.Remedy = finding.DeviceOptional, finding.Info, ""
+			f.Message += "; the container runs without, as optional: says"
+		}
 	}
-	c.found = append(c.found, finding.Finding{ID: id, Severity: severity, Subject: subject, Got: got, Message: message, Remedy: remedy,
-		File: c.ask.File, Line: c.ask.Line})
+	f.File, f.Line = c.ask.File, c.ask.Line
+	if !slices.Contains(c.found, f) {
+		c.found = append(c.found, f)
+	}
 }
 
 // named gives exactly the devices that the profile names.
@@ -156,10 +163,10 @@ func (c *chooser) unknown(id string) {
 		message = fmt.Sprintf("there is no %s %s: this machine has none", Noun(c.inv.Kind), id)
 	}
 	remedy := "hostrun devices lists them"
-	if near := finding.Nearest(id, words, 1); len(near) > 0 {
+	if near := finding.Nearest(id, words, 1); len(near) > 0 && len(id) > 2 { // a number is no misspelling of another
 		remedy = "did you mean " + near[0] + "? hostrun devices lists them"
 	}
-	c.report(finding.DeviceUnknown, id, fmt.Sprintf("%d %s", len(known), Nouns(c.inv.Kind)), message, remedy)
+	c.report(finding.DeviceUnknown, id, c.count(len(known)), message, remedy)
 }
 
 // checkGroups refuses a part of what must be taken whole.

@@ -72,9 +72,28 @@ func (c *chooser) wanted() string {
 		what = Noun(c.inv.Kind)
 	}
 	if c.ask.Partition != "" {
-		what += " partitions " + c.ask.Partition
+		what = Noun(c.inv.Kind) + " partitions " + c.ask.Partition
+		if c.ask.Count == 1 {
+			what = Noun(c.inv.Kind) + " partition " + c.ask.Partition
+		}
 	}
 	return n + " " + what
+}
+
+// count is "8 GPUs".
+func (c *chooser) count(n int) string {
+	if n == 1 {
+		return "1 " + Noun(c.inv.Kind)
+	}
+	return fmt.Sprintf("%d %s", n, Nouns(c.inv.Kind))
+}
+
+// asked is the ask as the beginning of a refusal: "9 GPUs are asked for".
+func (c *chooser) asked() string {
+	if c.ask.Count == 1 && !c.ask.All {
+		return c.wanted() + " is asked for"
+	}
+	return c.wanted() + " are asked for"
 }
 
 // tooFew tells that the machine has not enough of what is asked for, whoever holds it.
@@ -95,16 +114,16 @@ func (c *chooser) tooFew(fit int) {
 		}
 	}
 	have, id := len(c.sort()), finding.DeviceUnknown
-	message := fmt.Sprintf("%s are asked for, and this machine has %d", c.wanted(), have)
+	message := fmt.Sprintf("%s, and this machine has %d", c.asked(), have)
 	remedy := "ask for fewer: hostrun devices lists them"
 	switch {
 	case c.ask.Partition != "" && have == 0 && len(profiles) == 0:
-		id, message = finding.DeviceUnfit, fmt.Sprintf("%s are asked for, and no %s of this machine is divided", c.wanted(), Noun(c.inv.Kind))
+		id, message = finding.DeviceUnfit, fmt.Sprintf("%s, and no %s of this machine is divided", c.asked(), Noun(c.inv.Kind))
 		remedy = "divide one (NVIDIA: nvidia-smi mig -cgi), or ask for whole ones"
 	case c.ask.Partition != "" && have == 0:
-		id, message = finding.DeviceUnfit, fmt.Sprintf("%s are asked for, and this machine has %s", c.wanted(), strings.Join(profiles, ", "))
+		id, message = finding.DeviceUnfit, fmt.Sprintf("%s, and this machine has %s", c.asked(), strings.Join(profiles, ", "))
 	case len(lines) > 0:
-		id, message = finding.DeviceUnfit, fmt.Sprintf("%s are asked for, and %d of %d will do", c.wanted(), fit, have)
+		id, message = finding.DeviceUnfit, fmt.Sprintf("%s, and %d of %d will do", c.asked(), fit, have)
 	}
 	c.report(id, c.ask.Key, strings.Join(lines, "; "), message, remedy)
 }
@@ -127,7 +146,7 @@ func (c *chooser) impossible(fit []Device) {
 		}
 	}
 	if c.ask.Count%size == 0 {
-		c.report(finding.DeviceUnfit, c.ask.Key, "", fmt.Sprintf("%s are asked for, and too few cards will do as a whole", c.wanted()), "hostrun devices says what is wrong with which")
+		c.report(finding.DeviceUnfit, c.ask.Key, "", fmt.Sprintf("%s, and too few cards will do as a whole", c.asked()), "hostrun devices says what is wrong with which")
 		return
 	}
 	c.report(finding.DeviceGrouping, c.ask.Key, fmt.Sprintf("cards of %d", size),
@@ -155,5 +174,5 @@ func (c *chooser) blocked(stand []obstacle) {
 	}
 	fit := len(c.sort())
 	c.report(first.id, c.ask.Key, strings.Join(lines, "; "),
-		fmt.Sprintf("%s are asked for, and %d of %d can't be given now: %s", c.wanted(), len(stand), fit, strings.Join(lines, "; ")), first.remedy)
+		fmt.Sprintf("%s, and %d of %d can't be given now: %s", c.asked(), len(stand), fit, strings.Join(lines, "; ")), first.remedy)
 }

@@ -268,6 +268,9 @@ func TestHostRootKilledAnywhere(t *testing.T) {
 			steps []string
 		}{{"up", creation}, {"down", removal}} {
 			for _, step := range d.steps {
+				if step == "snapshot-marked" || step == "snapshot-made" {
+					continue // no layer is made ahead where there is no image
+				}
 				if d.verb == "down" {
 					w.running(pl)
 				}

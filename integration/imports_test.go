@@ -36,7 +36,7 @@ var arrow = map[string][]string{
 	"abi/stage":                   {"abi/ld", "rootfs"},
 	"abi/proof":                   {"abi", "abi/dists", "abi/imports", "abi/ld", "abi/stage", "rootfs", "finding", "pattern"},
 	"host":                        {"abi", "rootfs", "finding", "pattern"},
-	"devices":                     {"abi", "rootfs", "finding"},
+	"devices":                     {"abi", "rootfs", "finding", "pattern"},
 	"profiles":                    {"rootfs", "finding", "pattern"},
 	"plan":                        {"profiles", "devices", "host", "abi/proof", "abi", "rootfs", "finding", "pattern"},
 	"logfile":                     {},

@@ -6,7 +6,6 @@ import (
 
 	"hostrun.dev/hostrun/abi/frameworks"
 	"hostrun.dev/hostrun/devices"
-	"hostrun.dev/hostrun/finding"
 	"hostrun.dev/hostrun/profiles"
 )
 
@@ -77,14 +76,6 @@ func (b *builder) checkFrameworks() {
 	autoload := b.env.get("TORCH_DEVICE_BACKEND_AUTOLOAD")
 	wants.NoAutoload = autoload != "" && autoload != "1"
 	for _, f := range facts.Findings(wants) {
-		pair := f.ID == finding.NPUOtherTorch || f.ID == finding.TwoAccelerators
-		if !pair || !b.choseNPU() {
-			b.report("python", b.strictly(f))
-		}
+		b.report("python", b.strictly(f))
 	}
-}
-
-// choseNPU says whether NPUs were chosen by npus:. Who chose them has held torch and torch_npu against them.
-func (b *builder) choseNPU() bool {
-	return slices.ContainsFunc(b.f.Grants, func(g devices.Grant) bool { return g.Ask.Kind == devices.KindNPU && len(g.Chosen) > 0 })
 }

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"hostrun.dev/hostrun/abi/frameworks"
+	"hostrun.dev/hostrun/devices"
 	"hostrun.dev/hostrun/finding"
 	"hostrun.dev/hostrun/plan"
 	"hostrun.dev/hostrun/profiles"
@@ -50,6 +51,7 @@ func TestFrameworksAreThoseThatAreImported(t *testing.T) {
 // errors of warnings.
 func TestFrameworksAndAccelerators(t *testing.T) {
 	npu := profiles.Device{Source: "/dev/davinci0", Target: "/dev/davinci0", Permissions: "rw"}
+	chosen := []devices.Grant{{Ask: devices.Ask{Kind: devices.KindNPU, Key: "npus"}, Chosen: []devices.Device{{Kind: devices.KindNPU, Name: "0"}}}}
 	for _, c := range []struct {
 		name   string
 		change func(*plan.Facts)
@@ -63,6 +65,11 @@ func TestFrameworksAndAccelerators(t *testing.T) {
 			f.Profile.Devices = append(f.Profile.Devices, npu)
 			f.Image.Env = append(f.Image.Env, "TORCH_DEVICE_BACKEND_AUTOLOAD=0")
 		}, finding.Warning},
+		{"NPUs that were chosen", func(f *plan.Facts) { f.Grants = chosen }, finding.Error},
+		{"NPUs that were chosen, and HR175 and HR180 tell it better", func(f *plan.Facts) {
+			f.Grants = chosen
+			f.Findings = []finding.Finding{{ID: finding.AscendTorchBase, Severity: finding.Error}, {ID: finding.AscendTwoAccelerators, Severity: finding.Error}}
+		}, ""},
 		{"not imported", func(f *plan.Facts) { f.Proof.Imported = []string{"json"} }, ""},
 	} {
 		f := torches()
@@ -75,7 +82,8 @@ func TestFrameworksAndAccelerators(t *testing.T) {
 		if i := slices.IndexFunc(pl.Findings, func(f finding.Finding) bool { return f.ID == finding.NPUOtherTorch }); i >= 0 {
 			got = pl.Findings[i].Severity
 		}
-		if got != c.want {
+		two := slices.ContainsFunc(pl.Findings, func(f finding.Finding) bool { return f.ID == finding.TwoAccelerators })
+		if got != c.want || two != (c.want != "") {
 			t.Errorf("%s: %q, want %q: %+v", c.name, got, c.want, pl.Findings)
 		}
 		if pl.Frameworks == nil || pl.Frameworks.TorchNPU == nil {

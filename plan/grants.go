@@ -36,6 +36,7 @@ func (b *builder) addGrants() {
 			b.env = slices.DeleteFunc(b.env, func(v variable) bool { return v.name == name })
 		}
 		b.addGroups(g.Edits.AdditionalGIDs...)
+		b.checkGrantPlaces(g)
 		for _, m := range g.Edits.Mounts {
 			b.addGrantMount(g, m)
 		}
@@ -99,6 +100,23 @@ func (b *builder) addGrantMount(g devices.Grant, m *cdi.Mount) {
 		}
 	}
 	b.mounts = append(rest, add)
+}
+
+// checkGrantPlaces tells of files for which the machine's own root has no place: a driver that lies in another directory than the
+// container looks into.
+func (b *builder) checkGrantPlaces(g devices.Grant) {
+	if !usesHostRoot(b.p) {
+		return
+	}
+	var lacking []string
+	for _, m := range g.Edits.Mounts {
+		if target := b.real(path.Clean(m.ContainerPath)); path.Clean(m.HostPath) != target && b.lacksPlace(target) {
+			lacking = append(lacking, target)
+		}
+	}
+	if len(lacking) > 0 {
+		b.report(g.Ask.Key, noPlace("read_only: false, so that hostrun makes the files in a layer of the container's own; or use an image", lacking[0], lacking[1:]...))
+	}
 }
 
 // granted reports whether the mount is one of an accelerator's.

@@ -208,17 +208,24 @@ func (b *builder) ofHostRoot(p string) bool {
 // checkTargets refuses a mount for which there is no place: in a read-only directory of the machine nothing can be made.
 func (b *builder) checkTargets() {
 	for _, v := range b.p.Volumes {
-		target := path.Clean(v.Target)
-		_, there := b.f.Image.Paths[target]
-		_, covered := b.coveredBy(path.Dir(target))
-		if there || covered || !b.ofHostRoot(target) || !b.p.ReadOnly && !strings.HasPrefix(target, "/etc/") {
-			continue
+		if target := path.Clean(v.Target); b.lacksPlace(target) {
+			b.report(v.Key, noPlace("choose another target, for example /data, or make the directory on the machine: mkdir -p "+shellQuote(target), target))
 		}
-		b.report(v.Key, finding.Finding{
-			ID: finding.RootNoPlace, Severity: finding.Error, Subject: target,
-			Got: "no " + target + " on this machine", Want: "a target that exists, or one outside of the machine's system directories",
-			Message: "nothing can be mounted at " + target + ": the root is made of this machine's own directories, read-only, and none of them has it",
-			Remedy:  "choose another target, for example /data, or make the directory on the machine: mkdir -p " + shellQuote(target),
-		})
+	}
+}
+
+// lacksPlace reports whether a mount's target would have to be made in a read-only directory of the machine.
+func (b *builder) lacksPlace(target string) bool {
+	_, there := b.f.Image.Paths[target]
+	_, covered := b.coveredBy(path.Dir(target))
+	return !there && !covered && b.ofHostRoot(target) && (b.p.ReadOnly || strings.HasPrefix(target, "/etc/"))
+}
+
+func noPlace(remedy, target string, more ...string) finding.Finding {
+	return finding.Finding{
+		ID: finding.RootNoPlace, Severity: finding.Error, Subject: target,
+		Got: "no " + strings.Join(append([]string{target}, more...), ", no ") + " on this machine", Want: "a target that exists, or one outside of the machine's system directories",
+		Message: "nothing can be mounted at " + target + ": the root is made of this machine's own directories, read-only, and none of them has it",
+		Remedy:  remedy,
 	}
 }

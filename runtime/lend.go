@@ -3,6 +3,7 @@ package runtime
 import (
 	"context"
 	"fmt"
+	"path"
 
 	"hostrun.dev/hostrun/plan"
 	"hostrun.dev/hostrun/rootfs"
@@ -48,4 +49,16 @@ func guarded(view *rootfs.View, use func(*rootfs.View) error) (err error) {
 // HostView is the root of a container without an image: what HostRoot found of this machine, and no more.
 func HostView(root string, entries []plan.RootEntry) *rootfs.View {
 	return rootfs.Dir(root).Only(pathsOf(entries)...)
+}
+
+// Targets adds to img what the view has at the targets of mounts, as ImageNeeds.Paths does for those that are known before.
+func Targets(view *rootfs.View, img *plan.Image, targets ...string) {
+	for _, target := range targets {
+		if found, ok := lookAt(view, target); ok {
+			if img.Paths == nil {
+				img.Paths = map[string]plan.Path{}
+			}
+			img.Paths[path.Clean(target)] = found
+		}
+	}
 }

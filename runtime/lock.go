@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"hostrun.dev/hostrun/finding"
 )
 
 // A lock is held on one container's name by whoever changes it. The kernel drops it with its last owner: it belongs to
@@ -28,10 +30,14 @@ func (c *Client) lockPath(id string) string {
 // stateDir makes a directory below the state directory for hostrun alone. The state directory itself may be passed
 // through: the private engine's socket, which a group may use, lies below it.
 func (c *Client) stateDir(dir string) error {
-	if err := os.MkdirAll(c.opt.StateDir, 0o711); err != nil {
-		return err
+	err := os.MkdirAll(c.opt.StateDir, 0o711)
+	if err == nil {
+		err = os.MkdirAll(dir, 0o700)
 	}
-	return os.MkdirAll(dir, 0o700)
+	if errors.Is(err, unix.EROFS) {
+		return &finding.Err{Status: finding.StatusPermission, Err: err, Hint: "locks and the state of running containers lie in " + c.opt.StateDir + ": mount it writable"}
+	}
+	return err
 }
 
 // tryLock takes the lock of id or returns errBusy.

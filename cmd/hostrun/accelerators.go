@@ -13,7 +13,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/urfave/cli/v2"
 	"golang.org/x/sync/errgroup"
 
 	"hostrun.dev/hostrun/devices"
@@ -106,14 +105,18 @@ func (e *equipment) look(ctx context.Context, kind string, qualified bool, needs
 		e.absent[kind] = err != nil
 		e.mu.Unlock()
 	}
-	if err == nil && !qualified || !e.openCDI().Has(kind) {
+	none := len(inv.Devices) == 0 // absent, or reached in a way that only a file describes: WSL, Jetson
+	if !none && !qualified || !e.openCDI().Has(kind) {
 		return inv, err
 	}
 	described, absent := e.openCDI().Source(kind).Inventory(ctx, needs)
 	switch {
 	case absent != nil:
 		return inv, err
-	case err != nil:
+	case none:
+		e.mu.Lock()
+		e.absent[kind] = true
+		e.mu.Unlock()
 		return described, nil
 	}
 	return cdi.Align(described, inv), nil
@@ -219,15 +222,26 @@ func (e *equipment) grant(ctx context.Context, o order, facts *plan.Facts) error
 	}
 	facts.Inventories = r.Inventories
 	facts.Findings = append(facts.Findings, r.Findings...)
-	for _, inv := range r.Inventories {
-		facts.Findings = append(facts.Findings, inv.Findings...)
-	}
 	facts.Findings = append(facts.Findings, e.lacking(r.Inventories)...)
 	facts.Findings = append(facts.Findings, e.fileFindings(r.Inventories)...)
+	defer tellMachine(facts)
 	if len(finding.Errors(r.Findings)) > 0 {
 		return nil
 	}
 	return e.describe(ctx, facts, r.Chosen)
+}
+
+// tellMachine adds what is wrong with the machine's accelerators, whoever uses them, and has not been told: of its errors those who ask
+// are told in their refusal.
+func tellMachine(facts *plan.Facts) {
+	for _, inv := range facts.Inventories {
+		for _, f := range inv.Findings {
+			refused := slices.ContainsFunc(finding.Errors(facts.Findings), func(o finding.Finding) bool { return o.ID == f.ID && o.Subject == f.Subject })
+			if f.Severity != finding.Error && !refused {
+				facts.Findings = append(facts.Findings, f)
+			}
+		}
+	}
 }
 
 func containerID(facts *plan.Facts) string {
@@ -283,6 +297,11 @@ func (e *equipment) describe(ctx context.Context, facts *plan.Facts, chosen [][]
 				g.Edits, found = sources[i].Edits(inventoryOf(facts.Inventories, a.Kind), chosen[i], informed(a, facts), c)
 				facts.Findings = append(facts.Findings, found...)
 			}
+			if facts.Profile.Rootfs == profiles.HostRoot {
+				for _, m := range g.Edits.Mounts {
+					runtime.Targets(view, &facts.Image, m.ContainerPath)
+				}
+			}
 			if fit := fits[a.Kind]; fit != nil {
 				facts.Findings = append(facts.Findings, fit(facts, g, view)...)
 			}
@@ -291,10 +310,10 @@ func (e *equipment) describe(ctx context.Context, facts *plan.Facts, chosen [][]
 		return nil
 	}
 	switch {
-	case !reads:
-		return describe(nil)
 	case facts.Profile.Rootfs == profiles.HostRoot:
 		return describe(runtime.HostView(e.s.root, facts.Image.Root))
+	case !reads:
+		return describe(nil)
 	}
 	if e.image == nil {
 		client, err := e.s.containerdFor(ctx, containerID(facts))
@@ -383,46 +402,6 @@ func (s *session) hasTraces() bool {
 	defer cancel()
 	known, err := listAll(short, s.present(short).there)
 	return err == nil && s.unknownTrace(known)
-}
-
-// waitFlag takes --wait-device and --wait-device=30s.
-type waitFlag struct{ wait time.Duration }
-
-// forever is --wait-device without a time.
-const forever = time.Duration(-1)
-
-// IsBoolFlag lets package flag take it without a value.
-func (w *waitFlag) IsBoolFlag() bool { return true }
-
-// String is the default: not to wait.
-func (w *waitFlag) String() string { return "" }
-
-// Set reads a time; true is what package flag sets without a value.
-func (w *waitFlag) Set(text string) error {
-	switch text {
-	case "", "true":
-		w.wait = forever
-		return nil
-	case "false":
-		w.wait = 0
-		return nil
-	}
-	d, err := time.ParseDuration(text)
-	if err != nil || d < 0 {
-		return fmt.Errorf("write a time: 30s, 10m")
-	}
-	w.wait = d
-	return nil
-}
-
-// A bareFlag may stand without a value.
-type bareFlag struct{ *cli.GenericFlag }
-
-// TakesValue is false: the value is attached with =.
-func (bareFlag) TakesValue() bool { return false }
-
-func waitDeviceFlag(w *waitFlag) cli.Flag {
-	return bareFlag{&cli.GenericFlag{Name: "wait-device", Usage: "wait in a queue for devices that others have: --wait-device, or --wait-device=30s", Value: w}}
 }
 
 // unreserve lets go of devices that a container did not come to have.

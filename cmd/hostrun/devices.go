@@ -27,7 +27,7 @@ func devicesCommand(s *session) *cli.Command {
 		Name: "devices", Category: "look", Usage: "list accelerators, their health and who holds them", ArgsUsage: "[KIND]",
 		Description: page{
 			about: "Lists the GPUs, NPUs and devices of CDI files of this machine; with a kind (nvidia.com/gpu) only those. The holder is a container of hostrun, or in brackets what " +
-				"else uses the device. --wide adds all names, nodes, processors and reasons. The fields of the JSON form are the names that a template takes; below facts are the kind's own.",
+				"else uses the device. --wide adds all names, nodes, processors and reasons. The fields of the JSON form are the names that a template takes; below facts are the kind's own. What is wrong with the machine is told on stderr, and is in findings.",
 			examples: []string{"hostrun devices", "hostrun devices --wide nvidia.com/gpu", "hostrun devices --format '{{.name}} {{.health.state}} {{.holder}}'"},
 			statuses: containerdStatuses,
 		}.on(s),
@@ -47,6 +47,8 @@ type deviceLine struct {
 	Holder  string   `json:"holder"`            // container of hostrun; several, of a shared device, with commas
 	Holders []string `json:"holders,omitempty"` // the same as a list
 	Waiters []string `json:"waiters"`           // containers that may get it next, first come first
+	// Findings are what is wrong with all of the kind. Where that leaves no device, a line without a name has them.
+	Findings []finding.Finding `json:"findings,omitempty"`
 }
 
 func runDevices(ctx context.Context, s *session, o devicesOptions) error {
@@ -56,7 +58,10 @@ func runDevices(ctx context.Context, s *session, o devicesOptions) error {
 	}
 	lines, found, trouble := s.deviceLines(ctx, kinds)
 	s.progress.end()
-	s.warn(found)
+	s.tell(found)
+	if o.format != "json" {
+		lines = slices.DeleteFunc(lines, func(d deviceLine) bool { return d.Name == "" })
+	}
 	if len(lines) == 0 && trouble == nil && o.format == "table" {
 		if len(found) == 0 {
 			s.note("this machine has no accelerator that hostrun knows of")
@@ -84,8 +89,11 @@ func (s *session) deviceLines(ctx context.Context, kinds []string) (lines []devi
 		troubles = append(troubles, err)
 		found = append(found, inv.Findings...)
 		waiters := waitersOf(inv, waiting)
+		if len(inv.Devices) == 0 {
+			inv.Devices = []devices.Device{{Kind: kind, Index: -1, NUMA: -1}}
+		}
 		for _, d := range inv.Devices {
-			line := deviceLine{Schema: 1, Device: d, Driver: inv.Driver, Holders: holders[d.Kind+"="+d.Name], Waiters: waiters[d.Name]}
+			line := deviceLine{Schema: 1, Device: d, Driver: inv.Driver, Holders: holders[d.Kind+"="+d.Name], Waiters: waiters[d.Name], Findings: inv.Findings}
 			if line.Waiters == nil {
 				line.Waiters = []string{}
 			}
@@ -148,10 +156,13 @@ func deviceTable(wide bool) table[deviceLine] {
 	return t
 }
 
-// deviceWords is "GPU 3", or the name where it has no number.
+// deviceWords is "GPU 3", and below it "1g.10gb" and the name of a partition.
 func deviceWords(d devices.Device) string {
-	if d.Index < 0 {
-		return "  " + d.Profile + " " + d.Name
+	switch {
+	case d.Parent != "":
+		return "  " + strings.TrimSpace(d.Profile+" "+d.Name)
+	case d.Index < 0:
+		return devices.Noun(d.Kind) + " " + d.Name
 	}
 	return fmt.Sprintf("%s %d", devices.Noun(d.Kind), d.Index)
 }

@@ -37,7 +37,7 @@ func TestDevicesOfNVIDIA(t *testing.T) {
 		rows = append(rows, strings.Join(strings.Fields(line), " "))
 	}
 	want := []string{"DEVICE MODEL MEMORY PCI NUMA HEALTH HOLDER WAITERS", "GPU 0 NVIDIA H100 80GB HBM3 - 0000:1b:00.0 0 unknown - -", "GPU 1 NVIDIA H100 80GB HBM3 - 0000:43:00.0 0 unknown - -",
-		"0000:43:00.0-gi9-ci0 NVIDIA H100 80GB HBM3 - 0000:43:00.0 0 unknown - -", "0000:e1:00.0 NVIDIA device 10de:2330 - 0000:e1:00.0 - bad - -"}
+		"0000:43:00.0-gi9-ci0 NVIDIA H100 80GB HBM3 - 0000:43:00.0 0 unknown - -", "GPU 0000:e1:00.0 NVIDIA device 10de:2330 - 0000:e1:00.0 - bad - -"}
 	if status != 0 || !slices.Equal(rows, want) {
 		t.Errorf("status %d\n%q\nwant\n%q\n%s", status, rows, want, errs)
 	}

@@ -273,7 +273,7 @@ func (s *session) proofCache(facts plan.Facts, shown []shownMount) proof.Cache {
 
 // withView lends the files that the container of a plan would have.
 func (s *session) withView(ctx context.Context, facts plan.Facts, id string, shown []shownMount, use func(*rootfs.View) error) error {
-	mounts, work, err := s.written(shown)
+	mounts, work, err := s.prepared(shown)
 	if err != nil {
 		return err
 	}
@@ -295,13 +295,13 @@ func (s *session) withView(ctx context.Context, facts plan.Facts, id string, sho
 	return client.WithImageView(ctx, facts.Image.Reference, facts.Profile.Platform, over)
 }
 
-// written makes the files of mounts that are not there yet, in a directory that the caller removes. Where /tmp is full, the
+// prepared makes the files of mounts that are not there yet, in a directory that the caller removes. Where /tmp is full, the
 // state directory has room: a plan without its proof lends less, is another one, and would take a container's place.
-func (s *session) written(shown []shownMount) (mounts []rootfs.Mount, work string, err error) {
+func (s *session) prepared(shown []shownMount) (mounts []rootfs.Mount, work string, err error) {
 	var failed error
 	for _, place := range []string{"", s.abs(s.global.stateDir)} {
 		if work, err = os.MkdirTemp(place, "hostrun-view-"); err == nil {
-			if mounts, err = written(shown, work); err == nil {
+			if mounts, err = preparedIn(shown, work); err == nil {
 				return mounts, work, nil
 			}
 			_ = os.RemoveAll(work)
@@ -311,9 +311,9 @@ func (s *session) written(shown []shownMount) (mounts []rootfs.Mount, work strin
 	return nil, "", failed
 }
 
-// written are mounts of this machine's files. What is not there yet, and file systems of the kernel, are empty directories;
+// preparedIn are mounts of this machine's files. What is not there yet, and file systems of the kernel, are empty directories;
 // generated files are written to work.
-func written(shown []shownMount, work string) ([]rootfs.Mount, error) {
+func preparedIn(shown []shownMount, work string) ([]rootfs.Mount, error) {
 	empty := filepath.Join(work, "empty")
 	if err := os.Mkdir(empty, 0o755); err != nil {
 		return nil, err

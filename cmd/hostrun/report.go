@@ -197,6 +197,12 @@ func (s *session) warn(findings []finding.Finding) {
 	}
 }
 
+// tell prints what is wrong, where that ends no command.
+func (s *session) tell(findings []finding.Finding) {
+	s.writeFindings(finding.Errors(findings))
+	s.warn(findings)
+}
+
 func (s *session) writeFindings(findings []finding.Finding) {
 	s.progress.pause()
 	for _, f := range findings {

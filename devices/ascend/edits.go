@@ -147,14 +147,19 @@ func (e *editor) addRequired(name string) {
 		return
 	}
 	if !e.source.view.Exists(p) {
-		e.report(finding.Finding{
-			ID: finding.AscendManager, Severity: finding.Error, Subject: p, Got: "no such node", Want: "a device node",
-			Message: p + " does not exist: dcmi module initialize failed. ret is -8005",
-			Remedy:  "load the driver's modules again: systemctl restart ascend-driver, or run its installer; npu-smi info has to work on the host",
-		})
+		e.report(missingNode(p, finding.Error))
 		return
 	}
 	e.addNode(devices.Request{Source: p}, "the driver of the NPUs")
+}
+
+// missingNode tells of a node without which no program finds an NPU.
+func missingNode(p string, severity finding.Severity) finding.Finding {
+	return finding.Finding{
+		ID: finding.AscendManager, Severity: severity, Subject: p, Got: "no such node", Want: "a device node",
+		Message: p + " does not exist: dcmi module initialize failed. ret is -8005",
+		Remedy:  "load the driver's modules again: systemctl restart ascend-driver, or run its installer; npu-smi info has to work on the host",
+	}
 }
 
 func (e *editor) addNode(q devices.Request, origin string) {
@@ -173,6 +178,7 @@ func (e *editor) addNode(q devices.Request, origin string) {
 
 // checkUser adds the groups that open the nodes, by number: the image knows no HwHiAiUser, or another one.
 func (e *editor) checkUser() {
+	var closed []string
 	for _, n := range e.nodes {
 		switch {
 		case n.Mode&0o006 == 0o006 || e.container.User != 0 && n.UID == e.container.User && n.Mode&0o600 == 0o600:
@@ -181,14 +187,18 @@ func (e *editor) checkUser() {
 				e.edits.AdditionalGIDs = append(e.edits.AdditionalGIDs, n.GID)
 			}
 		case e.container.User != 0:
-			e.report(finding.Finding{
-				ID: finding.AscendUser, Severity: finding.Error, Subject: n.Destination,
-				Got:     fmt.Sprintf("user %d; the node has owner %d, group %d, mode %04o", e.container.User, n.UID, n.GID, n.Mode),
-				Want:    "a group other than root's that may read and write",
-				Message: fmt.Sprintf("user %d can't open %s: Permission denied", e.container.User, n.Destination),
-				Remedy:  "give the nodes to the driver's group, as its installer does: chgrp HwHiAiUser and chmod 0660 on the host; or run as root",
-			})
+			closed = append(closed, fmt.Sprintf("%s (owner %d, group %d, mode %04o)", n.Destination, n.UID, n.GID, n.Mode))
 		}
+	}
+	if len(closed) > 0 {
+		first, _, _ := strings.Cut(closed[0], " ")
+		e.report(finding.Finding{
+			ID: finding.AscendUser, Severity: finding.Error, Subject: first,
+			Got:     fmt.Sprintf("user %d; %s", e.container.User, strings.Join(closed, ", ")),
+			Want:    "a group other than root's that may read and write",
+			Message: fmt.Sprintf("user %d can't open %s: Permission denied", e.container.User, first),
+			Remedy:  "give the nodes to the driver's group, as its installer does: chgrp HwHiAiUser and chmod 0660 on the host; or run as root",
+		})
 	}
 	slices.Sort(e.edits.AdditionalGIDs)
 	// HCCL asks getpwuid(3) for the user: without a line, HcclGetRootInfo ends with error 19 (vllm-ascend, issue 9490).

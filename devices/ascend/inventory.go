@@ -55,7 +55,7 @@ func (s *Source) Inventory(ctx context.Context, needs devices.Needs) (devices.In
 		findings = append(findings, l.askHealth(ctx)...)
 	}
 	l.claims = claimedAddresses(functions)
-	inv.Findings = append(findings, l.withoutNodes()...)
+	inv.Findings = slices.Concat(findings, l.withoutNodes(), l.withoutShared())
 	if needs.Users {
 		l.users = s.users(nodes)
 	}
@@ -266,10 +266,21 @@ func (l *listing) withoutNodes() []finding.Finding {
 	}}
 }
 
-// notLoaded stops nothing by itself: who asks for an NPU is refused as there is none, and who can do without is not.
+// withoutShared are warnings about nodes that all NPUs need, for those who look; who asks for an NPU is refused by Edits.
+func (l *listing) withoutShared() []finding.Finding {
+	var all []finding.Finding
+	for _, name := range l.family.required {
+		if p := "/dev/" + name; len(l.nodes) > 0 && !l.source.view.Exists(p) && !l.source.view.Exists(p+"_docker") {
+			all = append(all, missingNode(p, finding.Warning))
+		}
+	}
+	return all
+}
+
+// notLoaded is what who asks for an NPU is told.
 func notLoaded(functions []string) finding.Finding {
 	return finding.Finding{
-		ID: finding.AscendNotLoaded, Severity: finding.Warning, Subject: "/dev/davinci*",
+		ID: finding.AscendNotLoaded, Severity: finding.Error, Subject: "/dev/davinci*",
 		Got: "no node", Want: "one for each chip",
 		Message: fmt.Sprintf("the driver is not loaded: the PCI bus has %s, and /dev has no davinci node", strings.Join(functions, ", ")),
 		Remedy:  "lsmod | grep -E 'drv_|asdrv_' shows whether it is; after a kernel update build it again (dkms autoinstall), or run the driver's installer",

@@ -75,7 +75,7 @@ func TestDuoHasNoAliasForItsAddress(t *testing.T) {
 func TestNotLoaded(t *testing.T) {
 	s, _ := machine(t, ascendtest.NotLoaded())
 	inv := inventory(t, s, devices.Needs{Health: true, Users: true})
-	if len(inv.Devices) != 0 || len(inv.Findings) != 1 || inv.Findings[0].ID != finding.AscendNotLoaded || inv.Findings[0].Severity != finding.Warning ||
+	if len(inv.Devices) != 0 || len(inv.Findings) != 1 || inv.Findings[0].ID != finding.AscendNotLoaded || inv.Findings[0].Severity != finding.Error ||
 		!strings.Contains(inv.Findings[0].Message, "0000:c1:00.0 (910B)") {
 		t.Errorf("%+v", inv)
 	}
@@ -218,9 +218,9 @@ func TestUsers(t *testing.T) {
 	ascendtest.Write(t, root, "/proc/uda/namespace_node", namespaceNode)
 	inv := inventory(t, s, devices.Needs{Users: true})
 	want := map[string][]devices.User{
-		"1": {{PID: 77, Name: "container web of namespace hostrun: python3"}, {PID: 78, Name: "bash"}},
-		"4": {{PID: 81234, Name: "docker container 0123456789ab: vllm"}},
-		"5": {{PID: 81234, Name: "docker container 0123456789ab: vllm"}, {PID: 900, Name: "kubepods container 0123456789ab: train"}},
+		"1": {{PID: 77, Name: "python3 in container web of namespace hostrun"}, {PID: 78, Name: "bash"}},
+		"4": {{PID: 81234, Name: "vllm in docker container 0123456789ab"}},
+		"5": {{PID: 81234, Name: "vllm in docker container 0123456789ab"}, {PID: 900, Name: "train in Kubernetes container 0123456789ab"}},
 	}
 	for _, d := range inv.Devices {
 		if !slices.Equal(d.Users, want[d.Name]) {

@@ -92,7 +92,6 @@ func FuzzFiles(f *testing.F) {
 				t.Errorf("%q %d", name, major)
 			}
 		}
-		containerOf(text)
 		canonical(text)
 		familyOfTag(text)
 		familyOfName(text)

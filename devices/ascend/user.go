@@ -10,7 +10,6 @@ import (
 	"strings"
 
 	"hostrun.dev/hostrun/devices"
-	"hostrun.dev/hostrun/pattern"
 )
 
 // users maps the name of each NPU to who has it: the first process of the mount namespace that the driver has given it to, and
@@ -116,37 +115,8 @@ func (s *Source) program(pid int) string {
 	if name == "" {
 		name = "a process that has ended"
 	}
-	if c := containerOf(text(s.view, dir+"/cgroup")); c != "" {
-		return c + ": " + name
+	if c := devices.ContainerOf(text(s.view, dir+"/cgroup")); c != "" {
+		return name + " in " + c
 	}
 	return name
-}
-
-// The names that container engines give to cgroups: docker-<id>.scope, /docker/<id>, cri-containerd-<id>.scope,
-// /kubepods/.../<id>, libpod-<id>.scope, and /<namespace>/<id> of containerd's own clients.
-var (
-	cgroupHex  = pattern.New(`(?:^|/|-)([0-9a-f]{64})(?:\.scope)?(?:/|$)`)
-	cgroupTool = pattern.New(`(docker|libpod|cri-containerd|crio|kubepods|isulad)`)
-	cgroupName = pattern.New(`^/([\w.-]+)/([\w.-]+)$`)
-)
-
-// containerOf returns the container that a process's /proc/PID/cgroup names, "" for none.
-func containerOf(cgroup string) string {
-	for line := range strings.Lines(cgroup) {
-		parts := strings.SplitN(strings.TrimSpace(line), ":", 3)
-		if len(parts) != 3 {
-			continue
-		}
-		if m := cgroupHex.FindStringSubmatch(parts[2]); m != nil {
-			tool := "container"
-			if t := cgroupTool.FindStringSubmatch(parts[2]); t != nil {
-				tool = t[1] + " container"
-			}
-			return tool + " " + m[1][:12]
-		}
-		if m := cgroupName.FindStringSubmatch(parts[2]); m != nil && !strings.HasSuffix(m[1], ".slice") && !strings.HasSuffix(m[2], ".service") {
-			return "container " + m[2] + " of namespace " + m[1]
-		}
-	}
-	return ""
 }

@@ -34,6 +34,7 @@ type editor struct {
 	edits    devices.Edits
 	findings []finding.Finding
 	mounted  map[string]bool
+	missing  []string // nodes that the container can't do without
 }
 
 // Edits describes what a container with the chosen GPUs needs: device nodes with their numbers of this moment, and of the driver the
@@ -156,25 +157,31 @@ func (e *editor) nodes(chosen []devices.Device) {
 	case e.has(graphics):
 		e.node("/dev/nvidia-modeset", "mode setting of NVIDIA's driver")
 	}
+	if len(e.missing) > 0 {
+		e.find(missingNode(strings.Join(e.missing, ", "), "not there, or no character device",
+			"as root: nvidia-smi, or nvidia-modprobe -u -c=N for /dev/nvidiaN, makes the nodes; MIG's: nvidia-modprobe -f "+capabilities+"/.../access"))
+	}
 }
 
 // uvm adds the nodes of unified memory. cuInit fails without ("CUDA unknown error"), although nvidia-smi works.
 func (e *editor) uvm() {
 	u := e.m.uvm(parseMajors(e.m.text("/proc/devices")))
-	if u.Fault != "" {
-		e.find(finding.Finding{ID: finding.GPUUVM, Severity: finding.Error, Subject: "/dev/nvidia-uvm", Got: u.Fault, Want: "the node of the loaded module nvidia-uvm",
-			Message: "CUDA can't be initialised (\"CUDA unknown error\", error 999) without /dev/nvidia-uvm: " + u.Fault,
-			Remedy:  "as root: nvidia-modprobe -u -c=0 (or: modprobe nvidia-uvm, and the node by udev); once for each boot"})
+	switch {
+	case u.Major != 0 && len(e.missing) > 0 && !e.m.view.Exists("/dev/nvidia-uvm"): // as the others are
+		e.missing = append(e.missing, "/dev/nvidia-uvm")
+		return
+	case u.Fault != "":
+		e.find(u.missing(finding.Error))
 		return
 	}
 	e.node("/dev/nvidia-uvm", "unified memory of NVIDIA's driver")
 	e.optional("/dev/nvidia-uvm-tools", "unified memory's tools of NVIDIA's driver")
 }
 
-// node adds a node that the container can't do without.
+// node adds a node that the container can't do without; those that are not there are told of together.
 func (e *editor) node(p, origin string) {
 	if !e.optional(p, origin) {
-		e.find(missingNode(p, "not there, or no character device", "as root: nvidia-smi, or nvidia-modprobe -c=N for /dev/nvidiaN, makes the nodes; MIG's: nvidia-modprobe -f "+capabilities+"/.../access"))
+		e.missing = append(e.missing, p)
 	}
 }
 

@@ -51,8 +51,36 @@ func unhealthy(d devices.Device) finding.Finding {
 		Remedy:  "nvidia-smi -q shows its state; a reset (nvidia-smi --gpu-reset -i " + d.PCI + ") or a reboot may bring it back"}
 }
 
-// findings are about the driver itself, whoever uses it.
+// findings are about the driver itself, whoever uses it. What stops who asks for a GPU is a warning here: Edits and Fit refuse.
 func (d Driver) findings() []finding.Finding {
+	var all []finding.Finding
+	if mismatch(d) {
+		all = append(all, d.mismatched(finding.Warning))
+	}
+	if d.UVM.Fault != "" {
+		all = append(all, d.UVM.missing(finding.Warning))
+	}
+	return append(all, d.asked()...)
+}
+
+// mismatched tells that the kernel's module and the libraries are of two releases.
+func (d Driver) mismatched(severity finding.Severity) finding.Finding {
+	return finding.Finding{ID: finding.GPUMismatch, Severity: severity, Subject: d.Libcuda,
+		Got:     "libcuda " + d.User + " (" + d.Libcuda + ")",
+		Want:    "libcuda " + d.Version + ", as the kernel's module (/proc/driver/nvidia/version)",
+		Message: "Failed to initialize NVML: Driver/library version mismatch: the kernel runs driver " + d.Version + " and the libraries are of " + d.User,
+		Remedy:  "the driver was updated and its old module still runs: reboot, or stop all GPU programs and: rmmod nvidia_uvm nvidia_drm nvidia_modeset nvidia && modprobe nvidia"}
+}
+
+// missing tells what CUDA does without unified memory.
+func (u UVM) missing(severity finding.Severity) finding.Finding {
+	return finding.Finding{ID: finding.GPUUVM, Severity: severity, Subject: "/dev/nvidia-uvm", Got: u.Fault, Want: "the node of the loaded module nvidia-uvm",
+		Message: "CUDA can't be initialised (\"CUDA unknown error\", error 999) without /dev/nvidia-uvm: " + u.Fault,
+		Remedy:  "as root: nvidia-modprobe -u -c=0 (or: modprobe nvidia-uvm, and the node by udev); once for each boot"}
+}
+
+// asked tells what NVML was asked, and whether it has answered.
+func (d Driver) asked() []finding.Finding {
 	switch d.NVML {
 	case "ok":
 		return nil

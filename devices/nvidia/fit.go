@@ -84,14 +84,9 @@ func (f *fit) find(found finding.Finding) {
 
 // releases compares the kernel's module with the libraries: they work in one version only.
 func (f *fit) releases() {
-	if !mismatch(f.driver) {
-		return
+	if mismatch(f.driver) {
+		f.find(f.driver.mismatched(finding.Error))
 	}
-	f.find(finding.Finding{ID: finding.GPUMismatch, Severity: finding.Error, Subject: f.driver.Libcuda,
-		Got:     "libcuda " + f.driver.User + " (" + f.driver.Libcuda + ")",
-		Want:    "libcuda " + f.driver.Version + ", as the kernel's module (/proc/driver/nvidia/version)",
-		Message: "Failed to initialize NVML: Driver/library version mismatch: the kernel runs driver " + f.driver.Version + " and the libraries are of " + f.driver.User,
-		Remedy:  "the driver was updated and its old module still runs: reboot, or stop all GPU programs and: rmmod nvidia_uvm nvidia_drm nvidia_modeset nvidia && modprobe nvidia"})
 }
 
 // fabric tells of NVSwitch machines whose fabric is not ready.

@@ -133,23 +133,6 @@ func TestCompareVersions(t *testing.T) {
 	}
 }
 
-func TestContainerOfACgroup(t *testing.T) {
-	id := strings.Repeat("0123456789abcdef", 4)
-	for body, want := range map[string]string{
-		"0::/system.slice/docker-" + id + ".scope":                               "docker container 0123456789ab",
-		"12:devices:/docker/" + id + "\n0::/docker/" + id:                        "docker container 0123456789ab",
-		"0::/kubepods.slice/kubepods-pod1.slice/cri-containerd-" + id + ".scope": "Kubernetes container 0123456789ab",
-		"0::/machine.slice/libpod-" + id + ".scope/container":                    "",
-		"0::/machine.slice/libpod-" + id + ".scope":                              "podman container 0123456789ab",
-		"0::/user.slice/user-1000.slice/session-3.scope":                         "",
-		"": "",
-	} {
-		if got := container(body); got != want {
-			t.Errorf("%s: %q", body, got)
-		}
-	}
-}
-
 // What the kernel, a library or an image says may be anything; a reader keeps to its bounds and never ends the program.
 
 func FuzzProc(f *testing.F) {
@@ -178,7 +161,6 @@ func FuzzProc(f *testing.F) {
 		if n, ok := parseCap(body); ok && n < 0 {
 			t.Errorf("capability %d", n)
 		}
-		_ = container(body)
 	})
 }
 

@@ -40,5 +40,5 @@ func elsewhere(subject, what string) finding.Finding {
 	return finding.Finding{ID: finding.GPUElsewhere, Severity: finding.Error, Subject: subject, Got: what,
 		Want:    "a GPU behind NVIDIA's Linux driver (/proc/driver/nvidia)",
 		Message: "this machine is " + what + "; hostrun describes it through a CDI file only",
-		Remedy:  "nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml, and name the device as that file does: gpus: [nvidia.com/gpu=all]"}
+		Remedy:  "nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml, and ask for gpus: all, or for a device as that file names it"}
 }

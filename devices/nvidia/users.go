@@ -100,43 +100,8 @@ func (m machine) user(pid int) (devices.User, bool) {
 	if name == "" || slices.Contains(daemons, name) {
 		return devices.User{}, false
 	}
-	if c := container(m.text(dir + "/cgroup")); c != "" {
+	if c := devices.ContainerOf(m.text(dir + "/cgroup")); c != "" {
 		name += " in " + c
 	}
 	return devices.User{PID: pid, Name: name}, true
-}
-
-// container names the container of another tool that a cgroup is of, "" for none that is known.
-//
-//	0::/system.slice/docker-3f2a....scope
-//	0::/kubepods.slice/kubepods-burstable.slice/.../cri-containerd-9c1e....scope
-func container(body string) string {
-	for line := range strings.Lines(body) {
-		_, at, ok := strings.Cut(strings.TrimSpace(line), ":/")
-		if !ok {
-			continue
-		}
-		parts := strings.Split(at, "/")
-		id := shortID(parts[len(parts)-1])
-		switch {
-		case id == "":
-		case strings.Contains(at, "kubepods"):
-			return "Kubernetes container " + id
-		case strings.Contains(at, "docker"):
-			return "docker container " + id
-		case strings.Contains(at, "libpod"):
-			return "podman container " + id
-		}
-	}
-	return ""
-}
-
-// shortID returns the first twelve digits of the container's id that ends a cgroup's name.
-func shortID(name string) string {
-	name = strings.TrimSuffix(name, ".scope")
-	name = name[strings.LastIndex(name, "-")+1:]
-	if len(name) < 32 || strings.Trim(name, "0123456789abcdef") != "" {
-		return ""
-	}
-	return name[:12]
 }
