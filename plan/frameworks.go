@@ -73,6 +73,8 @@ func (b *builder) checkFrameworks() {
 	}
 	wants := Wants(b.f)
 	wants.Imported = b.f.Proof.Imported
+	autoload := b.env.get("TORCH_DEVICE_BACKEND_AUTOLOAD")
+	wants.NoAutoload = autoload != "" && autoload != "1"
 	for _, f := range facts.Findings(wants) {
 		b.report("python", b.strictly(f))
 	}

@@ -55,16 +55,20 @@ func TestFrameworksAndAccelerators(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		change func(*plan.Facts)
-		want   finding.Severity // of HR122; "" for none
+		want   finding.Severity // of HR121; "" for none
 	}{
 		{"no proof yet", func(f *plan.Facts) { f.Proof = nil }, ""},
 		{"imported", func(*plan.Facts) {}, finding.Warning},
 		{"imported, strict", func(f *plan.Facts) { f.Strict = true }, finding.Error},
 		{"an NPU", func(f *plan.Facts) { f.Profile.Devices = append(f.Profile.Devices, npu) }, finding.Error},
+		{"an NPU, and torch_npu is kept out", func(f *plan.Facts) {
+			f.Profile.Devices = append(f.Profile.Devices, npu)
+			f.Image.Env = append(f.Image.Env, "TORCH_DEVICE_BACKEND_AUTOLOAD=0")
+		}, finding.Warning},
 		{"NPUs that were chosen", func(f *plan.Facts) { f.Grants = chosen }, finding.Error},
-		{"NPUs that were chosen, and HR180 tells it better", func(f *plan.Facts) {
+		{"NPUs that were chosen, and HR175 and HR180 tell it better", func(f *plan.Facts) {
 			f.Grants = chosen
-			f.Findings = []finding.Finding{{ID: finding.AscendTwoAccelerators, Severity: finding.Error}}
+			f.Findings = []finding.Finding{{ID: finding.AscendTorchBase, Severity: finding.Error}, {ID: finding.AscendTwoAccelerators, Severity: finding.Error}}
 		}, ""},
 		{"not imported", func(f *plan.Facts) { f.Proof.Imported = []string{"json"} }, ""},
 	} {
@@ -75,10 +79,11 @@ func TestFrameworksAndAccelerators(t *testing.T) {
 		c.change(&f)
 		pl, _ := plan.Build(f)
 		got := finding.Severity("")
-		if i := slices.IndexFunc(pl.Findings, func(f finding.Finding) bool { return f.ID == finding.TwoAccelerators }); i >= 0 {
+		if i := slices.IndexFunc(pl.Findings, func(f finding.Finding) bool { return f.ID == finding.NPUOtherTorch }); i >= 0 {
 			got = pl.Findings[i].Severity
 		}
-		if got != c.want {
+		two := slices.ContainsFunc(pl.Findings, func(f finding.Finding) bool { return f.ID == finding.TwoAccelerators })
+		if got != c.want || two != (c.want != "") {
 			t.Errorf("%s: %q, want %q: %+v", c.name, got, c.want, pl.Findings)
 		}
 		if pl.Frameworks == nil || pl.Frameworks.TorchNPU == nil {

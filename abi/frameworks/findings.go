@@ -14,6 +14,15 @@ type Wants struct {
 	// Imported holds the top-level modules that the command imports, sorted; nil where that is not known, and all is told of
 	// as information.
 	Imported []string
+	// NoAutoload says that TORCH_DEVICE_BACKEND_AUTOLOAD keeps torch from importing torch_npu by itself.
+	NoAutoload bool
+}
+
+// importsNPU says whether the command imports torch_npu: itself, or torch for it, which does so since 2.5
+// (torch/__init__.py, _import_device_backends).
+func (w Wants) importsNPU(t *Torch) bool {
+	autoloads, known := allows(">=2.5", Base(t.Version))
+	return w.imports("torch_npu") || w.imports("torch") && !w.NoAutoload && autoloads && known
 }
 
 // imports says whether the command imports one of these.
@@ -43,10 +52,6 @@ func (f Facts) Findings(w Wants) []finding.Finding {
 
 // npu compares torch_npu with torch (torch_npu/__init__.py; the plugin is built against one release of torch).
 func (f Facts) npu(w Wants) []finding.Finding {
-	severity := w.severity("torch", "torch_npu")
-	if w.NPU {
-		severity = finding.Error
-	}
 	t, n := f.Torch, f.TorchNPU
 	switch {
 	case t == nil:
@@ -57,9 +62,16 @@ func (f Facts) npu(w Wants) []finding.Finding {
 	case n == nil || !w.NPU && !w.concerns("torch", "torch_npu"):
 		return nil
 	}
+	severity := w.severity("torch", "torch_npu")
+	switch {
+	case w.NPU && w.importsNPU(t):
+		severity = finding.Error
+	case w.NPU:
+		severity = finding.Warning // the command may use the NPU by other means
+	}
 	var all []finding.Finding
 	if acc := t.Accelerator(); acc != "" {
-		all = append(all, finding.Finding{ID: finding.TwoAccelerators, Severity: severity, Subject: "torch_npu", Got: fmt.Sprintf("torch %s for %s in %s", t.Version, acc, t.Dir),
+		all = append(all, finding.Finding{ID: finding.TwoAccelerators, Severity: w.conflicting(t, severity), Subject: "torch_npu", Got: fmt.Sprintf("torch %s for %s in %s", t.Version, acc, t.Dir),
 			Want:    "torch " + Base(n.Version) + " for processors alone (+cpu)",
 			Message: "import torch_npu raises RuntimeError: Two accelerators cannot be used at the same time in PyTorch: npu and " + deviceOf(acc) + ", where both are there",
 			Remedy:  "install the CPU build of torch " + n.TorchBase + ", or keep torch_npu out: TORCH_DEVICE_BACKEND_AUTOLOAD=0 under environment:"})
@@ -71,6 +83,15 @@ func (f Facts) npu(w Wants) []finding.Finding {
 			Remedy:  "pip install torch==" + n.TorchBase + ", or torch-npu==" + base + ".*"})
 	}
 	return all
+}
+
+// conflicting is the severity of two accelerators: torch counts those that it was built for, and before 2.8 those that it
+// finds (ATen/DeviceAccelerator.cpp, getAccelerator).
+func (w Wants) conflicting(t *Torch, severity finding.Severity) finding.Severity {
+	if built, known := allows(">=2.8", Base(t.Version)); severity == finding.Error && !w.GPU && !(built && known) {
+		return finding.Warning
+	}
+	return severity
 }
 
 func deviceOf(accelerator string) string {

@@ -50,7 +50,7 @@ func understand(view *rootfs.View, r Request) ([]Root, []NotChecked) {
 }
 
 func (a *argv) skip(name, why string) {
-	a.not = append(a.not, NotChecked{What: "command", Name: name, Why: why, Reach: Required})
+	a.not = append(a.not, NotChecked{What: "command", Name: strings.ReplaceAll(name, unknownWord, "$"), Why: why, Reach: Required})
 }
 
 // command takes one command apart.
@@ -195,8 +195,15 @@ func (a *argv) doubts(why string) {
 
 // heed looks at the options and assignments of env.
 func (a *argv) heed(words []string) {
-	for _, w := range words {
+	for i := 0; i < len(words); i++ {
+		w := words[i]
+		unset, long := strings.CutPrefix(w, "--unset=")
 		switch {
+		case long:
+			a.assigned(unset)
+		case (w == "-u" || w == "--unset") && i+1 < len(words):
+			i++
+			a.assigned(words[i])
 		case isAssignment(w):
 			a.assigned(w)
 		case w == "-i" || w == "-" || w == "-C" || strings.HasPrefix(w, "--chdir"):

@@ -172,6 +172,7 @@ func TestPrograms(t *testing.T) {
 		{command: []string{"bash", "-lc", "cd /x && FOO=1 exec python3 -P 'a b.py' > log 2>&1; echo done"}, want: []string{"script /x/a b.py P?"}, skipped: true},
 		{command: []string{"sh", "-c", "cd /x && FOO=1 exec python3 -P 'a b.py' > log 2>&1"}, want: []string{"script /x/a b.py P"}},
 		{command: []string{"bash", "-o", "pipefail", "-ec", "mkdir -p out; export OMP_NUM_THREADS=4; python a.py --x $Y | tee log"}, want: []string{"script /work/a.py"}},
+		{command: []string{"bash", "-leo", "pipefail", "-c", "python a.py"}, want: []string{"script /work/a.py?"}, skipped: true},
 		{command: []string{"sh", "-c", "cd $HOME && python a.py"}, want: []string{"script /work/a.py?"}, skipped: true},
 		{command: []string{"sh", "-c", "source /opt/venv/bin/activate && python a.py"}, want: []string{"script /work/a.py?"}, skipped: true},
 		{command: []string{"sh", "-c", "pip install -r req.txt; python a.py"}, want: []string{"script /work/a.py?"}, skipped: true},
@@ -214,6 +215,56 @@ func TestPrograms(t *testing.T) {
 		}
 		if !slices.Equal(got, c.want) || (len(not) > 0) != c.skipped {
 			t.Errorf("%q: %q, not checked: %v", c.command, got, not)
+		}
+	}
+}
+
+// TestShellsThatDecide: claims were made about programs that the shell does not run, or runs elsewhere.
+func TestShellsThatDecide(t *testing.T) {
+	root := t.TempDir()
+	must(t, os.MkdirAll(filepath.Join(root, "work"), 0o755))
+	for script, want := range map[string]string{
+		"test -f /x && python a.py; python b.py":               "script /work/a.py? script /work/b.py?",
+		"(cd /data && ls); python a.py":                        "script /data/a.py?",
+		"cd /data; cd -; python a.py":                          "script /data/a.py?",
+		"set -- python b.py; exec \"$@\"":                      "script /work/given.py?",
+		"tee /etc/x <<EOF\npython b.py\nEOF\npython a.py":      "script /work/b.py? script /work/a.py?",
+		"exec 2>&1; python a.py":                               "script /work/a.py",
+		"2>/dev/null python a.py 3>&1":                         "script /work/a.py",
+		"[ -f /x ] && python a.py":                             "script /work/a.py?",
+		"mkdir -p out && python -c 'print((1))' > \"out/(x)\"": "code print((1))",
+		"env -u PYTHONPATH python a.py":                        "script /work/a.py?",
+		"env --unset=LD_LIBRARY_PATH python a.py":              "script /work/a.py?",
+		"[[ -f /x ]] && python a.py":                           "script /work/a.py?",
+		"$VENV/bin/python a.py":                                "script /work/a.py?",
+		"echo 1 > gen.py && python a.py":                       "script /work/a.py?",
+		"printf x > \"gen.py\"; python a.py":                   "script /work/a.py?",
+		"echo x | tee gen.py; python a.py":                     "script /work/a.py?",
+		"touch gen.py && python a.py":                          "script /work/a.py?",
+		"echo x > run.log 2>&1; python a.py":                   "script /work/a.py",
+		"echo x >/dev/null; python a.py >out":                  "script /work/a.py",
+		"export X=$(hostname); python a.py":                    "script /work/a.py",
+		"X=$(cd /data && pwd); python a.py":                    "script /data/a.py?",
+		"env -u HOME python a.py":                              "script /work/a.py",
+		"cd sub && python a.py":                                "script /work/sub/a.py",
+	} {
+		roots, not := understand(rootfs.Dir(root), Request{Command: []string{"bash", "-euo", "pipefail", "-c", script, "sh", "python", "given.py"}, WorkingDir: "/work",
+			Env: map[string]string{"PATH": "/bin"}})
+		var got []string
+		for _, r := range roots {
+			line := r.Kind + " " + r.Target
+			if r.Doubt != "" {
+				line += "?"
+			}
+			got = append(got, line)
+		}
+		if strings.Join(got, " ") != want {
+			t.Errorf("%q: %q, want %q", script, got, want)
+		}
+		for _, n := range not {
+			if strings.ContainsRune(n.Name+n.Why, 0) {
+				t.Errorf("%q: a NUL in %q", script, n)
+			}
 		}
 	}
 }

@@ -167,28 +167,26 @@ const (
 	maxAge     = time.Hour
 )
 
-// prune removes the oldest proofs of too many, and what killed writers have left.
+// prune removes the oldest of too many proofs and of too many hints at them, and what killed writers have left.
 func prune(dir string, now time.Time) {
-	type old struct {
-		name    string
-		changed time.Time
-	}
-	var proofs []old
 	entries, _ := os.ReadDir(dir)
+	old := map[string][]fs.FileInfo{}
 	for _, e := range entries {
-		isProof, isPart := strings.HasPrefix(e.Name(), "proof-"), strings.HasPrefix(e.Name(), ".proof-")
-		if fi, err := e.Info(); (isProof || isPart) && err == nil {
-			switch {
-			case isProof:
-				proofs = append(proofs, old{e.Name(), fi.ModTime()})
-			case now.Sub(fi.ModTime()) > maxAge:
-				_ = os.Remove(filepath.Join(dir, e.Name()))
-			}
+		kind, _, _ := strings.Cut(e.Name(), "-")
+		fi, err := e.Info()
+		switch {
+		case err != nil:
+		case kind == "proof" || kind == "last":
+			old[kind] = append(old[kind], fi)
+		case kind == ".proof" && now.Sub(fi.ModTime()) > maxAge:
+			_ = os.Remove(filepath.Join(dir, e.Name()))
 		}
 	}
-	slices.SortFunc(proofs, func(a, b old) int { return b.changed.Compare(a.changed) })
-	for _, p := range proofs[min(len(proofs), maxEntries-1):] {
-		_ = os.Remove(filepath.Join(dir, p.name))
+	for _, files := range old {
+		slices.SortFunc(files, func(a, b fs.FileInfo) int { return b.ModTime().Compare(a.ModTime()) })
+		for _, fi := range files[min(len(files), maxEntries-1):] {
+			_ = os.Remove(filepath.Join(dir, fi.Name()))
+		}
 	}
 }
 

@@ -145,12 +145,14 @@ func TestCachePrune(t *testing.T) {
 	c, r := Cache{Dir: t.TempDir()}, request(abi.Python{}, "")
 	before := time.Now().Add(-2 * maxAge)
 	for i := range maxEntries + 20 {
-		file := filepath.Join(c.Dir, fmt.Sprintf("proof-%03d.json", i))
-		if err := os.WriteFile(file, nil, 0o644); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Chtimes(file, before, before.Add(time.Duration(i)*time.Second)); err != nil {
-			t.Fatal(err)
+		for _, name := range []string{"proof-%03d.json", "last-%03d"} { // hints were kept for ever
+			file := filepath.Join(c.Dir, fmt.Sprintf(name, i))
+			if err := os.WriteFile(file, nil, 0o644); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Chtimes(file, before, before.Add(time.Duration(i)*time.Second)); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
 	for name, when := range map[string]time.Time{".proof-1": before, ".proof-2": time.Now(), "facts": before} {
@@ -168,7 +170,7 @@ func TestCachePrune(t *testing.T) {
 	for _, e := range left {
 		names = append(names, e.Name())
 	}
-	if len(names) != maxEntries+2 || !slices.Contains(names, ".proof-2") || !slices.Contains(names, "facts") || slices.Contains(names, "proof-000.json") || !slices.Contains(names, "proof-119.json") {
+	if len(names) != 2*maxEntries+1 || slices.Contains(names, "last-000") || !slices.Contains(names, "last-119") || !slices.Contains(names, ".proof-2") || !slices.Contains(names, "facts") || slices.Contains(names, "proof-000.json") || !slices.Contains(names, "proof-119.json") {
 		t.Errorf("%d: %v", len(names), names)
 	}
 	if _, ok := c.Load(t.Context(), r); !ok {

@@ -265,8 +265,9 @@ func (p *prover) libraryBinds(all []stage.Library) []Bind {
 	return binds
 }
 
-// hostWatch are files of this machine that decide about what is lent.
-func (p *prover) hostWatch() []string {
+// hostWatch are files of this machine that decide about what is lent, and those of watched, paths of the view, that lie in
+// what is lent: no mount of the plan shows them.
+func (p *prover) hostWatch(lost []Lead, watched []string) []string {
 	root := p.r.Lend.HostRoot
 	if root == "" {
 		return nil
@@ -279,11 +280,48 @@ func (p *prover) hostWatch() []string {
 	for _, b := range p.binds {
 		files = append(files, b.Source)
 	}
-	for _, l := range p.left {
-		files = append(files, l.Source)
+	for _, lead := range slices.Concat(p.r.Lend.Leads, lost) { // one that leads nowhere may lead somewhere later
+		files = append(files, lead.Source)
 	}
 	for i := range files {
 		files[i] = filepath.Join(root, files[i])
 	}
+	files = append(files, p.inBinds(watched)...)
+	slices.Sort(files)
 	return slices.Compact(files)
+}
+
+// inBinds are the files of this machine behind paths of the view that lie in what is bound, or would.
+func (p *prover) inBinds(paths []string) []string {
+	if len(p.binds) == 0 {
+		return nil
+	}
+	var files []string
+	dirs := map[string]string{}
+	for _, at := range paths {
+		dir, name := path.Split(at)
+		real, known := dirs[dir]
+		if !known {
+			if r, err := p.view.Resolve(dir); err == nil {
+				real = r.Real
+			}
+			dirs[dir] = real
+		}
+		for _, file := range []string{filepath.Join(real, name), p.realOf(at)} {
+			bound := func(b Bind) bool { return below(file, filepath.Join(p.r.Lend.HostRoot, b.Source)) }
+			if file != "" && slices.ContainsFunc(p.binds, bound) {
+				files = append(files, file)
+			}
+		}
+	}
+	return files
+}
+
+// realOf is the file of this machine at a path of the view, links followed; "" for none.
+func (p *prover) realOf(at string) string {
+	r, err := p.view.Resolve(at)
+	if err != nil {
+		return ""
+	}
+	return r.Real
 }

@@ -205,6 +205,8 @@ var bindings = []struct {
 	{"configuration", "/etc/shadow", "/opt/shadow", false, "configuration"},
 	{"an alternative", "/etc/alternatives/thing", "/opt/thing", true, ""},
 	{"a link to a home", "/srv/tohome", "/opt/tohome", false, "home"},
+	{"a home that lies elsewhere", "/data/bea", "/opt/bea", false, "home"}, // was bound with its keys
+	{"code in it", "/data/bea/code", "/opt/code", true, ""},
 	{"what the container has", "/srv/data", "/usr/bin", false, "something else"},
 	{"what is not there", "/srv/gone", "/opt/gone", false, ""},
 	{"in a mount", "/srv/data", shown + "/new/place", false, "a mount covers"},
@@ -213,7 +215,7 @@ var bindings = []struct {
 
 func TestPlacesThatAreBound(t *testing.T) {
 	root := t.TempDir()
-	for _, file := range []string{"srv/data/x", "usr/share/hr/words.txt", "home/ann/code/src/x.py", "home/ann/.ssh/id", "root/.cache/uv/archive-v0/x", "etc/shadow", "etc/alternatives/thing"} {
+	for _, file := range []string{"srv/data/x", "usr/share/hr/words.txt", "home/ann/code/src/x.py", "home/ann/.ssh/id", "root/.cache/uv/archive-v0/x", "etc/shadow", "etc/alternatives/thing", "data/bea/.ssh/id", "data/bea/code/x.py"} {
 		must(t, errors.Join(os.MkdirAll(filepath.Join(root, filepath.Dir(file)), 0o755), os.WriteFile(filepath.Join(root, file), nil, 0o644)))
 	}
 	must(t, os.Symlink("/home/ann", filepath.Join(root, "srv/tohome")))
@@ -272,4 +274,52 @@ func TestLoansAreCached(t *testing.T) {
 			t.Errorf("%s has changed, and nothing noticed", change)
 		}
 	}
+}
+
+// TestLentSourcesAreWatched: a change in a source that the host lends was not seen, since the source is in no mount of the
+// plan, and the old proof refused what had been repaired. So was a source that was put back.
+func TestLentSourcesAreWatched(t *testing.T) {
+	h := newLendingHost(t)
+	site, code := t.TempDir(), h.root+"/srv/code/new"
+	must(t, os.MkdirAll(code, 0o755))
+	must(t, os.Symlink("/srv/code/new/inner", filepath.Join(site, "inner")))
+	v, r := view(t, site), h.request(t, "import inner")
+	c := Cache{Dir: t.TempDir(), Image: "sha256:1", Mounts: []rootfs.Mount{{Source: site, Destination: shown}}}
+	write := func(text string) func() error {
+		return func() error {
+			return errors.Join(os.MkdirAll(code+"/inner/sub", 0o755), os.WriteFile(code+"/inner/__init__.py", []byte("from .sub import deep\n"), 0o644),
+				os.WriteFile(code+"/inner/sub/deep.py", []byte(text), 0o644))
+		}
+	}
+	for _, step := range []struct {
+		name   string
+		do     func() error
+		refuse bool
+	}{
+		{"nothing is there", func() error { return nil }, true},
+		{"the source is put back", write("import hr_no_such\n"), true},
+		{"it is repaired", write("import os\n"), false},
+		{"it is broken again", write("import hr_no_such\n"), true},
+		{"it is taken away", func() error { return os.RemoveAll(code + "/inner") }, true},
+	} {
+		must(t, step.do())
+		if _, ok := c.Load(t.Context(), r); ok {
+			t.Errorf("%s: the old proof is used", step.name)
+		}
+		time.Sleep(2 * justNow)
+		began := time.Now()
+		report, err := Prove(t.Context(), v, r)
+		must(t, err)
+		if refused := len(finding.Errors(report.Findings)) > 0; refused != step.refuse {
+			t.Errorf("%s: %+v", step.name, report.Findings)
+		}
+		if c.Store(v, r, report, began); !loads(t, c, r) {
+			t.Errorf("%s: the proof is not kept", step.name)
+		}
+	}
+}
+
+func loads(t *testing.T, c Cache, r Request) bool {
+	_, ok := c.Load(t.Context(), r)
+	return ok
 }

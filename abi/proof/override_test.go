@@ -83,3 +83,25 @@ func TestLibraryPathOverridesOwnLibraries(t *testing.T) {
 		})
 	}
 }
+
+// TestOverrideThatIsCaught: a library that LD_LIBRARY_PATH puts in the place of a wheel's stopped the start also where the
+// program catches that its module does not load.
+func TestOverrideThatIsCaught(t *testing.T) {
+	const both = "int p(void) { return 1; } int q(void) { return 2; }"
+	link := []string{"-Wl,-soname,libp.so.12", "-Wl,--default-symver"}
+	w := world{build: []library{{"prov/lib/libp.so.12", both, link},
+		module("pkg/_a.so", "extern int p(void), q(void); int use(void) { return p() + q(); }", "-Lprov/lib", "-l:libp.so.12", "-Wl,-rpath,$ORIGIN/../prov/lib", "-Wl,--enable-new-dtags")},
+		sources: map[string]string{"pkg/__init__.py": ""}}
+	site, toolkit := w.make(t), t.TempDir()
+	library{"libp.so.12", "int p(void) { return 1; }", link}.build(t, toolkit)
+	v, err := rootfs.Mounted(rootfs.Dir("/"), rootfs.Mount{Source: site, Destination: shown}, rootfs.Mount{Source: toolkit, Destination: "/opt/toolkit"})
+	must(t, err)
+	r := request(thePython(t), "try:\n    import pkg._a\nexcept ImportError:\n    pass")
+	r.Env["LD_LIBRARY_PATH"] = "/opt/toolkit"
+	report, err := Prove(t.Context(), v, r)
+	must(t, err)
+	i := slices.IndexFunc(report.Findings, func(f finding.Finding) bool { return f.ID == finding.LibraryOverridden })
+	if i < 0 || report.Findings[i].Severity != finding.Warning || len(finding.Errors(report.Findings)) > 0 {
+		t.Errorf("%+v", report.Findings)
+	}
+}

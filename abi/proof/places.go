@@ -27,6 +27,8 @@ func (p *prover) lendPlace(lead Lead) bool {
 	why := unfit(at.Path, lead.Destination)
 	switch {
 	case why != "":
+	case isHome(host, at.Path):
+		why = "it is a home directory"
 	case p.view.Covered(lead.Destination):
 		why = "a mount covers the place, and a directory would have to be made in it"
 	case len(p.binds) >= maxBinds:
@@ -69,6 +71,14 @@ func equalFiles(a, b string) bool {
 // sources are places that the command's imports look for and the container lacks: sources of editable installs, lines of
 // .pth files, targets of links. Only what a file of the host names is the host's to lend.
 func (p *prover) sources(scan imports.Report) []Lead {
+	return slices.DeleteFunc(p.lost(scan), func(l Lead) bool {
+		tried := slices.ContainsFunc(p.r.Lend.Leads, func(t Lead) bool { return t.Destination == l.Destination })
+		return tried || !rootfs.Dir(p.r.Lend.HostRoot).Exists(l.Source)
+	})
+}
+
+// lost are the places that files of the host name and the container lacks.
+func (p *prover) lost(scan imports.Report) []Lead {
 	var leads []Lead
 	for _, lost := range scan.Lost {
 		named := slices.ContainsFunc(p.r.HostDirs, func(dir string) bool { return below(lost.File, dir) })
@@ -76,8 +86,7 @@ func (p *prover) sources(scan imports.Report) []Lead {
 		if lost.Kind == "link" {
 			lead.Kind = BindLink
 		}
-		tried := slices.ContainsFunc(p.r.Lend.Leads, func(l Lead) bool { return l.Destination == lead.Destination })
-		if named && !tried && path.IsAbs(lost.Target) && rootfs.Dir(p.r.Lend.HostRoot).Exists(lost.Target) {
+		if named && path.IsAbs(lost.Target) {
 			leads = append(leads, lead)
 		}
 	}

@@ -37,7 +37,7 @@ func (p *prover) report(scan imports.Report) Report {
 	r.Lent = p.lent()
 	r.Findings = append(p.findings(scan, r), p.lendingFindings(r)...)
 	r.Watch = p.watch(scan)
-	r.HostWatch = p.hostWatch()
+	r.HostWatch = p.hostWatch(p.lost(scan), r.Watch)
 	return r
 }
 

@@ -4,6 +4,8 @@ import (
 	"path"
 	"slices"
 	"strings"
+
+	"hostrun.dev/hostrun/rootfs"
 )
 
 // closedTrees are places of a container or a machine that nothing is bound in or from by itself: they are the kernel's, or
@@ -12,7 +14,16 @@ var closedTrees = []string{"/boot", "/dev", "/proc", "/run", "/sys", "/var/run",
 	"/var/spool", "/lost+found"}
 
 // secretNames are directories in which programs keep keys, tokens and histories.
-var secretNames = []string{".ssh", ".gnupg", ".aws", ".azure", ".kube", ".docker", ".config", ".password-store", ".mozilla", ".gcloud", ".netrc", ".pki"}
+var secretNames = []string{".ssh", ".gnupg", ".aws", ".azure", ".kube", ".docker", ".config", ".password-store", ".mozilla", ".gcloud", ".netrc", ".pki",
+	".git-credentials", ".npmrc", ".pypirc", ".boto", ".kaggle", ".ngc", ".huggingface", ".bash_history", ".python_history"}
+
+// homeNames are in secretNames and stand in homes, and in no package: who has one is a home, wherever it lies.
+var homeNames = []string{".ssh", ".gnupg", ".aws", ".kube", ".netrc", ".password-store", ".git-credentials", ".bash_history"}
+
+// isHome says whether a directory of the host holds what homes hold.
+func isHome(host *rootfs.View, dir string) bool {
+	return slices.ContainsFunc(homeNames, func(name string) bool { return host.Exists(path.Join(dir, name)) })
+}
 
 // wholeTrees are directories that hold more than any package needs.
 var wholeTrees = []string{"/", "/bin", "/etc", "/home", "/lib", "/lib64", "/media", "/mnt", "/opt", "/root", "/sbin", "/srv", "/tmp", "/usr", "/usr/bin",

@@ -41,7 +41,7 @@ type order struct {
 // A plan that must not start comes with its facts and a *plan.Refused.
 func (s *session) assemble(ctx context.Context, o order) (plan.Facts, plan.Plan, error) {
 	if !o.modules && s.global.cacheDir != "" {
-		o.ahead = proof.LookAhead(s.global.cacheDir, o.name+"\x00"+o.id)
+		o.ahead = proof.LookAhead(s.global.cacheDir, o.name) // each run has an id of its own, and the same proof
 	}
 	facts, err := s.gather(ctx, o)
 	if err != nil {

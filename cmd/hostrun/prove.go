@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -272,13 +273,13 @@ func (s *session) proofCache(facts plan.Facts, shown []shownMount) proof.Cache {
 
 // withView lends the files that the container of a plan would have.
 func (s *session) withView(ctx context.Context, facts plan.Facts, id string, shown []shownMount, use func(*rootfs.View) error) error {
-	work, err := os.MkdirTemp("", "hostrun-view-")
+	mounts, work, err := s.prepared(shown)
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(work)
 	over := func(base *rootfs.View) error {
-		view, err := mounted(base, shown, work)
+		view, err := rootfs.Mounted(base, mounts...)
 		if err != nil {
 			return err
 		}
@@ -294,9 +295,25 @@ func (s *session) withView(ctx context.Context, facts plan.Facts, id string, sho
 	return client.WithImageView(ctx, facts.Image.Reference, facts.Profile.Platform, over)
 }
 
-// mounted shows mounts in the files of a root. What is not there yet, and file systems of the kernel, are empty
-// directories; generated files are written to work.
-func mounted(base *rootfs.View, shown []shownMount, work string) (*rootfs.View, error) {
+// prepared makes the files of mounts that are not there yet, in a directory that the caller removes. Where /tmp is full, the
+// state directory has room: a plan without its proof lends less, is another one, and would take a container's place.
+func (s *session) prepared(shown []shownMount) (mounts []rootfs.Mount, work string, err error) {
+	var failed error
+	for _, place := range []string{"", s.abs(s.global.stateDir)} {
+		if work, err = os.MkdirTemp(place, "hostrun-view-"); err == nil {
+			if mounts, err = preparedIn(shown, work); err == nil {
+				return mounts, work, nil
+			}
+			_ = os.RemoveAll(work)
+		}
+		failed = cmp.Or(failed, err)
+	}
+	return nil, "", failed
+}
+
+// preparedIn are mounts of this machine's files. What is not there yet, and file systems of the kernel, are empty directories;
+// generated files are written to work.
+func preparedIn(shown []shownMount, work string) ([]rootfs.Mount, error) {
 	empty := filepath.Join(work, "empty")
 	if err := os.Mkdir(empty, 0o755); err != nil {
 		return nil, err
@@ -314,5 +331,5 @@ func mounted(base *rootfs.View, shown []shownMount, work string) (*rootfs.View, 
 		}
 		mounts = append(mounts, m.Mount)
 	}
-	return rootfs.Mounted(base, mounts...)
+	return mounts, nil
 }
