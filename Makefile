@@ -21,7 +21,7 @@ SHIMTAGS := no_grpc
 # What describes and decides without touching anything: it builds where there is no Linux.
 PURE     := ./finding ./pattern ./rootfs ./abi/... ./host/... ./devices/... ./profiles/... ./plan/... ./doctor
 # Slowest package of `go test`, with a wide margin: a hang ends in a stack dump instead of silence.
-TIMEOUT  ?= 15m
+TIMEOUT  ?= 25m
 
 .DEFAULT_GOAL := build
 .PHONY: build nvml runc demo demo-clean test oracle gpu soak storm unit lint setup bench truth lends install uninstall clean help

@@ -201,6 +201,7 @@ void *PyInit_npuprobe(void) { unsigned n; return drvGetDevNum(&n) + own() == 42 
 // TestAscendLibraries: a real extension of Python finds the driver's library in the container by the merged LD_LIBRARY_PATH, and a
 // library of the image by the part that the image sets.
 func TestAscendLibraries(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, fixture.StartContainerd(t, fixture.Engines(t)[0].Binary))
 	h := newNPUHost(t, ascendtest.CustomPlace())
 	libs := t.TempDir()

@@ -280,6 +280,7 @@ func TestExplicitAddressIsNeverReplaced(t *testing.T) {
 // TestHangingSystemIsSaid: a containerd that accepts and stays silent is not passed over, as containers may live in it;
 // what is in the private engine goes on being served.
 func TestHangingSystemIsSaid(t *testing.T) {
+	t.Parallel()
 	m := newMachine(t)
 	m.must("load", m.archive(tiny(t, "job:latest")))
 	m.must("up", "job")

@@ -360,8 +360,13 @@ func (s *stage) mounts() []string {
 	var all []string
 	for _, line := range strings.Split(string(b), "\n") {
 		fields := strings.Fields(line)
-		if len(fields) > 4 && (strings.Contains(fields[4], s.dir) || strings.Contains(fields[4], "/"+s.namespace+"/") || strings.Contains(fields[4], "containerd-mount")) {
-			all = append(all, "mount "+fields[4])
+		if len(fields) < 5 {
+			continue
+		}
+		at := fields[4]
+		temporary := strings.Contains(at, "containerd-mount") && (strings.HasPrefix(at, theatre.dir) || !strings.Contains(at, "/hostrun-cli-")) // not another run's
+		if strings.Contains(at, s.dir) || strings.Contains(at, "/"+s.namespace+"/") || temporary {
+			all = append(all, "mount "+at)
 		}
 	}
 	return all
