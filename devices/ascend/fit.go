@@ -201,9 +201,13 @@ func fitTwoAccelerators(w Wants) []finding.Finding {
 	if w.NPUs == 0 || w.TorchNPU == "" || w.TorchCUDA == "" {
 		return nil
 	}
-	return one(finding.AscendTwoAccelerators, finding.Error, "torch", "torch "+w.Torch+", built with CUDA "+w.TorchCUDA, "torch "+base(w.TorchNPU)+" without CUDA",
+	severity := finding.Error
+	if compareVersions(base(w.Torch), "2.8") < 0 { // counts the devices that are there, and finds no GPU
+		severity = finding.Warning
+	}
+	return one(finding.AscendTwoAccelerators, severity, "torch", "torch "+w.Torch+", built with CUDA "+w.TorchCUDA, "torch "+base(w.TorchNPU)+" without CUDA",
 		"RuntimeError: Two accelerators cannot be used at the same time in PyTorch: npu and gpu",
-		"install the CPU build of torch beside torch_npu, from the index https://download.pytorch.org/whl/cpu")
+		"install the CPU build of torch beside torch_npu (torch=="+base(w.TorchNPU)+"+cpu, from PyTorch's own index)")
 }
 
 func fitTBE(w Wants) []finding.Finding {
