@@ -277,6 +277,12 @@ func TestExplicitAddressIsNeverReplaced(t *testing.T) {
 	m.want(1, "the name is taken in the private containerd", "--address", c.Address, "up", "job")
 }
 
+func closeAll(all []net.Conn) {
+	for _, c := range all {
+		_ = c.Close()
+	}
+}
+
 // TestHangingSystemIsSaid: a containerd that accepts and stays silent is not passed over, as containers may live in it;
 // what is in the private engine goes on being served.
 func TestHangingSystemIsSaid(t *testing.T) {
@@ -288,10 +294,14 @@ func TestHangingSystemIsSaid(t *testing.T) {
 	ok(t, err)
 	defer silent.Close()
 	go func() {
+		var held []net.Conn // what nobody holds is closed by its finalizer, and that is an answer
+		defer func() { closeAll(held) }()
 		for {
-			if _, err := silent.Accept(); err != nil {
+			conn, err := silent.Accept()
+			if err != nil {
 				return
 			}
+			held = append(held, conn)
 		}
 	}()
 	m.want(75, "hostrun --engine private", "up", "other")

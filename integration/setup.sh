@@ -33,6 +33,7 @@ find_missing() {
 	if [ "$for_whom" = test ]; then
 		need containerd has containerd
 		need runc has runc
+		need crun has crun # the tests compare the two
 	fi
 	need python3 test -x /usr/bin/python3
 	# ensurepip alone decides whether `python3 -m venv` works: Debian keeps it in python3-venv.
