@@ -265,6 +265,29 @@ func TestRuntimeOpenErrors(t *testing.T) {
 	refused(t, "namespace", err, 2, "../etc")
 }
 
+// TestSilenceIsNotAClosedConnection: gRPC's own deadline of a connection ran beside ours, and its words came out.
+func TestSilenceIsNotAClosedConnection(t *testing.T) {
+	t.Parallel()
+	silent := filepath.Join(t.TempDir(), "silent.sock")
+	l, err := net.Listen("unix", silent)
+	ok(t, err)
+	defer l.Close()
+	errs := make(chan error)
+	const all = 24
+	for range all {
+		go func() {
+			c, err := runtime.Open(context.Background(), runtime.Options{Address: silent, Namespace: "hostrun"})
+			if err == nil {
+				c.Close()
+			}
+			errs <- err
+		}()
+	}
+	for range all {
+		refused(t, "silent", <-errs, 75, "no answer within")
+	}
+}
+
 // TestRuntimeEngine asks the real runc.
 func TestRuntimeEngine(t *testing.T) {
 	eachEngine(t, func(t *testing.T, w *world) {

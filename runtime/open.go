@@ -54,7 +54,8 @@ func Open(ctx context.Context, opt Options) (*Client, error) {
 	}
 	c := &Client{opt: opt, daemonPID: peerPID(conn)}
 	once := &onceDialer{address: opt.Address, first: conn}
-	c.ctrd, err = containerd.New(opt.Address, containerd.WithTimeout(firstAnswer),
+	// gRPC gives up on a silent connection by itself; that says "use of closed network connection". greet comes first.
+	c.ctrd, err = containerd.New(opt.Address, containerd.WithTimeout(4*firstAnswer),
 		containerd.WithExtraDialOpts([]grpc.DialOption{grpc.WithContextDialer(once.dial)}))
 	if err != nil {
 		_ = conn.Close()
