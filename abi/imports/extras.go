@@ -60,7 +60,7 @@ func (s *scanner) module(name string) *Module {
 func (s *scanner) lost(made *site) {
 	for _, e := range made.editing {
 		for _, name := range sortedKeys(e.mapping) {
-			if target := e.mapping[name]; !s.view.Exists(target) && !s.view.Exists(target+".py") {
+			if target := e.mapping[name]; !s.view.Exists(target) && (e.files || s.finder.editable(name, target) == nil) {
 				s.report.Lost = append(s.report.Lost, Lost{Kind: "editable", Name: name, File: e.finder, Target: target})
 			}
 		}

@@ -19,6 +19,8 @@ type spec struct {
 	isPkg bool     // has a __path__
 	path  []string // the __path__ of a package
 	real  string   // the file on this machine, where that is known; it was a regular one
+
+	absent bool // its file is not there: a finder that does not look names it
 }
 
 // A finder looks names up as PathFinder and FileFinder do (Lib/importlib/_bootstrap_external.py). It is safe for
@@ -29,6 +31,8 @@ type finder struct {
 	builtins map[string]bool
 	frozen   map[string]bool
 	stdlib   string
+	implicit bool     // see openArchive
+	spaces   sync.Map // entry of sys.path that is no place -> *editable with its namespaces
 	entries  sync.Map // path -> func() *listing
 	found    sync.Map // place -> *spec, nil for none
 }
@@ -43,7 +47,7 @@ type suffix struct {
 }
 
 func newFinder(view *rootfs.View, py abi.Python) *finder {
-	f := &finder{view: view, builtins: map[string]bool{"sys": true, "builtins": true}, stdlib: py.Stdlib}
+	f := &finder{view: view, builtins: map[string]bool{"sys": true, "builtins": true}, stdlib: py.Stdlib, implicit: py.Version.Major > 3 || py.Version.Minor >= 14}
 	for _, s := range py.Suffixes {
 		f.suffixes = append(f.suffixes, suffix{s, Extension})
 	}
@@ -64,6 +68,9 @@ type listing struct {
 }
 
 func (f *finder) list(dir string) *listing {
+	if !path.IsAbs(dir) { // a name that a hook knows (sys.path_hooks)
+		return &listing{dir: dir}
+	}
 	if once, ok := f.entries.Load(dir); ok {
 		return once.(func() *listing)()
 	}
@@ -82,7 +89,7 @@ func (f *finder) read(dir string) *listing {
 	}
 	entries, err := f.view.ReadDir(dir)
 	if err != nil {
-		if l.archive = openArchive(f.view, dir); l.archive == nil {
+		if l.archive = openArchive(f.view, dir, f.implicit); l.archive == nil {
 			l.archive = archiveBelow(f, dir)
 		}
 		return l
@@ -182,6 +189,9 @@ func (f *finder) findIn(name, entry string) *spec {
 
 func (f *finder) lookIn(name, entry string) *spec {
 	tail := name[strings.LastIndexByte(name, '.')+1:]
+	if e, ok := f.spaces.Load(entry); ok {
+		return e.(*editable).space(name)
+	}
 	l := f.list(entry)
 	if l.archive != nil {
 		return l.archive.find(name, tail, entry)

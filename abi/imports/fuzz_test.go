@@ -98,7 +98,9 @@ func FuzzCommand(f *testing.F) {
 func FuzzSite(f *testing.F) {
 	for _, s := range []string{"import __editable___x_finder; __editable___x_finder.install()", "MAPPING: dict[str, str] = {'a': '/b', 'c.d': '/e'}\n", "[torch.backends]\nx = y:z\n",
 		"import site, sys; sys.version_info[:2] == (3, 11) and (site.addsitedir('/opt/\\U00000041'))", "import sys; sys._hostrun = len(sys.path)\n/x\nimport sys; sys.path.index('/')",
-		"import sys,types,os;p = os.path.join(sys._getframe(1).f_locals['sitedir'], *('a', 'b'));", "a/__init__.py,,\nb.py,,\n", "\x00"} {
+		"import sys,types,os;p = os.path.join(sys._getframe(1).f_locals['sitedir'], *('a', 'b'));", "a/__init__.py,,\nb.py,,\n", "\x00",
+		"NAMESPACES = {'a': ['/b', '/c'], 'c': []}\nPATH_PLACEHOLDER = 'x' + \".__path_hook__\"\n", "from editables.redirector import RedirectingFinder as F\nF.install()\nF.map_module('p', '/q/__init__.py')",
+		"class ScikitBuildRedirectingFinder:\n    pass\ninstall({'p': '/q/__init__.py'}, {'p._core': 'p/_core.so'}, {'p': ['/q', 'p']}, ['p'], None, False)\n"} {
 		f.Add(s)
 	}
 	root := f.TempDir()
@@ -106,7 +108,17 @@ func FuzzSite(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		s := newSite(view, fuzzPython, options{})
 		s.addPth("/", "/x.pth", []byte(text))
-		mappingOf(text)
+		if err := os.WriteFile(filepath.Join(root, "finder.py"), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		s.addFinder("/finder.py")
+		s.addRedirects("/finder.py")
+		f := newFinder(view, fuzzPython)
+		defer f.close()
+		for _, name := range []string{"a", "c.d", "p", "p._core"} {
+			s.findEditable(f, name)
+			s.redirected(f, name)
+		}
 		entryPoints(text, "torch.backends")
 		if err := os.WriteFile(filepath.Join(root, "RECORD"), []byte(text), 0o644); err != nil {
 			t.Fatal(err)

@@ -30,6 +30,7 @@ type lexer struct {
 	calls   bool    // the current logical line has a name of dynamicNames
 	path    bool    // the current logical line has a name that may stand for sys.path
 	moves   bool    // some line so far may add to sys.path
+	cuts    bool    // some line so far may take from sys.path
 	wasted  int     // bytes of f-strings that turned out to be none
 	problem string  // why the rest is not read
 	exact   bool    // no line is left out: for tests
@@ -87,7 +88,9 @@ func (l *lexer) read() bool {
 	}
 	l.tokens, l.calls, l.path = l.tokens[:0], false, false
 	l.logical()
-	l.moves = l.moves || l.path && movesPath(l.tokens)
+	if l.path {
+		l.moves, l.cuts = l.moves || movesPath(l.tokens), l.cuts || cuts(l.tokens)
+	}
 	return len(l.tokens) > 0
 }
 

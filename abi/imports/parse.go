@@ -59,6 +59,7 @@ type unit struct {
 	hook      bool                   // it may write to sys.modules or sys.meta_path, or to its __path__
 	literals  func() map[string]bool // of a hook: its strings that look like names of modules
 	movesPath bool                   // it may add entries to sys.path
+	cutsPath  bool                   // it may take entries from sys.path
 	problem   string                 // why the rest was not read
 }
 
@@ -99,7 +100,7 @@ func (p *parser) parse(src string) *unit {
 	if p.lex.problem != "" {
 		p.unit.problem = p.lex.problem
 	}
-	p.unit.movesPath = p.lex.moves
+	p.unit.movesPath, p.unit.cutsPath = p.lex.moves, p.lex.cuts
 	if p.lex.hook {
 		p.unit.hook = true
 		src := strings.Clone(src)

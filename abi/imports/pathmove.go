@@ -8,6 +8,27 @@ import (
 // maxPathLine bounds the lines that are looked at, in tokens.
 const maxPathLine = 10_000
 
+// cuts says of a logical line that it may take entries from sys.path: by its methods, del, or an assignment.
+func cuts(line []token) bool {
+	for i := 2; i < len(line) && i < maxPathLine; i++ {
+		if line[i].text != "path" || line[i-1].text != "." || line[i-2].text != "sys" || i+1 == len(line) {
+			continue
+		}
+		before := ";"
+		if i > 2 {
+			before = line[i-3].text
+		}
+		switch next := line[i+1].text; {
+		case next == "." && i+2 < len(line) && slices.Contains([]string{"remove", "pop", "clear"}, line[i+2].text),
+			next == "=" && before == ";",
+			next == "[" && before == "del",
+			next == "[" && before == ";" && slices.ContainsFunc(line[i:], func(t token) bool { return t.text == "=" }):
+			return true
+		}
+	}
+	return false
+}
+
 // movesPath says of a logical line that it may add entries to sys.path: by its methods, by an assignment, under another
 // name, or in a function that gets the list. Lines that only read it do not count.
 func movesPath(line []token) bool {
@@ -62,10 +83,16 @@ func usedToWrite(before, after []token) bool {
 	return false
 }
 
-// notePath remembers a module whose code may add entries to sys.path. The standard library's does so at the start alone,
-// which is followed.
+// notePath remembers a module whose code may add entries to sys.path, or take some away. The standard library's does so at the
+// start alone, which is followed.
 func (p *process) notePath(u *unit, s *spec) {
-	if u.movesPath && p.mover == "" && s.entry != p.site.py.Stdlib && !within(path.Dir(s.file), p.site.py.Stdlib) {
+	if s.entry == p.site.py.Stdlib || within(path.Dir(s.file), p.site.py.Stdlib) {
+		return
+	}
+	if u.movesPath && p.mover == "" {
 		p.mover = s.name
+	}
+	if u.cutsPath {
+		p.skip("hook", s.name, At{Module: s.name, File: s.file}, "it may take entries from sys.path: what is found there may not be found behind it", p.top)
 	}
 }

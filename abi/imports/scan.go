@@ -3,9 +3,11 @@ package imports
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"path"
 	"slices"
 	"strings"
+	"sync"
 
 	"hostrun.dev/hostrun/rootfs"
 )
@@ -20,6 +22,7 @@ type scanner struct {
 	report Report
 	merged map[string]int // name and file -> index of report.Modules
 	misses map[string]int // name and place -> index of report.Missing
+	fails  map[pthPlace]bool
 }
 
 // Scan reads what the command of r imports in the view. The error is ctx's: what is missing and what can't be read is in
@@ -46,7 +49,12 @@ func Scan(ctx context.Context, view *rootfs.View, r Request) (Report, error) {
 // site is the state that site leaves behind, with an interpreter's flags.
 func (s *scanner) site(flags string) *site {
 	made := newSite(s.view, s.r.Python, options{
-		ignoreEnv: strings.ContainsAny(flags, "EI"), noSite: strings.Contains(flags, "S"), env: s.r.Env, cwd: s.r.WorkingDir})
+		ignoreEnv: strings.ContainsAny(flags, "EI"), noSite: strings.Contains(flags, "S"), env: s.r.Env, cwd: s.r.WorkingDir, fails: s.fails})
+	for _, e := range made.editing {
+		if e.hook != "" {
+			s.finder.spaces.Store(e.hook, e)
+		}
+	}
 	if s.r.Path != nil {
 		made.path = slices.Clone(s.r.Path)
 	}
@@ -55,8 +63,7 @@ func (s *scanner) site(flags string) *site {
 
 // scanRoot walks through one program.
 func (s *scanner) scanRoot(root Root) {
-	made := s.site(root.Flags)
-	p := s.start(made, root.Flags)
+	p := s.start(root.Flags)
 	if own, ok := s.ownEntry(root); ok {
 		p.path = append([]string{own}, p.path...)
 	}
@@ -83,8 +90,31 @@ var atStart = []string{"_frozen_importlib", "_imp", "_thread", "_warnings", "_we
 	"encodings", "encodings.utf_8", "_signal", "io", "abc"}
 
 // start imports what every start does, before the command's own entry joins sys.path (Python/pylifecycle.c, Lib/site.py).
-func (s *scanner) start(made *site, flags string) *process {
-	p := newProcess(s.loader, made, made.path, s.r.Deep)
+// Where a line of a .pth file raises, site goes on without the rest of that file: it starts again, knowing so.
+func (s *scanner) start(flags string) *process {
+	for range maxFailingLines {
+		p, failing := s.startOnce(flags)
+		if len(failing) == 0 {
+			return p
+		}
+		for _, at := range failing {
+			if s.fails == nil {
+				s.fails = map[pthPlace]bool{}
+			}
+			s.fails[at] = true
+		}
+	}
+	p, _ := s.startOnce(flags)
+	return p
+}
+
+// maxFailingLines bounds how often a start is tried, as each line that raises may uncover others.
+const maxFailingLines = 8
+
+// startOnce also returns the lines of .pth files that raise and were not known to.
+func (s *scanner) startOnce(flags string) (p *process, failing []pthPlace) {
+	made := s.site(flags)
+	p = newProcess(s.loader, made, made.path, s.r.Deep)
 	for _, name := range atStart {
 		if s.r.Python.Version.Minor < 8 && (name == "time" || name == "zipimport") {
 			continue
@@ -94,14 +124,16 @@ func (s *scanner) start(made *site, flags string) *process {
 		}
 	}
 	if strings.Contains(flags, "S") {
-		return p
+		return p, nil
 	}
 	p.load("site", required, At{})
 	for _, c := range made.code {
-		p.runPth(c)
+		if p.runPth(c) && !s.fails[c.place()] {
+			failing = append(failing, c.place())
+		}
 	}
 	p.load("sitecustomize", attempted, At{Module: "site"})
-	return p
+	return p, failing
 }
 
 // ownEntry is sys.path[0] (Modules/main.c, pymain_run_python).
@@ -163,7 +195,19 @@ func (s *scanner) runModule(p *process, root Root) {
 	name := root.Target
 	p.load("runpy", p.top, At{})
 	if parent := parentName(name); parent != "" {
+		if gone := s.goneParent(p, parent); gone != "" {
+			s.cannotRun(root, gone, s.notSpecified(name, "ModuleNotFoundError: No module named '"+gone+"'"), "")
+			return
+		}
 		if fail := p.load(parent, p.top, At{Module: "runpy"}); fail != nil {
+			return
+		}
+		if m := p.modules[parent]; m != nil && !m.spec.isPkg {
+			why := fmt.Sprintf("ModuleNotFoundError: __path__ attribute not found on '%s' while trying to find '%s'", parent, name)
+			if s.r.Python.Version.Minor < 7 {
+				why = "AttributeError: module '" + parent + "' has no attribute '__path__'"
+			}
+			s.cannotRun(root, name, s.notSpecified(name, why), "")
 			return
 		}
 	}
@@ -182,6 +226,36 @@ func (s *scanner) runModule(p *process, root Root) {
 		found = inner
 	}
 	p.runMain(found)
+}
+
+// goneParent returns the first of a module's parents that is not there, "" for none or where that is not certain. Those before
+// it run.
+func (s *scanner) goneParent(p *process, parent string) string {
+	for i := range len(parent) + 1 {
+		if i < len(parent) && parent[i] != '.' {
+			continue
+		}
+		name := parent[:i]
+		if p.locate(name) == nil {
+			if p.provider(name, p.modules[parentName(name)]) != "" || p.modules[parentName(name)] != nil && !p.modules[parentName(name)].spec.isPkg {
+				return ""
+			}
+			return name
+		}
+		if p.load(name, p.top, At{Module: "runpy"}) != nil {
+			return ""
+		}
+	}
+	return ""
+}
+
+// notSpecified is what runpy prints where importlib.util.find_spec fails.
+func (s *scanner) notSpecified(name, why string) string {
+	text := fmt.Sprintf("%s: Error while finding module specification for '%s' (%s)", s.r.Python.Executable, name, why)
+	if short, ok := strings.CutSuffix(name, ".py"); ok && s.r.Python.Version.Minor >= 9 {
+		text += fmt.Sprintf(". Try using '%s' instead of '%s' as the module name.", short, name)
+	}
+	return text
 }
 
 // locate finds a module whose parents are loaded.
@@ -218,16 +292,52 @@ func (p *process) runIn(main *spec, u *unit, pkg string) {
 	p.run(u.body, frame{spec: main, level: p.top, main: true, pkg: pkg})
 }
 
-// runPth follows the imports of a line of a .pth file. What fails in it is printed, and ends the file alone.
-func (p *process) runPth(c pthCode) {
+// runPth follows the imports of a line of a .pth file, and says whether it is known to raise. What fails in it is printed, and
+// ends the file alone.
+func (p *process) runPth(c pthCode) (fails bool) {
 	s := &spec{name: "site", file: c.file, kind: Source}
-	p.skip("pth", path.Base(c.file), At{Module: "site", File: c.file, Line: c.line}, "code in a .pth file runs at each start", attempted)
 	u := parse(c.text, p.loader.facts, "")
 	for i := range u.body {
 		u.body[i].line = int32(c.line)
 	}
-	p.notePath(u, s)
-	p.run(u.body, frame{spec: s, level: attempted})
+	loaded, hooks := len(p.order), len(p.hooks)
+	p.quiet = c.known
+	if !c.known {
+		p.skip("pth", path.Base(c.file), At{Module: "site", File: c.file, Line: c.line}, "code in a .pth file runs at each start", attempted)
+		p.notePath(u, s)
+	}
+	fails = p.run(u.body, frame{spec: s, level: attempted}) != nil
+	p.quiet = false
+	if len(p.hooks) > hooks {
+		p.given(p.order[loaded:])
+	}
+	return fails
+}
+
+// given takes the modules that a line of a .pth file loads for users of an importer that came with them: names that stand in
+// them may be what it is to find.
+func (p *process) given(names []string) {
+	for _, name := range names {
+		m := p.modules[name]
+		if m.spec.kind != Source || p.standard(m.spec) {
+			continue
+		}
+		u := p.loader.unit(m.spec)
+		if u == nil || p.hookOf[u] != "" {
+			continue
+		}
+		if text, err := p.loader.text(m.spec, nil); err == nil && len(text) <= maxPth {
+			src := string(text)
+			named := &unit{literals: sync.OnceValue(func() map[string]bool { return literals(src) })}
+			p.hookOf[named] = name
+			p.hooks = append(p.hooks, named)
+		}
+	}
+}
+
+// standard says that a module's file is one of the standard library.
+func (p *process) standard(s *spec) bool {
+	return within(s.file, p.site.py.Stdlib) && !strings.Contains(strings.TrimPrefix(s.file, p.site.py.Stdlib), "-packages/")
 }
 
 func (f facts) asMain() facts {
@@ -238,7 +348,7 @@ func (f facts) asMain() facts {
 // scanPackages imports each name on its own, as `python -c "import NAME"` would.
 func (s *scanner) scanPackages(names []string) {
 	for _, name := range names {
-		p := s.start(s.site(""), "")
+		p := s.start("")
 		if s.report.Path == nil {
 			s.report.Path = p.path
 		}

@@ -18,31 +18,37 @@ const maxPth = 4 << 20
 
 // A site is the state of the import system when site is done.
 type site struct {
-	view    *rootfs.View
-	env     map[string]string
-	py      abi.Python
-	path    []string
-	known   map[string]bool
-	code    []pthCode
-	editing []editable        // finders of editable installs, in the order of their installation
-	alias   map[string]string // modules that a hook gives other names: distutils -> setuptools._distutils
-	preset  map[string]string // namespace packages that a .pth line makes: name -> directory
-	absent  []pthCode         // lines that name a directory which is not there
-	mark    int               // length of path when hostrun's own file began, -1 outside of it
+	view      *rootfs.View
+	env       map[string]string
+	py        abi.Python
+	path      []string
+	known     map[string]bool
+	code      []pthCode
+	editing   []*editable          // finders of editable installs, in the order of their installation
+	redirects map[string]*redirect // modules that a finder before all others has elsewhere
+	alias     map[string]string    // modules that a hook gives other names: distutils -> setuptools._distutils
+	preset    map[string]string    // namespace packages that a .pth line makes: name -> directory
+	absent    []pthCode            // lines that name a directory which is not there
+	mark      int                  // length of path when a file of hostrun's or of easy_install's began, -1 outside of it
+	egg       int                  // entries that easy_install's files have put in front (sys.__egginsert)
+	fails     map[pthPlace]bool    // lines whose code is known to raise: site leaves the rest of such a file out
 }
 
 // A pthCode is a line of a .pth file.
 type pthCode struct {
-	file string
-	line int
-	text string
+	file  string
+	line  int
+	text  string
+	known bool // what it does to the import system is done here: only whether its imports fail is of interest
 }
 
-// An editable is what one finder of setuptools maps (setuptools/command/editable_wheel.py).
-type editable struct {
-	finder  string // its file
-	mapping map[string]string
+// A pthPlace is where a line of a .pth file stands.
+type pthPlace struct {
+	file string
+	line int
 }
+
+func (c pthCode) place() pthPlace { return pthPlace{c.file, c.line} }
 
 // options say what of the environment the interpreter heeds.
 type options struct {
@@ -50,11 +56,12 @@ type options struct {
 	noSite    bool // -S
 	env       map[string]string
 	cwd       string
+	fails     map[pthPlace]bool // see site.fails
 }
 
 // newSite walks through site.main() (Lib/site.py).
 func newSite(view *rootfs.View, py abi.Python, o options) *site {
-	s := &site{view: view, env: o.env, py: py, known: map[string]bool{}, alias: map[string]string{}, preset: map[string]string{}, mark: -1}
+	s := &site{view: view, env: o.env, py: py, known: map[string]bool{}, alias: map[string]string{}, preset: map[string]string{}, mark: -1, fails: o.fails}
 	if list := o.env["PYTHONPATH"]; list != "" && !o.ignoreEnv {
 		for _, dir := range strings.Split(list, ":") {
 			s.join(absolute(o.cwd, dir))
@@ -129,9 +136,12 @@ func (s *site) addSiteDir(dir string) {
 
 func (s *site) addPth(dir, file string, content []byte) {
 	for _, line := range abi.ParsePth(content, s.py.Version) {
-		at := pthCode{file, line.Number, line.Text}
+		at := pthCode{file: file, line: line.Number, text: line.Text}
 		if line.Code {
 			s.execute(dir, at)
+			if s.fails[at.place()] {
+				break // "Remainder of file ignored" (Lib/site.py, addpackage)
+			}
 			continue
 		}
 		p := line.Text
@@ -150,36 +160,37 @@ func (s *site) addPth(dir, file string, content []byte) {
 }
 
 var (
-	versionGuard = pattern.New(`sys\.version_info\[:2\] == \((\d+), (\d+)\)`)
-	addSiteCall  = pattern.New(`site\.addsitedir\((?:'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)")`)
-	appendCall   = pattern.New(`sys\.path\.append\((?:'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)")\)`)
+	pathCall = pattern.New(`^import [\w., ]+; ?(?:(sys\.version_info\[:2\] == \((\d+), (\d+)\)) and )?\(?(?:` + literal + ` in sys\.path or )?` +
+		`(site\.addsitedir|sys\.path\.append|sys\.path\.insert)\((?:(\d+), ?)?(` + literal + `)\)\)?;?$`)
 	frontCall    = pattern.New(`sys\.path\.index\((?:'((?:[^'\\]|\\.)*)')\)`)
-	markCall     = pattern.New(`sys\._hostrun = len\(sys\.path\)`)
+	markCall     = pattern.New(`^import sys; sys\.(?:_hostrun|__plen) = len\(sys\.path\);?$`)
+	eggCall      = pattern.New(`^import sys; new=sys\.path\[sys\.__plen:\]; del sys\.path\[sys\.__plen:\]; p=getattr\(sys,'__egginsert',0\); sys\.path\[p:p\]=new; sys\.__egginsert = p\+len\(new\)$`)
 	shimCall     = pattern.New(`os\.environ\.get\(var, '(\w+)'\) == 'local'; enabled and __import__\('_distutils_hack'\)\.add_shim`)
-	finderImport = pattern.New(`^import (__editable__\w*_finder);`)
+	finderImport = pattern.New(`^import (__editable__\w*_finder); (__editable__\w*_finder)\.install\(\);?$`)
+	plainImport  = pattern.New(`^import (\w+);?$`)
 	nspkgWords   = pattern.New(`sitedir'\], \*\(([^)]*)\)\)`)
 	quotedWord   = pattern.New(`'(\w+)'`)
 )
 
-// execute does what known shapes of code in .pth files do to sys.path. Any other line's imports are followed, and it is
-// listed as not checked.
+// literal is a string literal of Python on one line.
+const literal = `(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")`
+
+// execute does what known shapes of code in .pth files do to the import system. What any other line does is listed as not
+// checked. The imports of all are followed.
 func (s *site) execute(dir string, at pthCode) {
-	if m := versionGuard.FindStringSubmatch(at.text); m != nil {
-		if m[1] != strconv.Itoa(s.py.Version.Major) || m[2] != strconv.Itoa(s.py.Version.Minor) {
+	at.known = true
+	switch m := pathCall.FindStringSubmatch(at.text); {
+	case m != nil:
+		if m[1] != "" && (m[2] != strconv.Itoa(s.py.Version.Major) || m[3] != strconv.Itoa(s.py.Version.Minor)) {
 			return
 		}
-	}
-	switch {
+		s.callPath(m[4], m[5], unquoted(m[6]))
 	case markCall.MatchString(at.text):
 		s.mark = len(s.path)
-	case addSiteCall.MatchString(at.text):
-		s.addSiteDir(unquoted(addSiteCall.FindStringSubmatch(at.text)))
-	case appendCall.MatchString(at.text):
-		if p := path.Clean(unquoted(appendCall.FindStringSubmatch(at.text))); !slices.Contains(s.path, p) {
-			s.join(p)
-		}
-	case frontCall.MatchString(at.text) && s.mark >= 0:
-		s.moveFront(unquoted(frontCall.FindStringSubmatch(at.text)))
+	case s.mark >= 0 && eggCall.MatchString(at.text):
+		s.egg += s.moveAdded(s.egg)
+	case s.mark >= 0 && frontCall.MatchString(at.text):
+		s.moveFront(unquoted("'" + frontCall.FindStringSubmatch(at.text)[1] + "'"))
 	case finderImport.MatchString(at.text):
 		s.addFinder(path.Join(dir, finderImport.FindStringSubmatch(at.text)[1]+".py"))
 	case nspkgWords.MatchString(at.text):
@@ -188,25 +199,53 @@ func (s *site) execute(dir string, at pthCode) {
 		if cmp.Or(s.env["SETUPTOOLS_USE_DISTUTILS"], shimCall.FindStringSubmatch(at.text)[1]) == "local" {
 			s.alias["distutils"] = "setuptools._distutils"
 		}
-		s.code = append(s.code, at)
+		at.known = false
+	case plainImport.MatchString(at.text):
+		at.known = s.addRedirects(path.Join(dir, plainImport.FindStringSubmatch(at.text)[1]+".py"))
 	default:
-		s.code = append(s.code, at)
+		at.known = false
+	}
+	s.code = append(s.code, at)
+}
+
+// callPath adds one entry to sys.path as the function of that name does.
+func (s *site) callPath(function, index, entry string) {
+	if entry = path.Clean(entry); !path.IsAbs(entry) {
+		return // relative to a working directory that the program may leave
+	}
+	switch function {
+	case "site.addsitedir":
+		s.addSiteDir(entry)
+	case "sys.path.append":
+		if !slices.Contains(s.path, entry) {
+			s.join(entry)
+		}
+	case "sys.path.insert":
+		n, _ := strconv.Atoi(index)
+		s.path = slices.Insert(s.path, min(n, len(s.path)), entry)
 	}
 }
 
 // moveFront puts what was added since the mark before an entry, as the last line of hostrun's own file does.
 func (s *site) moveFront(before string) {
-	added := slices.Clone(s.path[s.mark:])
-	s.path, s.mark = s.path[:s.mark], -1
-	at := slices.Index(s.path, before)
+	at := slices.Index(s.path[:s.mark], before)
 	if at < 0 {
-		at = len(s.path)
+		at = s.mark
 	}
-	s.path = slices.Insert(s.path, at, added...)
+	s.moveAdded(at)
 }
 
-func unquoted(m []string) string {
-	text := strings.Join(m[1:], "")
+// moveAdded puts what was added since the mark to an index before it, and says how much that is.
+func (s *site) moveAdded(to int) int {
+	added := slices.Clone(s.path[s.mark:])
+	s.path = slices.Insert(s.path[:s.mark], min(to, s.mark), added...)
+	s.mark = -1
+	return len(added)
+}
+
+// unquoted is the value of a string literal.
+func unquoted(text string) string {
+	text = text[1 : len(text)-1]
 	var out strings.Builder
 	for i := 0; i < len(text); i++ {
 		if text[i] != '\\' || i+1 == len(text) {
@@ -225,36 +264,6 @@ func unquoted(m []string) string {
 	return out.String()
 }
 
-func (s *site) addFinder(file string) {
-	b, err := s.view.ReadFile(file, maxPth)
-	if err != nil {
-		return
-	}
-	s.editing = append(s.editing, editable{file, mappingOf(string(b))})
-}
-
-// mappingOf reads the literal MAPPING of an editable install's finder.
-func mappingOf(text string) map[string]string {
-	mapping := map[string]string{}
-	for lex := newLexer(text); lex.next(); {
-		toks := lex.tokens
-		if toks[0].text != "MAPPING" {
-			continue
-		}
-		open := slices.IndexFunc(toks, func(t token) bool { return t.text == "{" })
-		for i := max(open, 0); i+3 < len(toks); i += 4 {
-			key, ok1 := toks[i+1].value()
-			value, ok2 := toks[i+3].value()
-			if !ok1 || !ok2 || toks[i+2].text != ":" {
-				break
-			}
-			mapping[key] = value
-		}
-		break
-	}
-	return mapping
-}
-
 // addNamespace notes the package that a *-nspkg.pth file of setuptools makes.
 func (s *site) addNamespace(dir, words string) {
 	var parts []string
@@ -262,17 +271,4 @@ func (s *site) addNamespace(dir, words string) {
 		parts = append(parts, m[1])
 		s.preset[strings.Join(parts, ".")] = path.Join(append([]string{dir}, parts...)...)
 	}
-}
-
-// findEditable looks a top-level name up as the finders of editable installs do, which stand behind PathFinder.
-func (s *site) findEditable(f *finder, name string) *spec {
-	for _, e := range s.editing {
-		if target, ok := e.mapping[name]; ok {
-			if found := f.findIn(path.Base(target), path.Dir(target)); found != nil {
-				found.name = name
-				return found
-			}
-		}
-	}
-	return nil
 }

@@ -1,6 +1,7 @@
 package imports
 
 import (
+	"cmp"
 	"fmt"
 	"path"
 	"slices"
@@ -68,6 +69,7 @@ type process struct {
 	hooks   []*unit // of loaded modules that write to the import system's tables
 	hookOf  map[*unit]string
 	mover   string // the first module that may add entries to sys.path by its code
+	quiet   bool   // a line of a .pth file runs of which it is known what its module does to the import system
 	chain   []At
 	depth   int
 	moments int // see Missing.order
@@ -282,6 +284,9 @@ func (p *process) load(name string, lvl level, at At) (first *failure) {
 			if s == nil {
 				return or(first, p.notFound(full, parent, lvl, at))
 			}
+			if s.absent {
+				return or(first, p.miss(full, "[Errno 2] No such file or directory: '"+s.file+"'", "FileNotFoundError", lvl, at))
+			}
 			m = &module{spec: s, by: at, order: len(p.order)}
 			p.modules[full] = m
 			p.order = append(p.order, full)
@@ -326,11 +331,14 @@ func (p *process) find(full string, search []string, parent *module) *spec {
 	if parent != nil && !parent.spec.isPkg {
 		return nil
 	}
+	if s := p.site.redirected(p.loader.finder, full); s != nil {
+		return s
+	}
 	if s := p.loader.finder.find(full, search); s != nil {
 		return s
 	}
-	if parent == nil {
-		return p.site.findEditable(p.loader.finder, full)
+	if s := p.site.findEditable(p.loader.finder, full); s != nil || parent == nil {
+		return s
 	}
 	if u := p.loader.unit(parent.spec); u != nil && u.hook {
 		return p.extended(full, parent)
@@ -389,10 +397,11 @@ func (p *process) walk(m *module, lvl level) {
 	if u.problem != "" {
 		p.skip("syntax", m.spec.name, At{Module: m.spec.name, File: m.spec.file}, u.problem, lvl)
 	}
-	if was < perhaps && lvl >= perhaps {
+	quiet := p.quiet && !p.standard(m.spec)
+	if was < perhaps && lvl >= perhaps && !quiet {
 		p.notePath(u, m.spec)
 	}
-	if u.hook && was < perhaps && p.hookOf[u] == "" {
+	if u.hook && was < perhaps && p.hookOf[u] == "" && !quiet {
 		p.hookOf[u] = m.spec.name
 		p.hooks = append(p.hooks, u)
 	}
@@ -441,6 +450,8 @@ func (p *process) fromList(name string, names []string, lvl level, at At) *failu
 		}
 		if p.modules[full] == nil && p.find(full, m.spec.path, m) == nil {
 			switch {
+			case m.spec.kind == Namespace && p.provider(full, m) == "":
+				first = or(first, p.notNamed(n, m, lvl, at)) // it has submodules alone
 			case u == nil || u.bound[n]:
 			case u.hook:
 				p.skip("hook", full, at, name+" may put it into sys.modules at run time", lvl)
@@ -487,7 +498,7 @@ func (p *process) notNamed(name string, m *module, lvl level, at At) *failure {
 	case minor >= 8 && m.running:
 		text += fmt.Sprintf(" from partially initialized module '%s' (most likely due to a circular import) (%s)", m.spec.name, m.spec.file)
 	case minor >= 7:
-		text += fmt.Sprintf(" from '%s' (%s)", m.spec.name, m.spec.file)
+		text += fmt.Sprintf(" from '%s' (%s)", m.spec.name, cmp.Or(m.spec.file, "unknown location"))
 	}
 	return p.miss(m.spec.name+"."+name, text, "ImportError", lvl, at)
 }
@@ -527,7 +538,7 @@ func (p *process) provider(full string, parent *module) string {
 			return p.hookOf[u]
 		}
 	}
-	if parent == nil {
+	if parent == nil || parent.spec.kind == Namespace { // its parts are looked for anew when sys.path changes
 		return p.mover
 	}
 	return ""

@@ -23,8 +23,9 @@ type archive struct {
 	file  *os.File
 }
 
-// openArchive returns nil for what is no zip file. It stays open as long as the finder is used.
-func openArchive(view *rootfs.View, p string) *archive {
+// openArchive returns nil for what is no zip file. It stays open as long as the finder is used. implicit says that files make
+// directories of their own accord: before 3.14 a namespace package must have an entry itself (gh-59110).
+func openArchive(view *rootfs.View, p string, implicit bool) *archive {
 	file, err := view.Open(p)
 	if err != nil {
 		return nil
@@ -42,6 +43,9 @@ func openArchive(view *rootfs.View, p string) *archive {
 	a := &archive{files: map[string]*zip.File{}, dirs: map[string]bool{}, file: file}
 	for _, f := range r.File {
 		a.files[f.Name] = f
+		if !implicit {
+			continue
+		}
 		for dir := path.Dir(f.Name); dir != "." && dir != "/" && !a.dirs[dir]; dir = path.Dir(dir) {
 			a.dirs[dir] = true
 		}
@@ -61,7 +65,7 @@ func (a *archive) find(name, tail, entry string) *spec {
 		}
 		return s
 	}
-	if a.dirs[tail] {
+	if a.dirs[tail] || a.files[tail+"/"] != nil {
 		return &spec{name: name, kind: Namespace, isPkg: true, entry: entry, path: []string{path.Join(entry, tail)}}
 	}
 	return nil
