@@ -92,21 +92,22 @@ func (s *site) addRedirects(file string) bool {
 		s.editing = append(s.editing, e)
 		return true
 	case strings.Contains(text, "class ScikitBuildRedirectingFinder"):
-		return s.addScikitBuild(path.Dir(file), text)
+		return s.addScikitBuild(file, text)
 	}
 	return false
 }
 
 // A redirect is where a finder that goes before all others has a module.
 type redirect struct {
-	file string
-	path []string // further directories of a package
+	file   string
+	path   []string // further directories of a package
+	finder string   // the file of the finder
 }
 
 // addScikitBuild notes where an editable install of scikit-build-core has its modules
 // (scikit_build_core/resources/_editable_redirect.py): sources, what CMake built, directories. One that builds at the first
 // import is not known.
-func (s *site) addScikitBuild(dir, text string) bool {
+func (s *site) addScikitBuild(finder, text string) bool {
 	for lex := newLexer(text); lex.next(); {
 		toks := lex.tokens
 		if lex.indent > 0 || toks[0].text != "install" || len(toks) < 4 || toks[2].text != "{" {
@@ -123,12 +124,12 @@ func (s *site) addScikitBuild(dir, text string) bool {
 			eachItem(toks[:end+1], func(name string, files []string) {
 				for i := range files {
 					if !path.IsAbs(files[i]) {
-						files[i] = path.Join(dir, files[i])
+						files[i] = path.Join(path.Dir(finder), files[i])
 					}
 				}
 				switch r := s.redirects[name]; {
 				case dict < 2:
-					s.redirects[name] = &redirect{file: files[0]}
+					s.redirects[name] = &redirect{file: files[0], finder: finder}
 				case r != nil:
 					r.path = files
 				}

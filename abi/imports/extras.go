@@ -61,8 +61,20 @@ func (s *scanner) lost(made *site) {
 	for _, e := range made.editing {
 		for _, name := range sortedKeys(e.mapping) {
 			if target := e.mapping[name]; !s.view.Exists(target) && (e.files || s.finder.editable(name, target) == nil) {
-				s.report.Lost = append(s.report.Lost, Lost{Kind: "editable", Name: name, File: e.finder, Target: target})
+				s.lostSource(name, e.finder, target)
 			}
+		}
+		for _, name := range sortedKeys(e.namespaces) {
+			for _, dir := range e.namespaces[name] {
+				if e.mapping[name] != dir && !s.view.Exists(dir) {
+					s.lostSource(name, e.finder, dir)
+				}
+			}
+		}
+	}
+	for _, name := range sortedKeys(made.redirects) {
+		if r := made.redirects[name]; !s.view.Exists(r.file) {
+			s.lostSource(name, r.finder, r.file)
 		}
 	}
 	for _, line := range made.absent {
@@ -74,6 +86,14 @@ func (s *scanner) lost(made *site) {
 			s.danglingLinks(made.path, top)
 		}
 	}
+}
+
+// lostSource lists a place of an editable install: of a package its directory.
+func (s *scanner) lostSource(name, finder, target string) {
+	if path.Base(target) == "__init__.py" {
+		target = path.Dir(target)
+	}
+	s.report.Lost = append(s.report.Lost, Lost{Kind: "editable", Name: name, File: finder, Target: target})
 }
 
 func (s *scanner) danglingLinks(search []string, name string) {
@@ -90,7 +110,7 @@ func (s *scanner) danglingLinks(search []string, name string) {
 	}
 }
 
-func sortedKeys(m map[string]string) []string {
+func sortedKeys[T any](m map[string]T) []string {
 	keys := make([]string, 0, len(m))
 	for k := range m {
 		keys = append(keys, k)

@@ -87,10 +87,28 @@ func (p *prover) lost(scan imports.Report) []Lead {
 			lead.Kind = BindLink
 		}
 		if named && path.IsAbs(lost.Target) {
+			if lost.Kind == "editable" {
+				lead.Source = p.moduleFile(lost.Target)
+				lead.Destination = lead.Source
+			}
 			leads = append(leads, lead)
 		}
 	}
 	return leads
+}
+
+// moduleFile is the host's file of a module that an editable install names without its suffix, else the target itself.
+func (p *prover) moduleFile(target string) string {
+	if p.r.Lend.HostRoot == "" || rootfs.Dir(p.r.Lend.HostRoot).Exists(target) {
+		return target
+	}
+	host := rootfs.Dir(p.r.Lend.HostRoot)
+	for _, end := range append([]string{".py"}, p.r.Python.Suffixes...) {
+		if host.Exists(target + end) {
+			return target + end
+		}
+	}
+	return target
 }
 
 // maxBinds bounds the mounts that are added for links and sources.
