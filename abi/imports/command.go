@@ -1,6 +1,7 @@
 package imports
 
 import (
+	"fmt"
 	"path"
 	"slices"
 	"strings"
@@ -11,7 +12,7 @@ import (
 
 // A Root is one program that the command runs.
 type Root struct {
-	Kind   string   `json:"kind"`            // "script", "module", "code", "interactive", "package" (of Request.Packages)
+	Kind   string   `json:"kind"`            // "script", "module", "code", "interactive", "package" (of Request.Packages), "broken": does not start, Args[0] says why
 	Target string   `json:"target"`          // path in the view, name of the module, or the code
 	Flags  string   `json:"flags,omitempty"` // of the interpreter, one letter each: I, E, S, P, s
 	Args   []string `json:"args,omitempty"`  // sys.argv[1:]
@@ -164,6 +165,9 @@ func (a *argv) python(words []string, flags string) {
 				flags += string(c)
 			case 'h', 'V', '?':
 				return
+			case ' ':
+				a.skip("python", "its options are one word with blanks, which it does not take") // of a script's first line
+				return
 			}
 		}
 	}
@@ -287,8 +291,17 @@ func (a *argv) program(words []string) {
 		a.skip(file, "it is no script of Python")
 		return
 	}
+	if at := interpreter[0]; path.IsAbs(at) && !a.view.Exists(at) { // execve(2): ENOENT, and the shell and runc name the script
+		a.add(Root{Kind: "broken", Target: file, Args: []string{fmt.Sprintf("exec %s: no such file or directory (its first line asks for %q)", file, at)}})
+		return
+	}
 	if path.Base(interpreter[0]) == "env" {
-		interpreter = afterEnv(interpreter[1:])
+		words := interpreter[1:]
+		if len(words) == 1 && !strings.HasPrefix(words[0], "-") && strings.ContainsAny(words[0], " \t") {
+			a.skip(file, "env is asked for a program whose name has blanks")
+			return
+		}
+		interpreter = afterEnv(splitString(words))
 	}
 	switch {
 	case len(interpreter) > 0 && isShell(path.Base(interpreter[0])):
@@ -344,5 +357,24 @@ func (a *argv) shebang(file string) []string {
 			return words[:1]
 		}
 	}
-	return strings.Fields(line)
+	line = strings.Trim(line, " \t")
+	name, option, _ := strings.Cut(strings.ReplaceAll(line, "\t", " "), " ")
+	if name == "" {
+		return nil
+	}
+	if option = strings.Trim(option, " "); option != "" {
+		return []string{name, option} // the kernel does not divide it (fs/binfmt_script.c)
+	}
+	return []string{name}
+}
+
+// splitString is what env makes of the one argument that the kernel gives it: -S divides it (and -vS).
+func splitString(words []string) []string {
+	if len(words) != 1 || !strings.HasPrefix(words[0], "-") {
+		return words
+	}
+	if rest, ok := strings.CutPrefix(strings.Replace(words[0], "-vS", "-S", 1), "-S"); ok {
+		return []string{"-S", strings.TrimLeft(rest, " ")}
+	}
+	return words
 }

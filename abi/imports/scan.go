@@ -79,6 +79,8 @@ func (s *scanner) scanRoot(root Root) {
 		s.runScript(p, root)
 	case "module":
 		s.runModule(p, root)
+	case "broken":
+		s.cannotRun(root, root.Target, root.Args[0], "")
 	case "code":
 		p.runIn(&spec{name: "__main__", kind: Source}, parse(root.Target, s.loader.facts.asMain(), ""), "")
 	}
@@ -308,7 +310,7 @@ func (p *process) runPth(c pthCode) (fails bool) {
 	}
 	fails = p.run(u.body, frame{spec: s, level: attempted}) != nil
 	p.quiet = false
-	if len(p.hooks) > hooks {
+	if len(p.hooks) > hooks && !c.known {
 		p.given(p.order[loaded:])
 	}
 	return fails

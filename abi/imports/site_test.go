@@ -156,6 +156,9 @@ func TestPrograms(t *testing.T) {
 	for name, text := range map[string]string{
 		"usr/bin/torchrun": "#!/usr/bin/python3 -s\nfrom torch.distributed.run import main\n", "usr/bin/tool": "#!/usr/bin/env python3\nimport x\n",
 		"entry.sh": "#!/bin/bash\nset -e\nexec \"$@\"\n", "run.sh": "# a comment\npython first.py\npython \"$1\"\npython b.py\n", "usr/bin/long": "#!/bin/sh\n'''exec' \"/opt/a b/bin/python3\" \"$0\" \"$@\"\n' '''\nimport x\n", "usr/bin/ls": "\x7fELF",
+		"usr/bin/python3": "\x7fELF", "usr/bin/env": "\x7fELF", "bin/bash": "\x7fELF", "bin/sh": "\x7fELF", "opt/a b/bin/python3": "\x7fELF",
+		"usr/bin/split": "#!/usr/bin/env -S python3 -u -I\n", "usr/bin/whole": "#!/usr/bin/env python3 -u\n", "usr/bin/together": "#!/usr/bin/python3 -s -E\n", "usr/bin/joined": "#! /usr/bin/python3\t-sE \n",
+		"usr/bin/crlf": "#!/usr/bin/python3\r\n", "usr/bin/elsewhere": "#!/srv/venv/bin/python3\n",
 	} {
 		must(t, os.MkdirAll(filepath.Dir(filepath.Join(root, name)), 0o755))
 		must(t, os.WriteFile(filepath.Join(root, name), []byte(text), 0o755))
@@ -198,6 +201,12 @@ func TestPrograms(t *testing.T) {
 		{command: []string{"tool", "a"}, want: []string{"script /usr/bin/tool"}},
 		{command: []string{"long"}, want: []string{"script /usr/bin/long"}},
 		{command: []string{"/entry.sh", "python", "x.py"}, want: []string{"script /work/x.py"}},
+		{command: []string{"split"}, want: []string{"script /usr/bin/split I"}},
+		{command: []string{"whole"}, skipped: true},
+		{command: []string{"together"}, skipped: true},
+		{command: []string{"joined"}, want: []string{"script /usr/bin/joined sE"}},
+		{command: []string{"crlf"}, want: []string{"broken /usr/bin/crlf"}},
+		{command: []string{"elsewhere"}, want: []string{"broken /usr/bin/elsewhere"}},
 		{command: []string{"ls", "-l"}, skipped: true},
 		{command: []string{"absent"}, skipped: true},
 	} {
