@@ -90,6 +90,8 @@ var pairs = []struct {
 	{"dist-debian13", []string{"debian13-minimal@cache-debian13", "sid-minimal@cache-debian13", "debian12-minimal@cache-debian13"}},
 	{"cp311", []string{"debian12-minimal@path-debian12", "debian12-minimal@bundled", "debian12-minimal@preload"}},
 	{"damage", []string{"debian12-minimal@path-debian12"}},
+	{"more-cp311", []string{"debian12-minimal", "debian12-full"}},
+	{"more-cp313", []string{"debian13-minimal", "debian13-full"}},
 	{"cp311", []string{"musl"}},
 	{"damage", []string{"musl"}},
 }
@@ -235,7 +237,7 @@ func (w *world) setDir(name string) string {
 // packages tells whether the set has whole packages, which can be imported, and not only modules.
 func (s set) packages() bool {
 	kind, _, _ := strings.Cut(s.name, "-")
-	return s.name == "demo" || kind == "dist" || strings.HasPrefix(s.name, "cp")
+	return s.name == "demo" || kind == "dist" || kind == "more" || strings.HasPrefix(s.name, "cp")
 }
 
 func (w *world) lacks(name string) bool {
