@@ -166,7 +166,8 @@ func (a *argv) python(words []string, flags string) {
 			case 'h', 'V', '?':
 				return
 			case ' ':
-				a.skip("python", "its options are one word with blanks, which it does not take") // of a script's first line
+				// Of a script's first line, which the kernel hands over as one word.
+				a.add(Root{Kind: "broken", Target: strings.Join(words[:min(1, len(words))], ""), Args: []string{"Unknown option: - "}})
 				return
 			}
 		}

@@ -203,7 +203,7 @@ func TestPrograms(t *testing.T) {
 		{command: []string{"/entry.sh", "python", "x.py"}, want: []string{"script /work/x.py"}},
 		{command: []string{"split"}, want: []string{"script /usr/bin/split I"}},
 		{command: []string{"whole"}, skipped: true},
-		{command: []string{"together"}, skipped: true},
+		{command: []string{"together"}, want: []string{"broken /usr/bin/together"}},
 		{command: []string{"joined"}, want: []string{"script /usr/bin/joined sE"}},
 		{command: []string{"crlf"}, want: []string{"broken /usr/bin/crlf"}},
 		{command: []string{"elsewhere"}, want: []string{"broken /usr/bin/elsewhere"}},
