@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"os"
 	"path/filepath"
+	goruntime "runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -63,6 +64,7 @@ func (k *migrationKeeper) during() (done func()) {
 
 // run is called with the lock.
 func (k *migrationKeeper) run() {
+	spareProcessors()
 	if !k.running {
 		k.running = true
 		go k.keep()
@@ -110,6 +112,16 @@ func (k *migrationKeeper) stop(able bool) bool {
 	k.running = false
 	return true
 }
+
+// spareProcessors lets a start wait in several system calls at once that Go takes for short ones: this one, and the opening of fifos that
+// nobody has opened yet. Each keeps one of Go's processors (a P) until Go's monitor looks, after 10 ms where all was quiet (sysmon
+// in Go's runtime/proc.go). Commands that start nothing are quicker with few.
+var spareProcessors = sync.OnceFunc(func() {
+	const enough = 8
+	if os.Getenv("GOMAXPROCS") == "" && goruntime.GOMAXPROCS(0) < enough {
+		goruntime.GOMAXPROCS(enough)
+	}
+})
 
 const membershipFile = "/proc/self/cgroup"
 

@@ -5,7 +5,6 @@ package main
 import (
 	"context"
 	"os"
-	"runtime"
 	"runtime/debug"
 )
 
@@ -14,11 +13,6 @@ func main() {
 	// millisecond or two while containerd and the OCI runtime want both.
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(400)
-	}
-	// A command waits in several system calls at once that Go takes for short ones: fifos that nobody has opened yet, the
-	// cgroups' lock. Each keeps a processor (a P) until Go's monitor looks, which is after 10 ms where all was quiet.
-	if os.Getenv("GOMAXPROCS") == "" {
-		runtime.GOMAXPROCS(max(8, runtime.NumCPU()))
 	}
 	os.Exit(run(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr, thisMachine()))
 }
