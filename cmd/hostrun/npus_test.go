@@ -82,7 +82,7 @@ func TestRenamedNPU(t *testing.T) {
 	facts := plan.Facts{Profile: profiles.Profile{
 		Devices: []profiles.Device{{Source: "/dev/davinci4", Target: "/dev/davinci0", Key: "devices[0]"}, {Source: "/dev/davinci5", Target: "/dev/davinci5", Key: "devices[1]"}},
 		Lines:   map[string]profiles.Position{"devices[0]": {File: "p.yaml", Line: 3}}}}
-	found := fitNPUs(&facts, devices.Grant{}, nil)
+	found := fitNPUs(nil, &facts, devices.Grant{}, nil)
 	if len(found) != 1 || found[0].ID != finding.AscendRename || found[0].File != "p.yaml" || found[0].Line != 3 {
 		t.Errorf("%+v", found)
 	}
