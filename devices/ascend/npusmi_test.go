@@ -75,8 +75,10 @@ func TestParseSMIMapping(t *testing.T) {
 
 func FuzzParseInfo(f *testing.F) {
 	files, _ := filepath.Glob("testdata/*-*.txt")
-	for _, file := range files {
-		f.Add(table(f, filepath.Base(file)))
+	seen, _ := filepath.Glob("testdata/seen/*.txt")
+	for _, file := range append(files, seen...) {
+		name, _ := filepath.Rel("testdata", file)
+		f.Add(table(f, name))
 	}
 	f.Fuzz(func(t *testing.T, out string) {
 		chips, processes := parseInfo(out)
