@@ -62,7 +62,7 @@ func fitNPUs(source devices.Source, facts *plan.Facts, g devices.Grant, view *ro
 	if len(inv.Facts) > 0 && json.Unmarshal(inv.Facts, &machine) != nil {
 		return nil // of a CDI file, or a recording by hand
 	}
-	w := ascend.Wants{NPUs: len(g.Chosen), Chips: chipsOf(g.Chosen), Driver: machine.Driver, Image: facts.Image.Reference,
+	w := ascend.Wants{NPUs: len(g.Chosen), All: len(inv.Devices), Chips: chipsOf(g.Chosen), Driver: machine.Driver, Image: facts.Image.Reference,
 		Env: slices.Concat(environment(facts), g.Edits.Env), Entrypoint: facts.Profile.Entrypoint != nil,
 		NetworkMode: facts.Profile.NetworkMode, SharedBytes: facts.Profile.ShmSize, File: g.Ask.File, Line: g.Ask.Line}
 	for _, v := range facts.Profile.Volumes {

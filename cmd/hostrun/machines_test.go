@@ -49,8 +49,11 @@ func newSites(t *testing.T) func(t *testing.T, write func(t *testing.T, root str
 	broken.Name = "docker.io/library/broken:latest"
 	broken.Layers = append(broken.Layers[:len(broken.Layers):len(broken.Layers)], []fixture.Entry{{Name: "usr/bin/python3", Link: "python3.11"}, {Name: "usr/bin/python3.11", Mode: 0o755, Body: []byte("\x7fELF, cut off")},
 		{Name: "bin/python3", Link: "python3"}, {Name: "bin/python", Mode: 0o755, Body: []byte("#!/bin/sh\n")}})
+	library := image
+	library.Name = "docker.io/library/library:latest"
+	library.Config.Env = append([]string{"LD_LIBRARY_PATH=/opt/own:/opt/hw/Ascend/driver/lib64/common/", "ASCEND_RT_VISIBLE_DEVICES=0,1"}, image.Config.Env...)
 	first := &site{t: t, dir: t.TempDir(), root: t.TempDir(), address: ctrd.Address}
-	for _, i := range []fixture.Image{image, cann, broken} {
+	for _, i := range []fixture.Image{image, cann, broken, library} {
 		text, err := io.ReadAll(i.Archive())
 		if err != nil {
 			t.Fatal(err)
