@@ -280,6 +280,12 @@ func (e *editor) addToolkit() {
 		e.badOption("toolkit", "host, none or the path of a toolkit on the host")
 		return
 	}
+	if e.container.View != nil {
+		if own := FindToolkits(e.container.View, e.container.Env); len(own) > 0 && !e.isHosts(own[0]) {
+			e.report(twoToolkits(own[0], "ascend.toolkit: "+option))
+			return
+		}
+	}
 	t, ok := e.source.toolkitFor(option)
 	if !ok {
 		got, want := option, "a toolkit: a directory with set_env.sh and lib64"
@@ -292,12 +298,6 @@ func (e *editor) addToolkit() {
 			Remedy:  "install the toolkit, name its directory, ascend: {toolkit: /path}, or use an image that has CANN",
 		})
 		return
-	}
-	if e.container.View != nil {
-		if own := FindToolkits(e.container.View, e.container.Env); len(own) > 0 && !e.isHosts(own[0]) {
-			e.report(twoToolkits(own[0], "ascend.toolkit: "+option))
-			return
-		}
 	}
 	for _, b := range t.mounts(e.source.view) {
 		e.bind(b.source, b.destination, strings.TrimSpace("CANN "+t.Version))

@@ -45,7 +45,10 @@ func (w *ward) look(needs devices.Needs) devices.Inventory {
 		}
 		return []byte(w.answer), w.failure
 	}))
-	s.now, s.patience = func() time.Time { return w.clock }, 50*time.Millisecond
+	s.now, s.patience = func() time.Time { return w.clock }, time.Hour
+	if w.wait {
+		s.patience = 50 * time.Millisecond
+	}
 	inv, err := s.Inventory(w.t.Context(), needs)
 	if err != nil {
 		w.t.Fatal(err)
