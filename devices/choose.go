@@ -1,6 +1,7 @@
 package devices
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -232,6 +233,7 @@ func (c *chooser) all() []Device {
 			chosen = append(chosen, d)
 		}
 	}
+	chosen = c.wholeGroups(chosen, len(stand) > 0)
 	switch {
 	case len(stand) > 0:
 		c.blocked(stand)
@@ -244,6 +246,25 @@ func (c *chooser) all() []Device {
 		return nil
 	}
 	return chosen
+}
+
+// wholeGroups leaves out what can't be taken because a device of its group does not work: the other die of a card.
+func (c *chooser) wholeGroups(chosen []Device, blocked bool) []Device {
+	if blocked { // all of them are refused
+		return chosen
+	}
+	var whole []Device
+	for _, u := range c.units(chosen) {
+		whole = append(whole, u...)
+	}
+	slices.SortStableFunc(whole, func(a, b Device) int { return cmp.Compare(c.place(a), c.place(b)) })
+	for _, d := range chosen {
+		if !slices.ContainsFunc(whole, func(o Device) bool { return o.Name == d.Name }) {
+			c.found = append(c.found, finding.Finding{ID: finding.DeviceUnfit, Severity: finding.Warning, Subject: c.title(d), Got: d.Group,
+				Message: fmt.Sprintf("%s is left out of all: the rest of its card can't be given", c.title(d)), Remedy: "repair the card, or name those that are meant", File: c.ask.File, Line: c.ask.Line})
+		}
+	}
+	return whole
 }
 
 // sort are the devices of the sort that is asked for: whole ones, or partitions of the profile.

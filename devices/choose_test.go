@@ -396,3 +396,23 @@ func TestHealthOfHeldDevices(t *testing.T) {
 		}
 	}
 }
+
+// TestAllLeavesCardsWhole: of a card with a die that does not work, all gave the other die alone.
+func TestAllLeavesCardsWhole(t *testing.T) {
+	inv := dies(8)
+	inv.Devices[5].Health = devices.Health{State: "bad", Reasons: []string{"npu-smi: Critical"}}
+	chosen, found := devices.Choose(inv, []devices.Ask{{Kind: inv.Kind, All: true, Key: "npus"}}, devices.State{})
+	var names []string
+	for _, d := range chosen[0] {
+		names = append(names, d.Name)
+	}
+	if !slices.Equal(names, []string{"0", "1", "2", "3", "6", "7"}) || len(found) != 2 || len(finding.Errors(found)) > 0 || !strings.Contains(found[1].Message, "the rest of its card") {
+		t.Errorf("%q, %+v", names, found)
+	}
+	for i := range inv.Devices {
+		inv.Devices[i].Health.State = map[bool]string{true: "bad", false: "ok"}[i%2 == 1]
+	}
+	if chosen, found := devices.Choose(inv, []devices.Ask{{Kind: inv.Kind, All: true, Key: "npus"}}, devices.State{}); len(chosen[0]) > 0 || len(finding.Errors(found)) != 1 {
+		t.Errorf("no card works: %+v, %+v", chosen, found)
+	}
+}

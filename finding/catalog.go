@@ -164,6 +164,8 @@ const (
 	AscendExperimental    = "HR187" // a chip that is known from lists alone (information)
 	AscendHealth          = "HR188" // npu-smi does not tell the NPUs' health
 	AscendOption          = "HR189" // a value below ascend: that is not known
+
+	AscendAllNodes = "HR205" // a mount of /dev shows the container NPUs that it may not open
 )
 
 // Explain returns the entry of id; an unknown id gives an Entry with the id alone and exit status 1.

@@ -90,6 +90,9 @@ var ascendStories = map[string]Entry{
 	AscendHealth: {Title: "the NPUs' health is unknown", ExitStatus: StatusMisfit, Story: "" +
 		"Health, memory and processes of an NPU are told by npu-smi alone. It failed, did not answer in time, or printed a table of a form that is not known. All else is read from files, and the NPUs can be used.\n\n" +
 		"Run npu-smi info by hand."},
+	AscendAllNodes: {Title: "a mount of /dev shows all NPUs", ExitStatus: StatusMisfit, Story: "" +
+		"The driver's library opens every davinci node that it sees, and the first that can't be opened ends its initialisation: of NPUs that others have, or that the container was not given. A mount of the host's /dev shows all of them.\n\n" +
+		"Remove the mount: npus: brings the nodes that are needed."},
 	AscendOption: {Title: "a value below ascend: is not known", ExitStatus: StatusProfile, Story: "" +
 		"ascend: has the keys driver, the directory of the host's driver; toolkit, host or the directory of a CANN toolkit on the host; and rank_table, true or false.\n\n" +
 		"Correct the value."},

@@ -166,12 +166,27 @@ try hr down rival
 	})
 }
 
-// TestMachineWithNPUs does the same with eight 910B4, by one user who is not root.
+// TestMachineWithNPUs does the same with eight 910B4, by one user who is not root. npu-smi calls one critical, which is not given until it says
+// otherwise.
 func TestMachineWithNPUs(t *testing.T) {
-	m, script := furnished(t, func(root string) { ascendtest.Build(t, root, ascendtest.A2()) }, nil)
+	table := strings.Replace(string(content(t, "../devices/ascend/testdata/info-a2.txt")), "| Warning       |", "| Critical      |", 1) // NPU 3
+	m, script := furnished(t, func(root string) {
+		ascendtest.Build(t, root, ascendtest.A2())
+		ok(t, os.WriteFile(filepath.Join(root, "usr/local/bin/npu-smi"), []byte("#!/bin/sh\ncat /shared/table\n"), 0o755))
+		ok(t, os.Chmod(filepath.Join(root, "usr/local/bin/npu-smi"), 0o755))
+	}, nil)
+	ok(t, os.WriteFile(filepath.Join(m.Shared(), "table"), []byte(table), 0o644))
 	jobOn(t, m, "infer", "npus: [4, 5]\nuser: '1000'")
-	jobOn(t, m, "rival", "npus: ['3-4']")
+	jobOn(t, m, "rival", "npus: ['4-6']")
+	jobOn(t, m, "sick", "npus: [3]")
 	out, err := m.Run(script + `
+try hr up sick
+sed -i 's/| Critical /| OK       /' table
+kept=/var/cache/hostrun/ascend-health.json
+sed -i 's/"time":"[^"]*"/"time":"'$(date -u -d '-2 min' +%Y-%m-%dT%H:%M:%SZ)'"/' $kept # an answer that is not young any more
+try hr check sick # goes by it, and has the next one fetched
+for i in $(seq 300); do if grep -q Critical $kept; then sleep 0.1; fi; done
+try hr run sick -- ls /dev
 try hr devices
 try hr up infer
 try hr up infer
@@ -195,15 +210,18 @@ try hr down rival
 		nodes[i] = strings.Replace(nodes[i], "/dev/", "", 1)
 	}
 	expect(t, out, map[string][]string{
-		"hr devices":                   {"NPU 4    Ascend 910B", "status 0"},
+		"hr up sick":                   {"NPU 3 can't be given: it does not work (npu-smi: Critical)", "status 69"},
+		"hr check sick":                {"npu-smi: Critical", "status 69"},
+		"hr run sick -- ls /dev":       {"davinci3\n", "!davinci2\n", "status 0"},
+		"hr devices":                   {"NPU 4    Ascend 910B4   32 GiB", "driver 25.0.rc1.1 in /usr/local/Ascend/driver, firmware 7.7.0.1.231", "!bad", "status 0"},
 		"hr up infer":                  {"infer created", "container 0 = /dev/davinci4 (0000:81:00.0)", "container 1 = /dev/davinci5 (0000:41:00.0)", "status 0"},
 		"hr up infer again":            {"infer unchanged", "status 0"},
-		"hr inspect infer":             {`"node": "/dev/davinci4"`},
+		"hr inspect infer":             {`"node": "/dev/davinci4"`, `"container 0 = /dev/davinci4 (0000:81:00.0)"`, `"container 1 = /dev/davinci5 (0000:41:00.0)"`},
 		"hr ps":                        {"NPU 4"},
 		"hr exec infer -- ls -ln /dev": append(nodes, "236,   4", "davinci_manager", "1007"),
 		"hr up rival":                  {"container infer holds it", "rival.yaml:5", "status 75"},
 		"hr down infer":                {"status 0"},
-		"hr up rival again":            {"container 0 = /dev/davinci3", "container 1 = /dev/davinci4", "status 0"},
+		"hr up rival again":            {"container 0 = /dev/davinci4", "container 2 = /dev/davinci6 (0000:82:00.0)", "status 0"},
 		"hr down rival":                {"status 0"},
 		"hr exec infer -- sh -c id -G; ls /usr/local/Ascend/driver/lib64/driver; touch /usr/local/Ascend/driver/x; echo $LD_LIBRARY_PATH": {"1007", "libascend_hal.so", "Read-only file system", "/usr/local/Ascend/driver/lib64/common:"},
 	})

@@ -63,16 +63,66 @@ func startGust(file, seed string) error {
 	return g.blow()
 }
 
-// stormInventory is 8 devices of which neighbours are linked.
-func stormInventory(context.Context) ([]devices.Inventory, error) {
-	inv := devices.Inventory{Kind: "storm.example/acc", Fingerprint: "storm"}
+// Kinds of the storm: single devices, and NPUs of which two are a card and are taken together.
+const (
+	stormSingles = "storm.example/acc"
+	stormNPUs    = "storm.example/npu"
+)
+
+// stormInventory is 8 devices of which neighbours are linked, or are one card.
+func stormInventory(kind string) devices.Inventory {
+	inv := devices.Inventory{Kind: kind, Fingerprint: "storm"}
 	for i := range stormDevices {
-		inv.Devices = append(inv.Devices, devices.Device{Kind: inv.Kind, Name: fmt.Sprint(i), Index: i, NUMA: i / 4, Health: devices.Health{State: "ok"}})
+		d := devices.Device{Kind: inv.Kind, Name: fmt.Sprint(i), Index: i, NUMA: i / 4, Health: devices.Health{State: "ok"}}
+		if kind == stormNPUs {
+			d.Group = fmt.Sprintf("card %d", i/2)
+		}
+		inv.Devices = append(inv.Devices, d)
 		if i%2 == 1 {
 			inv.Links = append(inv.Links, devices.Link{A: fmt.Sprint(i - 1), B: fmt.Sprint(i), Kind: "NV4", Weight: 100})
 		}
 	}
-	return []devices.Inventory{inv}, nil
+	return inv
+}
+
+func stormLook(kind string) func(context.Context) ([]devices.Inventory, error) {
+	return func(context.Context) ([]devices.Inventory, error) {
+		return []devices.Inventory{stormInventory(kind)}, nil
+	}
+}
+
+// oracleFile is what whoever holds a device has locked.
+func oracleFile(d devices.Device) string { return filepath.Base(d.Kind) + d.Name }
+
+// stormAsk is for one to three devices, by number or by name; of NPUs for one or two cards.
+func stormAsk(r *rand.Rand) devices.Ask {
+	if r.IntN(2) == 0 {
+		ask := devices.Ask{Kind: stormNPUs, Count: 2 * (1 + r.IntN(2)), Key: "npus"}
+		if r.IntN(3) == 0 {
+			card := r.IntN(stormDevices / 2)
+			ask.Count, ask.IDs = 0, []string{fmt.Sprint(2 * card), fmt.Sprint(2*card + 1)}
+		}
+		return ask
+	}
+	ask := devices.Ask{Kind: stormSingles, Count: 1 + r.IntN(3), Key: "gpus"}
+	if r.IntN(3) == 0 {
+		ask.Count, ask.IDs = 0, []string{fmt.Sprint(r.IntN(stormDevices))}
+	}
+	return ask
+}
+
+// wholeCards reports whether no card was taken in part.
+func wholeCards(chosen []devices.Device) bool {
+	dies := map[string]int{}
+	for _, d := range chosen {
+		dies[d.Group]++
+	}
+	for group, n := range dies {
+		if group != "" && n != 2 {
+			return false
+		}
+	}
+	return true
 }
 
 // blow takes and gives devices until there have been enough of it: some for a moment, some for a container that runs.
@@ -111,11 +161,8 @@ func (g gust) count() error {
 }
 
 func (g gust) once(ctx context.Context, c *runtime.Client, r *rand.Rand, id string) error {
-	ask := devices.Ask{Kind: "storm.example/acc", Count: 1 + r.IntN(3), Key: "gpus"}
-	if r.IntN(3) == 0 {
-		ask.Count, ask.IDs = 0, []string{fmt.Sprint(r.IntN(stormDevices))}
-	}
-	want := runtime.Want{Container: id, Asks: []devices.Ask{ask}, Look: stormInventory}
+	ask := stormAsk(r)
+	want := runtime.Want{Container: id, Asks: []devices.Ask{ask}, Look: stormLook(ask.Kind)}
 	if r.IntN(4) == 0 {
 		want.Wait = time.Duration(r.IntN(2000)) * time.Millisecond
 	}
@@ -131,6 +178,9 @@ func (g gust) once(ctx context.Context, c *runtime.Client, r *rand.Rand, id stri
 		time.Sleep(time.Duration(r.IntN(20)) * time.Millisecond)
 		return nil
 	}
+	if !wholeCards(got.Chosen[0]) {
+		return fmt.Errorf("half a card: %+v", got.Chosen[0])
+	}
 	if err := g.count(); err != nil {
 		return err
 	}
@@ -143,13 +193,13 @@ func (g gust) once(ctx context.Context, c *runtime.Client, r *rand.Rand, id stri
 // hold is a command between its choice and the record: nobody else may have the device meanwhile.
 func (g gust) hold(chosen []devices.Device, long time.Duration) error {
 	for _, d := range chosen {
-		f, err := os.OpenFile(filepath.Join(g.Oracle, d.Name), os.O_RDWR|os.O_CREATE|unix.O_CLOEXEC, 0o600)
+		f, err := os.OpenFile(filepath.Join(g.Oracle, oracleFile(d)), os.O_RDWR|os.O_CREATE|unix.O_CLOEXEC, 0o600)
 		if err != nil {
 			return err
 		}
 		defer f.Close()
 		if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-			return os.WriteFile(filepath.Join(g.Oracle, "violation-"+d.Name), fmt.Appendf(nil, "by process %d: %v", os.Getpid(), err), 0o600)
+			return os.WriteFile(filepath.Join(g.Oracle, "violation-"+oracleFile(d)), fmt.Appendf(nil, "by process %d: %v", os.Getpid(), err), 0o600)
 		}
 	}
 	time.Sleep(long)
@@ -167,7 +217,7 @@ func (g gust) contain(ctx context.Context, c *runtime.Client, r *rand.Rand, id s
 	spec, process, linux := *g.Plan.Spec, *g.Plan.Spec.Process, *g.Plan.Spec.Linux
 	process.Args = []string{"/bin/holder"}
 	for _, d := range got.Chosen[0] {
-		process.Args = append(process.Args, "/oracle/"+d.Name)
+		process.Args = append(process.Args, "/oracle/"+oracleFile(d))
 	}
 	linux.CgroupsPath = "/" + g.Options.Namespace + "/" + id
 	spec.Process, spec.Linux, pl.Spec, pl.Files = &process, &linux, &spec, nil
@@ -184,11 +234,33 @@ func (g gust) contain(ctx context.Context, c *runtime.Client, r *rand.Rand, id s
 			return fmt.Errorf("start %s: %w", id, err)
 		}
 	}
+	if r.IntN(4) == 0 {
+		if err := g.replace(ctx, c, pl, got.Chosen[0]); err != nil {
+			return err
+		}
+	}
 	now := time.Duration(0)
 	return c.Down(ctx, id, &now)
 }
 
-// TestLeaseStorm: 64 processes take devices at random and are killed at random; no device is ever held twice, and none is lost.
+// replace makes the container anew with the devices that it has, as up does after a change: the new process is there when the old
+// one has let go, or it finds the locks taken. That is the law of the NPUs' driver, too, which refuses a second mount namespace.
+func (g gust) replace(ctx context.Context, c *runtime.Client, pl plan.Plan, chosen []devices.Device) error {
+	ask := devices.Ask{Kind: chosen[0].Kind, Key: "devices"}
+	for _, d := range chosen {
+		ask.IDs = append(ask.IDs, d.Name)
+	}
+	again, err := c.Reserve(ctx, runtime.Want{Container: pl.ID, Asks: []devices.Ask{ask}, Look: stormLook(ask.Kind)})
+	if err != nil || len(finding.Errors(again.Findings)) > 0 { // stopped, and others have them
+		return err
+	}
+	if _, err := c.Up(ctx, pl, true); err != nil {
+		return fmt.Errorf("replace %s: %w", pl.ID, err)
+	}
+	return nil
+}
+
+// TestLeaseStorm: 64 processes take GPUs, and NPUs by whole cards, at random and are killed at random; no device is ever held twice, and none is lost.
 // `make storm` makes 10,000 allocations of it.
 func TestLeaseStorm(t *testing.T) {
 	until := 200
@@ -288,18 +360,20 @@ func (w *world) allFree() {
 			w.t.Error(err)
 		}
 	}
-	want := runtime.Want{Container: "last", Asks: []devices.Ask{{Kind: "storm.example/acc", All: true}}, Look: stormInventory}
-	w.eventually("all devices are free", func() error {
-		got, err := w.c.Reserve(ctx, want)
-		if err != nil {
-			return err
-		}
-		defer w.c.Unreserve("last")
-		if stop := finding.Errors(got.Findings); len(stop) > 0 || len(got.Chosen[0]) != stormDevices {
-			return fmt.Errorf("%+v", got.Findings)
-		}
-		return nil
-	})
+	for _, kind := range []string{stormSingles, stormNPUs} {
+		want := runtime.Want{Container: "last", Asks: []devices.Ask{{Kind: kind, All: true}}, Look: stormLook(kind)}
+		w.eventually("all devices are free", func() error {
+			got, err := w.c.Reserve(ctx, want)
+			if err != nil {
+				return err
+			}
+			defer w.c.Unreserve("last")
+			if stop := finding.Errors(got.Findings); len(stop) > 0 || len(got.Chosen[0]) != stormDevices {
+				return fmt.Errorf("%+v", got.Findings)
+			}
+			return nil
+		})
+	}
 	w.eventually("nothing is left", func() error {
 		l := w.leaks()
 		l.Files = slices.DeleteFunc(l.Files, func(f string) bool { // lock files of devices stay, and those of names whose process was killed

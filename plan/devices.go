@@ -33,12 +33,36 @@ func (b *builder) addDevices() {
 	}
 	given := map[string]bool{}
 	b.addGrantNodes(given)
+	others := b.othersNodes()
 	for _, n := range b.f.Nodes {
-		if !standard(n.Destination) && !given[path.Clean(n.Destination)] {
+		if !standard(n.Destination) && !given[path.Clean(n.Destination)] && !others[path.Clean(n.Path)] {
 			given[path.Clean(n.Destination)] = true
 			b.addNode(n, b.deviceOrigin(n))
 		}
 	}
+}
+
+// othersNodes are those of accelerators that were not chosen, of the kinds that the container gets some of: a whole directory of nodes
+// (devices: [/dev], privileged: true) must not bring what it has no lease of.
+func (b *builder) othersNodes() map[string]bool {
+	others := map[string]bool{}
+	for _, g := range b.f.Grants {
+		for _, inv := range b.f.Inventories {
+			for _, d := range inv.Devices {
+				for _, p := range d.Nodes {
+					others[path.Clean(p)] = others[path.Clean(p)] || inv.Kind == g.Ask.Kind && len(g.Chosen) > 0
+				}
+			}
+		}
+	}
+	for _, g := range b.f.Grants {
+		for _, d := range g.Chosen {
+			for _, p := range d.Nodes {
+				delete(others, path.Clean(p))
+			}
+		}
+	}
+	return others
 }
 
 func standard(destination string) bool {

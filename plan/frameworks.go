@@ -1,11 +1,13 @@
 package plan
 
 import (
+	"errors"
 	"slices"
 	"strings"
 
 	"hostrun.dev/hostrun/abi/frameworks"
 	"hostrun.dev/hostrun/devices"
+	"hostrun.dev/hostrun/finding"
 	"hostrun.dev/hostrun/profiles"
 )
 
@@ -75,7 +77,31 @@ func (b *builder) checkFrameworks() {
 	wants.Imported = b.f.Proof.Imported
 	autoload := b.env.get("TORCH_DEVICE_BACKEND_AUTOLOAD")
 	wants.NoAutoload = autoload != "" && autoload != "1"
+	if wants.Imported != nil && !wants.ImportsNPU(facts.Torch) {
+		b.softenUnimported()
+	}
 	for _, f := range facts.Findings(wants) {
 		b.report("python", b.strictly(f))
 	}
+}
+
+// ofTorchNPU are errors that end an import of torch_npu, and nothing else.
+var ofTorchNPU = []string{finding.AscendTorchBase, finding.AscendToolkit, finding.AscendCXX11ABI, finding.AscendTwoAccelerators}
+
+// softenUnimported makes warnings of them, as the command does not import torch_npu: it may use the NPU by other means.
+func (b *builder) softenUnimported() {
+	b.f.Findings = slices.Clone(b.f.Findings)
+	for i, f := range b.f.Findings {
+		if f.Severity == finding.Error && slices.Contains(ofTorchNPU, f.ID) && f.Subject != "ascend.toolkit" {
+			f.Severity = finding.Warning
+			b.f.Findings[i] = b.strictly(f)
+		}
+	}
+}
+
+// AwaitsProof reports whether err refuses a plan for nothing but what a proof may soften: errors of an import that the command may
+// not make.
+func AwaitsProof(err error) bool {
+	var refused *Refused
+	return errors.As(err, &refused) && !slices.ContainsFunc(refused.Findings, func(f finding.Finding) bool { return !slices.Contains(ofTorchNPU, f.ID) })
 }

@@ -103,3 +103,51 @@ func TestImageFrameworksAreReadForAccelerators(t *testing.T) {
 		t.Errorf("a GPU does: %+v", n)
 	}
 }
+
+// TestWhatIsNotImportedStopsNothing: torch_npu for another torch, or without CANN, was an error whether or not the command imports it.
+func TestWhatIsNotImportedStopsNothing(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		change func(*plan.Facts)
+		want   finding.Severity
+	}{
+		{"no proof yet", func(f *plan.Facts) { f.Proof = nil }, finding.Error},
+		{"not known", func(f *plan.Facts) { f.Proof.Imported = nil }, finding.Error},
+		{"torch, which imports torch_npu", func(f *plan.Facts) { f.Proof.Imported = []string{"torch"} }, finding.Error},
+		{"torch, and torch_npu is kept out", func(f *plan.Facts) {
+			f.Proof.Imported = []string{"torch"}
+			f.Image.Env = append(f.Image.Env, "TORCH_DEVICE_BACKEND_AUTOLOAD=0")
+		}, finding.Warning},
+		{"torch_npu itself", func(f *plan.Facts) {
+			f.Proof.Imported = []string{"torch", "torch_npu"}
+			f.Image.Env = append(f.Image.Env, "TORCH_DEVICE_BACKEND_AUTOLOAD=0")
+		}, finding.Error},
+		{"neither", func(f *plan.Facts) { f.Proof.Imported = []string{"json"} }, finding.Warning},
+		{"neither, strict", func(f *plan.Facts) { f.Proof.Imported, f.Strict = []string{"json"}, true }, finding.Error},
+	} {
+		for _, id := range []string{finding.AscendTorchBase, finding.AscendToolkit, finding.AscendCXX11ABI, finding.AscendTwoAccelerators} {
+			f := torches()
+			f.Image.Frameworks = nil
+			f.Grants = []devices.Grant{{Ask: devices.Ask{Kind: devices.KindNPU, Key: "npus"}, Chosen: []devices.Device{{Kind: devices.KindNPU, Name: "0"}}}}
+			f.Findings = []finding.Finding{{ID: id, Severity: finding.Error, Subject: "torch_npu", Message: "m"}}
+			f.Proof = proofOf()
+			c.change(&f)
+			pl, err := plan.Build(f)
+			i := slices.IndexFunc(pl.Findings, func(f finding.Finding) bool { return f.ID == id })
+			if i < 0 || pl.Findings[i].Severity != c.want {
+				t.Errorf("%s, %s: %+v", c.name, id, pl.Findings)
+			}
+			if f.Findings[0].Severity != finding.Error {
+				t.Errorf("%s: the facts were written to", c.name)
+			}
+			if f.Proof == nil && !plan.AwaitsProof(err) {
+				t.Errorf("%s, %s: %v is for a proof to decide", c.name, id, err)
+			}
+		}
+	}
+	f := torches()
+	f.Findings = []finding.Finding{{ID: finding.AscendToolkit, Severity: finding.Error, Subject: "ascend.toolkit"}, {ID: finding.DeviceUnknown, Severity: finding.Error}}
+	if _, err := plan.Build(f); err == nil || plan.AwaitsProof(err) {
+		t.Errorf("%v: no proof gives a device", err)
+	}
+}

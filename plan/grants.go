@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -237,10 +238,22 @@ func (n DeviceNumber) String() string {
 	if what == "" {
 		what = n.Name
 	}
-	if n.PCI != "" {
+	switch {
+	case n.PCI == "":
+	case n.Kind == devices.KindNPU: // as npu-smi writes it
+		what += " (" + strings.ToUpper(n.PCI) + ")"
+	default:
 		what += " (" + n.PCI + ")"
 	}
 	return fmt.Sprintf("container %d = %s", n.Number, what)
+}
+
+// order is what the driver counts by: the index, and of a part of an NPU, which has none, the number of its node, 100 and up.
+func (n DeviceNumber) order() int {
+	if part, err := strconv.Atoi(strings.TrimPrefix(n.Name, "vdavinci")); n.Index < 0 && n.Kind == devices.KindNPU && err == nil {
+		return part
+	}
+	return n.Index
 }
 
 // DeviceNumbers tells how the container will count its devices: the driver leaves no gaps and keeps their order (CUDA,
@@ -260,7 +273,7 @@ func DeviceNumbers(grants []devices.Grant) []DeviceNumber {
 		if c := strings.Compare(a.Kind, b.Kind); c != 0 {
 			return c
 		}
-		return a.Index - b.Index
+		return a.order() - b.order()
 	})
 	count := map[string]int{}
 	for i := range all {

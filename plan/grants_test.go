@@ -92,6 +92,49 @@ func TestDeviceNumbers(t *testing.T) {
 	}
 }
 
+// TestPartsAreNumberedByTheirNodes: the parts of an NPU have no index, and the driver counts them behind the whole ones, by their numbers.
+func TestPartsAreNumberedByTheirNodes(t *testing.T) {
+	d := func(name string, index int) devices.Device {
+		return devices.Device{Kind: devices.KindNPU, Name: name, Index: index, Nodes: []string{"/dev/" + name}, PCI: "0000:c1:00.0"}
+	}
+	var lines []string
+	for _, n := range plan.DeviceNumbers([]devices.Grant{{Chosen: []devices.Device{d("vdavinci116", -1), d("vdavinci101", -1)}}, {Chosen: []devices.Device{d("3", 3)}}}) {
+		lines = append(lines, n.String())
+	}
+	if want := []string{"container 0 = /dev/3 (0000:C1:00.0)", "container 1 = /dev/vdavinci101 (0000:C1:00.0)", "container 2 = /dev/vdavinci116 (0000:C1:00.0)"}; !slices.Equal(lines, want) {
+		t.Errorf("%q, want %q", lines, want)
+	}
+}
+
+// TestNoMoreNodesThanLeased: a whole directory of nodes brought those of NPUs that the container has no lease of, and who opens them takes
+// them from others.
+func TestNoMoreNodesThanLeased(t *testing.T) {
+	node := func(p string, minor int64) devices.Node {
+		return devices.Node{Path: p, Destination: p, Type: "c", Major: 236, Minor: minor, Mode: 0o660}
+	}
+	for _, privileged := range []bool{false, true} {
+		f := withAccelerators()
+		f.Profile.Privileged = privileged
+		chosen := devices.Device{Kind: devices.KindNPU, Name: "4", Index: 4, Nodes: []string{"/dev/davinci4"}}
+		f.Grants = []devices.Grant{{Ask: devices.Ask{Kind: devices.KindNPU, Key: "npus"}, Chosen: []devices.Device{chosen}}}
+		f.Inventories = []devices.Inventory{{Kind: devices.KindNPU, Devices: []devices.Device{chosen, {Kind: devices.KindNPU, Name: "5", Index: 5, Nodes: []string{"/dev/davinci5"}}}},
+			{Kind: devices.KindGPU, Devices: []devices.Device{{Kind: devices.KindGPU, Name: "0", Nodes: []string{"/dev/nvidia0"}}}}}
+		f.Nodes = []devices.Node{node("/dev/davinci4", 4), node("/dev/davinci5", 5), node("/dev/nvidia0", 0), node("/dev/fuse", 229)}
+		pl, _ := plan.Build(f)
+		var got []string
+		for _, d := range pl.Spec.Linux.Devices {
+			got = append(got, d.Path)
+		}
+		if want := []string{"/dev/davinci4", "/dev/nvidia0", "/dev/fuse"}; !slices.Equal(got, want) {
+			t.Errorf("privileged %v: %q, want %q", privileged, got, want)
+		}
+		f.Grants[0].Chosen = nil // optional, and none was free
+		if pl, _ := plan.Build(f); len(pl.Spec.Linux.Devices) != 4 {
+			t.Errorf("without a grant: %+v", pl.Spec.Linux.Devices)
+		}
+	}
+}
+
 // TestAsks: what a profile's keys mean as requests.
 func TestAsks(t *testing.T) {
 	p := profiles.Profile{Lines: map[string]profiles.Position{"devices[1]": {File: "j.yaml", Line: 7}},

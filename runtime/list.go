@@ -73,6 +73,9 @@ func describe(r containers.Container, p *taskapi.Process) Container {
 		one.Devices = append(one.Devices, l.Kind+"="+l.Name)
 	}
 	_ = json.Unmarshal([]byte(r.Labels[plan.LabelNumbers]), &one.DeviceNumbers) // ours; a label that others wrote says nothing
+	for _, n := range one.DeviceNumbers {
+		one.Numbering = append(one.Numbering, n.String())
+	}
 	one.Status = status(r, p)
 	switch {
 	case runs(p):

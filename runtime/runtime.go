@@ -69,8 +69,9 @@ type Container struct {
 	Health    string   `json:"health"`
 	PID       int      `json:"pid"`     // 0 unless it runs
 	Devices   []string `json:"devices"` // CDI's qualified names
-	// DeviceNumbers say how the container counts its devices.
+	// DeviceNumbers say how the container counts its devices, and Numbering says it in words: "container 0 = /dev/davinci4 (0000:C1:00.0)".
 	DeviceNumbers []plan.DeviceNumber `json:"device_numbers,omitempty"`
+	Numbering     []string            `json:"numbering,omitempty"`
 	CreatedAt     time.Time           `json:"created_at"`
 	StartedAt     *time.Time          `json:"started_at"`
 	FinishedAt    *time.Time          `json:"finished_at,omitempty"`

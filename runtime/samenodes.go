@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io/fs"
+	"path"
 	"slices"
 
 	"github.com/containerd/containerd/v2/core/containers"
@@ -26,7 +27,7 @@ func sameNodes(r containers.Container, spec *specs.Spec) error {
 		return l.Kind == devices.KindGPU || l.Kind == devices.KindNPU
 	})
 	for _, d := range spec.Linux.Devices {
-		own := slices.ContainsFunc(numbers, func(n plan.DeviceNumber) bool { return n.Node == d.Path })
+		own := slices.ContainsFunc(numbers, func(n plan.DeviceNumber) bool { return slices.Contains(origins(d.Path), n.Node) })
 		if !own && !shares {
 			continue
 		}
@@ -37,15 +38,31 @@ func sameNodes(r containers.Container, spec *specs.Spec) error {
 	return nil
 }
 
+// origins are the host's nodes that a node of a container may be: that of its own name, and, of an Ascend NPU, the manager that a 310B has
+// for containers, or a part of a chip (devices/ascend, inContainer and addRequired).
+func origins(p string) []string {
+	return []string{p, p + "_docker", path.Join(path.Dir(p), "v"+path.Base(p))}
+}
+
 func sameNode(id string, d specs.LinuxDevice) error {
-	var st unix.Stat_t
-	if err := unix.Stat(d.Path, &st); err != nil {
-		return finding.Errorf(finding.StatusNoDevice, "hostrun devices lists what there is; hostrun up "+id+" takes what the profile asks for",
-			"start container %s: its device %s: %w", id, d.Path, err)
+	var failed error
+	for _, p := range origins(d.Path) {
+		var st unix.Stat_t
+		if err := unix.Stat(p, &st); err != nil {
+			if failed == nil {
+				failed = finding.Errorf(finding.StatusNoDevice, "hostrun devices lists what there is; hostrun up "+id+" takes what the profile asks for",
+					"start container %s: its device %s: %w", id, p, err)
+			}
+			continue
+		}
+		dev := uint64(st.Rdev)
+		if int64(unix.Major(dev)) == d.Major && int64(unix.Minor(dev)) == d.Minor {
+			return nil
+		}
+		if failed == nil || errors.Is(failed, fs.ErrNotExist) {
+			failed = finding.Errorf(finding.StatusNoDevice, "hostrun up "+id+" makes it anew",
+				"start container %s: its device %s had the number %d:%d when it was made, and has %d:%d now", id, p, d.Major, d.Minor, unix.Major(dev), unix.Minor(dev))
+		}
 	}
-	if dev := uint64(st.Rdev); int64(unix.Major(dev)) != d.Major || int64(unix.Minor(dev)) != d.Minor {
-		return finding.Errorf(finding.StatusNoDevice, "hostrun up "+id+" makes it anew",
-			"start container %s: its device %s had the number %d:%d when it was made, and has %d:%d now", id, d.Path, d.Major, d.Minor, unix.Major(dev), unix.Minor(dev))
-	}
-	return nil
+	return failed
 }

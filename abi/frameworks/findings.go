@@ -18,9 +18,12 @@ type Wants struct {
 	NoAutoload bool
 }
 
-// importsNPU says whether the command imports torch_npu: itself, or torch for it, which does so since 2.5
-// (torch/__init__.py, _import_device_backends).
-func (w Wants) importsNPU(t *Torch) bool {
+// ImportsNPU says whether the command imports torch_npu: itself, or torch for it, which does so since 2.5
+// (torch/__init__.py, _import_device_backends). t is the torch that it would import, nil for none.
+func (w Wants) ImportsNPU(t *Torch) bool {
+	if t == nil {
+		return w.imports("torch_npu")
+	}
 	autoloads, known := allows(">=2.5", Base(t.Version))
 	return w.imports("torch_npu") || w.imports("torch") && !w.NoAutoload && autoloads && known
 }
@@ -64,7 +67,7 @@ func (f Facts) npu(w Wants) []finding.Finding {
 	}
 	severity := w.severity("torch", "torch_npu")
 	switch {
-	case w.NPU && w.importsNPU(t):
+	case w.NPU && w.ImportsNPU(t):
 		severity = finding.Error
 	case w.NPU:
 		severity = finding.Warning // the command may use the NPU by other means

@@ -29,7 +29,7 @@ import (
 // discoveries are hostrun's own sources of accelerators, a line a kind.
 var discoveries = []func(s *session) devices.Source{
 	func(s *session) devices.Source { return nvidia.New(s.root, s.nvidiaOptions()...) },
-	func(s *session) devices.Source { return ascend.New(s.root, ascend.NPUSMI(s.npuSMI)) },
+	func(s *session) devices.Source { return ascend.New(s.root, s.ascendOptions()...) },
 }
 
 // nvidiaOptions let NVML, which speaks of the running machine alone, be asked about no other root.
@@ -37,6 +37,14 @@ func (s *session) nvidiaOptions() []nvidia.Option {
 	options := []nvidia.Option{nvidia.WithCache(s.global.cacheDir)}
 	if s.root == "/" {
 		options = append(options, nvidia.WithChild(filepath.Join(s.libexecDir(), "hostrun-nvml")))
+	}
+	return options
+}
+
+func (s *session) ascendOptions() []ascend.Option {
+	options := []ascend.Option{ascend.NPUSMI(s.npuSMI)}
+	if s.global.cacheDir != "" {
+		options = append(options, ascend.Remember(s.abs(s.global.cacheDir), s.askNPUsLater))
 	}
 	return options
 }
@@ -207,7 +215,7 @@ func (e *equipment) needs() devices.Needs {
 // can't be had is a finding of the facts.
 func (e *equipment) grant(ctx context.Context, o order, facts *plan.Facts) error {
 	if !slices.ContainsFunc(e.asks, func(a devices.Ask) bool { return a.Kind == devices.KindNPU }) {
-		facts.Findings = append(facts.Findings, fitNPUs(facts, devices.Grant{}, nil)...) // what brings torch_npu is loaded all the same
+		facts.Findings = append(facts.Findings, fitNPUs(nil, facts, devices.Grant{}, nil)...) // what brings torch_npu is loaded all the same
 	}
 	if len(e.asks) == 0 {
 		return nil
@@ -303,7 +311,7 @@ func (e *equipment) describe(ctx context.Context, facts *plan.Facts, chosen [][]
 				}
 			}
 			if fit := fits[a.Kind]; fit != nil {
-				facts.Findings = append(facts.Findings, fit(facts, g, view)...)
+				facts.Findings = append(facts.Findings, fit(sources[i], facts, g, view)...)
 			}
 			facts.Grants = append(facts.Grants, g)
 		}

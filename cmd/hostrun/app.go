@@ -36,6 +36,9 @@ func (s *session) dispatch(ctx context.Context, args []string) error {
 	if len(args) > 0 && args[0] == runtime.ReapVerb {
 		return runReap(ctx, args[1:])
 	}
+	if len(args) > 0 && args[0] == npuHealthVerb {
+		return runNPUHealth(ctx, s, args[1:])
+	}
 	s.args = args
 	app := newApp(s)
 	line, err := arrange(app, args)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io/fs"
@@ -48,12 +49,13 @@ func (s *session) assemble(ctx context.Context, o order) (plan.Facts, plan.Plan,
 		return facts, plan.Plan{}, err
 	}
 	p, err := plan.Build(facts)
-	if err != nil {
+	if err != nil && !plan.AwaitsProof(err) {
 		return facts, p, err
 	}
 	// The proof needs the mounts, which the plan has settled; it is one more fact for the plan.
-	if facts.Proof, err = s.prove(ctx, facts, p, o); err != nil || facts.Proof == nil {
-		return facts, p, err
+	var failed error
+	if facts.Proof, failed = s.prove(ctx, facts, p, o); failed != nil || facts.Proof == nil {
+		return facts, p, cmp.Or(failed, err)
 	}
 	p, err = plan.Build(facts)
 	return facts, p, err

@@ -109,11 +109,26 @@ var badNPUs = []badCase{
 		"/etc/hccl_rootinfo.json has version 1.2", "version 1.2", "remove rank_table"},
 	{"CANN of host and image", a2(written("usr/local/Ascend/ascend-toolkit/latest/x86_64-linux/ascend_toolkit_install.info", ascendtest.ToolkitInfo("8.2.RC1", "C22", "C21", "C22"))),
 		"npus: 1\nascend: {toolkit: host}\nimage: cann", finding.StatusMisfit, finding.AscendTwoToolkits, "two installations of CANN", "in the image, and the host's", "remove ascend.toolkit"},
+	{"an NPU that the driver has given to another container", a2(usedByDocker), "npus: [4]", finding.StatusTryAgain, finding.DeviceBusy,
+		"NPU 4 can't be given now: process 81234 (vllm in docker container 0123456789ab) uses it", "process 81234", "end that"},
+	{"all of /dev", a2(nil), "npus: [4]\nvolumes: ['/dev:/dev']", finding.StatusMisfit, finding.AscendAllNodes, "opens every NPU that it sees at /dev", "8 NPUs", "remove the volume"},
+	{"a chip that npu-smi calls critical", critical, "npus: [4, 5]", finding.StatusNoDevice, finding.DeviceUnfit, "NPU 5 can't be given: it does not work (npu-smi: Critical)", "it does not work", "name another one"},
 	{"a user outside of the group", a2(func(t *testing.T, root string) {
 		for _, n := range []string{"davinci0", "davinci_manager", "devmm_svm", "hisi_hdc"} {
 			must(t, os.Chown(filepath.Join(root, "dev", n), 0, 0))
 		}
 	}), "npus: [0]\nuser: '1000'", finding.StatusPermission, finding.AscendUser, "user 1000 can't open /dev/davinci0: Permission denied", "owner 0, group 0, mode 0660", "chgrp HwHiAiUser"},
+}
+
+// usedByDocker is the driver's own account of an NPU that a container of docker has.
+func usedByDocker(t *testing.T, root string) {
+	for name, content := range map[string]string{
+		"uda/udevice":        "udevid 4 type(davinci entity near real) status 'ready, sia' added_udevid 4 chip_type cloud_v2\n        has os device\n        has used by container, ns id 3\n",
+		"uda/namespace_node": "ns_id 3 identify 1f3c root_tgid 81234 dev_num 1 namespace 00000000abcd1234, udev list:\nlogic_devid udevid\n       0        4\n",
+		"81234/comm":         "vllm\n", "81234/cgroup": "0::/system.slice/docker-" + strings.Repeat("0123456789abcdef", 4) + ".scope\n",
+	} {
+		ascendtest.Write(t, root, "/proc/"+name, content)
+	}
 }
 
 // TestBadAccelerators: what can't be had is one finding, on the profile's line, with cause and remedy.

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -12,6 +14,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"hostrun.dev/hostrun/devices"
+	"hostrun.dev/hostrun/devices/ascend"
 	"hostrun.dev/hostrun/finding"
 	"hostrun.dev/hostrun/runtime"
 )
@@ -49,6 +52,8 @@ type deviceLine struct {
 	Waiters []string `json:"waiters"`           // containers that may get it next, first come first
 	// Findings are what is wrong with all of the kind. Where that leaves no device, a line without a name has them.
 	Findings []finding.Finding `json:"findings,omitempty"`
+	// Machine holds the kind's own facts about all of it: of NPUs driver, firmware and CANN.
+	Machine json.RawMessage `json:"machine,omitempty"`
 }
 
 func runDevices(ctx context.Context, s *session, o devicesOptions) error {
@@ -68,7 +73,39 @@ func runDevices(ctx context.Context, s *session, o devicesOptions) error {
 		}
 		return nil
 	}
-	return severally([]error{show(s.stdout, o.format, lines, deviceTable(o.wide)), trouble})
+	shown := show(s.stdout, o.format, lines, deviceTable(o.wide))
+	if o.format == "table" {
+		writeMachines(s.stdout, lines)
+	}
+	return severally([]error{shown, trouble})
+}
+
+// writeMachines writes below the table what is true of all devices of a kind.
+func writeMachines(w io.Writer, lines []deviceLine) {
+	told := map[string]bool{}
+	for _, d := range lines {
+		if words := npuMachine(d.Machine); d.Kind == devices.KindNPU && words != "" && !told[d.Kind] {
+			told[d.Kind] = true
+			fmt.Fprintf(w, "\n%s\n", words)
+		}
+	}
+}
+
+// npuMachine is "Ascend 910B (Atlas A2), driver 25.0.rc1.1 in /usr/local/Ascend/driver, firmware 7.7.0.1.231, CANN 8.2.RC1 in ...".
+func npuMachine(facts json.RawMessage) string {
+	var m ascend.Facts
+	if json.Unmarshal(facts, &m) != nil || m.Driver.Directory == "" { // of a CDI file
+		return ""
+	}
+	words := []string{cmp.Or(m.Product, "Ascend"), "driver " + cmp.Or(m.Driver.Version, "of unknown version") + " in " + m.Driver.Directory}
+	words = append(words, "firmware "+cmp.Or(m.Driver.Firmware, "of unknown version"))
+	for _, t := range m.Toolkits {
+		words = append(words, "CANN "+cmp.Or(t.Version, "of unknown version")+" in "+t.Directory)
+	}
+	if len(m.Toolkits) == 0 {
+		words = append(words, "no CANN on the host")
+	}
+	return strings.Join(words, ", ")
 }
 
 // deviceLines puts inventories, leases and the queue together. What one kind is missing costs its own lines only.
@@ -93,7 +130,7 @@ func (s *session) deviceLines(ctx context.Context, kinds []string) (lines []devi
 			inv.Devices = []devices.Device{{Kind: kind, Index: -1, NUMA: -1}}
 		}
 		for _, d := range inv.Devices {
-			line := deviceLine{Schema: 1, Device: d, Driver: inv.Driver, Holders: holders[d.Kind+"="+d.Name], Waiters: waiters[d.Name], Findings: inv.Findings}
+			line := deviceLine{Schema: 1, Device: d, Driver: inv.Driver, Holders: holders[d.Kind+"="+d.Name], Waiters: waiters[d.Name], Findings: inv.Findings, Machine: inv.Facts}
 			if line.Waiters == nil {
 				line.Waiters = []string{}
 			}

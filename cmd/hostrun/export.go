@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -56,14 +57,14 @@ func runExportCDI(ctx context.Context, s *session, o exportOptions) error {
 		return err
 	}
 	options := cdi.Options{NoGIDs: o.noGIDs}
-	if len(names) == 1 {
-		if options.Env, err = s.imageEnvironment(ctx, names[0]); err != nil {
-			return err
-		}
-	}
 	source, inv, err := s.exported(ctx, o.kind)
 	if err != nil {
 		return err
+	}
+	if len(names) == 1 {
+		if options.Env, options.Ask, err = s.ofProfile(ctx, names[0], inv.Kind); err != nil {
+			return err
+		}
 	}
 	spec, found, err := cdi.Export(source, inv, options)
 	s.warn(append(inv.Findings, found...))
@@ -109,18 +110,29 @@ func (s *session) exported(ctx context.Context, kind string) (devices.Source, de
 	return nil, inv, finding.Errorf(finding.StatusNoDevice, "hostrun devices lists what there is", "this machine has no accelerator that hostrun finds by itself")
 }
 
-// imageEnvironment is that of the profile's image.
-func (s *session) imageEnvironment(ctx context.Context, name string) (map[string]string, error) {
+// ofProfile are the environment of a profile's image, without what does not reach a container, and the kind's own options of what the
+// profile asks for.
+func (s *session) ofProfile(ctx context.Context, name, kind string) (env, options map[string]string, err error) {
 	p, err := s.profile(order{name: name})
-	if err != nil || p.Image == "" {
-		return map[string]string{}, err
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, a := range plan.Asks(p) {
+		if a.Kind == kind && options == nil {
+			options = a.Options
+		}
+	}
+	if p.Image == "" {
+		return map[string]string{}, options, nil
 	}
 	client, err := s.containerd(ctx)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	image, err := imageOf(ctx, client, p.Image, p.Platform)
-	return envMap(image.Env), err
+	env = envMap(image.Env)
+	maps.DeleteFunc(env, func(name, _ string) bool { return plan.DropsFromImage(name) })
+	return env, options, err
 }
 
 func imageOf(ctx context.Context, client *runtime.Client, image, platform string) (plan.Image, error) {

@@ -16,14 +16,14 @@ import (
 	"hostrun.dev/hostrun/rootfs"
 )
 
-// fits compare what a container would use of accelerators of one kind with what was chosen for it; view has the image's files, or is
-// nil.
-var fits = map[string]func(facts *plan.Facts, g devices.Grant, view *rootfs.View) []finding.Finding{
+// fits compare what a container would use of accelerators of one kind with what was chosen for it; source has described them, and view
+// has the image's files, or is nil.
+var fits = map[string]func(source devices.Source, facts *plan.Facts, g devices.Grant, view *rootfs.View) []finding.Finding{
 	devices.KindGPU: fitGPUs,
 	devices.KindNPU: fitNPUs,
 }
 
-func fitGPUs(facts *plan.Facts, g devices.Grant, view *rootfs.View) []finding.Finding {
+func fitGPUs(_ devices.Source, facts *plan.Facts, g devices.Grant, view *rootfs.View) []finding.Finding {
 	w := nvidia.Wants{Env: environment(facts), File: g.Ask.File, Line: g.Ask.Line}
 	if t := plan.Frameworks(*facts, "").Torch; t != nil {
 		w.Torch, w.TorchFile, w.TorchCUDA, w.Archs, w.PTX = t.Version, t.Dir+"/version.py", t.CUDA, t.SASS, t.PTX
@@ -56,13 +56,13 @@ func informed(a devices.Ask, facts *plan.Facts) devices.Ask {
 	return a
 }
 
-func fitNPUs(facts *plan.Facts, g devices.Grant, view *rootfs.View) []finding.Finding {
+func fitNPUs(source devices.Source, facts *plan.Facts, g devices.Grant, view *rootfs.View) []finding.Finding {
 	var machine ascend.Facts
 	inv := inventoryOf(facts.Inventories, g.Ask.Kind)
 	if len(inv.Facts) > 0 && json.Unmarshal(inv.Facts, &machine) != nil {
 		return nil // of a CDI file, or a recording by hand
 	}
-	w := ascend.Wants{NPUs: len(g.Chosen), Chips: chipsOf(g.Chosen), Driver: machine.Driver, Image: facts.Image.Reference,
+	w := ascend.Wants{NPUs: len(g.Chosen), All: len(inv.Devices), Chips: chipsOf(g.Chosen), Driver: machine.Driver, Image: facts.Image.Reference,
 		Env: slices.Concat(environment(facts), g.Edits.Env), Entrypoint: facts.Profile.Entrypoint != nil,
 		NetworkMode: facts.Profile.NetworkMode, SharedBytes: facts.Profile.ShmSize, File: g.Ask.File, Line: g.Ask.Line}
 	for _, v := range facts.Profile.Volumes {
@@ -70,7 +70,16 @@ func fitNPUs(facts *plan.Facts, g devices.Grant, view *rootfs.View) []finding.Fi
 			w.HostMounts = append(w.HostMounts, v.Target)
 		}
 	}
-	w.Toolkit, w.ImageCANN = toolkitsFor(g.Ask, machine, view, &facts.Profile, w.Env)
+	if view != nil {
+		w.ImageCANN = firstToolkit(view, w.Env)
+		w.Toolkit = firstToolkit(withBinds(view, &facts.Profile), w.Env)
+	}
+	if own, ok := source.(*ascend.Source); ok { // a CDI file does not say where its driver is from
+		var lent *ascend.Toolkit
+		if w.Driver, lent = own.Borrowed(g.Ask, view); lent != nil {
+			w.Toolkit = lent
+		}
+	}
 	describePackages(&w, facts)
 	return append(renamedNPUs(&facts.Profile), ascend.Fit(w)...)
 }
@@ -99,18 +108,7 @@ func chipsOf(chosen []devices.Device) []string {
 	return chips
 }
 
-// toolkitsFor returns the CANN that the container will have, and that of its image; nil for none.
-func toolkitsFor(ask devices.Ask, machine ascend.Facts, view *rootfs.View, p *profiles.Profile, env []string) (used, image *ascend.Toolkit) {
-	if view != nil {
-		image = firstToolkit(view, env)
-		used = firstToolkit(withBinds(view, p), env)
-	}
-	if ask.Options["toolkit"] == "host" && len(machine.Toolkits) > 0 {
-		used = &machine.Toolkits[0]
-	}
-	return used, image
-}
-
+// firstToolkit is the CANN that programs of the environment find; nil for none.
 func firstToolkit(view *rootfs.View, env []string) *ascend.Toolkit {
 	all := ascend.FindToolkits(view, env)
 	if len(all) == 0 {

@@ -49,8 +49,11 @@ func newSites(t *testing.T) func(t *testing.T, write func(t *testing.T, root str
 	broken.Name = "docker.io/library/broken:latest"
 	broken.Layers = append(broken.Layers[:len(broken.Layers):len(broken.Layers)], []fixture.Entry{{Name: "usr/bin/python3", Link: "python3.11"}, {Name: "usr/bin/python3.11", Mode: 0o755, Body: []byte("\x7fELF, cut off")},
 		{Name: "bin/python3", Link: "python3"}, {Name: "bin/python", Mode: 0o755, Body: []byte("#!/bin/sh\n")}})
+	library := image
+	library.Name = "docker.io/library/library:latest"
+	library.Config.Env = append([]string{"LD_LIBRARY_PATH=/opt/own:/opt/hw/Ascend/driver/lib64/common/", "ASCEND_RT_VISIBLE_DEVICES=0,1"}, image.Config.Env...)
 	first := &site{t: t, dir: t.TempDir(), root: t.TempDir(), address: ctrd.Address}
-	for _, i := range []fixture.Image{image, cann, broken} {
+	for _, i := range []fixture.Image{image, cann, broken, library} {
 		text, err := io.ReadAll(i.Archive())
 		if err != nil {
 			t.Fatal(err)
@@ -122,9 +125,29 @@ var machineKinds = []struct {
 	{"A3, 16 dies", npus(ascendtest.A3()), "npus: 2"},
 	{"300I Duo", npus(ascendtest.Duo()), "npus: ['1:1']"},
 	{"310B", npus(ascendtest.Edge()), "npus: all"},
+	{"mixed versions", npus(ascendtest.Mixed()), "npus: 2\nimage: cann"},
+	{"CANN of the host, newer than the driver", npus(ascendtest.Mixed()), "npus: [7]\nascend: {toolkit: host}"},
+	{"910A", npus(ascendtest.Cards(4, "0xd801")), "devices: [/dev/davinci3, /dev/davinci_manager, /dev/devmm_svm, /dev/hisi_hdc]"},
+	{"300I Pro", npus(ascendtest.Cards(3, "0xd500")), "environment: [ASCEND_VISIBLE_DEVICES=1-2]"},
+	{"parts of a 300I Duo", npus(parts()), "npus: [vdavinci116]"},
+	{"a critical chip", critical, "npus: all"},
 	{"no manager of the NPUs", a2(removed("dev/davinci_manager")), "npus: 1"},
 	{"the NPUs' driver is not loaded", npus(ascendtest.NotLoaded()), "npus: 1"},
 	{"the NPUs' driver in a place of its own", npus(ascendtest.CustomPlace()), "npus: 1"},
+}
+
+func parts() ascendtest.Machine {
+	m := ascendtest.Duo()
+	m.Virtual = []int{100, 116}
+	return m
+}
+
+// critical is an A3 whose npu-smi calls die 5 critical.
+func critical(t *testing.T, root string) {
+	npus(ascendtest.A3())(t, root)
+	table, err := filepath.Abs("../../devices/ascend/testdata/info-a3.txt")
+	must(t, err)
+	must(t, os.WriteFile(filepath.Join(root, "usr/local/bin/npu-smi"), []byte("#!/bin/sh\ncat "+table+"\n"), 0o755))
 }
 
 // TestMachines takes each sort of machine through the commands that look: what there is and what is wrong with it, what the job is told,

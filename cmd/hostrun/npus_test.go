@@ -2,8 +2,10 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -82,7 +84,7 @@ func TestRenamedNPU(t *testing.T) {
 	facts := plan.Facts{Profile: profiles.Profile{
 		Devices: []profiles.Device{{Source: "/dev/davinci4", Target: "/dev/davinci0", Key: "devices[0]"}, {Source: "/dev/davinci5", Target: "/dev/davinci5", Key: "devices[1]"}},
 		Lines:   map[string]profiles.Position{"devices[0]": {File: "p.yaml", Line: 3}}}}
-	found := fitNPUs(&facts, devices.Grant{}, nil)
+	found := fitNPUs(nil, &facts, devices.Grant{}, nil)
 	if len(found) != 1 || found[0].ID != finding.AscendRename || found[0].File != "p.yaml" || found[0].Line != 3 {
 		t.Errorf("%+v", found)
 	}
@@ -97,5 +99,97 @@ func TestImagesVisibleDevices(t *testing.T) {
 	facts.Profile.Environment = []profiles.EnvVar{{Name: "ASCEND_RT_VISIBLE_DEVICES", Value: "1"}}
 	if got := environment(&facts); len(got) != 2 || got[1] != "ASCEND_RT_VISIBLE_DEVICES=1" {
 		t.Errorf("%q", got)
+	}
+}
+
+// cdiFile is what an exported file says.
+type cdiFile struct {
+	CDIVersion, Kind string
+	Devices          []struct {
+		Name           string
+		ContainerEdits struct {
+			DeviceNodes []struct{ Path, HostPath string }
+		}
+	}
+	ContainerEdits struct {
+		Env         []string
+		DeviceNodes []struct {
+			Path     string
+			FileMode uint32
+			UID, GID uint32
+		}
+		Mounts []struct {
+			HostPath, ContainerPath string
+			Options                 []string
+		}
+		AdditionalGIDs []uint32
+		Hooks          []any
+	}
+}
+
+// TestExportCDIOfNPUs: what other tools read is the vendor's kind and names, the driver read-only all through, and LD_LIBRARY_PATH for the
+// image of a profile, as CDI can only replace it.
+func TestExportCDIOfNPUs(t *testing.T) {
+	m := ascendtest.CustomPlace()
+	m.IDs, m.Functions = m.IDs[:3], m.Functions[:3]
+	m.Virtual = []int{100}
+	m.Files = map[string]string{"/opt/cann-8.5.0/lib64/libascendcl.so": "", "/opt/cann-8.5.0/set_env.sh": "", "/opt/old/driver/lib64/driver/libascend_hal.so": "", "/opt/old/driver/version.info": "Version=24.1.0\n"}
+	s := newSites(t)(t, npus(m))
+	export := func(words ...string) (file cdiFile) {
+		t.Helper()
+		status, out, errs := s.hostrun(append([]string{"export", "cdi"}, words...)...)
+		if err := json.Unmarshal([]byte(out), &file); err != nil || status != 0 {
+			t.Fatalf("%q: status %d, %v\n%s%s", words, status, err, out, errs)
+		}
+		return file
+	}
+	file := export()
+	var names []string
+	for _, d := range file.Devices {
+		nodes := ""
+		for _, n := range d.ContainerEdits.DeviceNodes {
+			nodes += " " + n.Path
+		}
+		names = append(names, d.Name+nodes)
+	}
+	if want := []string{"0 /dev/davinci0", "vdavinci100 /dev/davinci100", "1 /dev/davinci1", "2 /dev/davinci2", "all /dev/davinci0 /dev/davinci1 /dev/davinci2"}; !slices.Equal(names, want) {
+		t.Errorf("%q, want %q", names, want)
+	}
+	shared := file.ContainerEdits
+	if file.Kind != "ascend.com/npu" || file.CDIVersion != "0.7.0" || !slices.Equal(shared.AdditionalGIDs, []uint32{ascendtest.Group}) || len(shared.Hooks) > 0 || !slices.Equal(shared.Env, []string{"ASCEND_VISIBLE_DEVICES=void"}) {
+		t.Errorf("%+v", file)
+	}
+	if n := shared.DeviceNodes[0]; len(shared.DeviceNodes) != 4 || n.Path != "/dev/davinci_manager" || n.FileMode != 0o660 || n.UID != ascendtest.User || n.GID != ascendtest.Group {
+		t.Errorf("%+v", shared.DeviceNodes)
+	}
+	for _, mount := range shared.Mounts {
+		if !slices.Contains(mount.Options, "ro") || !slices.Contains(mount.Options, "rbind") || slices.Contains(mount.Options, "noexec") {
+			t.Errorf("%+v", mount)
+		}
+	}
+	if file := export("--no-gids"); len(file.ContainerEdits.AdditionalGIDs) > 0 || file.CDIVersion == "0.7.0" {
+		t.Errorf("without groups: %+v", file)
+	}
+	const common, driver, lib64 = "/lib64/common", "/lib64/driver", "/lib64"
+	for asks, want := range map[string]string{
+		"npus: 1": "/opt/hw/Ascend/driver" + common + ":/opt/hw/Ascend/driver" + driver + ":/opt/hw/Ascend/driver" + lib64,
+		"npus: 1\nascend: {driver: /opt/old/driver, toolkit: /opt/cann-8.5.0}": "/opt/cann-8.5.0/lib64:/opt/old/driver" + driver + ":/opt/old/driver" + lib64,
+	} {
+		s.job(asks)
+		if file := export("job"); !slices.Contains(file.ContainerEdits.Env, "LD_LIBRARY_PATH="+want) {
+			t.Errorf("%s: %q", asks, file.ContainerEdits.Env)
+		}
+	}
+	s.write("profiles/library.yaml", "image: library\ncommand: [sleep, '1']\nnpus: 1\n") // whose LD_LIBRARY_PATH names the driver's directories already
+	if file := export("library"); !slices.Contains(file.ContainerEdits.Env, "LD_LIBRARY_PATH=/opt/hw/Ascend/driver/lib64/driver:/opt/hw/Ascend/driver/lib64:/opt/own:/opt/hw/Ascend/driver/lib64/common/") {
+		t.Errorf("%q", file.ContainerEdits.Env)
+	}
+	// The file stands for the machine where hostrun itself finds none of it.
+	_, text, _ := s.hostrun("export", "cdi")
+	must(t, os.RemoveAll(filepath.Join(s.root, "sys")))
+	ascendtest.Write(t, s.root, "/etc/cdi/npus.json", text)
+	s.job("devices: [ascend.com/npu=2]")
+	if status, found := s.check(); status != 0 || len(finding.Errors(found)) > 0 || !slices.Contains(s.nodes(), "/dev/davinci2") || slices.Contains(s.nodes(), "/dev/davinci1") {
+		t.Errorf("%d, %+v, %q", status, found, s.nodes())
 	}
 }

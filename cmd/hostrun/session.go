@@ -37,6 +37,8 @@ type session struct {
 
 	loansMu sync.Mutex
 	loans   []*loan
+
+	asksNPUs sync.Once // behind the back of this command
 }
 
 // globals are the flags of every verb.

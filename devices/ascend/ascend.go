@@ -19,9 +19,13 @@ const NPUSMITime = 20 * time.Second
 
 // A Source reads one machine. It is safe for concurrent use.
 type Source struct {
-	root   string
-	view   *rootfs.View
-	npusmi Runner
+	root     string
+	view     *rootfs.View
+	npusmi   Runner
+	memory   string // file of npu-smi's last answer; "" for none
+	refresh  func() // may be nil
+	patience time.Duration
+	now      func() time.Time
 }
 
 // A Runner runs npu-smi of this machine with the given arguments and returns what it prints on stdout. It should end when ctx
@@ -37,7 +41,7 @@ func NPUSMI(run Runner) Option { return func(s *Source) { s.npusmi = run } }
 
 // New returns the source of the machine whose files lie below root.
 func New(root string, opts ...Option) *Source {
-	s := &Source{root: root, view: rootfs.Dir(root)}
+	s := &Source{root: root, view: rootfs.Dir(root), patience: FirstAnswer, now: time.Now}
 	for _, o := range opts {
 		o(s)
 	}

@@ -12,6 +12,7 @@ import (
 
 	"tags.cncf.io/container-device-interface/specs-go"
 
+	"hostrun.dev/hostrun/devices"
 	"hostrun.dev/hostrun/finding"
 	"hostrun.dev/hostrun/rootfs"
 )
@@ -280,25 +281,27 @@ func (e *editor) addToolkit() {
 		return
 	}
 	if e.container.View != nil {
-		if own := FindToolkits(e.container.View, e.container.Env); len(own) > 0 {
+		if own := FindToolkits(e.container.View, e.container.Env); len(own) > 0 && !e.isHosts(own[0]) {
 			e.report(twoToolkits(own[0], "ascend.toolkit: "+option))
 			return
 		}
 	}
-	t, ok := e.hostToolkit(option)
+	t, ok := e.source.toolkitFor(option)
 	if !ok {
+		got, want := option, "a toolkit: a directory with set_env.sh and lib64"
+		if option == "host" {
+			got, want = "none in "+usualPlace, usualPlace+"/cann or "+usualPlace+"/ascend-toolkit/latest"
+		}
 		e.report(finding.Finding{
-			ID: finding.AscendToolkit, Severity: finding.Error, Subject: "ascend.toolkit", Got: option, Want: "/usr/local/Ascend/cann or /usr/local/Ascend/ascend-toolkit/latest",
+			ID: finding.AscendToolkit, Severity: finding.Error, Subject: "ascend.toolkit", Got: got, Want: want,
 			Message: "the host has no CANN toolkit that containers could borrow",
 			Remedy:  "install the toolkit, name its directory, ascend: {toolkit: /path}, or use an image that has CANN",
 		})
 		return
 	}
-	destination := t.Real
-	if path.Base(t.Directory) == "latest" {
-		destination = path.Dir(t.Directory)
+	for _, b := range t.mounts(e.source.view) {
+		e.bind(b.source, b.destination, strings.TrimSpace("CANN "+t.Version))
 	}
-	e.bind(t.mounted(e.source.view), destination, "CANN "+t.Version)
 	single, lists := t.environment(e.source.view)
 	e.edits.Env = append(e.edits.Env, single...)
 	for name, dirs := range lists {
@@ -315,15 +318,43 @@ func mergeFront(all map[string][]string, name string, dirs []string) map[string]
 	return all
 }
 
-func (e *editor) hostToolkit(option string) (Toolkit, bool) {
+// isHosts reports whether a toolkit of the container is one of the host's files: where the host is the container's root.
+func (e *editor) isHosts(t Toolkit) bool {
+	theirs, err1 := e.container.View.Resolve(t.Real)
+	ours, err2 := e.source.view.Resolve(t.Real)
+	return err1 == nil && err2 == nil && theirs.Real == ours.Real
+}
+
+// toolkitFor is the host's toolkit that an ask's option names: host, or a directory.
+func (s *Source) toolkitFor(option string) (Toolkit, bool) {
 	if option != "host" {
-		return readToolkit(e.source.view, path.Clean(option))
+		return readToolkit(s.view, path.Clean(option))
 	}
-	all := FindToolkits(e.source.view, nil)
+	all := FindToolkits(s.view, nil)
 	if len(all) == 0 {
 		return Toolkit{}, false
 	}
 	return all[0], true
+}
+
+// Borrowed describes what a container gets of the host by an ask's options: the driver, and the toolkit, nil for none. Where the
+// image brings the driver's files (driver: none), it is described as the image has it; image may be nil.
+func (s *Source) Borrowed(ask devices.Ask, image *rootfs.View) (Driver, *Toolkit) {
+	var toolkit *Toolkit
+	if option := ask.Options["toolkit"]; option == "host" || strings.HasPrefix(option, "/") {
+		if t, ok := s.toolkitFor(option); ok {
+			toolkit = &t
+		}
+	}
+	switch named := ask.Options["driver"]; {
+	case named != "none":
+		return readDriver(s.view, strings.TrimPrefix(named, "auto")), toolkit
+	case image == nil:
+		return Driver{}, toolkit
+	}
+	d := readDriver(image, "")
+	d.Firmware = readDriver(s.view, "").Firmware // the card's, whoever drives it
+	return d, toolkit
 }
 
 func twoToolkits(own Toolkit, by string) finding.Finding {

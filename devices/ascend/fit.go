@@ -12,6 +12,7 @@ import (
 // Wants is what is known of a container to be, for Fit. What is not known is "" or nil, and judged by nothing.
 type Wants struct {
 	NPUs  int      // that the container gets
+	All   int      // that the machine has
 	Chips []string // their chips: "910B", each once
 
 	Torch       string   // version: "2.7.1+cpu"; "" where there is no torch
@@ -45,7 +46,7 @@ func Fit(w Wants) []finding.Finding {
 	var all []finding.Finding
 	for _, check := range []func(Wants) []finding.Finding{
 		fitDriver, fitFirmware, fitTorchBase, fitTorchCANN, fitPython, fitChip, fitABI, fitTwoAccelerators, fitTBE, fitAutoload,
-		fitToolkit, fitMixed, fitEntrypoint, fitNetwork, fitSharedMemory, fitVLLM,
+		fitToolkit, fitMixed, fitAllNodes, fitEntrypoint, fitNetwork, fitSharedMemory, fitVLLM,
 	} {
 		for _, f := range check(w) {
 			if f.File == "" {

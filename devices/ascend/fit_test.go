@@ -78,6 +78,9 @@ func TestFit(t *testing.T) {
 		{"CANN where the variable does not lead", func(w *Wants) { w.Toolkit, w.ImageCANN = nil, nil }, finding.AscendToolkit, finding.Error, "ASCEND_HOME_PATH names /usr/local/Ascend/cann-8.5.0"},
 		{"CANN of host and image", func(w *Wants) { w.HostMounts = []string{"/usr/local/Ascend/ascend-toolkit/"} }, finding.AscendTwoToolkits, finding.Error, "two installations"},
 		{"all of Ascend's directory", func(w *Wants) { w.HostMounts = []string{"/usr/local/Ascend"} }, finding.AscendTwoToolkits, finding.Error, "two installations"},
+		{"a mount of /dev", func(w *Wants) { w.HostMounts, w.All = []string{"/data", "/dev/"}, 8 }, finding.AscendAllNodes, finding.Error, "opens every NPU that it sees at /dev"},
+		{"a mount of /dev, and all NPUs", func(w *Wants) { w.HostMounts, w.All = []string{"/dev"}, 2 }, "", "", ""},
+		{"a mount of /dev/shm", func(w *Wants) { w.HostMounts, w.All = []string{"/dev/shm"}, 8 }, "", "", ""},
 		{"entrypoint replaced", func(w *Wants) { w.Entrypoint = true }, finding.AscendEntrypoint, finding.Warning, "sources set_env.sh"},
 		{"entrypoint replaced, and ENV has all", func(w *Wants) {
 			w.Entrypoint, w.Env = true, append(w.Env, "LD_LIBRARY_PATH=/usr/local/Ascend/cann-8.5.0/lib64:/x")

@@ -41,6 +41,22 @@ func fitMixed(w Wants) []finding.Finding {
 	return nil
 }
 
+// fitAllNodes: the driver's library opens each node that it sees, and one that is refused fails all (hicann/driver,
+// uda_user_kernel_api.c, uda_dev_access).
+func fitAllNodes(w Wants) []finding.Finding {
+	if w.NPUs == 0 || w.NPUs >= w.All {
+		return nil
+	}
+	for _, m := range w.HostMounts {
+		if p := path.Clean(m); p == "/dev" || p == "/" {
+			return one(finding.AscendAllNodes, finding.Error, "volumes", "the host's "+p+" is mounted, with "+fmt.Sprint(w.All)+" NPUs", "no mount there: the container gets "+fmt.Sprint(w.NPUs)+" of them",
+				"dcmi module initialize failed. ret is -8005: the driver's library opens every NPU that it sees at "+p+", and the container may not open those that it was not given",
+				"remove the volume: npus: brings the nodes that are needed")
+		}
+	}
+	return nil
+}
+
 // isToolkitPath says whether a mount there brings CANN, or hides it: the driver's own directories do not.
 func isToolkitPath(p string) bool {
 	if p == "/usr/local/Ascend" {

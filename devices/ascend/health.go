@@ -13,8 +13,15 @@ import (
 // states are npu-smi's words for health (npu_common.c, health_state_list), and whether a container may have such a chip.
 var states = map[string]string{"OK": "ok", "Warning": "warn", "Alarm": "warn", "Critical": "bad"}
 
-// askHealth asks npu-smi. That it does not answer costs the knowledge of health, and no device.
-func (l *listing) askHealth(ctx context.Context) []finding.Finding {
+// askHealth asks npu-smi, and joins by its table what the driver's does not.
+func (l *listing) askHealth(ctx context.Context, key string) []finding.Finding {
+	found := l.ask(ctx, key)
+	l.joinByAsking()
+	return found
+}
+
+// ask asks npu-smi, and keeps the answer under key. That it does not answer costs the knowledge of health, and no device.
+func (l *listing) ask(ctx context.Context, key string) []finding.Finding {
 	l.health = "npu-smi was not found"
 	if l.source.npusmi == nil {
 		return nil
@@ -29,19 +36,27 @@ func (l *listing) askHealth(ctx context.Context) []finding.Finding {
 		return nil
 	}
 	var err error
-	if l.asked, err = l.source.ask(ctx, whole, l.functions); errors.Is(err, fs.ErrNotExist) {
+	l.asked, err = l.source.ask(ctx, whole, l.functions)
+	if ctx.Err() == nil { // what this command had no time to wait for may answer the next one
+		l.source.store(key, l.asked, err)
+	}
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	l.health = ""
 	if err != nil {
 		l.health = err.Error()
-		return []finding.Finding{{
-			ID: finding.AscendHealth, Severity: finding.Warning, Subject: "npu-smi", Message: "the health of the NPUs is unknown: " + err.Error(),
-			Remedy: "run npu-smi info; one that hangs or fails tells of a card or a driver that is not well",
-		}}
+		return []finding.Finding{silent(l.health)}
 	}
-	l.joinByAsking()
 	return nil
+}
+
+// silent is told where npu-smi is there and does not say how the NPUs are.
+func silent(why string) finding.Finding {
+	return finding.Finding{
+		ID: finding.AscendHealth, Severity: finding.Warning, Subject: "npu-smi", Message: "the health of the NPUs is unknown: " + why,
+		Remedy: "run npu-smi info; one that hangs or fails tells of a card or a driver that is not well",
+	}
 }
 
 // joinByAsking takes the PCI addresses that npu-smi prints for functions that the driver's table does not name.

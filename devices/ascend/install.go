@@ -11,8 +11,9 @@ import (
 
 const (
 	installInfo   = "/etc/ascend_install.info"
-	usualDriver   = "/usr/local/Ascend/driver"
-	usualFirmware = "/usr/local/Ascend/firmware"
+	usualPlace    = "/usr/local/Ascend"
+	usualDriver   = usualPlace + "/driver"
+	usualFirmware = usualPlace + "/firmware"
 )
 
 // A Driver is the installed driver as its own files describe it.

@@ -34,7 +34,7 @@ type DeviceFacts struct {
 }
 
 // Inventory lists the NPUs by physical id. npu-smi is asked where needs.Health is set, as it takes a second or two and waits for
-// cards that are dead; without it health and memory are unknown.
+// cards that are dead; else its last answer is told, if answers are remembered.
 func (s *Source) Inventory(ctx context.Context, needs devices.Needs) (devices.Inventory, error) {
 	inv := devices.Inventory{Kind: Kind}
 	functions := readFunctions(s.view)
@@ -51,8 +51,11 @@ func (s *Source) Inventory(ctx context.Context, needs devices.Needs) (devices.In
 	}
 	inv.Driver = facts.Driver.Version
 	inv.Fingerprint = s.fingerprint(facts.Driver, nodes, functions) // before npu-smi joins what the driver's table does not
-	if needs.Health {
-		findings = append(findings, l.askHealth(ctx)...)
+	switch {
+	case needs.Health:
+		findings = append(findings, l.askHealth(ctx, inv.Fingerprint)...)
+	case s.memory != "":
+		findings = append(findings, l.recallHealth(ctx, inv.Fingerprint)...)
 	}
 	l.claims = claimedAddresses(functions)
 	inv.Findings = slices.Concat(findings, l.withoutNodes(), l.withoutShared())

@@ -41,6 +41,10 @@ func TestInventory(t *testing.T) {
 		{"A2", ascendtest.A2(), 4, "0000:81:00.0", 1, "", ascend.DeviceFacts{PhysicalID: 4, Chip: "910B", Product: "Ascend 910B (Atlas A2)", Card: 4, PCIDevice: "0xd802"}, "0000:81:00.0"},
 		{"A3", ascendtest.A3(), 5, "0000:a7:00.0", 1, "card 2", ascend.DeviceFacts{PhysicalID: 5, Chip: "910_93", Product: "Ascend 910_93 (Atlas A3)", Card: 2, Die: 1, PCIDevice: "0xd803"}, "2:1"},
 		{"Duo", ascendtest.Duo(), 3, "0000:81:00.0", 1, "", ascend.DeviceFacts{PhysicalID: 3, Chip: "310P", Product: "Atlas 300I Duo", Card: 1, Die: 1, PCIDevice: "0xd500"}, "1:1"},
+		{"300I Pro", ascendtest.Cards(3, "0xd500"), 2, "0000:89:00.0", 1, "", ascend.DeviceFacts{PhysicalID: 2, Chip: "310P", Product: "Ascend 310P (Atlas 300I Pro, 300V, 300I Duo)", Card: 2, PCIDevice: "0xd500"}, "davinci2"},
+		{"310", ascendtest.Cards(2, "0xd100"), 1, "0000:85:00.0", 1, "", ascend.DeviceFacts{PhysicalID: 1, Chip: "310", Product: "Ascend 310 (Atlas 300I, 200)", Card: 1, PCIDevice: "0xd100"}, "npu-1"},
+		{"910A", ascendtest.Cards(8, "0xd801"), 7, "0000:9d:00.0", 1, "", ascend.DeviceFacts{PhysicalID: 7, Chip: "910A", Product: "Ascend 910 (Atlas 800, 300T)", Card: 7, PCIDevice: "0xd801"}, "0000:9d:00.0"},
+		{"200I SoC", ascendtest.SoC(), 0, "", -1, "", ascend.DeviceFacts{Chip: "310P"}, "davinci0"},
 		{"310B", ascendtest.Edge(), 0, "", -1, "", ascend.DeviceFacts{Chip: "310B"}, "davinci0"},
 		{"A5", ascendtest.A5(), 1, "", -1, "", ascend.DeviceFacts{PhysicalID: 1, Chip: "950", Card: 1}, "npu-1"},
 	} {

@@ -33,6 +33,9 @@ func TestSuite(t *testing.T) {
 		"Duo":     {ascendtest.Duo(), counted(4)},
 		"310B":    {ascendtest.Edge(), counted(1)},
 		"A5":      {ascendtest.A5(), counted(2)},
+		"310":     {ascendtest.Cards(2, "0xd100"), counted(2)},
+		"910A":    {ascendtest.Cards(8, "0xd801"), counted(8)},
+		"SoC":     {ascendtest.SoC(), counted(1)},
 		"virtual": {withVirtual, []string{"0", "vdavinci100", "vdavinci101", "1", "2", "vdavinci132", "3"}},
 	} {
 		t.Run(name, func(t *testing.T) {

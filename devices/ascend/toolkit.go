@@ -52,7 +52,7 @@ func FindToolkits(view *rootfs.View, env []string) []Toolkit {
 	if _, dir := toolkitOf(env); dir != "" {
 		candidates = append(candidates, dir)
 	}
-	base := "/usr/local/Ascend"
+	base := usualPlace
 	candidates = append(candidates, base+"/cann", base+"/ascend-toolkit/latest", base+"/latest")
 	for _, parent := range []string{base, base + "/ascend-toolkit"} {
 		for _, name := range slices.Backward(names(view, parent)) {
@@ -106,12 +106,13 @@ func (t *Toolkit) readInfo(view *rootfs.View) {
 		if !ok {
 			continue
 		}
+		t.Machine = machine
 		file := t.Directory + "/" + name + "/ascend_toolkit_install.info"
 		values := parseKeyValues(text(view, file))
 		if values["version"] == "" {
 			continue
 		}
-		t.Version, t.Inner, t.Machine, t.From = release(values["version"]), values["innerversion"], machine, file
+		t.Version, t.Inner, t.From = release(values["version"]), values["innerversion"], file
 		list, listed := values["compatible_version"]
 		t.Compatible, t.Listed = parseTrains(list), listed
 		return
@@ -133,48 +134,93 @@ func (t *Toolkit) readConfig(view *rootfs.View) {
 // release writes a version in one way: the vendor's files have 24.1.rc3 and 24.1.RC3.
 func release(version string) string { return strings.ToUpper(strings.TrimSpace(version)) }
 
-// environment is what set_env.sh sets, computed by its own rules (hicann/runtime, scripts/package/runtime/set_env.sh) without
-// running it: the values of single variables, and the directories that go in front of lists. Directories that are not there are
-// left out.
+// setEnv are the directories that set_env.sh puts in front of list variables, relative to the toolkit and in its order; %s is the
+// machine's name.
+type setEnv map[string][]string
+
+const tbe = "opp/built-in/op_impl/ai_core/tbe"
+
+var (
+	// setEnvNow is that of CANN from 8.5 on (hicann/runtime, scripts/package/runtime/set_env.sh).
+	setEnvNow = setEnv{
+		"PATH":              {"bin", "tools/ccec_compiler/bin", "tools/profiler/bin", "tools/ascend_system_advisor/asys", "tools/show_kernel_debug_data", "tools/msobjdump"},
+		"LD_LIBRARY_PATH":   {"lib64", "lib64/plugin/opskernel", "lib64/plugin/nnengine", tbe + "/op_tiling/lib/linux/%s"},
+		"PYTHONPATH":        {"python/site-packages", tbe},
+		"CMAKE_PREFIX_PATH": {"toolkit/tools/tikicpulib/lib/cmake", "lib64/cmake"},
+	}
+	// setEnvLatest is that which the installers of ascend-toolkit write beside latest: as the environment of their images has it.
+	setEnvLatest = setEnv{
+		"PATH":            {"bin", "compiler/ccec_compiler/bin", "tools/ccec_compiler/bin"},
+		"LD_LIBRARY_PATH": {"tools/aml/lib64", "tools/aml/lib64/plugin", "lib64", "lib64/plugin/opskernel", "lib64/plugin/nnengine", tbe + "/op_tiling/lib/linux/%s"},
+		"PYTHONPATH":      {"python/site-packages", tbe},
+	}
+)
+
+// environment is what set_env.sh sets, computed by its own rules without running it: the values of single variables, and the
+// directories that go in front of lists. Directories that are not there are left out: to no program they make a difference.
 func (t Toolkit) environment(view *rootfs.View) (single []string, lists map[string][]string) {
 	home := t.home()
 	single = []string{
 		"ASCEND_TOOLKIT_HOME=" + home, "ASCEND_HOME_PATH=" + home, "ASCEND_OPP_PATH=" + home + "/opp",
 		"ASCEND_AICPU_PATH=" + home, "TOOLCHAIN_HOME=" + home + "/toolkit",
 	}
-	tbe := "opp/built-in/op_impl/ai_core/tbe"
-	rules := map[string][]string{
-		"PATH":            {"bin", "compiler/ccec_compiler/bin", "tools/ccec_compiler/bin", "tools/profiler/bin", "tools/ascend_system_advisor/asys", "tools/show_kernel_debug_data", "tools/msobjdump"},
-		"LD_LIBRARY_PATH": {"lib64", "lib64/plugin/opskernel", "lib64/plugin/nnengine", tbe + "/op_tiling/lib/linux/" + t.Machine, "tools/aml/lib64", "tools/aml/lib64/plugin"},
-		"PYTHONPATH":      {"python/site-packages", tbe},
+	rules := setEnvNow
+	if t.linked() || path.Base(path.Dir(t.Directory)) == "ascend-toolkit" {
+		rules = setEnvLatest
 	}
 	lists = map[string][]string{}
 	for name, dirs := range rules {
 		for _, dir := range dirs {
-			if view.IsDir(home + "/" + dir) {
-				lists[name] = append(lists[name], home+"/"+dir)
+			if dir = home + "/" + strings.ReplaceAll(dir, "%s", t.Machine); view.IsDir(dir) {
+				lists[name] = append(lists[name], dir)
 			}
 		}
 	}
 	return single, lists
 }
 
+// linked toolkits are reached by ascend-toolkit/latest, whose entries are links into directories beside it (../8.2.RC2/runtime).
+func (t Toolkit) linked() bool { return path.Base(t.Directory) == "latest" }
+
 // home is the directory that the variables name. Before 8.5 they named ascend-toolkit/latest itself.
 func (t Toolkit) home() string {
-	if path.Base(t.Directory) == "latest" {
+	if t.linked() {
 		return t.Directory
 	}
 	return t.Real
 }
 
-// mounted is the directory to bind: latest holds relative links into the directories beside it (../8.2.RC2/runtime).
-func (t Toolkit) mounted(view *rootfs.View) string {
-	if path.Base(t.Directory) != "latest" {
-		return t.Real
+// A bound is a directory of the host that a container gets at a place.
+type bound struct{ source, destination string }
+
+// mounts are the directories that bring the toolkit: its own, or the one in which latest lies, and those outside of it into which
+// its first entries lead.
+func (t Toolkit) mounts(view *rootfs.View) []bound {
+	whole := bound{t.Real, t.Real}
+	switch {
+	case t.linked() && path.Dir(t.Directory) == usualPlace: // beside the driver
+		whole.destination = t.Directory
+	case t.linked():
+		whole.destination = path.Dir(t.Directory)
+		whole.source = whole.destination
+		if r, err := view.Resolve(whole.destination); err == nil {
+			whole.source = r.Path
+		}
 	}
-	r, err := view.Resolve(path.Dir(t.Directory))
-	if err != nil {
-		return path.Dir(t.Directory)
+	all := []bound{whole}
+	for _, name := range names(view, t.Real) {
+		target, err := view.Readlink(t.Real + "/" + name)
+		if err != nil {
+			continue
+		}
+		if !strings.HasPrefix(target, "/") {
+			target = path.Join(t.Real, target)
+		}
+		target = path.Clean(target)
+		inside := slices.ContainsFunc(all, func(b bound) bool { return target == b.destination || strings.HasPrefix(target, b.destination+"/") })
+		if r, err := view.Resolve(target); err == nil && !inside && strings.Count(target, "/") > 1 { // not all of /usr
+			all = append(all, bound{r.Path, target})
+		}
 	}
-	return r.Path
+	return all
 }

@@ -47,9 +47,13 @@ func (u *users) add(name string, pid int) {
 	u.byName[name] = append(u.byName[name], devices.User{PID: pid, Name: u.source.program(pid)})
 }
 
+// fromUDA tells what the driver would refuse now. It notes an NPU's namespace until another one opens the NPU, and only then asks
+// whether the namespace's first process is still there, a zombie among them (uda_access.c, uda_dev_is_occupied): one whose process is
+// gone holds nothing.
 func (u *users) fromUDA(all []npu) {
 	roots := map[int]int{}
-	for _, ns := range parseUDANamespaces(text(u.source.view, "/proc/uda/namespace_node")) {
+	table := text(u.source.view, "/proc/uda/namespace_node")
+	for _, ns := range parseUDANamespaces(table) {
 		roots[ns.id] = ns.rootPID
 	}
 	known := map[int]string{}
@@ -58,8 +62,10 @@ func (u *users) fromUDA(all []npu) {
 	}
 	for _, d := range parseUDevices(text(u.source.view, "/proc/uda/udevice")) {
 		for _, ns := range d.namespaces {
-			if name, ok := known[d.id]; ok {
-				u.add(name, roots[ns])
+			pid, told := roots[ns]
+			gone := !told && table != "" || told && !u.source.view.Exists("/proc/"+strconv.Itoa(pid))
+			if name, ours := known[d.id]; ours && !gone {
+				u.add(name, pid)
 			}
 		}
 	}

@@ -3,6 +3,7 @@ package cdi
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -24,6 +25,17 @@ type Options struct {
 	// Env is the environment of the image that the file is for; list variables of the edits are put in front of its. CDI can
 	// only replace a variable, so without it they are left out.
 	Env map[string]string
+	// Ask are the kind's own options of the profile that the file is for: "driver" and "toolkit" of Ascend.
+	Ask map[string]string
+}
+
+// environ is Env as a source reads it.
+func (o Options) environ() []string {
+	var all []string
+	for _, name := range slices.Sorted(maps.Keys(o.Env)) {
+		all = append(all, name+"="+o.Env[name])
+	}
+	return all
 }
 
 // Export describes all devices of inv that work, by name and by index, and all together as "all". Numbers are left to the
@@ -41,7 +53,7 @@ func Export(source devices.Source, inv devices.Inventory, o Options) (*specs.Spe
 		if d.Health.State == "bad" {
 			continue
 		}
-		e, problems := source.Edits(inv, []devices.Device{d}, devices.Ask{Kind: inv.Kind, IDs: []string{d.Name}, Capabilities: []string{"all"}}, devices.Container{})
+		e, problems := source.Edits(inv, []devices.Device{d}, devices.Ask{Kind: inv.Kind, IDs: []string{d.Name}, Capabilities: []string{"all"}, Options: o.Ask}, devices.Container{Env: o.environ()})
 		found = append(found, problems...)
 		if len(finding.Errors(problems)) == 0 {
 			edits, given = append(edits, plain(e, o)), append(given, d)

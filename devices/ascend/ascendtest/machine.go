@@ -74,6 +74,31 @@ func Duo() Machine {
 		{Address: "0000:81:00.0", Device: "0xd500", Subsystem: "0x0110", IDs: []int{2, 3}}}}
 }
 
+// Cards is a machine with n cards of one chip each, of the given PCI device id: 0xd100 (310), 0xd500 (310P: 300I Pro), 0xd801 (910).
+func Cards(n int, device string) Machine {
+	m := Machine{Shared: serverNodes}
+	for id := range n {
+		m.Functions = append(m.Functions, Function{Address: fmt.Sprintf("0000:%02x:00.0", 0x81+4*id), Device: device, IDs: []int{id}})
+		m.IDs = append(m.IDs, id)
+	}
+	return m
+}
+
+// SoC is an Atlas 200I SoC A1: a 310P on a board without PCI.
+func SoC() Machine {
+	return Machine{Shared: []string{"davinci_manager", "vpc", "vdec", "sys", "spi_smbus", "user_config", "ts_aisle", "svm0", "log_drv", "memory_bandwidth", "upgrade", "event_sched"}, IDs: []int{0},
+		Files: map[string]string{"/etc/sys_version.conf": "1.0\n", "/etc/hdcBasic.cfg": "x\n"}}
+}
+
+// Mixed is A2 with a driver, a firmware and a CANN of three releases.
+func Mixed() Machine {
+	m := A2()
+	m.Version = VersionInfo("24.1.rc3", "C19", "C13", "C15", "C17", "C18", "C19")
+	m.Files = map[string]string{"/usr/local/Ascend/firmware/version.info": "Version=8.1.0.1.231\nfirmware_version=1.0\n",
+		"/usr/local/Ascend/cann-8.5.0/aarch64-linux/ascend_toolkit_install.info": ToolkitInfo("8.5.0", "C25", "C21", "C23", "C25"), "/usr/local/Ascend/cann-8.5.0/lib64/libascendcl.so": ""}
+	return m
+}
+
 // Edge is a 310B on a board without PCI.
 func Edge() Machine {
 	return Machine{Shared: []string{"davinci_manager", "davinci_manager_docker", "devmm_svm", "hisi_hdc", "svm0", "ts_aisle", "upgrade", "vdec", "venc"}, IDs: []int{0},
