@@ -7,3 +7,6 @@ var Steps = []string{
 	"stop-signalled", "exit-recorded", "task-deleted", "removal-marked", "snapshot-removed", "files-removed", "record-deleted",
 	"run-exited", "view-made", "view-removed",
 }
+
+// SuperviseSteps are those of what hostrun supervise has done, and of the mark that keeps it from doing so.
+var SuperviseSteps = []string{"again-locked", "again-refitted", "task-created", "task-started", "record-ready", "stop-marked", "unhealthy-marked"}

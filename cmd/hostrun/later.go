@@ -4,7 +4,7 @@ package main
 // rather than with the nearest other verb, and help does not promise them.
 var laterVerbs = []string{
 	"bench", "build", "cp", "events", "import", "pause", "port", "stats", "systemd",
-	"supervise", "top", "unpause",
+	"top", "unpause",
 }
 
 // laterFlags are the same for flags: verb -> names.

@@ -38,6 +38,9 @@ func runRestart(ctx context.Context, s *session, o restartOptions) error {
 		if err := client.Stop(ctx, name, timeout); err != nil {
 			return err
 		}
-		return client.Start(ctx, name)
+		if err := client.Start(ctx, name); err != nil {
+			return err
+		}
+		return s.supervised(ctx, client, name)
 	})
 }

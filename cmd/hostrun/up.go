@@ -81,7 +81,13 @@ func oneUp(ctx context.Context, s *session, o upOptions, name string) (plan.Plan
 	if err != nil {
 		return pl, err
 	}
+	if runtime.NeedsSupervisor(pl.Labels) {
+		pl.Source = s.sourceOf(facts)
+	}
 	done, err := client.Up(ctx, pl, o.recreate)
+	if err == nil && runtime.NeedsSupervisor(pl.Labels) {
+		err = s.supervised(ctx, client, pl.ID)
+	}
 	if err != nil {
 		return pl, err
 	}
