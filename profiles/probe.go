@@ -1,7 +1,6 @@
 package profiles
 
 import (
-	"net"
 	"net/url"
 	"regexp"
 	"strconv"
@@ -36,7 +35,7 @@ func readHTTP(d *decoder, h *Healthcheck, n *node, key string) {
 		return
 	}
 	if u.Hostname() == "" {
-		u.Host = net.JoinHostPort(loopback, u.Port())
+		u.Host = loopback + ":" + u.Port()
 	}
 	if u.Path == "" {
 		u.Path = "/"
@@ -54,15 +53,15 @@ func readTCP(d *decoder, h *Healthcheck, n *node, key string) {
 	if _, err := strconv.Atoi(text); err == nil {
 		text = ":" + text
 	}
-	host, port, err := net.SplitHostPort(text)
-	if err != nil || !validPort(port) {
+	u, err := url.Parse("tcp://" + text)
+	if err != nil || !validPort(u.Port()) || u.User != nil || u.Path != "" || u.RawQuery != "" {
 		d.bad(n, key, remedy, "%q is no port", abridged(n.text))
 		return
 	}
-	if host == "" {
-		host = loopback
+	if u.Hostname() == "" {
+		u.Host = loopback + ":" + u.Port()
 	}
-	h.TCP = net.JoinHostPort(host, port)
+	h.TCP = u.Host
 }
 
 func validPort(s string) bool {

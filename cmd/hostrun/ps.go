@@ -120,10 +120,10 @@ func statusWords(c runtime.Container, now time.Time) string {
 	case "running", "paused":
 		text = "Up"
 		if c.StartedAt != nil {
-			text += " " + strings.ToLower(units.HumanDuration(max(now.Sub(*c.StartedAt), 0)))
+			text += " " + units.HumanDuration(max(now.Sub(*c.StartedAt), 0))
 		}
 		if c.Health != "" {
-			notes = append(notes, map[string]string{"starting": "health: starting"}[c.Health]+map[string]string{"healthy": c.Health, "unhealthy": c.Health}[c.Health])
+			notes = append(notes, strings.Replace(c.Health, "starting", "health: starting", 1))
 		}
 		if c.Status == "paused" {
 			notes = append(notes, "paused")
@@ -154,7 +154,7 @@ func statusWords(c runtime.Container, now time.Time) string {
 	return text
 }
 
-func ago(d time.Duration) string { return strings.ToLower(units.HumanDuration(max(d, 0))) + " ago" }
+func ago(d time.Duration) string { return units.HumanDuration(max(d, 0)) + " ago" }
 
 // imageWords is the image's name; a container without one has the host's own root.
 func imageWords(ref string) string {
