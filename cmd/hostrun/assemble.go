@@ -25,7 +25,7 @@ type order struct {
 	text string // of a profile without a file, instead of name
 	id   string // of the container; "" for the profile's name
 
-	recorded *profiles.Profile // of a container that is started again, instead of the one that name leads to
+	loaded *profiles.Profile // instead of the one that name leads to: it has been read, or is that of a container that is started again
 
 	over overrides
 	pull string // "" for the profile's own pull_policy, "never" for verbs that start nothing
@@ -92,8 +92,8 @@ func (s *session) gather(ctx context.Context, o order) (plan.Facts, error) {
 
 // profile reads the order's.
 func (s *session) profile(o order) (*profiles.Profile, error) {
-	if o.recorded != nil {
-		p := *o.recorded
+	if o.loaded != nil {
+		p := *o.loaded
 		return &p, nil
 	}
 	if o.text == "" {
