@@ -106,8 +106,9 @@ func (st *stack) depend(m *member, d profiles.Dependency, way []*member) (*membe
 			"the profiles depend on each other: "+strings.Join(append(round, d.Name), " -> "))
 	}
 	opt := st.s.profileOptions()
-	if !strings.HasPrefix(m.profile.File, "builtin:") { // beside it, first
-		opt.Dirs = append([]string{filepath.Dir(m.profile.File)}, opt.Dirs...)
+	beside := filepath.Dir(m.profile.File)
+	if !strings.HasPrefix(m.profile.File, "builtin:") && !slices.Contains(opt.Dirs, beside) {
+		opt.Dirs = append([]string{beside}, opt.Dirs...)
 	}
 	on, err := st.add(d.Name, opt, way)
 	var invalid *profiles.InvalidError
