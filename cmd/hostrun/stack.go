@@ -156,6 +156,19 @@ func (st *stack) each(ctx context.Context, fn func(context.Context, *member) err
 	return severally(errs)
 }
 
+// before starts what the asked one needs, and waits until that is as it has to be.
+func (st *stack) before(ctx context.Context, wait waitFlag) error {
+	if len(st.members) == 1 {
+		return nil
+	}
+	return st.each(ctx, func(ctx context.Context, m *member) error {
+		if m.asked {
+			return nil // its turn has come
+		}
+		return memberUp(ctx, st.s, upOptions{devices: wait}, m)
+	})
+}
+
 // ready waits for what m needs, and ends with the first that can't come any more.
 func (st *stack) ready(ctx context.Context, m *member) error {
 	if len(m.needs) == 0 {
