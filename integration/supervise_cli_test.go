@@ -71,6 +71,17 @@ func (s *stage) endSupervisor(sig syscall.Signal) {
 	})
 }
 
+// looksAfter waits until a supervisor is at work: the command that starts one does not.
+func (s *stage) looksAfter() {
+	s.t.Helper()
+	s.comes("a supervisor is at work", func() error {
+		if s.supervisor() == 0 {
+			return errors.New("none is")
+		}
+		return nil
+	})
+}
+
 // supervise starts one by hand, and waits until it is at work.
 func (s *stage) supervise(bin string, env ...string) *exec.Cmd {
 	s.t.Helper()
@@ -197,12 +208,7 @@ func TestSuperviseRestartsByAFreshPlan(t *testing.T) {
 	if c := s.is("dev", "runs", running); c.Refused != "" || c.Restarts != 0 {
 		t.Errorf("%+v", c)
 	}
-	s.comes("a supervisor is at work", func() error { // the first may have left when it had given up
-		if s.supervisor() == 0 {
-			return errors.New("none is")
-		}
-		return nil
-	})
+	s.looksAfter() // the first may have left when it had given up
 }
 
 // TestSupervisePolicies: each policy after an end with status 0 and 1, and none after a stop or a kill by a person.
@@ -248,12 +254,7 @@ func TestSuperviseTwice(t *testing.T) {
 	s := supervised(t)
 	s.life("job", "sleep 1000", "restart: always")
 	s.must("up", "job")
-	s.comes("a supervisor is at work", func() error {
-		if s.supervisor() == 0 {
-			return errors.New("none is")
-		}
-		return nil
-	})
+	s.looksAfter()
 	r := s.hostrun("supervise")
 	if r.status != 75 || !strings.Contains(r.stderr, fmt.Sprintf("HR226: supervise the namespace %s: process %d", s.namespace, s.supervisor())) {
 		t.Errorf("the second: %v", r)
@@ -266,12 +267,7 @@ func TestSuperviseTwice(t *testing.T) {
 		t.Errorf("ps without a supervisor: %v", r)
 	}
 	s.must("restart", "job")
-	s.comes("a supervisor is at work again", func() error {
-		if s.supervisor() == 0 {
-			return errors.New("none is")
-		}
-		return nil
-	})
+	s.looksAfter()
 }
 
 // TestSuperviseKilledUnderLoad: the supervisor is killed again and again while containers crash. Each crash is followed by exactly one
@@ -289,6 +285,7 @@ func TestSuperviseKilledUnderLoad(t *testing.T) {
 	s.life("stopped", "echo start; sleep 1000", "restart: always")
 	s.must(append([]string{"up", "steady", "stopped"}, crashing...)...)
 	s.must("stop", "stopped")
+	s.looksAfter()
 	s.endSupervisor(syscall.SIGKILL)
 	for round := range 5 {
 		sup := s.supervise(theatre.bin)
@@ -323,6 +320,7 @@ func TestSuperviseRestartKilledAnywhere(t *testing.T) {
 		must(t, unix.Mknod(node, unix.S_IFCHR|0o666, int(unix.Mkdev(1, 3))))
 		s.life("job", "echo start; sleep 1000", "restart: always", `devices: ["`+node+`:/dev/mine"]`)
 		s.must("up", "job")
+		s.looksAfter()
 		s.endSupervisor(syscall.SIGKILL)
 		must(t, os.Remove(node))
 		must(t, unix.Mknod(node, unix.S_IFCHR|0o666, int(unix.Mkdev(1, uint32(5+i%2))))) // so that the record changes

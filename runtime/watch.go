@@ -58,6 +58,8 @@ func containerOf(event any) string {
 		if e.ID == "" || e.ID == e.ContainerID {
 			return e.ContainerID
 		}
+	case *eventsapi.TaskOOM:
+		return e.ContainerID
 	case *eventsapi.TaskPaused:
 		return e.ContainerID
 	case *eventsapi.TaskResumed:

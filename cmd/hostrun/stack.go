@@ -178,11 +178,14 @@ func (st *stack) ready(ctx context.Context, m *member) error {
 	for _, n := range m.needs {
 		group.Go(guard(func() error {
 			err := st.await(ctx, m, n)
-			if err != nil && n.Optional && ctx.Err() == nil {
+			switch {
+			case err == nil, ctx.Err() != nil:
+				return err
+			case n.Optional:
 				st.s.note("%s goes on without %s: %v", m.id, n.of.id, err)
 				return nil
 			}
-			return err
+			return finding.Errorf(finding.StatusOf(err), strings.Join(finding.HintOf(err), "\n"), "container %s: not started: %w", m.id, err)
 		}))
 	}
 	return group.Wait()
@@ -195,16 +198,13 @@ func (st *stack) await(ctx context.Context, m *member, n need) error {
 		return context.Cause(ctx)
 	}
 	if n.of.err != nil {
-		return finding.Errorf(finding.StatusOf(n.of.err), "", "container %s: not started: %s, on which it depends, has failed", m.id, n.of.id)
+		return finding.Errorf(finding.StatusOf(n.of.err), "", "%s, on which it depends, has failed", n.of.id)
 	}
 	if n.Condition == profiles.DependStarted {
 		return nil
 	}
 	st.s.progress.event(runtime.Event{ID: "Container " + m.id, Status: "Waiting", Text: n.of.id + " " + waitedFor[n.Condition]})
-	if err := st.s.awaitState(ctx, n.of.client, n.of.id, n.Condition); err != nil {
-		return finding.Errorf(finding.StatusOf(err), strings.Join(finding.HintOf(err), "\n"), "container %s: not started: %w", m.id, err)
-	}
-	return nil
+	return st.s.awaitState(ctx, n.of.client, n.of.id, n.Condition)
 }
 
 var waitedFor = map[string]string{profiles.DependHealthy: "to be healthy", profiles.DependCompleted: "to end"}
