@@ -79,7 +79,10 @@ func (c *Client) upOver(ctx context.Context, pl plan.Plan, old containers.Contai
 	}
 	task, err := c.getTask(ctx, pl.ID)
 	if err != nil || runs(task) {
-		return res, errors.Join(err, c.noteDependencies(ctx, old, pl))
+		if err == nil {
+			err = c.noteWish(ctx, old, pl)
+		}
+		return res, err
 	}
 	res.Action = "started"
 	if err := c.writeFiles(pl); err != nil {
@@ -169,12 +172,20 @@ func (c *Client) noteReady(ctx context.Context, id string, notes map[string]stri
 	return err
 }
 
-// noteDependencies keeps the order of down right where nothing else has changed.
-func (c *Client) noteDependencies(ctx context.Context, r containers.Container, pl plan.Plan) error {
-	if r.Labels[plan.LabelDependsOn] == pl.Labels[plan.LabelDependsOn] {
+// noteWish keeps the record of a container that runs as it should in step with what is wanted by now: the order of down, and that it is
+// to be up, after a stop that was cut off before it had an effect.
+func (c *Client) noteWish(ctx context.Context, r containers.Container, pl plan.Plan) error {
+	labels := map[string]string{}
+	if r.Labels[plan.LabelDependsOn] != pl.Labels[plan.LabelDependsOn] {
+		labels[plan.LabelDependsOn] = pl.Labels[plan.LabelDependsOn]
+	}
+	if r.Labels[labelStoppedBy] != "" {
+		labels[labelStoppedBy] = ""
+	}
+	if len(labels) == 0 {
 		return nil
 	}
-	return c.setLabels(ctx, r.ID, map[string]string{plan.LabelDependsOn: pl.Labels[plan.LabelDependsOn]})
+	return c.setLabels(ctx, r.ID, labels)
 }
 
 // restart starts a stopped container again, with notes for its record. It leaves the container as it was when that fails.
