@@ -316,7 +316,7 @@ func TestSuperviseRestartKilledAnywhere(t *testing.T) {
 	t.Parallel()
 	s := supervised(t)
 	node := s.path("node")
-	for i, step := range []string{"again-locked", "again-refitted", "task-created", "task-started", "record-ready"} {
+	for i, step := range runtime.SuperviseSteps[:3] {
 		must(t, unix.Mknod(node, unix.S_IFCHR|0o666, int(unix.Mkdev(1, 3))))
 		s.life("job", "echo start; sleep 1000", "restart: always", `devices: ["`+node+`:/dev/mine"]`)
 		s.must("up", "job")
@@ -343,6 +343,29 @@ func TestSuperviseRestartKilledAnywhere(t *testing.T) {
 		s.must("down", "job")
 		s.endSupervisor(syscall.SIGTERM)
 		must(t, os.Remove(node))
+	}
+}
+
+// TestStopKilledOnceItIsMarked: what a person has begun to stop is not started again, until they want it up.
+func TestStopKilledOnceItIsMarked(t *testing.T) {
+	t.Parallel()
+	s := supervised(t)
+	s.life("job", "echo start; sleep 1000", "restart: always")
+	s.must("up", "job")
+	if !s.diesAt("stop-marked", "stop", "job") {
+		t.Fatal("stop does not come to that step")
+	}
+	s.must("up", "job") // it runs, and is to
+	if c := s.all()["job"]; !running(c) || c.StoppedBy != "" {
+		t.Errorf("after up: %+v", c)
+	}
+	if !s.diesAt("stop-marked", "stop", "job") {
+		t.Fatal("stop does not come to that step")
+	}
+	s.crash("job")
+	c := s.is("job", "has ended", func(c runtime.Container) bool { return c.Status == "exited" })
+	if c.StoppedBy != "user" || c.RestartAt != nil {
+		t.Errorf("%+v", c)
 	}
 }
 

@@ -8,5 +8,5 @@ var Steps = []string{
 	"run-exited", "view-made", "view-removed",
 }
 
-// SuperviseSteps are those of what hostrun supervise has done, and of the mark that keeps it from doing so.
-var SuperviseSteps = []string{"again-locked", "again-refitted", "task-created", "task-started", "record-ready", "stop-marked", "unhealthy-marked"}
+// SuperviseSteps are those of a restart that hostrun supervise has done, and of what keeps it from one.
+var SuperviseSteps = []string{"again-refitted", "task-created", "task-started", "stop-marked"}

@@ -170,7 +170,6 @@ func (c *Client) Again(ctx context.Context, pl plan.Plan, created time.Time) (Up
 		return res, err
 	}
 	defer l.unlock()
-	step("again-locked")
 	work, cancel := steady(ctx)
 	defer cancel()
 	r, err := c.recorded(work, pl.ID)
@@ -342,7 +341,6 @@ func (c *Client) EndUnhealthy(ctx context.Context, was supervise.Container) erro
 	if err != nil {
 		return fmt.Errorf("note why container %s is stopped: %w", r.ID, err)
 	}
-	step("unhealthy-marked")
 	return c.stop(ctx, r, nil)
 }
 
