@@ -21,13 +21,14 @@ import (
 const module = "hostrun.dev/hostrun"
 
 // pure are the packages that describe and decide. They read files below a root that they are given, and nothing else.
-var pure = []string{"finding", "pattern", "rootfs", "abi", "host", "devices", "profiles", "plan", "doctor", "supervise"}
+var pure = []string{"finding", "pattern", "rootfs", "abi", "host", "devices", "profiles", "plan", "doctor", "imagename", "supervise"}
 
 // arrow says which packages of ours a package may import directly: cmd -> runtime -> plan -> {profiles, devices, host}
 // -> abi -> rootfs -> finding (docs/architecture.md). A package that is not listed may import none.
 var arrow = map[string][]string{
 	"finding":                     {},
 	"pattern":                     {},
+	"imagename":                   {},
 	"rootfs":                      {"finding"},
 	"abi":                         {"rootfs", "finding", "pattern"},
 	"abi/frameworks":              {"rootfs", "finding", "pattern"},
@@ -37,11 +38,11 @@ var arrow = map[string][]string{
 	"abi/proof":                   {"abi", "abi/dists", "abi/imports", "abi/ld", "abi/stage", "rootfs", "finding", "pattern"},
 	"host":                        {"abi", "rootfs", "finding", "pattern"},
 	"devices":                     {"abi", "rootfs", "finding", "pattern"},
-	"profiles":                    {"rootfs", "finding", "pattern"},
+	"profiles":                    {"imagename", "rootfs", "finding", "pattern"},
 	"plan":                        {"profiles", "devices", "host", "abi/proof", "abi", "rootfs", "finding", "pattern"},
 	"supervise":                   {"profiles"},
 	"logfile":                     {},
-	"runtime":                     {"plan", "supervise", "profiles", "devices", "host", "abi", "rootfs", "finding", "pattern", "logfile"},
+	"runtime":                     {"imagename", "plan", "supervise", "profiles", "devices", "host", "abi", "rootfs", "finding", "pattern", "logfile"},
 	"engine":                      {"finding"},
 	"doctor":                      {"host", "abi", "rootfs", "finding"},
 	"cmd/hostrun":                 {"runtime", "supervise", "engine", "doctor", "plan", "profiles", "devices", "host", "abi", "rootfs", "finding", "pattern", "logfile"},
