@@ -115,6 +115,13 @@ const (
 	CUDAWheelAbsent   = "HR125" // torch asks for libraries of CUDA that are nowhere, and their wheels are not installed
 	CUDAMixed         = "HR126" // frameworks for several major versions of CUDA
 
+	HealthcheckLong  = "HR220" // the healthcheck does not fit into the container's record
+	DependUnknown    = "HR221" // depends_on names a profile that is not there
+	DependCycle      = "HR222" // profiles depend on each other in a circle
+	DependUnprobed   = "HR223" // depends_on waits for the health of a profile without a healthcheck
+	RestartRefused   = "HR225" // a restart found what no restart mends
+	SuperviseRunning = "HR226" // hostrun supervise runs already
+
 	GPUNoDriver    = "HR140" // NVIDIA's GPUs are on the bus, and their driver is not loaded
 	GPUNodeMissing = "HR141" // a device node of NVIDIA's driver is absent, or none
 	GPUUVM         = "HR142" // nvidia-uvm is not loaded, or its node is stale

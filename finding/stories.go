@@ -3,6 +3,24 @@ package finding
 // catalog maps an id to its story. The text is for a person who has just been refused: what would have happened,
 // why, and the ways out.
 var catalog = map[string]Entry{
+	HealthcheckLong: {Title: "the healthcheck is too long", ExitStatus: StatusProfile, Story: "" +
+		"hostrun supervise keeps no state of its own: restart policy and healthcheck lie with the container, in a label of containerd, which takes 4096 bytes.\n\n" +
+		"Put a long test into a script, in the image or in a volume, and name the script."},
+	DependUnknown: {Title: "depends_on names a profile that is not there", ExitStatus: StatusProfile, Story: "" +
+		"Each name under depends_on is a profile, searched as on the command line: beside the others, then in the user's and the machine's directories, then among the built-in ones.\n\n" +
+		"Correct the name, or write the profile. required: false goes on without it."},
+	DependCycle: {Title: "profiles depend on each other in a circle", ExitStatus: StatusProfile, Story: "" +
+		"Each of them would wait for the next one for ever. The message names the way round.\n\n" +
+		"Remove one of the depends_on. Where both services need each other, let one of them try again until the other is there."},
+	DependUnprobed: {Title: "the health of a profile without a healthcheck is waited for", ExitStatus: StatusProfile, Story: "" +
+		"condition: healthy waits until the healthcheck of the other profile succeeds, and that profile has none.\n\n" +
+		"Give it one: healthcheck: {tcp: 5432} needs no program in the image. Or wait for condition: started."},
+	RestartRefused: {Title: "the container is not started again", ExitStatus: StatusMisfit, Story: "" +
+		"Each restart makes a fresh plan: the driver's paths, the numbers of devices and the proof are those of this moment. This one found that host and image no longer fit, that a path or a device is gone, or that the profile can't run here any more. To try again every second would change nothing, so it is left until somebody starts it, or the machine boots.\n\n" +
+		"hostrun ps -a and hostrun inspect NAME show why. Repair it, then hostrun up NAME."},
+	SuperviseRunning: {Title: "hostrun supervise runs already", ExitStatus: StatusTryAgain, Story: "" +
+		"One process looks after the containers of a namespace; two would start the same container twice. It is started by the first command that needs it, and ends by itself.\n\n" +
+		"To have it run by systemd instead, stop the one that runs, by the process number in the message, and start the unit."},
 	ProfileInvalid: {Title: "the profile is invalid", ExitStatus: StatusProfile, Story: "" +
 		"hostrun reads profiles strictly: a key it does not know, a key written twice, a value of the wrong type or a variable that is not set stops it, with the file and the line. Other tools drop what they do not understand, and the difference shows up as a job that behaves strangely a week later.\n\n" +
 		"Correct the line. Keys that begin with x- are yours: they pass unread."},

@@ -21,7 +21,7 @@ import (
 const module = "hostrun.dev/hostrun"
 
 // pure are the packages that describe and decide. They read files below a root that they are given, and nothing else.
-var pure = []string{"finding", "pattern", "rootfs", "abi", "host", "devices", "profiles", "plan", "doctor", "imagename"}
+var pure = []string{"finding", "pattern", "rootfs", "abi", "host", "devices", "profiles", "plan", "doctor", "imagename", "supervise"}
 
 // arrow says which packages of ours a package may import directly: cmd -> runtime -> plan -> {profiles, devices, host}
 // -> abi -> rootfs -> finding (docs/architecture.md). A package that is not listed may import none.
@@ -40,11 +40,12 @@ var arrow = map[string][]string{
 	"devices":                     {"abi", "rootfs", "finding", "pattern"},
 	"profiles":                    {"imagename", "rootfs", "finding", "pattern"},
 	"plan":                        {"profiles", "devices", "host", "abi/proof", "abi", "rootfs", "finding", "pattern"},
+	"supervise":                   {"profiles"},
 	"logfile":                     {},
-	"runtime":                     {"imagename", "plan", "profiles", "devices", "host", "abi", "rootfs", "finding", "pattern", "logfile"},
+	"runtime":                     {"imagename", "plan", "supervise", "profiles", "devices", "host", "abi", "rootfs", "finding", "pattern", "logfile"},
 	"engine":                      {"finding"},
 	"doctor":                      {"host", "abi", "rootfs", "finding"},
-	"cmd/hostrun":                 {"runtime", "engine", "doctor", "plan", "profiles", "devices", "host", "abi", "rootfs", "finding", "pattern", "logfile"},
+	"cmd/hostrun":                 {"runtime", "supervise", "engine", "doctor", "plan", "profiles", "devices", "host", "abi", "rootfs", "finding", "pattern", "logfile"},
 	"cmd/hostrun-log":             {"logfile"},
 	"cmd/hostrun-init":            {},
 	"cmd/hostrun-reap":            {},

@@ -154,6 +154,9 @@ type Plan struct {
 	Frameworks *frameworks.Facts `json:"frameworks,omitempty"`
 	Origins    map[string]string `json:"origins,omitempty"` // JSON pointer into the spec -> where it comes from ("profile dinov2.yaml:7", "image", "host python")
 
+	// Source is what the plan was made of, for those who make it again: kept with the container, and nobody else's to read.
+	Source []byte `json:"-"`
+
 	Lending Lending     `json:"-"` // what the proof may lend, beyond this plan
 	Python  *abi.Python `json:"-"` // that runs the command, where packages are borrowed
 	// FromHost says that Python is the host's, at the paths that it has on the host, in an image.

@@ -21,6 +21,9 @@ const (
 	LabelRuntime     = "hostrun.dev/oci-runtime" // that the profile asks for
 	LabelDevices     = "hostrun.dev/devices"     // what it holds (devices.FormatLeases)
 	LabelNumbers     = "hostrun.dev/device-numbers"
+	LabelRestart     = "hostrun.dev/restart"     // the profile's policy; absent for no
+	LabelHealthcheck = "hostrun.dev/healthcheck" // the profile's, as JSON
+	LabelDependsOn   = "hostrun.dev/depends-on"  // names of containers, joined by commas; a ! after a name is restart: true
 )
 
 // maxLabel is the most bytes of name and value together that containerd takes (containerd, pkg/labels).
@@ -37,8 +40,10 @@ func (b *builder) setLabels() {
 		pl.Labels[LabelRuntime] = b.p.Runtime
 	}
 	b.setDeviceLabel()
+	b.setLifeLabels()
 	pl.Hash = hash(pl)
 	b.setNumberLabel()
+	b.setDependLabel() // as in compose, no reason to make a container anew
 	pl.Labels[LabelProfile] = pl.Profile
 	pl.Labels[LabelHash] = pl.Hash
 	pl.Labels[LabelDigest] = pl.Digest

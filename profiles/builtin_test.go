@@ -14,7 +14,7 @@ import (
 )
 
 // pending are the keys of LLaMA-Factory's compose files that profiles keep under x-pending, as this version does not act on them.
-var pending = []string{"build", "ports", "restart"}
+var pending = []string{"build", "ports"}
 
 type composeService struct {
 	Build struct {
@@ -152,7 +152,7 @@ func (c comparison) comparePending() {
 	}
 	slices.Sort(keys)
 	c.same("pending", keys, pending)
-	c.same("restart", x["restart"], c.s.Restart)
+	c.same("restart", c.p.Restart, c.s.Restart)
 	var ports []string
 	for _, port := range x["ports"].([]any) {
 		ports = append(ports, fmt.Sprint(port))

@@ -90,23 +90,6 @@ func readPullPolicy(d *decoder, p *Profile, n *node, path string) {
 	}
 }
 
-func readRestart(d *decoder, _ *Profile, n *node, path string) {
-	if n.kind == scalar && (n.text == "no" || n.text == "false") {
-		return // the default
-	}
-	s, ok := d.text(n, path)
-	if !ok {
-		return
-	}
-	word, _, _ := strings.Cut(s, ":")
-	switch word {
-	case "always", "unless-stopped", "on-failure":
-		d.notYetProblem(n.pos, path, "remove it, and let a supervisor such as systemd restart hostrun", fmt.Sprintf("%q", s))
-	default:
-		d.bad(n, path, "write no, or remove it", "%q is not known", s)
-	}
-}
-
 func readLabels(d *decoder, p *Profile, n *node, path string) {
 	d.named(n, path, func(e entry) {
 		if strings.HasPrefix(e.name, "hostrun.dev/") {

@@ -29,7 +29,7 @@ func enum(words ...string) object {
 // come from it.
 func profileFields() []field[Profile] {
 	var all []field[Profile]
-	for _, group := range [][]field[Profile]{imageFields, processFields, mountFields, securityFields, limitFields, networkFields, hostFields, acceleratorKeys} {
+	for _, group := range [][]field[Profile]{imageFields, processFields, mountFields, securityFields, limitFields, networkFields, lifeFields, hostFields, acceleratorKeys} {
 		all = append(all, group...)
 	}
 	return all
@@ -45,7 +45,6 @@ var imageFields = []field[Profile]{
 	{name: "pull_policy", about: "when to pull the image; missing by default", schema: enum("always", "missing", "if_not_present", "never"), read: readPullPolicy},
 	{name: "labels", about: "labels of the container", schema: namedSchema, read: readLabels},
 	{name: "annotations", about: "annotations of the OCI spec", schema: namedSchema, read: readAnnotations},
-	{name: "restart", about: "only no, for now", schema: enum("no"), read: readRestart},
 }
 
 var processFields = []field[Profile]{

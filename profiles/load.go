@@ -167,6 +167,7 @@ func (l *loader) decode(src source, layers []layer) *Profile {
 	d.finishRootfs()
 	d.finishEnvironment()
 	d.finishVisible()
+	d.finishHealthcheck()
 	d.finishConflicts()
 	if !hidesImage(layers) {
 		d.finishRequired(src.shown)

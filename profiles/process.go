@@ -218,20 +218,27 @@ func realtimeName(i int) string {
 }
 
 func readGrace(d *decoder, p *Profile, n *node, key string) {
+	if v, ok := d.duration(n, key); ok {
+		p.StopGracePeriod = &v
+	}
+}
+
+// duration reads a time with its unit.
+func (d *decoder) duration(n *node, key string) (time.Duration, bool) {
 	if n.kind == scalar && n.tag == "int" { // compose wants a unit too
 		d.bad(n, key, fmt.Sprintf("write the unit: %ss", n.text), "%s has no unit", n.text)
-		return
+		return 0, false
 	}
 	s, ok := d.text(n, key)
 	if !ok {
-		return
+		return 0, false
 	}
 	v, err := parseDuration(s)
 	if err != nil {
 		d.bad(n, key, "write a number and a unit: 30s, 1m30s, 500ms", "%q is no duration", abridged(s))
-		return
+		return 0, false
 	}
-	p.StopGracePeriod = &v
+	return v, true
 }
 
 var durationPart = pattern.New(`^(\d+(?:\.\d+)?)(w|d|h|ms|us|µs|ns|m|s)`)

@@ -57,6 +57,10 @@ type Profile struct {
 	StopSignal      string         `json:"stop_signal,omitempty"`       // "" the image's, else SIGTERM
 	StopGracePeriod *time.Duration `json:"stop_grace_period,omitempty"` // nil: 10 s
 
+	Restart     string       `json:"restart,omitempty"`     // "": no; "always", "unless-stopped", "on-failure", "on-failure:3"
+	Healthcheck *Healthcheck `json:"healthcheck,omitempty"` // nil: none
+	DependsOn   []Dependency `json:"depends_on,omitempty"`
+
 	CPUs      float64 `json:"cpus,omitempty"`       // 0: no limit
 	CPUSet    string  `json:"cpuset,omitempty"`     // "0-3,8"
 	MemLimit  int64   `json:"mem_limit,omitempty"`  // bytes

@@ -12,6 +12,7 @@ import (
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/errdefs"
 	"github.com/containerd/typeurl/v2"
+	"google.golang.org/protobuf/types/known/anypb"
 
 	"hostrun.dev/hostrun/plan"
 )
@@ -20,6 +21,7 @@ import (
 type made struct {
 	record containers.Container
 	root   []mount.Mount
+	notes  map[string]string // for the record, with that of its start
 }
 
 // make creates the record, and beside it the snapshot, then files: whatever a crash leaves behind is named by the record,
@@ -101,8 +103,15 @@ func newRecord(pl plan.Plan, labels map[string]string) (containers.Container, er
 	if err != nil {
 		return containers.Container{}, fmt.Errorf("create container %s: %w", pl.ID, err)
 	}
-	return containers.Container{ID: pl.ID, Image: pl.Image, Labels: all, Spec: spec, Runtime: runtime}, nil
+	record := containers.Container{ID: pl.ID, Image: pl.Image, Labels: all, Spec: spec, Runtime: runtime}
+	if pl.Source != nil { // a label would be too small
+		record.Extensions = map[string]typeurl.Any{extensionSource: &anypb.Any{TypeUrl: extensionSource, Value: pl.Source}}
+	}
+	return record, nil
 }
+
+// extensionSource names what a container's plan was made of, among the extensions of its record.
+const extensionSource = "hostrun.dev/source"
 
 // runtimeInfo tells the shim its OCI runtime, where that is not the shim's own default.
 func runtimeInfo(pl plan.Plan) (containers.RuntimeInfo, error) {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"sort"
+	"strings"
 
 	tasks "github.com/containerd/containerd/api/services/tasks/v1"
 	taskapi "github.com/containerd/containerd/api/types/task"
@@ -14,6 +15,7 @@ import (
 
 	"hostrun.dev/hostrun/devices"
 	"hostrun.dev/hostrun/plan"
+	"hostrun.dev/hostrun/supervise"
 )
 
 // List returns the containers of the namespace that are hostrun's, by name; ended ones too if all is set.
@@ -86,7 +88,36 @@ func describe(r containers.Container, p *taskapi.Process) Container {
 	case p == nil:
 		one.ExitStatus, one.FinishedAt = labelInt(r.Labels, labelExitStatus), labelTime(r.Labels, labelFinishedAt)
 	}
+	one.supervision(r, p)
 	return one
+}
+
+// supervision adds what supervise has to do with it.
+func (c *Container) supervision(r containers.Container, p *taskapi.Process) {
+	for _, name := range strings.FieldsFunc(r.Labels[plan.LabelDependsOn], func(c rune) bool { return c == ',' }) {
+		plain, with := strings.CutSuffix(name, "!")
+		c.DependsOn = append(c.DependsOn, plain)
+		if with {
+			c.RestartWith = append(c.RestartWith, plain)
+		}
+	}
+	if !supervised(r.Labels) {
+		return
+	}
+	now := supervision(r, p)
+	c.Restart, c.Restarts, c.StoppedBy, c.Refused = now.Restart, now.Restarts, now.StoppedBy, now.Refused
+	if now.Refused != "" {
+		c.RefusedAs = refusalOf(r.Labels).Status
+	}
+	if at, due := now.RestartAt(); due {
+		c.RestartAt = &at
+	}
+	if now.Running {
+		c.Health = now.Health
+		if c.Health == supervise.Unhealthy {
+			c.HealthOutput = r.Labels[labelHealthOutput]
+		}
+	}
 }
 
 func status(r containers.Container, p *taskapi.Process) string {

@@ -76,6 +76,20 @@ type Container struct {
 	StartedAt     *time.Time          `json:"started_at"`
 	FinishedAt    *time.Time          `json:"finished_at,omitempty"`
 	ExitStatus    *int                `json:"exit_status"` // null while it runs
+	Supervision
+}
+
+// A Supervision is what hostrun supervise has done with a container, and will do.
+type Supervision struct {
+	Restart      string     `json:"restart,omitempty"`       // the profile's policy; "" for no
+	Restarts     int        `json:"restarts,omitempty"`      // since a person started it
+	RestartAt    *time.Time `json:"restart_at,omitempty"`    // when it is due, of a container that has ended
+	Refused      string     `json:"refused,omitempty"`       // why it is not started again
+	RefusedAs    int        `json:"refused_as,omitempty"`    // the exit status that this would have
+	StoppedBy    string     `json:"stopped_by,omitempty"`    // "user", or "health": on_failure
+	HealthOutput string     `json:"health_output,omitempty"` // of the probe that made it unhealthy
+	DependsOn    []string   `json:"depends_on,omitempty"`    // containers
+	RestartWith  []string   `json:"restart_with,omitempty"`  // of them, those after whose restart this one is restarted too
 }
 
 // LogOptions select lines.

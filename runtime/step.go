@@ -7,3 +7,6 @@ var Steps = []string{
 	"stop-signalled", "exit-recorded", "task-deleted", "removal-marked", "snapshot-removed", "files-removed", "record-deleted",
 	"run-exited", "view-made", "view-removed",
 }
+
+// SuperviseSteps are those of a restart that hostrun supervise has done, and of what keeps it from one.
+var SuperviseSteps = []string{"again-refitted", "task-created", "task-started", "stop-marked"}

@@ -29,7 +29,7 @@ func (c *Client) Start(ctx context.Context, name string) error {
 	if err != nil || runs(task) {
 		return err
 	}
-	return c.restart(ctx, r)
+	return c.restart(ctx, r, freshNotes(r.Labels))
 }
 
 // lockOwn locks a container of hostrun's that is complete.
@@ -62,6 +62,9 @@ func (c *Client) Stop(ctx context.Context, name string, timeout *time.Duration) 
 	}
 	defer l.unlock()
 	defer c.sweeping(ctx, 0)()
+	if err := c.markStopped(ctx, r); err != nil {
+		return err
+	}
 	return c.stop(ctx, r, timeout)
 }
 
@@ -246,8 +249,14 @@ func (c *Client) Kill(ctx context.Context, name, sig string) error {
 	if err != nil {
 		return finding.Errorf(finding.StatusUsage, "kill -l lists the signals", "kill container %s: signal %q: no such signal", name, sig)
 	}
-	if _, err := c.own(ctx, name); err != nil {
+	r, err := c.own(ctx, name)
+	if err != nil {
 		return err
+	}
+	if stop, err := signal.ParseSignal(stopSignal(r.Labels)); n == unix.SIGKILL || err == nil && n == stop { // as in docker
+		if err := c.markStopped(ctx, r); err != nil {
+			return err
+		}
 	}
 	err = c.killTask(ctx, name, "", n, false)
 	if errdefs.IsNotFound(err) || errdefs.IsFailedPrecondition(err) {

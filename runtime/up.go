@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/containerd/containerd/v2/core/containers"
@@ -78,6 +79,9 @@ func (c *Client) upOver(ctx context.Context, pl plan.Plan, old containers.Contai
 	}
 	task, err := c.getTask(ctx, pl.ID)
 	if err != nil || runs(task) {
+		if err == nil {
+			err = c.noteWish(ctx, old, pl)
+		}
 		return res, err
 	}
 	res.Action = "started"
@@ -85,7 +89,7 @@ func (c *Client) upOver(ctx context.Context, pl plan.Plan, old containers.Contai
 		return res, err
 	}
 	c.progress("Container "+pl.ID, "Starting", "")
-	return res, c.restart(ctx, old)
+	return res, c.restart(ctx, old, freshNotes(old.Labels))
 }
 
 // replace ends and removes a container whose name is needed at once.
@@ -131,6 +135,7 @@ func (c *Client) launch(ctx context.Context, pl plan.Plan) (err error) {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
+	m.notes = freshNotes(m.record.Labels)
 	s := streams{stdout: uri, stderr: uri, terminal: terminal(pl.Spec)}
 	return c.begin(ctx, work, m, s, argv0(pl.Spec))
 }
@@ -147,7 +152,7 @@ func (c *Client) begin(ctx, work context.Context, m made, s streams, command str
 		return context.Cause(ctx)
 	}
 	noted := make(chan error, 1)
-	go func() { noted <- c.noteReady(work, id) }()
+	go func() { noted <- c.noteReady(work, id, m.notes) }()
 	err := c.startTask(work, id, "")
 	if nerr := <-noted; err == nil && nerr != nil {
 		return fmt.Errorf("note the start of container %s: %w", id, nerr)
@@ -159,15 +164,32 @@ func (c *Client) begin(ctx, work context.Context, m made, s streams, command str
 	return nil
 }
 
-func (c *Client) noteReady(ctx context.Context, id string) error {
-	err := c.setLabels(ctx, id, map[string]string{labelState: stateReady, labelStartedAt: timeLabel(time.Now()),
-		labelFinishedAt: "", labelExitStatus: ""})
+func (c *Client) noteReady(ctx context.Context, id string, notes map[string]string) error {
+	labels := map[string]string{labelState: stateReady, labelStartedAt: timeLabel(time.Now()), labelFinishedAt: "", labelExitStatus: ""}
+	maps.Copy(labels, notes)
+	err := c.setLabels(ctx, id, labels)
 	step("record-ready")
 	return err
 }
 
-// restart starts a stopped container again. It leaves the container as it was when that fails.
-func (c *Client) restart(ctx context.Context, r containers.Container) error {
+// noteWish keeps the record of a container that runs as it should in step with what is wanted by now: the order of down, and that it is
+// to be up, after a stop that was cut off before it had an effect.
+func (c *Client) noteWish(ctx context.Context, r containers.Container, pl plan.Plan) error {
+	labels := map[string]string{}
+	if r.Labels[plan.LabelDependsOn] != pl.Labels[plan.LabelDependsOn] {
+		labels[plan.LabelDependsOn] = pl.Labels[plan.LabelDependsOn]
+	}
+	if r.Labels[labelStoppedBy] != "" {
+		labels[labelStoppedBy] = ""
+	}
+	if len(labels) == 0 {
+		return nil
+	}
+	return c.setLabels(ctx, r.ID, labels)
+}
+
+// restart starts a stopped container again, with notes for its record. It leaves the container as it was when that fails.
+func (c *Client) restart(ctx context.Context, r containers.Container, notes map[string]string) error {
 	work, cancel := steady(ctx)
 	defer cancel()
 	spec, err := specOf(r)
@@ -195,7 +217,7 @@ func (c *Client) restart(ctx context.Context, r containers.Container) error {
 		return err
 	}
 	s := streams{stdout: uri, stderr: uri, terminal: terminal(spec)}
-	if err := c.begin(ctx, work, made{record: r, root: root}, s, argv0(spec)); err != nil {
+	if err := c.begin(ctx, work, made{record: r, root: root, notes: notes}, s, argv0(spec)); err != nil {
 		return errors.Join(err, c.deleteTask(work, r.ID), c.noteAsBefore(work, r))
 	}
 	return nil

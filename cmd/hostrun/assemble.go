@@ -25,6 +25,9 @@ type order struct {
 	name string // of the profile
 	text string // of a profile without a file, instead of name
 	id   string // of the container; "" for the profile's name
+
+	loaded *profiles.Profile // instead of the one that name leads to: it has been read, or is that of a container that is started again
+
 	over overrides
 	pull string // "" for the profile's own pull_policy, "never" for verbs that start nothing
 
@@ -91,6 +94,10 @@ func (s *session) gather(ctx context.Context, o order) (plan.Facts, error) {
 
 // profile reads the order's.
 func (s *session) profile(o order) (*profiles.Profile, error) {
+	if o.loaded != nil {
+		p := *o.loaded
+		return &p, nil
+	}
 	if o.text == "" {
 		return profiles.Load(s.profileOptions(), o.name)
 	}

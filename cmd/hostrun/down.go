@@ -20,7 +20,7 @@ func downCommand(s *session) *cli.Command {
 	return &cli.Command{
 		Name: "down", Category: "containers", Usage: "stop and remove containers", ArgsUsage: "NAME... | --all",
 		Description: page{
-			about:    "Stops the containers and removes them with their snapshot, generated files and log. Named volumes stay. It returns when the processes have ended; the removal goes on in the background. A container that is not there is not an error: the end is the same.",
+			about:    "Stops the containers and removes them with their snapshot, generated files and log. Named volumes stay. It returns when the processes have ended; the removal goes on in the background. A container that is not there is not an error: the end is the same. Several are ended side by side, but each before those that it depends on.",
 			examples: []string{"hostrun down dinov2", "hostrun down --all -y"},
 			statuses: containerdStatuses,
 		}.on(s),
@@ -60,7 +60,7 @@ func runDown(ctx context.Context, s *session, o downOptions) error {
 			return err
 		}
 	}
-	err = s.onEach(ctx, chosen, func(client *runtime.Client, name string) error { return client.Down(ctx, name, timeout) })
+	err = s.onEachReversed(ctx, chosen, func(client *runtime.Client, name string) error { return client.Down(ctx, name, timeout) })
 	return severally([]error{s.exceptAbsent(err), trouble})
 }
 

@@ -111,10 +111,16 @@ func (s *session) chosen(ctx context.Context, all bool) ([]resident, error) {
 
 // onEach calls fn for every container at the same time, with the containerd that it lives in.
 func (s *session) onEach(ctx context.Context, chosen []resident, fn func(client *runtime.Client, name string) error) error {
+	return s.onEachThen(ctx, chosen, fn, func(string) {})
+}
+
+// onEachThen also calls done with each name, whatever came of it.
+func (s *session) onEachThen(ctx context.Context, chosen []resident, fn func(client *runtime.Client, name string) error, done func(name string)) error {
 	errs := make([]error, len(chosen))
 	var group errgroup.Group
 	for i, r := range chosen {
 		group.Go(func() error {
+			defer done(r.name)
 			errs[i] = guard(func() (err error) {
 				if r.client == nil {
 					r.client, err = s.home(ctx, r.name)

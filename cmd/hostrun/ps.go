@@ -11,6 +11,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"hostrun.dev/hostrun/devices"
+	"hostrun.dev/hostrun/finding"
 	"hostrun.dev/hostrun/runtime"
 )
 
@@ -51,6 +52,7 @@ func runPs(ctx context.Context, s *session, o psOptions) error {
 	err := o.print(s, all)
 	if o.format == "table" && !o.quiet {
 		s.noteWaiters()
+		s.notice(all)
 	}
 	return severally([]error{err, trouble})
 }
@@ -75,10 +77,10 @@ func (o psOptions) print(s *session, all []listed) error {
 // containerTable names the containerd of each container where there are several.
 func containerTable(now time.Time, all []listed) table[listed] {
 	t := table[listed]{
-		header: []string{"PROFILE", "CONTAINER", "IMAGE", "STATUS", "HEALTH", "DEVICES", "UPTIME"},
+		header: []string{"PROFILE", "CONTAINER", "IMAGE", "STATUS", "DEVICES"},
 		cells: func(c listed) []string {
 			return []string{
-				dash(c.Profile), c.Container.Container, imageWords(c.Image), statusWords(c.Container, now), dash(c.Health), dash(deviceList(c.Container)), uptime(c.Container, now),
+				dash(c.Profile), c.Container.Container, imageWords(c.Image), statusWords(c.Container, now), dash(deviceList(c.Container)),
 			}
 		},
 	}
@@ -110,23 +112,46 @@ func deviceList(c runtime.Container) string {
 	return strings.Join(words, ",")
 }
 
-// statusWords is "running", or how and when it ended.
+// statusWords is what docker says: how long it has been up, and its health; how and when it ended, and what comes of that.
 func statusWords(c runtime.Container, now time.Time) string {
+	var notes []string
 	text := c.Status
-	if c.ExitStatus != nil && c.Status == "exited" {
-		text += fmt.Sprintf(" (%d)", *c.ExitStatus)
+	switch c.Status {
+	case "running", "paused":
+		text = "Up"
+		if c.StartedAt != nil {
+			text += " " + units.HumanDuration(max(now.Sub(*c.StartedAt), 0))
+		}
+		if c.Health != "" {
+			notes = append(notes, strings.Replace(c.Health, "starting", "health: starting", 1))
+		}
+		if c.Status == "paused" {
+			notes = append(notes, "paused")
+		}
+	case "exited", "unknown":
+		text = map[string]string{"exited": "Exited", "unknown": "Ended unseen"}[c.Status]
+		if c.RestartAt != nil {
+			text = "Restarting"
+		}
+		if c.ExitStatus != nil {
+			text += fmt.Sprintf(" (%d)", *c.ExitStatus)
+		}
+		if c.FinishedAt != nil {
+			text += " " + ago(now.Sub(*c.FinishedAt))
+		}
+		switch {
+		case c.Refused != "":
+			notes = append(notes, fmt.Sprintf("not started again: %s %d", finding.RestartRefused, c.RefusedAs))
+		case c.StoppedBy == "health":
+			notes = append(notes, "stopped: it was unhealthy")
+		}
+	case "created":
+		text = "Created"
 	}
-	if c.FinishedAt != nil && c.Status == "exited" {
-		text += " " + ago(now.Sub(*c.FinishedAt))
+	for _, note := range notes {
+		text += " (" + note + ")"
 	}
 	return text
-}
-
-func uptime(c runtime.Container, now time.Time) string {
-	if c.StartedAt == nil || (c.Status != "running" && c.Status != "paused") {
-		return "-"
-	}
-	return units.HumanDuration(now.Sub(*c.StartedAt))
 }
 
 func ago(d time.Duration) string { return units.HumanDuration(max(d, 0)) + " ago" }

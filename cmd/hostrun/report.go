@@ -56,7 +56,7 @@ func needsRoot(err error) error {
 // watches says whether ^C is the way out of the verb, and no news to who typed it.
 func (s *session) watches() bool {
 	verb := s.line.verb()
-	return verb != nil && slices.Contains([]string{"run", "exec", "shell", "logs", "wait"}, verb.Name)
+	return verb != nil && slices.Contains([]string{"run", "exec", "shell", "logs", "wait", "events", "supervise"}, verb.Name)
 }
 
 func (s *session) reportOne(err error) {

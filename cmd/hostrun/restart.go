@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"slices"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -15,7 +17,7 @@ func restartCommand(s *session) *cli.Command {
 	return &cli.Command{
 		Name: "restart", Category: "containers", Usage: "stop containers and start them again, as they are", ArgsUsage: "NAME...",
 		Description: page{
-			about:    "Stops the container as hostrun stop does and starts it with the specification that it has. After a change of the profile use hostrun up.",
+			about:    "Stops the container as hostrun stop does and starts it with the specification that it has. After a change of the profile use hostrun up. Containers whose profiles say depends_on with restart: true of one of them are restarted after it.",
 			examples: []string{"hostrun restart dinov2", "hostrun restart -t 5 dinov2"},
 			statuses: containerdStatuses,
 		}.on(s),
@@ -29,15 +31,52 @@ func runRestart(ctx context.Context, s *session, o restartOptions) error {
 	if err != nil {
 		return err
 	}
-	return s.onContainers(ctx, false, func(client *runtime.Client, name string) error {
-		// Between stop and start nobody else may get its devices.
-		if err := client.Hold(ctx, name); err != nil {
-			return err
+	err = s.onContainers(ctx, false, func(client *runtime.Client, name string) error { return restartOne(ctx, s, client, name, timeout) })
+	if err != nil {
+		return err
+	}
+	return s.restartDependents(ctx, timeout)
+}
+
+// restartOne stops a container and starts it again, as it is.
+func restartOne(ctx context.Context, s *session, client *runtime.Client, name string, timeout *time.Duration) error {
+	// Between stop and start nobody else may get its devices.
+	if err := client.Hold(ctx, name); err != nil {
+		return err
+	}
+	defer client.Unreserve(name)
+	if err := client.Stop(ctx, name, timeout); err != nil {
+		return err
+	}
+	if err := client.Start(ctx, name); err != nil {
+		return err
+	}
+	return s.supervised(ctx, client, name)
+}
+
+// restartDependents restarts the running containers whose profiles want that after a restart of one of those on the line
+// (depends_on with restart: true), and so on.
+func (s *session) restartDependents(ctx context.Context, timeout *time.Duration) error {
+	all, err := s.list(ctx)
+	if err != nil {
+		return nil // what was asked for is done
+	}
+	done := map[string]bool{}
+	for _, name := range s.line.names {
+		done[containerName(name)] = true
+	}
+	for again := true; again; {
+		again = false
+		for _, c := range all {
+			id := c.Container.Container
+			if done[id] || !c.lives() || !slices.ContainsFunc(c.RestartWith, func(on string) bool { return done[on] }) {
+				continue
+			}
+			if err := restartOne(ctx, s, c.client, id, timeout); err != nil {
+				return err
+			}
+			done[id], again = true, true
 		}
-		defer client.Unreserve(name)
-		if err := client.Stop(ctx, name, timeout); err != nil {
-			return err
-		}
-		return client.Start(ctx, name)
-	})
+	}
+	return nil
 }

@@ -25,7 +25,7 @@ func runCommand(s *session) *cli.Command {
 	return &cli.Command{
 		Name: "run", Category: "containers", Usage: "run a one-off container of a profile in the foreground", ArgsUsage: "NAME [-- ARGS...]",
 		Description: page{
-			about: "Proves that host and image fit, runs a container of the profile until it ends, and removes it. The exit status is the container's. " +
+			about: "Proves that host and image fit, runs a container of the profile until it ends, and removes it. What the profile depends on is started first, as by hostrun up; restart and healthcheck are for containers of up. The exit status is the container's. " +
 				"ARGS replace the profile's command. A terminal is passed on when stdin and stdout are one; -i passes a pipe on as stdin.\n\n" +
 				"^C is sent to the process, which has its stop_grace_period to end; ^C again kills it.",
 			examples: []string{"hostrun run dinov2", "hostrun run dinov2 -- python3 -c 'import torch; print(torch.__version__)'", "hostrun run dinov2 -v ./data:/data:ro -- bash"},
@@ -64,7 +64,14 @@ func runRun(ctx context.Context, s *session, o runOptions) error {
 	if id == "" {
 		id = oneOffName(containerName(names[0]))
 	}
-	return runOnce(ctx, s, order{name: names[0], id: id, over: o.over, strict: o.strict, starts: true, wait: o.devices.wait})
+	st, err := s.stackOf(names)
+	if err == nil {
+		err = st.before(ctx, o.devices)
+	}
+	if err != nil {
+		return beforeStart(err)
+	}
+	return runOnce(ctx, s, order{name: names[0], loaded: st.asked().profile, id: id, over: o.over, strict: o.strict, starts: true, wait: o.devices.wait})
 }
 
 // fitTerminal gives the container a terminal when a person sits at ours: the profile's tty alone does not make one.

@@ -24,5 +24,10 @@ func startCommand(s *session) *cli.Command {
 }
 
 func runStart(ctx context.Context, s *session, _ startOptions) error {
-	return s.onContainers(ctx, false, func(client *runtime.Client, name string) error { return client.Start(ctx, name) })
+	return s.onContainers(ctx, false, func(client *runtime.Client, name string) error {
+		if err := client.Start(ctx, name); err != nil {
+			return err
+		}
+		return s.supervised(ctx, client, name)
+	})
 }

@@ -18,7 +18,7 @@ func stopCommand(s *session) *cli.Command {
 	return &cli.Command{
 		Name: "stop", Category: "containers", Usage: "stop running containers; log and exit status stay", ArgsUsage: "NAME... | --all",
 		Description: page{
-			about:    "Sends the stop signal (the profile's stop_signal, else the image's, else SIGTERM), waits for the grace period and kills what is left.",
+			about:    "Sends the stop signal (the profile's stop_signal, else the image's, else SIGTERM), waits for the grace period and kills what is left. hostrun supervise leaves it alone from then on. Several are stopped side by side, but each before those that it depends on.",
 			examples: []string{"hostrun stop dinov2", "hostrun stop -t 60 dinov2"},
 			statuses: containerdStatuses,
 		}.on(s),
@@ -35,9 +35,18 @@ func runStop(ctx context.Context, s *session, o stopOptions) error {
 	if err != nil {
 		return err
 	}
-	return s.onContainers(ctx, o.all, func(client *runtime.Client, name string) error {
+	if !o.all {
+		if _, err := s.names(wants{what: "container", min: 1}, false); err != nil {
+			return err
+		}
+	}
+	chosen, err := s.chosen(ctx, o.all)
+	if err != nil && len(chosen) == 0 {
+		return err
+	}
+	return severally([]error{s.onEachReversed(ctx, chosen, func(client *runtime.Client, name string) error {
 		return client.Stop(ctx, name, timeout)
-	})
+	}), err})
 }
 
 // onContainers does the same with each container that the line names.

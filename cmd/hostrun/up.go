@@ -3,28 +3,31 @@ package main
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
 	"hostrun.dev/hostrun/finding"
 	"hostrun.dev/hostrun/plan"
+	"hostrun.dev/hostrun/profiles"
 	"hostrun.dev/hostrun/runtime"
 )
 
 type upOptions struct {
-	over                                  overrides
-	attach, wait, recreate, dryly, strict bool
-	devices                               waitFlag
+	over                                       overrides
+	attach, wait, recreate, dryly, strict, all bool
+	waitTimeout                                string
+	devices                                    waitFlag
 }
 
 func upCommand(s *session) *cli.Command {
 	var o upOptions
 	return &cli.Command{
-		Name: "up", Category: "containers", Usage: "check, create and start the containers of profiles", ArgsUsage: "NAME... [-- ARGS...]",
+		Name: "up", Category: "containers", Usage: "check, create and start the containers of profiles", ArgsUsage: "NAME... [-- ARGS...] | --all",
 		Description: page{
 			about: "Proves that host and image fit, then creates and starts the container, detached. Nothing happens if the same specification " +
-				"already runs. If it differs, the container is replaced and the fields that changed are printed. Several names start side by side.\n\n" +
+				"already runs. If it differs, the container is replaced and the fields that changed are printed. Several names start side by side, but each after those that its profile names under depends_on, which are started too.\n\n" +
 				"ARGS replace the profile's command.",
 			examples: []string{"hostrun up dinov2", "hostrun up dinov2 --dry-run", "hostrun up --attach dinov2 -e BATCH=8   # ^C stops it, twice kills it"},
 			own:      "With --attach the status is the container's own, or one of 125 to 130 below.",
@@ -32,7 +35,9 @@ func upCommand(s *session) *cli.Command {
 		}.on(s),
 		Flags: append([]cli.Flag{
 			&cli.BoolFlag{Name: "attach", Usage: "follow the output until the container ends; its status becomes ours", Destination: &o.attach},
-			&cli.BoolFlag{Name: "wait", Usage: "return when the containers run, and fail if one has ended", Destination: &o.wait},
+			&cli.BoolFlag{Name: "wait", Usage: "return when the containers are healthy, or run if they have no healthcheck; fail if one has ended", Destination: &o.wait},
+			&cli.StringFlag{Name: "wait-timeout", Usage: "wait at most `SECONDS`, or a duration as 1m30s, and then fail; implies --wait", Destination: &o.waitTimeout},
+			&cli.BoolFlag{Name: "all", Aliases: []string{"a"}, Usage: "every profile of ./profiles, or of the directories that --profile-dir names", Destination: &o.all},
 			&cli.BoolFlag{Name: "force-recreate", Usage: "replace the container even if nothing changed", Destination: &o.recreate},
 			strictFlag(&o.strict),
 			waitDeviceFlag(&o.devices),
@@ -43,7 +48,7 @@ func upCommand(s *session) *cli.Command {
 }
 
 func runUp(ctx context.Context, s *session, o upOptions) error {
-	names, err := s.names(wants{what: "profile", min: 1}, true)
+	names, err := o.names(s)
 	switch {
 	case err != nil:
 		return err
@@ -55,41 +60,119 @@ func runUp(ctx context.Context, s *session, o upOptions) error {
 	if s.line.dashes {
 		o.over.command = s.line.rest
 	}
-	switch {
-	case o.dryly:
-		return each(names, func(name string) error { return dryUp(ctx, s, o, name) })
-	case o.attach:
-		return attachedUp(ctx, s, o, names[0])
-	}
-	return each(names, func(name string) error {
-		_, err := oneUp(ctx, s, o, name)
+	timeout, err := grace("wait-timeout", o.waitTimeout)
+	if err != nil {
 		return err
-	})
+	}
+	o.wait = o.wait || timeout != nil
+	st, err := s.stackOf(names)
+	switch {
+	case err != nil && o.attach:
+		return beforeStart(err)
+	case err != nil:
+		return err
+	case o.dryly:
+		return st.inOrder(func(m *member) error { return dryUp(ctx, s, o.of(m), m) })
+	}
+	if timeout != nil {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, *timeout)
+		defer cancel()
+	}
+	err = st.each(ctx, func(ctx context.Context, m *member) error { return memberUp(ctx, s, o.of(m), m) })
+	switch {
+	case o.attach && err != nil:
+		return beforeStart(err)
+	case o.attach:
+		return attached(ctx, s, st.asked())
+	}
+	return err
+}
+
+// names are the profiles that the line names, or all.
+func (o upOptions) names(s *session) ([]string, error) {
+	if !o.all {
+		return s.names(wants{what: "profile", min: 1}, true)
+	}
+	if len(s.line.names) > 0 {
+		return nil, finding.Errorf(finding.StatusUsage, "", "hostrun up: give names or --all, not both")
+	}
+	opt := s.profileOptions()
+	opt.Dirs = opt.Dirs[:max(len(s.global.profileDirs.Value()), 1)] // those of the line, else ./profiles, which comes first
+	all, err := profiles.List(opt)
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, e := range all {
+		if !e.Hidden && !strings.HasPrefix(e.File, "builtin:") {
+			names = append(names, e.Name)
+		}
+	}
+	if len(names) == 0 {
+		return nil, finding.Errorf(finding.StatusProfile, "hostrun profiles lists those that can be named", "hostrun up --all: no profile in %s", strings.Join(opt.Dirs, ", "))
+	}
+	return names, nil
+}
+
+// of are the options for one member: the changes of the line are for those that it names.
+func (o upOptions) of(m *member) upOptions {
+	if !m.asked {
+		o.over, o.recreate, o.wait = overrides{}, false, false
+	}
+	return o
+}
+
+// memberUp starts one member of a stack, and waits where that is asked for.
+func memberUp(ctx context.Context, s *session, o upOptions, m *member) error {
+	if err := oneUp(ctx, s, o, m); err != nil {
+		return err
+	}
+	if m.restartsWith() {
+		if err := restartOne(ctx, s, m.client, m.id, nil); err != nil {
+			return err
+		}
+		m.action = "restarted"
+	}
+	if !s.global.quiet && m.action == "restarted" {
+		s.progress.pause()
+		fmt.Fprintf(s.stdout, "%s restarted\n", m.id)
+	}
+	switch {
+	case !o.wait:
+		return nil
+	case m.profile.Healthcheck != nil:
+		return s.awaitState(ctx, m.client, m.id, profiles.DependHealthy)
+	}
+	return stillRuns(ctx, m.client, m.id)
 }
 
 // oneUp starts one profile and prints what was done.
-func oneUp(ctx context.Context, s *session, o upOptions, name string) (plan.Plan, error) {
+func oneUp(ctx context.Context, s *session, o upOptions, m *member) error {
 	layer := s.headStart(ctx)
 	defer layer.end()
-	facts, pl, err := s.assemble(ctx, order{name: name, over: o.over, strict: o.strict, starts: true, wait: o.devices.wait, layer: layer})
+	facts, pl, err := s.assemble(ctx, order{name: m.name, loaded: m.profile, over: o.over, strict: o.strict, starts: true, wait: o.devices.wait, layer: layer})
 	defer s.unreserve(facts)
 	if err != nil {
-		return pl, err
+		return err
 	}
 	s.warn(pl.Findings)
-	client, err := s.containerdFor(ctx, pl.ID)
-	if err != nil {
-		return pl, err
+	if m.client, err = s.containerdFor(ctx, pl.ID); err != nil {
+		return err
 	}
-	done, err := client.Up(ctx, pl, o.recreate)
-	if err != nil {
-		return pl, err
+	if runtime.NeedsSupervisor(pl.Labels) {
+		pl.Source = s.sourceOf(facts)
 	}
+	done, err := m.client.Up(ctx, pl, o.recreate)
+	if err == nil && runtime.NeedsSupervisor(pl.Labels) {
+		err = s.supervised(ctx, m.client, pl.ID)
+	}
+	if err != nil {
+		return err
+	}
+	m.action, m.plan = done.Action, pl
 	s.printUp(done, plan.DeviceNumbers(facts.Grants))
-	if o.wait {
-		return pl, stillRuns(ctx, client, done.ID)
-	}
-	return pl, nil
+	return nil
 }
 
 func (s *session) printUp(done runtime.UpResult, numbers []plan.DeviceNumber) {
@@ -129,29 +212,21 @@ func stillRuns(ctx context.Context, client *runtime.Client, id string) error {
 	if c.ExitStatus != nil {
 		status = fmt.Sprintf(" with status %d", *c.ExitStatus)
 	}
-	return finding.Errorf(finding.StatusFailed, "hostrun logs "+id+" shows why", "container %s has ended%s", id, status)
+	return withLog(ctx, client, id, finding.Errorf(finding.StatusFailed, "hostrun logs "+id+" shows why", "container %s has ended%s", id, status))
 }
 
-// attachedUp starts one profile and stays with it. From the start on, signals are the container's.
-func attachedUp(ctx context.Context, s *session, o upOptions, name string) error {
-	pl, err := oneUp(ctx, s, o, name)
-	if err != nil {
-		return beforeStart(err)
-	}
-	client, err := s.containerdFor(ctx, pl.ID)
-	if err != nil {
-		return beforeStart(err)
-	}
+// attached stays with a container that has been started. From the start on, signals are the container's.
+func attached(ctx context.Context, s *session, m *member) error {
 	s.progress.end()
-	signals, release := s.signals.foreground(pl.StopSignal, seconds(pl.StopSeconds))
+	signals, release := s.signals.foreground(m.plan.StopSignal, seconds(m.plan.StopSeconds))
 	defer release()
-	status, err := client.Attach(ctx, pl.ID, runtime.IO{Stdout: s.stdout, Stderr: s.stderr}, signals)
+	status, err := m.client.Attach(ctx, m.id, runtime.IO{Stdout: s.stdout, Stderr: s.stderr}, signals)
 	return s.inForeground(status, err)
 }
 
 // dryUp says what up would do, from containerd's records and the plan alone.
-func dryUp(ctx context.Context, s *session, o upOptions, name string) error {
-	_, pl, err := s.assemble(ctx, order{name: name, over: o.over, pull: "never", strict: o.strict})
+func dryUp(ctx context.Context, s *session, o upOptions, m *member) error {
+	_, pl, err := s.assemble(ctx, order{name: m.name, loaded: m.profile, over: o.over, pull: "never", strict: o.strict})
 	if err != nil {
 		return err
 	}

@@ -172,13 +172,35 @@ func TestContainerTable(t *testing.T) {
 			t.Errorf("got:\n%s\nwant:\n%s", b.String(), want)
 		}
 	}
-	compare(`PROFILE   CONTAINER   IMAGE           STATUS                          HEALTH   DEVICES     UPTIME
-a         a           a:latest        running                         -        gpu0,gpu1   2 hours
-b         b-run-1     ghcr.io/x/b:1   exited (137) About a minute ago   -        -           -
+	compare(`PROFILE   CONTAINER   IMAGE           STATUS                                DEVICES
+a         a           a:latest        Up 2 hours                            gpu0,gpu1
+b         b-run-1     ghcr.io/x/b:1   Exited (137) About a minute ago       -
 `)
 	all[1].Engine = privateEngine
-	compare(`PROFILE   CONTAINER   IMAGE           STATUS                          HEALTH   DEVICES     UPTIME    ENGINE
-a         a           a:latest        running                         -        gpu0,gpu1   2 hours   system
-b         b-run-1     ghcr.io/x/b:1   exited (137) About a minute ago   -        -           -        private
+	compare(`PROFILE   CONTAINER   IMAGE           STATUS                                DEVICES     ENGINE
+a         a           a:latest        Up 2 hours                            gpu0,gpu1   system
+b         b-run-1     ghcr.io/x/b:1   Exited (137) About a minute ago       -           private
 `)
+}
+
+func TestStatusWords(t *testing.T) {
+	now := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
+	ago := func(d time.Duration) *time.Time { at := now.Add(-d); return &at }
+	one := 1
+	for want, c := range map[string]runtime.Container{
+		"Up 3 minutes (healthy)":            {Status: "running", StartedAt: ago(3 * time.Minute), Health: "healthy"},
+		"Up 5 seconds (health: starting)":   {Status: "running", StartedAt: ago(5 * time.Second), Health: "starting"},
+		"Up 3 minutes (unhealthy) (paused)": {Status: "paused", StartedAt: ago(3 * time.Minute), Health: "unhealthy"},
+		"Restarting (1) 2 seconds ago":      {Status: "exited", ExitStatus: &one, FinishedAt: ago(2 * time.Second), Supervision: runtime.Supervision{RestartAt: ago(0)}},
+		"Exited (1) 2 seconds ago (not started again: HR225 78)": {Status: "exited", ExitStatus: &one, FinishedAt: ago(2 * time.Second),
+			Supervision: runtime.Supervision{Refused: "gone", RefusedAs: 78}},
+		"Exited (1) 2 seconds ago (stopped: it was unhealthy)": {Status: "exited", ExitStatus: &one, FinishedAt: ago(2 * time.Second),
+			Supervision: runtime.Supervision{StoppedBy: "health"}},
+		"Ended unseen": {Status: "unknown", StartedAt: ago(time.Hour)},
+		"Created":      {Status: "created"},
+	} {
+		if got := statusWords(c, now); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
 }

@@ -1,0 +1,208 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/urfave/cli/v2"
+	"golang.org/x/sys/unix"
+
+	"hostrun.dev/hostrun/engine"
+	"hostrun.dev/hostrun/finding"
+	"hostrun.dev/hostrun/plan"
+	"hostrun.dev/hostrun/profiles"
+	"hostrun.dev/hostrun/runtime"
+	"hostrun.dev/hostrun/supervise"
+)
+
+// This file starts a container again for hostrun supervise: in a process of its own, for a proof takes memory that would stay, and
+// finds its Python by an environment that is not the supervisor's.
+
+// A recorded is what a container's plan was made of. The profile is as up took it, with the command line's changes: a file
+// that is edited since is for the next up.
+type recorded struct {
+	Schema  int               `json:"schema"` // 1
+	Profile profiles.Profile  `json:"profile"`
+	Strict  bool              `json:"strict,omitempty"`
+	Dir     string            `json:"dir"` // of the caller
+	Env     map[string]string `json:"env"` // of it, what leads to an interpreter
+}
+
+// sourceOf returns what is kept with the container.
+func (s *session) sourceOf(facts plan.Facts) []byte {
+	r := recorded{Schema: 1, Profile: facts.Profile, Strict: facts.Strict, Dir: s.dir, Env: map[string]string{}}
+	for name, value := range s.env {
+		if leadsToPython(name) {
+			r.Env[name] = value
+		}
+	}
+	b, err := json.Marshal(r)
+	if err != nil { // the profile prints as JSON in facts, too
+		s.log.Warn("keep the profile with the container", "error", err)
+		return nil
+	}
+	return b
+}
+
+// leadsToPython says whether package host reads the variable.
+func leadsToPython(name string) bool {
+	for _, prefix := range []string{"PYTHON", "_PYTHON", "PYENV_", "CONDA_", "XDG_"} {
+		if strings.HasPrefix(name, prefix) {
+			return true
+		}
+	}
+	return name == "PATH" || name == "HOME" || name == "VIRTUAL_ENV" || name == "LD_LIBRARY_PATH"
+}
+
+type againOptions struct{ created string }
+
+func againCommand(s *session) *cli.Command {
+	var o againOptions
+	return &cli.Command{
+		Name: againVerb, Hidden: true, ArgsUsage: "NAME",
+		Flags:  []cli.Flag{&cli.StringFlag{Name: "created", Destination: &o.created}},
+		Action: action(func(ctx context.Context) error { return runAgain(ctx, s, o) }),
+	}
+}
+
+const againVerb = "__again"
+
+func runAgain(ctx context.Context, s *session, o againOptions) error {
+	names, err := s.names(wants{what: "container", min: 1, max: 1}, false)
+	if err != nil {
+		return err
+	}
+	client, err := s.containerd(ctx)
+	if err != nil {
+		return err
+	}
+	source, created, err := client.Source(ctx, names[0])
+	if errors.Is(err, runtime.ErrNoContainer) || err == nil && created.Format(time.RFC3339Nano) != o.created {
+		return nil // somebody has removed it
+	}
+	if err != nil {
+		return err
+	}
+	var r recorded
+	if err := json.Unmarshal(source, &r); err != nil || r.Profile.Name == "" {
+		return finding.Errorf(finding.StatusProfile, "hostrun up "+names[0]+" makes it anew", "restart container %s: what it was made of can't be read: %w", names[0], err)
+	}
+	s.env, s.dir = r.Env, r.Dir
+	if r.Profile.PullPolicy == "always" { // at a start by a person; a crash is no reason
+		r.Profile.PullPolicy = "missing"
+	}
+	facts, pl, err := s.assemble(ctx, order{name: r.Profile.Name, loaded: &r.Profile, strict: r.Strict, starts: true})
+	defer s.unreserve(facts)
+	var refused *plan.Refused
+	if errors.As(err, &refused) && client.OtherImage(ctx, pl) {
+		err = nil // it is about an image that the container is not made of
+	}
+	if err != nil {
+		return err
+	}
+	_, err = client.Again(ctx, pl, created)
+	return err
+}
+
+// again starts the container in a process of its own, which outlives this one.
+func (o *overseer) again(ctx context.Context, c supervise.Container) error {
+	cmd, err := o.s.background(o.client, againVerb, "--created="+c.Created.Format(time.RFC3339Nano), c.ID)
+	if err != nil {
+		return err
+	}
+	var words bytes.Buffer
+	cmd.Stderr = &words
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	err = cmd.Wait()
+	if err == nil {
+		return nil
+	}
+	status := finding.StatusTryAgain // of one that was killed
+	if code := cmd.ProcessState.ExitCode(); code > 0 {
+		status = code
+	}
+	return &finding.Err{Status: status, Err: errors.New(lastError(words.String(), err))}
+}
+
+// lastError is what the command says it failed for.
+func lastError(words string, err error) string {
+	var lines []string
+	for line := range strings.Lines(words) {
+		if text, ok := strings.CutPrefix(strings.TrimSpace(line), "hostrun: error: "); ok {
+			lines = append(lines, text)
+		} else if strings.HasPrefix(line, "error") { // a finding
+			lines = append(lines, strings.TrimSpace(line))
+		}
+	}
+	if len(lines) == 0 {
+		return strings.TrimSpace(words + err.Error())
+	}
+	return strings.Join(lines, "; ")
+}
+
+// background prepares a command of hostrun for the same containerd and directories, in a session of its own.
+func (s *session) background(client *runtime.Client, words ...string) (*exec.Cmd, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	g := s.global
+	args := []string{"--address=" + client.Address(), "--namespace=" + g.namespace, "--progress=quiet", "--color=never", "--log-level=" + g.logLevel,
+		"--state-dir=" + s.abs(g.stateDir), "--data-dir=" + s.abs(g.dataDir), "--libexec-dir=" + s.libexec(), "--system-address=" + s.abs(g.systemAddress),
+		"--cdi-spec-dirs=" + g.cdiDirs}
+	if g.cacheDir != "" {
+		args = append(args, "--cache-dir="+s.abs(g.cacheDir))
+	}
+	cmd := exec.Command(self, append(args, words...)...)
+	cmd.Dir, cmd.Env = "/", superviseEnvironment()
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // ^C at the terminal is not for it
+	return cmd, nil
+}
+
+// startSupervisor starts one in the background. It lives on with descriptors of its own alone: one that the caller was given, as by
+// `exec 9>lock; flock 9`, must not live as long.
+func (s *session) startSupervisor(client *runtime.Client) error {
+	cmd, err := s.background(client, "supervise", "--until-idle")
+	if err != nil {
+		return err
+	}
+	path := client.SuperviseLog()
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return err
+	}
+	flags := os.O_WRONLY | os.O_CREATE | os.O_APPEND
+	if fi, err := os.Stat(path); err == nil && fi.Size() > 1<<20 {
+		flags |= os.O_TRUNC
+	}
+	log, err := os.OpenFile(path, flags, 0o600)
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	cmd.Stdout, cmd.Stderr = log, log
+	_ = unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC) // Linux 5.11; before, Go has marked its own
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("start %s: %w", cmd.Path, err)
+	}
+	go func() { _ = cmd.Wait() }()
+	s.log.Debug("started the supervisor", "process", cmd.Process.Pid, "log", path)
+	return nil
+}
+
+// wake brings the private engine up, in which containers wait to be started again: it has died, or the machine has booted.
+func (o *overseer) wake(ctx context.Context) error {
+	_, err := engine.Ensure(ctx, o.s.layout(), nil)
+	return err
+}

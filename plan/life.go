@@ -1,0 +1,59 @@
+package plan
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"hostrun.dev/hostrun/finding"
+)
+
+// setLifeLabels keeps with the container what hostrun supervise does for it. A one-off container has a person who looks
+// after it.
+func (b *builder) setLifeLabels() {
+	if b.oneOff() {
+		return
+	}
+	if b.p.Restart != "" {
+		b.plan.Labels[LabelRestart] = b.p.Restart
+	}
+	if b.p.Healthcheck == nil {
+		return
+	}
+	text, err := json.Marshal(b.p.Healthcheck)
+	if err != nil { // it is text and numbers
+		panic("plan: a healthcheck is no JSON: " + err.Error())
+	}
+	if len(LabelHealthcheck)+len(text) > maxLabel {
+		b.report("healthcheck", finding.Finding{
+			ID: finding.HealthcheckLong, Severity: finding.Error, Subject: "healthcheck",
+			Got: fmt.Sprintf("%d bytes", len(text)), Want: fmt.Sprintf("at most %d", maxLabel-len(LabelHealthcheck)),
+			Message: "the healthcheck is too long to be kept with the container",
+			Remedy:  "put the command into a script, in the image or in a volume, and call that",
+		})
+		return
+	}
+	b.plan.Labels[LabelHealthcheck] = string(text)
+}
+
+// setDependLabel lets down stop containers before those that they need.
+func (b *builder) setDependLabel() {
+	if b.oneOff() {
+		return
+	}
+	var names []string
+	for _, d := range b.p.DependsOn {
+		if d.Restart {
+			d.Name += "!"
+		}
+		names = append(names, d.Name)
+	}
+	text := strings.Join(names, ",")
+	if text == "" || len(LabelDependsOn)+len(text) > maxLabel { // without it, down stops them side by side
+		return
+	}
+	b.plan.Labels[LabelDependsOn] = text
+}
+
+// oneOff says whether the container is one of run: it has a name of its own.
+func (b *builder) oneOff() bool { return b.f.ID != "" }
