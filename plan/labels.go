@@ -21,6 +21,7 @@ const (
 	LabelRuntime     = "hostrun.dev/oci-runtime" // that the profile asks for
 	LabelDevices     = "hostrun.dev/devices"     // what it holds (devices.FormatLeases)
 	LabelNumbers     = "hostrun.dev/device-numbers"
+	LabelNetwork     = "hostrun.dev/network" // what it asks of the network (network.Request)
 )
 
 // maxLabel is the most bytes of name and value together that containerd takes (containerd, pkg/labels).
@@ -37,6 +38,7 @@ func (b *builder) setLabels() {
 		pl.Labels[LabelRuntime] = b.p.Runtime
 	}
 	b.setDeviceLabel()
+	b.setNetworkLabel()
 	pl.Hash = hash(pl)
 	b.setNumberLabel()
 	pl.Labels[LabelProfile] = pl.Profile
