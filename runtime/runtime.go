@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"time"
 
+	"hostrun.dev/hostrun/network"
 	"hostrun.dev/hostrun/plan"
 )
 
@@ -71,10 +72,13 @@ type Container struct {
 	Devices   []string `json:"devices"` // CDI's qualified names
 	// DeviceNumbers say how the container counts its devices.
 	DeviceNumbers []plan.DeviceNumber `json:"device_numbers,omitempty"`
-	CreatedAt     time.Time           `json:"created_at"`
-	StartedAt     *time.Time          `json:"started_at"`
-	FinishedAt    *time.Time          `json:"finished_at,omitempty"`
-	ExitStatus    *int                `json:"exit_status"` // null while it runs
+	// Ports lead from the host to the container; Networks are its addresses, by network. Of one that runs.
+	Ports      []network.Binding   `json:"ports,omitempty"`
+	Networks   map[string][]string `json:"networks,omitempty"`
+	CreatedAt  time.Time           `json:"created_at"`
+	StartedAt  *time.Time          `json:"started_at"`
+	FinishedAt *time.Time          `json:"finished_at,omitempty"`
+	ExitStatus *int                `json:"exit_status"` // null while it runs
 }
 
 // LogOptions select lines.
