@@ -108,7 +108,7 @@ func (k *Kernel) settle(o Order) (e network.Entry, first bool, err error) {
 		return e, false, err
 	}
 	for _, l := range e.Links {
-		if _, err := os.Stat(filepath.Join("/sys/class/net", l.Bridge)); err != nil || !made(l, others) {
+		if !made(l, others) {
 			first = true
 		}
 	}

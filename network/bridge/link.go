@@ -1,14 +1,15 @@
 package bridge
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -43,9 +44,12 @@ func setUp(name string, up bool) error {
 
 // removeBridge deletes a bridge that has no port (ioctl SIOCBRDELBR, linux/sockios.h). One that is gone is no fault.
 func removeBridge(name string) error {
-	ports, err := os.ReadDir(filepath.Join("/sys/class/net", name, "brif"))
-	if err != nil || len(ports) > 0 {
-		return nil // gone, no bridge, or somebody else's is on it
+	here, err := net.InterfaceByName(name)
+	if err != nil {
+		return nil // it is gone
+	}
+	if used, err := hasPorts(here.Index); err != nil || used {
+		return err // used: by somebody else than hostrun
 	}
 	if err := setUp(name, false); err != nil {
 		return err
@@ -60,6 +64,31 @@ func removeBridge(name string) error {
 		return fmt.Errorf("remove the bridge %s: %w", name, errno)
 	}
 	return nil
+}
+
+// hasPorts reports whether an interface has the bridge for its master (rtnetlink(7), IFLA_MASTER). /sys/class/net would tell of the
+// network namespace that it was mounted in.
+func hasPorts(bridge int) (bool, error) {
+	table, err := syscall.NetlinkRIB(syscall.RTM_GETLINK, syscall.AF_UNSPEC)
+	if err != nil {
+		return false, fmt.Errorf("list the host's interfaces: %w", err)
+	}
+	messages, err := syscall.ParseNetlinkMessage(table)
+	if err != nil {
+		return false, fmt.Errorf("list the host's interfaces: %w", err)
+	}
+	for _, m := range messages {
+		attributes, err := syscall.ParseNetlinkRouteAttr(&m)
+		if err != nil {
+			continue // the end of the list
+		}
+		for _, a := range attributes {
+			if a.Attr.Type == unix.IFLA_MASTER && len(a.Value) == 4 && int(binary.NativeEndian.Uint32(a.Value)) == bridge {
+				return true, nil
+			}
+		}
+	}
+	return false, nil
 }
 
 // Interfaces are the host's, with the subnets of their addresses and routes; loopback is none of them.
