@@ -173,7 +173,6 @@ const (
 	AddressTaken    = "HR245" // an address is another container's, or none of the network's
 	NetworkDiffers  = "HR246" // two profiles describe one network in different ways
 	PortFamily      = "HR247" // a port at an IPv6 address, and a network without IPv6; or no address of this machine
-	SharedNetwork   = "HR248" // a key that a container without a network of its own can't have
 )
 
 // Explain returns the entry of id; an unknown id gives an Entry with the id alone and exit status 1.

@@ -29,7 +29,4 @@ var networkStories = map[string]Entry{
 	PortFamily: {Title: "a port can't be published at that address", ExitStatus: StatusProfile, Story: "" +
 		"A port at an IPv6 address needs a network with IPv6: rules lead packets to an address of the same family. ::1 can't be published at all, as the kernel forwards nothing from there. An address that the machine does not have reaches nobody.\n\n" +
 		"Set enable_ipv6: true for the network, or publish the port at an IPv4 address."},
-	SharedNetwork: {Title: "the container has no network of its own", ExitStatus: StatusProfile, Story: "" +
-		"With network_mode: none or container:NAME there is nothing to publish ports of, or to give names and addresses: with container: they are the other container's.\n\n" +
-		"Write ports:, networks:, mac_address: into the profile whose network it is."},
 }

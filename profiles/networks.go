@@ -6,7 +6,6 @@ import (
 	"net/netip"
 	"strings"
 
-	"hostrun.dev/hostrun/finding"
 	"hostrun.dev/hostrun/pattern"
 )
 
@@ -317,5 +316,5 @@ func (d *decoder) sharedNetwork(key, why string) {
 	if !ok {
 		pos = d.profile.Lines[key+"[0]"]
 	}
-	d.report.add(Problem{Position: pos, Key: key, ID: finding.SharedNetwork, Message: key + ": " + why, Remedy: "remove it"})
+	d.badAt(pos, key, "remove it", "%s", why)
 }
