@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -32,7 +33,6 @@ func newNetStage(t *testing.T) *netStage {
 	s := &netStage{stage: newStage(t)}
 	s.ns = s.netns("machine")
 	s.in(s.ns, "ip", "link", "set", "lo", "up")
-	s.load(tiny(t, "job"))
 	return s
 }
 
@@ -88,21 +88,33 @@ func (s *netStage) refuse(status int, words []string, args ...string) {
 	}
 }
 
-// serving is a profile of a web server that says its name, with more lines.
+// serving is a profile of a web server that says its name, with more lines. Its root is the machine's: clients in it have a
+// resolver as people's have.
 func (s *netStage) serving(name string, lines ...string) {
-	s.profile(name, "image: job\npull_policy: never\nstop_grace_period: 0s\ncommand: [sh, -c, 'mkdir /w && echo "+name+" >/w/name && exec busybox httpd -f -p 80 -h /w']\n"+strings.Join(lines, "\n")+"\n")
+	s.profile(name, "rootfs: host\npython: none\nstop_grace_period: 0s\ncommand: [/usr/bin/python3, -c, "+strconv.Quote(fmt.Sprintf(serverText, name))+"]\n"+strings.Join(lines, "\n")+"\n")
 }
 
-// fetch reads http://ADDRESS/name from a network namespace, as long as it takes the server to listen.
+const serverText = `import http.server
+class H(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200); self.end_headers(); self.wfile.write(b'%s')
+http.server.ThreadingHTTPServer.address_family = __import__('socket').AF_INET6
+http.server.ThreadingHTTPServer(('::', 80), H).serve_forever()
+`
+
+const clientText = `import sys, urllib.request as u
+print(u.build_opener(u.ProxyHandler({})).open('http://%s/' % sys.argv[1], timeout=float(sys.argv[2])).read().decode())`
+
+// fetch reads http://ADDRESS/ from a network namespace, as long as it takes the server to listen.
 func (s *netStage) fetch(ns, address string) string {
 	s.t.Helper()
-	return s.try(exec.Command("nsenter", "--net="+ns, "/bin/busybox", "wget", "-q", "-T", "3", "-O", "-", "http://"+address+"/name").Args)
+	return s.try(exec.Command("nsenter", "--net="+ns, "/usr/bin/python3", "-c", clientText, address, "5").Args)
 }
 
 // fetchFrom reads the same in a container.
 func (s *netStage) fetchFrom(container, address string) string {
 	s.t.Helper()
-	return s.try(s.command("exec", container, "--", "busybox", "wget", "-q", "-T", "3", "-O", "-", "http://"+address+"/name").Args)
+	return s.try(s.command("exec", container, "--", "/usr/bin/python3", "-c", clientText, address, "5").Args)
 }
 
 // try runs a command until it succeeds, and returns what it has printed; "" with the test failed if it never does.
@@ -122,10 +134,11 @@ func (s *netStage) try(args []string) string {
 	}
 }
 
-// cut is whether a connection from a container does not come about, within a second.
+// cut is whether a connection from a container is neither answered nor refused.
 func (s *netStage) cut(container, address string) bool {
 	s.t.Helper()
-	return s.hostrun("exec", container, "--", "busybox", "wget", "-q", "-T", "1", "-O", "-", "http://"+address+"/name").status != 0
+	r := s.hostrun("exec", container, "--", "/usr/bin/python3", "-c", clientText, address, "1")
+	return r.status == 1 && (strings.Contains(r.stderr, "timed out") || strings.Contains(r.stderr, "unreachable"))
 }
 
 // traces are what networks have left on the machine: interfaces, rules that name the stage or a bridge of ours, and files.
