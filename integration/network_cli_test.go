@@ -3,8 +3,10 @@ package integration
 import (
 	"encoding/json"
 	"fmt"
+	"net"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -154,7 +156,7 @@ func TestPortTaken(t *testing.T) {
 	s := newNetStage(t)
 	s.serving("web", "network_mode: bridge", `ports: ["8080:80"]`)
 	s.serving("late", "network_mode: bridge", `ports: ["8080:80"]`)
-	s.serving("host", "ports: [\"80:80\"]")
+	s.serving("host", "ports: [\"8080:8080\"]")
 	s.serving("moved", "ports: [\"8080:80\"]")
 	s.refuse(65, []string{"HR243", "moved.yaml:5", "network_mode: bridge"}, "up", "moved")
 
@@ -164,16 +166,13 @@ func TestPortTaken(t *testing.T) {
 	}
 	s.fetch(s.ns, "127.0.0.1:8080")
 	s.refuse(75, []string{"HR240", "web.yaml:6", fmt.Sprintf("process %d (/usr/bin/python3 -m http.server 8080", squatter.Process.Pid)}, "up", "web")
+	s.refuse(75, []string{"HR240", "host.yaml:5", "/usr/bin/python3 -m http.server 8080"}, "up", "host")
 	_ = squatter.Process.Kill()
 	_ = squatter.Wait()
 
 	s.must("up", "web")
 	s.must("up", "web") // its own port is no obstacle
 	s.refuse(75, []string{"HR240", "container web", "hostrun down web"}, "up", "late")
-	s.must("up", "host")
-	s.must("up", "--force-recreate", "host")
-	s.serving("rival", "ports: [\"80:80\"]")
-	s.refuse(75, []string{"HR240", "container host: process"}, "up", "rival")
 	s.must("kill", "web")
 	s.hostrun("wait", "web")
 	s.must("up", "late") // web has ended by itself: whoever has ended holds nothing
@@ -189,8 +188,41 @@ func TestPortTaken(t *testing.T) {
 	if out := s.must("run", "web", "--", "echo", "beside"); out != "beside\n" {
 		t.Errorf("run beside up: %q", out)
 	}
-	s.must("down", "web", "late", "host")
+	s.must("down", "web", "late")
 	s.untraced()
+}
+
+// TestPortOfTheHostsNetwork: a container on the machine's network has its port like a process, and is named by its cgroup. It
+// listens at the loopback address.
+func TestPortOfTheHostsNetwork(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	port := l.Addr().(*net.TCPAddr).Port
+	must(t, l.Close())
+	for _, name := range []string{"host", "rival"} {
+		s.profile(name, fmt.Sprintf("rootfs: host\npython: none\nstop_grace_period: 0s\nports: [\"127.0.0.1:%d:%d\"]\ncommand: [/usr/bin/python3, -m, http.server, \"%d\", --bind, 127.0.0.1, --directory, /usr/share]\n", port, port, port))
+	}
+	s.must("up", "host")
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+		if conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
+			_ = conn.Close()
+			break
+		}
+	}
+	r := s.hostrun("up", "rival")
+	if r.status != 75 || !strings.Contains(r.stderr, "HR240") || !strings.Contains(r.stderr, "container host: process") || !strings.Contains(r.stderr, "hostrun down host") {
+		t.Errorf("want a refusal that names the container:\n%v", r)
+	}
+	if out := s.must("up", "host"); out != "host unchanged\n" {
+		t.Errorf("its own port is an obstacle: %s", out)
+	}
+	if out := s.must("port", "host", strconv.Itoa(port)); out != fmt.Sprintf("127.0.0.1:%d\n", port) {
+		t.Errorf("port: %s", out)
+	}
+	s.must("up", "--force-recreate", "host")
+	s.must("down", "host")
 }
 
 // TestNetworkHealsAfterKill: SIGKILL at each step of making and removing; the next command removes what is left, or goes on.
