@@ -2,7 +2,6 @@ package profiles
 
 import (
 	"fmt"
-	"net"
 	"net/netip"
 	"strings"
 
@@ -181,12 +180,11 @@ func (d *decoder) mac(n *node, key string) (string, bool) {
 	if !ok {
 		return "", false
 	}
-	hw, err := net.ParseMAC(s)
-	if err != nil || !macForm.MatchString(s) || hw[0]&1 != 0 {
+	if !macForm.MatchString(s) || strings.Contains("13579bdfBDF", s[1:2]) { // the lowest bit of the first byte
 		d.bad(n, key, "write six bytes: 02:42:ac:11:00:02", "%q is no address of one interface", abridged(s))
 		return "", false
 	}
-	return hw.String(), true
+	return strings.ToLower(s), true
 }
 
 // readNetworks reads a list of names, or a mapping of names to what is said of them. A profile with networks is on a bridge.
