@@ -31,9 +31,22 @@ func newNetStage(t *testing.T) *netStage {
 		skip(t, "CNI's plugins are not installed: apt-get install containernetworking-plugins")
 	}
 	s := &netStage{stage: newStage(t)}
+	t.Cleanup(s.unbind)
 	s.ns = s.netns("machine")
 	s.in(s.ns, "ip", "link", "set", "lo", "up")
 	return s
+}
+
+// unbind takes away what a test that fails leaves of networks: mounts keep its directory from being removed.
+func (s *netStage) unbind() {
+	left, _ := filepath.Glob(s.path("state/netns/*/*"))
+	for _, file := range left {
+		_ = syscall.Unmount(file, syscall.MNT_DETACH)
+	}
+	results, _ := filepath.Glob("/var/lib/cni/results/*-" + s.namespace + ".*")
+	for _, file := range results {
+		_ = os.Remove(file)
+	}
 }
 
 // netns makes a network namespace that lives until the test ends.
