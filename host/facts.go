@@ -21,6 +21,7 @@ type Facts struct {
 	AppArmor      bool              `json:"apparmor"`
 	Hosts         string            `json:"hosts"`              // content of /etc/hosts
 	ResolvConf    string            `json:"resolv_conf"`        // content of /etc/resolv.conf
+	Upstream      string            `json:"upstream,omitempty"` // content of systemd-resolved's own resolv.conf, where /etc/resolv.conf names its stub
 	Python        *Python           `json:"python,omitempty"`   // nil unless the profile borrows packages
 	CUDA          *CUDA             `json:"cuda,omitempty"`     // nil unless the profile asks for it and it is there
 	Findings      []finding.Finding `json:"findings,omitempty"` // what was wrong while reading

@@ -14,6 +14,9 @@ import (
 // smallFile bounds what is read of files that are a few lines on every machine, in bytes.
 const smallFile = 1 << 20
 
+// UpstreamPath is where systemd-resolved lists the servers that it asks itself (systemd-resolved.service(8)).
+const UpstreamPath = "/run/systemd/resolve/resolv.conf"
+
 // readMachine fills what is independent of Python and CUDA. Everything comes from files below the root; the running
 // kernel is asked only where the root is this machine's and a file is absent (no /proc).
 func (m machine) readMachine(f *Facts) {
@@ -27,6 +30,9 @@ func (m machine) readMachine(f *Facts) {
 	f.AppArmor = m.firstLine("/sys/module/apparmor/parameters/enabled") == "Y"
 	f.Hosts = m.text("/etc/hosts")
 	f.ResolvConf = m.text("/etc/resolv.conf")
+	if strings.Contains(f.ResolvConf, "127.0.0.53") {
+		f.Upstream = m.text(UpstreamPath)
+	}
 	if m.opt.Root == "/" {
 		askKernel(f)
 	}

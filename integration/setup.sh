@@ -53,6 +53,8 @@ find_missing() {
 	[ "$for_whom" = test ] || return 0
 	need git has git
 	need busybox-static test -x /bin/busybox # the small image of the tests
+	need iptables has iptables
+	need containernetworking-plugins test -x /usr/lib/cni/bridge
 }
 
 install_missing() {

@@ -59,7 +59,7 @@ func (b *builder) setNamespaces() {
 	if b.p.IPC != "host" {
 		kinds = append(kinds, specs.IPCNamespace)
 	}
-	if !b.hostNetwork() {
+	if !b.hostNetwork() && !b.madeNetwork() {
 		kinds = append(kinds, specs.NetworkNamespace)
 	}
 	if b.f.Host.CgroupVersion == 2 {
@@ -67,6 +67,9 @@ func (b *builder) setNamespaces() {
 	}
 	for _, k := range kinds {
 		b.spec.Linux.Namespaces = append(b.spec.Linux.Namespaces, specs.LinuxNamespace{Type: k})
+	}
+	if b.madeNetwork() {
+		b.spec.Linux.Namespaces = append(b.spec.Linux.Namespaces, specs.LinuxNamespace{Type: specs.NetworkNamespace, Path: b.networkNamespace()})
 	}
 	b.spec.Linux.CgroupsPath = "/" + b.f.Engine.Namespace + "/" + b.plan.ID
 	b.spec.Root.Readonly = b.p.ReadOnly

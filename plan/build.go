@@ -12,6 +12,7 @@ import (
 
 	"hostrun.dev/hostrun/abi"
 	"hostrun.dev/hostrun/finding"
+	"hostrun.dev/hostrun/network"
 	"hostrun.dev/hostrun/profiles"
 )
 
@@ -31,6 +32,7 @@ func Build(f Facts) (Plan, error) {
 		b.setCommand,
 		b.setPrivileges,
 		b.setNamespaces,
+		b.setNetwork,
 		b.addDefaultMounts,
 		b.addVolumes,
 		b.addHostRoot,
@@ -99,6 +101,8 @@ type builder struct {
 	args   []string    // of the container without init
 	python *abi.Python // that runs the command: of the image, or of the host where it is the root; nil until it is known
 	root   *Root       // nil with an image
+
+	network network.Request // zero for a container that has none
 }
 
 func newBuilder(f Facts) *builder {

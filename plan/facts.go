@@ -27,6 +27,7 @@ type Facts struct {
 	Inventories []devices.Inventory `json:"inventories,omitempty"`
 	Grants      []devices.Grant     `json:"grants,omitempty"`
 	Sources     map[string]Source   `json:"sources,omitempty"` // of bind mounts: host path -> what is there
+	Network     *Network            `json:"network,omitempty"` // nil unless the profile has ports or a bridge
 	Image       Image               `json:"image"`
 	Engine      Engine              `json:"engine"`
 	// Proof says what of the packages loads; nil before it is made, and where nothing is to be proved.
@@ -125,6 +126,7 @@ type Engine struct {
 	Capabilities []string         `json:"capabilities,omitempty"`  // bounding set of the daemon, "CAP_CHOWN" form: it can give no other; nil: all
 	CPUs         string           `json:"cpus,omitempty"`          // processors that a container can be bound to, "0-3,8"; "" where there is no cpuset
 	DataDir      string           `json:"data_dir"`                // /var/lib/hostrun: named volumes, generated files, logs
+	StateDir     string           `json:"state_dir,omitempty"`     // /run/hostrun, which "" stands for: network namespaces
 	InitBinary   string           `json:"init_binary,omitempty"`   // host path of hostrun-init
 	Seccomp      *seccomp.Seccomp `json:"seccomp,omitempty"`       // the default profile, conditions not yet evaluated
 }

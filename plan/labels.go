@@ -24,6 +24,7 @@ const (
 	LabelRestart     = "hostrun.dev/restart"     // the profile's policy; absent for no
 	LabelHealthcheck = "hostrun.dev/healthcheck" // the profile's, as JSON
 	LabelDependsOn   = "hostrun.dev/depends-on"  // names of containers, joined by commas; a ! after a name is restart: true
+	LabelNetwork     = "hostrun.dev/network"     // what it asks of the network (network.Request)
 )
 
 // maxLabel is the most bytes of name and value together that containerd takes (containerd, pkg/labels).
@@ -41,6 +42,7 @@ func (b *builder) setLabels() {
 	}
 	b.setDeviceLabel()
 	b.setLifeLabels()
+	b.setNetworkLabel()
 	pl.Hash = hash(pl)
 	b.setNumberLabel()
 	b.setDependLabel() // as in compose, no reason to make a container anew

@@ -20,6 +20,7 @@ func (b *builder) addNames() {
 type nameFile struct {
 	name, content, origin string
 	host                  bool
+	source                string // of the host's, where it lies elsewhere than in the container
 }
 
 func generated(name, content, origin string) nameFile {
@@ -31,7 +32,10 @@ func (b *builder) addName(destination string, n nameFile) {
 		return
 	}
 	source := destination
-	if !n.host {
+	switch {
+	case n.source != "":
+		source = n.source
+	case !n.host:
 		source = b.addFile(n.name, n.content)
 	}
 	b.mounts = append(b.mounts, mount{Mount: bindFile(source, destination), origin: n.origin, replaceable: true})
@@ -46,6 +50,10 @@ func (b *builder) hosts() nameFile {
 	for i, h := range b.p.ExtraHosts {
 		ip := h.IP
 		if ip == "host-gateway" {
+			if Bridged(b.p) { // its address is known when the network is: the runtime writes the line
+				b.network.Gateways = append(b.network.Gateways, h.Name)
+				continue
+			}
 			ip = "127.0.0.1"
 			b.checkGateway(i)
 		}
@@ -55,7 +63,7 @@ func (b *builder) hosts() nameFile {
 	if b.hostNetwork() && b.f.Host.Hosts != "" {
 		base = strings.TrimSuffix(b.f.Host.Hosts, "\n") + "\n"
 	}
-	if !b.hostNetwork() || b.p.Hostname != "" {
+	if b.p.NetworkMode == "none" || b.hostNetwork() && b.p.Hostname != "" { // on a bridge it has an address, which the runtime writes
 		if !names(base+own.String(), b.spec.Hostname) {
 			fmt.Fprintf(&own, "127.0.1.1\t%s\n", b.spec.Hostname)
 		}
@@ -92,25 +100,4 @@ func names(hosts, name string) bool {
 		}
 	}
 	return false
-}
-
-// resolvConf has the profile's servers instead of the host's; search domains and options stay (docker's rule).
-func (b *builder) resolvConf() nameFile {
-	if len(b.p.DNS) == 0 {
-		if !b.hostNetwork() || b.f.Host.ResolvConf == "" {
-			return nameFile{}
-		}
-		return nameFile{name: "resolv.conf", host: true, origin: "host"}
-	}
-	var content strings.Builder
-	for _, server := range b.p.DNS {
-		fmt.Fprintf(&content, "nameserver %s\n", server)
-	}
-	for _, line := range strings.Split(b.f.Host.ResolvConf, "\n") {
-		switch f := strings.Fields(line); {
-		case len(f) > 1 && (f[0] == "search" || f[0] == "domain" || f[0] == "options"):
-			content.WriteString(strings.Join(f, " ") + "\n")
-		}
-	}
-	return generated("resolv.conf", content.String(), b.fromProfile("dns"))
 }

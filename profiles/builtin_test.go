@@ -14,7 +14,7 @@ import (
 )
 
 // pending are the keys of LLaMA-Factory's compose files that profiles keep under x-pending, as this version does not act on them.
-var pending = []string{"build", "ports"}
+var pending = []string{"build"}
 
 type composeService struct {
 	Build struct {
@@ -94,6 +94,7 @@ func (c comparison) compare() {
 	c.compareDevices()
 	c.compareVolumes()
 	c.comparePending()
+	c.comparePorts()
 }
 
 func (c comparison) compareDevices() {
@@ -153,11 +154,6 @@ func (c comparison) comparePending() {
 	slices.Sort(keys)
 	c.same("pending", keys, pending)
 	c.same("restart", c.p.Restart, c.s.Restart)
-	var ports []string
-	for _, port := range x["ports"].([]any) {
-		ports = append(ports, fmt.Sprint(port))
-	}
-	c.same("ports", ports, c.s.Ports)
 	build := x["build"].(map[string]any)
 	c.same("dockerfile", build["dockerfile"], c.s.Build.Dockerfile)
 	args := build["args"].(map[string]any)
@@ -178,4 +174,26 @@ func TestBuiltinVLLMAscend(t *testing.T) {
 	if p, err = Load(Options{Cwd: "/"}, "vllm-ascend"); err != nil || !p.NPUs[0].All {
 		t.Errorf("%v, %+v", err, p)
 	}
+}
+
+// comparePorts: each port that compose publishes is the host's, where the program listens by itself: at the image's port, or at
+// the one that the environment names.
+func (c comparison) comparePorts() {
+	var got []string
+	for _, p := range c.p.Ports {
+		if p.First != p.Target || c.p.NetworkMode != "" {
+			c.t.Errorf("port %+v with network_mode %q", p, c.p.NetworkMode)
+		}
+		got = append(got, fmt.Sprint(p.First))
+	}
+	var want []string
+	for _, text := range c.s.Ports {
+		host, container, _ := strings.Cut(text, ":")
+		want = append(want, host)
+		told := slices.ContainsFunc(c.p.Environment, func(v EnvVar) bool { return v.Value == host })
+		if told == (host == container) {
+			c.t.Errorf("port %s: told to the program: %v", text, told)
+		}
+	}
+	c.same("ports", got, want)
 }

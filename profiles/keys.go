@@ -89,10 +89,17 @@ var limitFields = []field[Profile]{
 }
 
 var networkFields = []field[Profile]{
-	{name: "network_mode", about: "host (default) or none", schema: enum("host", "none"), read: readNetworkMode},
+	{name: "network_mode", about: "host (default), none, bridge, or container:NAME to share another container's", schema: object{"type": "string", "pattern": `^(host|none|bridge|default|(container|service):.+)$|\$`}, read: readNetworkMode},
+	{name: "networks", about: "bridge networks: a list of names, or a mapping of names to aliases, addresses, subnets", schema: object{"oneOf": []object{textsSchema, {"type": "object", "additionalProperties": object{"oneOf": []object{{"type": "null"}, schemaOf(networkKeys)}}}}}, read: readNetworks},
+	{name: "ports", about: "ports of the host that lead to the container's: [ADDRESS:][HOST:]CONTAINER[/udp]", schema: listOf(object{"type": []string{"string", "integer"}}, schemaOf(portFields)), read: readPorts},
+	{name: "expose", about: "ports for people to know of; networks need no such word", schema: listOf(object{"type": []string{"string", "integer"}}), read: readExpose},
 	{name: "ipc", about: "private (default), host or shareable", schema: enum("private", "host", "shareable"), read: readIPC},
 	{name: "extra_hosts", about: "lines for /etc/hosts: NAME=ADDRESS", schema: object{"oneOf": []object{textsSchema, {"type": "object", "additionalProperties": oneOrMore}}}, read: readExtraHosts},
 	{name: "dns", about: "name servers' addresses", schema: oneOrMore, read: readDNS},
+	{name: "dns_search", about: "domains to look names up in", schema: oneOrMore, read: readDNSSearch},
+	{name: "dns_opt", about: "options of resolv.conf(5): ndots:1", schema: textsSchema, read: readDNSOpt},
+	{name: "domainname", about: "the container's domain", schema: textSchema, read: readDomainname},
+	{name: "mac_address", about: "of the interface on the first network", schema: textSchema, read: readMAC},
 }
 
 var hostFields = []field[Profile]{

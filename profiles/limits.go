@@ -166,16 +166,14 @@ func (d *decoder) finishConflicts() {
 	}
 	for name := range p.Sysctls {
 		key := join("sysctls", name)
-		if strings.HasPrefix(name, "net.") && p.NetworkMode != "none" {
-			d.badAt(d.place(key, "sysctls"), key, "set it on the host, or say network_mode: none", "with the host's network %s is the whole machine's", name)
+		if strings.HasPrefix(name, "net.") && (p.NetworkMode == "" || p.NetworkMode == "host") {
+			d.badAt(d.place(key, "sysctls"), key, "set it on the host, or say network_mode: bridge or none", "with the host's network %s is the whole machine's", name)
 		}
 		if isIPCSysctl(name) && p.IPC == "host" {
 			d.badAt(d.place(key, "sysctls"), key, "set it on the host, or remove ipc: host", "with ipc: host %s is the whole machine's", name)
 		}
 	}
-	if len(p.DNS) > 0 && p.NetworkMode == "none" {
-		d.badAt(p.Lines["dns"], "dns", "remove it", "there is no network with network_mode: none")
-	}
+	d.finishNetwork()
 	if p.Python.Target != "" && (p.Python.Interpreter == "" || p.Python.Interpreter == "none") {
 		d.badAt(p.Lines["python.target"], "python.target", "remove it, or name an interpreter", "nothing is borrowed with interpreter: none")
 	}

@@ -11,14 +11,20 @@ func readNetworkMode(d *decoder, p *Profile, n *node, key string) {
 	if !ok {
 		return
 	}
-	word, _, _ := strings.Cut(s, ":")
+	word, name, _ := strings.Cut(s, ":")
 	switch {
-	case s == "host", s == "none":
+	case s == "host", s == "none", s == "bridge":
 		p.NetworkMode = s
-	case s == "bridge", s == "default", word == "service", word == "container":
-		d.notYetProblem(n.pos, key, "write host or none", fmt.Sprintf("%q", s))
+	case s == "default":
+		p.NetworkMode = "bridge"
+	case word == "service", word == "container":
+		if !NameForm.MatchString(name) || name == p.Name {
+			d.bad(n, key, "write the name of another container: container:web", "%q names no other container", abridged(s))
+			return
+		}
+		p.NetworkMode = "container:" + name
 	default:
-		d.bad(n, key, "write host or none", "%q is not known", abridged(s))
+		d.bad(n, key, "write host, none, bridge or container:NAME", "%q is not known", abridged(s))
 	}
 }
 

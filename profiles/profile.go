@@ -69,7 +69,14 @@ type Profile struct {
 	Sysctls     map[string]string `json:"sysctls,omitempty"`
 	ExtraHosts  []Host            `json:"extra_hosts,omitempty"`
 	DNS         []string          `json:"dns,omitempty"`
-	NetworkMode string            `json:"network_mode,omitempty"` // "" is "host"; "none"
+	DNSSearch   []string          `json:"dns_search,omitempty"`
+	DNSOpt      []string          `json:"dns_opt,omitempty"`
+	Domainname  string            `json:"domainname,omitempty"`
+	MACAddress  string            `json:"mac_address,omitempty"`  // of the first network's interface
+	NetworkMode string            `json:"network_mode,omitempty"` // "" is "host"; "none", "bridge", "container:NAME"
+	Networks    []Network         `json:"networks,omitempty"`     // with "bridge"; none: the one called default
+	Ports       []Port            `json:"ports,omitempty"`
+	Expose      []string          `json:"expose,omitempty"` // for people: containers of a network reach every port of each other
 
 	Python Python `json:"python"`
 	CUDA   string `json:"cuda,omitempty"` // "" or "none": none; "auto", or an absolute path

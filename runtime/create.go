@@ -194,9 +194,10 @@ func (c *Client) discardAfter(ctx context.Context, r containers.Container, delet
 	return nil
 }
 
-// removeRest removes snapshot and files at once; neither needs the other.
+// removeRest removes snapshot, network and files at once; none needs the other.
 func (c *Client) removeRest(ctx context.Context, r containers.Container) error {
-	removed := make(chan error, 1)
+	removed, unwired := make(chan error, 1), make(chan error, 1)
+	go func() { unwired <- c.unwire(ctx, r.ID) }()
 	go func() {
 		err := c.removeSnapshot(ctx, r)
 		step("snapshot-removed")
@@ -207,7 +208,7 @@ func (c *Client) removeRest(ctx context.Context, r containers.Container) error {
 	if err != nil {
 		err = fmt.Errorf("remove the files of container %s: %w", r.ID, err)
 	}
-	return errors.Join(<-removed, err)
+	return errors.Join(<-removed, <-unwired, err)
 }
 
 // markRemoval lets a later command finish a removal that is cut short, by taking the lock that is held as long as it goes

@@ -34,7 +34,7 @@ func (c *Client) EngineFor(ctx context.Context, asked string) (plan.Engine, erro
 	}
 	r := c.ociRuntime(ctx, asked)
 	e := plan.Engine{Namespace: c.opt.Namespace, RuntimeName: runtimeName, OCIRuntime: r.Version, RuntimePath: r.Path, RuntimeRoot: c.opt.RuntimeRoot,
-		RuntimeError: r.Error, MountOptions: r.MountOptions, DataDir: c.opt.DataDir, Seccomp: seccomp.DefaultProfile()}
+		RuntimeError: r.Error, MountOptions: r.MountOptions, DataDir: c.opt.DataDir, StateDir: c.opt.StateDir, Seccomp: seccomp.DefaultProfile()}
 	if init := filepath.Join(c.opt.LibexecDir, "hostrun-init"); executable(init) {
 		e.InitBinary = init
 	}

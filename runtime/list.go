@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"hostrun.dev/hostrun/devices"
+	"hostrun.dev/hostrun/network"
 	"hostrun.dev/hostrun/plan"
 	"hostrun.dev/hostrun/supervise"
 )
@@ -39,11 +40,14 @@ func (c *Client) List(ctx context.Context, all bool) ([]Container, error) {
 		return nil, fmt.Errorf("list the containers: %w", err)
 	}
 	var list []Container
+	wired := c.networks()
 	for _, r := range records {
 		if leaving(r, running[r.ID]) {
 			continue
 		}
-		if one := describe(r, running[r.ID]); all || one.live() {
+		one := describe(r, running[r.ID])
+		one.connect(r, wired)
+		if all || one.live() {
 			list = append(list, one)
 		}
 	}
@@ -63,6 +67,25 @@ func over(r containers.Container, p *taskapi.Process) bool {
 		return p.Status == taskapi.Status_STOPPED
 	}
 	return r.Labels[labelStartedAt] != "" || abandoned(r)
+}
+
+// connect adds the ports and addresses of a container that runs: with the host's network the ports are the profile's.
+func (c *Container) connect(r containers.Container, wired map[string]network.Entry) {
+	if !c.live() {
+		return
+	}
+	req := network.ParseLabel(r.Labels[plan.LabelNetwork])
+	if req.Mode == network.Host {
+		c.Ports = req.Fixed()
+	}
+	e, ok := wired[r.ID]
+	if !ok {
+		return
+	}
+	c.Ports, c.Networks = e.Bindings, map[string][]string{}
+	for _, l := range e.Links {
+		c.Networks[l.Network] = l.IPs
+	}
 }
 
 func (c Container) live() bool { return c.Status == "running" || c.Status == "paused" }
@@ -172,7 +195,9 @@ func (c *Client) InspectContainer(ctx context.Context, name string) (any, error)
 	if err != nil {
 		return nil, fmt.Errorf("inspect container %s: %w", name, err)
 	}
-	return Inspection{Container: describe(r, task), Namespace: c.opt.Namespace, Runtime: r.Runtime.Name, Snapshotter: r.Snapshotter,
+	one := describe(r, task)
+	one.connect(r, c.networks())
+	return Inspection{Container: one, Namespace: c.opt.Namespace, Runtime: r.Runtime.Name, Snapshotter: r.Snapshotter,
 		SnapshotKey: r.SnapshotKey, Directory: c.dir(name), Log: r.Labels[labelLog], Labels: r.Labels, Spec: raw}, nil
 }
 

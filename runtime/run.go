@@ -76,16 +76,26 @@ func (c *Client) runTask(ctx, work context.Context, m made, pl plan.Plan, stdio 
 	if err != nil {
 		return 0, err
 	}
+	wired, err := c.wire(work, m.record)
+	if err != nil {
+		f.close()
+		return 0, err
+	}
+	defer wired.wait()
 	if err := c.createTask(work, id, volatile(m.root), f.streams); err != nil {
 		f.close()
 		return 0, startError("start container "+id, argv0(pl.Spec), err)
 	}
 	step("task-created")
+	err = wired.wait()
 	if ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	if err != nil {
 		// First the task, then the fifos: a shim whose fifos are gone waits for them before it reports the end.
-		err := c.deleteTask(work, id)
+		err = errors.Join(err, c.deleteTask(work, id))
 		f.close()
-		return 0, errors.Join(context.Cause(ctx), err)
+		return 0, err
 	}
 	following, unfollow := context.WithCancel(context.WithoutCancel(ctx))
 	defer unfollow()

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"time"
 
+	"hostrun.dev/hostrun/network"
 	"hostrun.dev/hostrun/plan"
 )
 
@@ -72,10 +73,13 @@ type Container struct {
 	// DeviceNumbers say how the container counts its devices, and Numbering says it in words: "container 0 = /dev/davinci4 (0000:C1:00.0)".
 	DeviceNumbers []plan.DeviceNumber `json:"device_numbers,omitempty"`
 	Numbering     []string            `json:"numbering,omitempty"`
-	CreatedAt     time.Time           `json:"created_at"`
-	StartedAt     *time.Time          `json:"started_at"`
-	FinishedAt    *time.Time          `json:"finished_at,omitempty"`
-	ExitStatus    *int                `json:"exit_status"` // null while it runs
+	// Ports lead from the host to the container; Networks are its addresses, by network. Of one that runs.
+	Ports      []network.Binding   `json:"ports,omitempty"`
+	Networks   map[string][]string `json:"networks,omitempty"`
+	CreatedAt  time.Time           `json:"created_at"`
+	StartedAt  *time.Time          `json:"started_at"`
+	FinishedAt *time.Time          `json:"finished_at,omitempty"`
+	ExitStatus *int                `json:"exit_status"` // null while it runs
 	Supervision
 }
 

@@ -89,7 +89,10 @@ func (c *Client) stop(ctx context.Context, r containers.Container, timeout *time
 			return err
 		}
 	}
-	if err := c.deleteTask(work, r.ID); err != nil {
+	unwired := make(chan error, 1)
+	go func() { unwired <- c.unwire(work, r.ID) }()
+	err = c.deleteTask(work, r.ID)
+	if err := errors.Join(err, <-unwired); err != nil {
 		return err
 	}
 	step("task-deleted")

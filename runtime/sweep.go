@@ -21,6 +21,7 @@ func (c *Client) Sweep(ctx context.Context) error {
 	}
 	c.sweepCgroups(ctx)
 	c.sweepSnapshots(ctx)
+	c.sweepNetworks(ctx)
 	var failed []error
 	for _, r := range half {
 		if abandoned(r) {

@@ -144,16 +144,24 @@ func (c *Client) launch(ctx context.Context, pl plan.Plan) (err error) {
 // A record that says "ready" with a task that was never started is one that the next up starts again.
 func (c *Client) begin(ctx, work context.Context, m made, s streams, command string) error {
 	id := m.record.ID
+	wired, err := c.wire(work, m.record)
+	if err != nil {
+		return err
+	}
+	defer wired.wait() // whoever cleans up after an error must not meet it at work
 	if err := c.createTask(work, id, m.root, s); err != nil {
 		return startError("start container "+id, command, err)
 	}
 	step("task-created")
+	if err := wired.wait(); err != nil {
+		return err
+	}
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
 	noted := make(chan error, 1)
 	go func() { noted <- c.noteReady(work, id, m.notes) }()
-	err := c.startTask(work, id, "")
+	err = c.startTask(work, id, "")
 	if nerr := <-noted; err == nil && nerr != nil {
 		return fmt.Errorf("note the start of container %s: %w", id, nerr)
 	}
@@ -218,7 +226,7 @@ func (c *Client) restart(ctx context.Context, r containers.Container, notes map[
 	}
 	s := streams{stdout: uri, stderr: uri, terminal: terminal(spec)}
 	if err := c.begin(ctx, work, made{record: r, root: root, notes: notes}, s, argv0(spec)); err != nil {
-		return errors.Join(err, c.deleteTask(work, r.ID), c.noteAsBefore(work, r))
+		return errors.Join(err, c.deleteTask(work, r.ID), c.unwire(work, r.ID), c.noteAsBefore(work, r))
 	}
 	return nil
 }

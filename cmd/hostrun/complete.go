@@ -93,7 +93,7 @@ func (s *session) nameCandidates(ctx context.Context, verb string) []candidate {
 	switch verb {
 	case "up", "run", "check", "where", "spec", "facts", "cdi":
 		return s.profileCandidates()
-	case "down", "stop", "start", "restart", "kill", "rm", "wait", "exec", "shell", "logs", "events", "inspect":
+	case "down", "stop", "start", "restart", "kill", "rm", "wait", "exec", "shell", "logs", "events", "inspect", "port":
 		return s.containerCandidates(ctx)
 	case "save", "rmi":
 		return s.imageCandidates(ctx)

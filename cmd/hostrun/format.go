@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"sort"
 	"strings"
 	"text/tabwriter"
@@ -19,6 +20,11 @@ import (
 type table[T any] struct {
 	header []string
 	cells  func(T) []string
+}
+
+// with has one more column at its end.
+func (t table[T]) with(title string, cell func(T) string) table[T] {
+	return table[T]{header: append(slices.Clone(t.header), title), cells: func(row T) []string { return append(t.cells(row), cell(row)) }}
 }
 
 func formatFlag(destination *string) cli.Flag {

@@ -12,6 +12,7 @@ import (
 
 	"hostrun.dev/hostrun/devices"
 	"hostrun.dev/hostrun/finding"
+	"hostrun.dev/hostrun/network"
 	"hostrun.dev/hostrun/runtime"
 )
 
@@ -74,7 +75,7 @@ func (o psOptions) print(s *session, all []listed) error {
 	return show(s.stdout, o.format, all, containerTable(time.Now(), all))
 }
 
-// containerTable names the containerd of each container where there are several.
+// containerTable has a column of ports where there are some, and names the containerd of each container where there are several.
 func containerTable(now time.Time, all []listed) table[listed] {
 	t := table[listed]{
 		header: []string{"PROFILE", "CONTAINER", "IMAGE", "STATUS", "DEVICES"},
@@ -84,13 +85,13 @@ func containerTable(now time.Time, all []listed) table[listed] {
 			}
 		},
 	}
+	if slices.ContainsFunc(all, func(c listed) bool { return len(c.Ports) > 0 }) {
+		t = t.with("PORTS", func(c listed) string { return dash(strings.Join(network.Words(c.Ports), ", ")) })
+	}
 	if !slices.ContainsFunc(all, func(c listed) bool { return c.Engine != all[0].Engine }) {
 		return t
 	}
-	cells := t.cells
-	t.header = append(t.header, "ENGINE")
-	t.cells = func(c listed) []string { return append(cells(c), string(c.Engine)) }
-	return t
+	return t.with("ENGINE", func(c listed) string { return string(c.Engine) })
 }
 
 // deviceList is the devices by their numbers on the machine: "GPU 4,5"; their names where they have none.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"slices"
 
 	"github.com/urfave/cli/v2"
 
@@ -16,7 +17,7 @@ type runOptions struct {
 	over                    overrides
 	name                    string
 	tty, noTTY, interactive bool
-	rm, strict              bool
+	rm, strict, ports       bool
 	devices                 waitFlag
 }
 
@@ -37,6 +38,7 @@ func runCommand(s *session) *cli.Command {
 			&cli.BoolFlag{Name: "tty", Aliases: []string{"t"}, Usage: "insist on a terminal", Destination: &o.tty},
 			&cli.BoolFlag{Name: "no-tty", Aliases: []string{"T"}, Usage: "use pipes even on a terminal: stdout and stderr stay apart", Destination: &o.noTTY},
 			&cli.BoolFlag{Name: "interactive", Aliases: []string{"i"}, Usage: "pass stdin on", Destination: &o.interactive},
+			&cli.BoolFlag{Name: "service-ports", Aliases: []string{"P"}, Usage: "publish the profile's ports, too", Destination: &o.ports},
 			strictFlag(&o.strict),
 			waitDeviceFlag(&o.devices),
 			&cli.BoolFlag{Name: "rm", Usage: "remove the container afterwards, which is always done", Value: true, Destination: &o.rm},
@@ -59,7 +61,7 @@ func runRun(ctx context.Context, s *session, o runOptions) error {
 	if s.line.dashes {
 		o.over.command = s.line.rest
 	}
-	o.over.terminal = func(p *profiles.Profile) { o.fitTerminal(s, p) }
+	o.over.terminal = func(p *profiles.Profile) { o.fitTerminal(s, p); o.fitNetwork(p) }
 	id := o.name
 	if id == "" {
 		id = oneOffName(containerName(names[0]))
@@ -78,6 +80,18 @@ func runRun(ctx context.Context, s *session, o runOptions) error {
 func (o runOptions) fitTerminal(s *session, p *profiles.Profile) {
 	p.TTY = s.terminals() && !o.noTTY
 	p.StdinOpen = p.TTY || o.interactive || p.StdinOpen
+}
+
+// fitNetwork leaves ports, aliases and fixed addresses to the container of `up`, which may run beside this one (compose's rule).
+func (o runOptions) fitNetwork(p *profiles.Profile) {
+	if !o.ports {
+		p.Ports = nil
+	}
+	p.MACAddress, p.Networks = "", slices.Clone(p.Networks)
+	for i := range p.Networks {
+		n := &p.Networks[i]
+		n.Aliases, n.IPv4, n.IPv6, n.MAC = nil, "", "", ""
+	}
 }
 
 func runOnce(ctx context.Context, s *session, ord order) error {

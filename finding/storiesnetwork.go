@@ -1,0 +1,32 @@
+package finding
+
+import "maps"
+
+func init() { maps.Copy(catalog, networkStories) }
+
+var networkStories = map[string]Entry{
+	PortTaken: {Title: "a port of the host is in use", ExitStatus: StatusTryAgain, Story: "" +
+		"Two servers can't have one port: the second would end with \"Address already in use\", after its model has been loaded. With a bridge network the rule for the port would be set all the same, and take the connections away from the process that listens there.\n\n" +
+		"End the process or the container that is named, or publish another port of the host: ports: [\"8081:80\"]."},
+	NetworkTools: {Title: "what a bridge network needs is not installed", ExitStatus: StatusNoPath, Story: "" +
+		"network_mode: bridge and networks: are made by CNI's standard plugins (bridge, host-local, portmap) and by iptables. They are looked for in $CNI_PATH, /usr/lib/hostrun/cni, /opt/cni/bin, /usr/lib/cni and /usr/libexec/cni.\n\n" +
+		"Debian and Ubuntu: apt-get install containernetworking-plugins iptables. Elsewhere: make cni builds the plugins. Or use the host's network, which needs neither."},
+	SubnetTaken: {Title: "a network's subnet is taken", ExitStatus: StatusProfile, Story: "" +
+		"Two networks of one machine with the same addresses: packets for one would go to the other, and which one depends on the order of the routes.\n\n" +
+		"Give the network another subnet under ipam:, or none: then a free one of 10.210.0.0/15 is taken, the same each time."},
+	PortsDiffer: {Title: "ports differ on both sides, with the host's network", ExitStatus: StatusProfile, Story: "" +
+		"With network_mode: host, the default, the container's ports are the host's: nothing translates 8080 into 80, and the service would be reached at 80 alone.\n\n" +
+		"Let the program listen at the host's port (GRADIO_SERVER_PORT, --port), or set network_mode: bridge."},
+	NameServerLocal: {Title: "the host's name server can't be reached from a bridge network", ExitStatus: StatusMisfit, Story: "" +
+		"/etc/resolv.conf of the host names a server at a loopback address, such as dnsmasq's 127.0.0.1. Inside of a network namespace that address is the container itself, and every look-up would end after its time. (For systemd-resolved hostrun takes the servers behind it.)\n\n" +
+		"Name a server under dns:."},
+	AddressTaken: {Title: "the container can't have that address", ExitStatus: StatusProfile, Story: "" +
+		"ipv4_address or ipv6_address lies outside of the network's subnets, is the network's own, or another container's.\n\n" +
+		"Choose another one, or none. A network whose containers have fixed addresses should have a fixed subnet too: ipam: {config: [{subnet: 10.5.0.0/24}]}."},
+	NetworkDiffers: {Title: "one network, described in two ways", ExitStatus: StatusProfile, Story: "" +
+		"A network is made by the first container on it, and others join it. This profile says something else about it than the one that has made it: another subnet, internal:, enable_ipv6: or MTU.\n\n" +
+		"Say it in one profile alone or the same in all, and restart the containers on it together: a network goes with its last container."},
+	PortFamily: {Title: "a port can't be published at that address", ExitStatus: StatusProfile, Story: "" +
+		"A port at an IPv6 address needs a network with IPv6: rules lead packets to an address of the same family. ::1 can't be published at all, as the kernel forwards nothing from there. An address that the machine does not have reaches nobody.\n\n" +
+		"Set enable_ipv6: true for the network, or publish the port at an IPv4 address."},
+}

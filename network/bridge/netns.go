@@ -1,0 +1,87 @@
+package bridge
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+
+	"golang.org/x/sys/unix"
+)
+
+// nsfsMagic is the file system of namespaces (NSFS_MAGIC, linux/magic.h).
+const nsfsMagic = 0x6e736673
+
+// makeNamespace binds a new network namespace, with its loopback interface up, at path.
+func makeNamespace(path string) error {
+	if err := placeholder(path); err != nil {
+		return err
+	}
+	made := make(chan error, 1)
+	go func() {
+		// The thread is in another namespace from here on. It is never unlocked, so it ends with the goroutine.
+		runtime.LockOSThread()
+		made <- func() error {
+			if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+				return fmt.Errorf("make a network namespace: %w", err)
+			}
+			if err := setUp("lo", true); err != nil {
+				return err
+			}
+			return bindNamespace("/proc/thread-self/ns/net", path)
+		}()
+	}()
+	return <-made
+}
+
+// joinNamespace binds the network namespace of a process at path.
+func joinNamespace(pid int, path string) error {
+	if err := placeholder(path); err != nil {
+		return err
+	}
+	return bindNamespace(fmt.Sprintf("/proc/%d/ns/net", pid), path)
+}
+
+func bindNamespace(source, path string) error {
+	if err := unix.Mount(source, path, "", unix.MS_BIND, ""); err != nil {
+		return fmt.Errorf("bind the network namespace at %s: %w", path, err)
+	}
+	return nil
+}
+
+// placeholder is the file that the namespace is bound over.
+func placeholder(path string) error {
+	if err := dropNamespace(path); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return fmt.Errorf("make the network namespace's place: %w", err)
+	}
+	f, err := os.OpenFile(path, os.O_RDONLY|os.O_CREATE|unix.O_CLOEXEC, 0o400)
+	if err != nil {
+		return fmt.Errorf("make the network namespace's place: %w", err)
+	}
+	return f.Close()
+}
+
+// dropNamespace takes the binding away. The namespace, and with it the container's end of each veth, ends when no process is in
+// it any more.
+func dropNamespace(path string) error {
+	for isNamespace(path) {
+		if err := unix.Unmount(path, unix.MNT_DETACH); err != nil {
+			return fmt.Errorf("unbind the network namespace %s: %w", path, err)
+		}
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("remove the network namespace's place: %w", err)
+	}
+	_ = os.Remove(filepath.Dir(path)) // if it was the last
+	return nil
+}
+
+func isNamespace(path string) bool {
+	var st unix.Statfs_t
+	return unix.Statfs(path, &st) == nil && st.Type == nsfsMagic
+}

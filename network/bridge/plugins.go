@@ -1,0 +1,73 @@
+package bridge
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"hostrun.dev/hostrun/finding"
+)
+
+// PluginDirs are where CNI's plugins are looked for: $CNI_PATH, what `make cni` builds, upstream's place, Debian's, Fedora's.
+func PluginDirs() []string {
+	dirs := filepath.SplitList(os.Getenv("CNI_PATH"))
+	return append(dirs, "/usr/lib/hostrun/cni", "/usr/local/lib/hostrun/cni", "/opt/cni/bin", "/usr/lib/cni", "/usr/libexec/cni")
+}
+
+// needed are the plugins and programs of every network.
+var needed = []string{"bridge", "host-local", "portmap"}
+
+// Missing are what a bridge network needs and this machine lacks: "CNI's plugin bridge", "iptables".
+func Missing() []string {
+	findPrograms()
+	var missing []string
+	for _, name := range needed {
+		if !plugin(name) {
+			missing = append(missing, "CNI's plugin "+name)
+		}
+	}
+	for _, name := range []string{"iptables", "iptables-restore"} {
+		if _, err := exec.LookPath(name); err != nil {
+			missing = append(missing, name)
+		}
+	}
+	return missing
+}
+
+func plugin(name string) bool {
+	for _, dir := range PluginDirs() {
+		if fi, err := os.Stat(filepath.Join(dir, name)); err == nil && fi.Mode().IsRegular() && fi.Mode()&0o111 != 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// findPrograms adds the directories of iptables to a PATH that is a user's: CNI's plugins look there.
+var findPrograms = sync.OnceFunc(func() {
+	path := os.Getenv("PATH")
+	for _, dir := range []string{"/usr/sbin", "/sbin"} {
+		if !strings.Contains(":"+path+":", ":"+dir+":") {
+			path += ":" + dir
+		}
+	}
+	_ = os.Setenv("PATH", strings.TrimPrefix(path, ":"))
+})
+
+// pluginError gives the plugins' words a frame, and a hint where the cause is known.
+func pluginError(id string, err error) error {
+	text, hint := err.Error(), ""
+	switch {
+	case strings.Contains(text, "failed to find plugin"):
+		hint = "install them: apt-get install containernetworking-plugins\nor build them: make cni"
+	case strings.Contains(text, "iptables"):
+		hint = "see what it says by itself: iptables -t nat -L -n"
+	case errors.Is(err, os.ErrPermission), strings.Contains(text, "operation not permitted"):
+		return &finding.Err{Err: fmt.Errorf("connect container %s to its networks: %w", id, err), Status: finding.StatusPermission, Hint: "networks are made by root alone"}
+	}
+	return &finding.Err{Err: fmt.Errorf("connect container %s to its networks: %w", id, err), Status: finding.StatusFailed, Hint: hint}
+}

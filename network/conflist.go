@@ -1,0 +1,97 @@
+package network
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/netip"
+)
+
+// cniVersion is one that all plugins from 1.0 on know (containernetworking.github.io, CNI 1.0.0).
+const cniVersion = "1.0.0"
+
+// Configurations are the CNI network configuration lists of the entry, one for each link, and the port mappings that go with
+// the first. leases is where host-local keeps its own.
+func (e Entry) Configurations(leases string, firewalld bool) ([][]byte, error) {
+	var all [][]byte
+	for i, l := range e.Links {
+		plugins := []map[string]any{l.bridgePlugin(i == 0, leases)}
+		if i == 0 && len(e.Bindings) > 0 {
+			plugins = append(plugins, map[string]any{"type": "portmap", "snat": true, "capabilities": map[string]bool{"portMappings": true}})
+		}
+		if firewalld {
+			plugins = append(plugins, map[string]any{"type": "firewall", "backend": "firewalld"})
+		}
+		text, err := json.Marshal(map[string]any{"cniVersion": cniVersion, "name": l.Bridge, "plugins": plugins})
+		if err != nil {
+			return nil, fmt.Errorf("configure the network %s: %w", l.Network, err)
+		}
+		all = append(all, text)
+	}
+	return all, nil
+}
+
+// bridgePlugin is the configuration of CNI's bridge with host-local. An internal network has the bridge's address too, so
+// that names and the host are reached, but neither route nor masquerade.
+func (l Link) bridgePlugin(first bool, leases string) map[string]any {
+	ipam := map[string]any{"type": "host-local", "dataDir": leases, "ranges": l.ranges()}
+	if first && !l.Internal {
+		ipam["routes"] = l.routes()
+	}
+	plugin := map[string]any{"type": "bridge", "bridge": l.Bridge, "isGateway": true, "ipMasq": !l.Internal, "hairpinMode": true, "ipam": ipam}
+	if l.MTU > 0 {
+		plugin["mtu"] = l.MTU
+	}
+	args := map[string]any{}
+	if l.MAC != "" {
+		args["mac"] = l.MAC
+	}
+	if len(l.Static) > 0 {
+		args["ips"] = l.Static
+	}
+	if len(args) > 0 {
+		plugin["args"] = map[string]any{"cni": args}
+	}
+	return plugin
+}
+
+func (l Link) ranges() [][]map[string]string {
+	var all [][]map[string]string
+	for _, s := range l.Subnets {
+		one := map[string]string{"subnet": s.prefix().String(), "gateway": s.GatewayOf()}
+		if r, err := netip.ParsePrefix(s.Range); err == nil {
+			first, last := ends(r)
+			if first == s.prefix().Addr() {
+				first = first.Next()
+			}
+			one["rangeStart"], one["rangeEnd"] = first.String(), last.String()
+		}
+		all = append(all, []map[string]string{one})
+	}
+	return all
+}
+
+func (l Link) routes() []map[string]string {
+	var all []map[string]string
+	for _, s := range l.Subnets {
+		if s.is6() {
+			all = append(all, map[string]string{"dst": "::/0"})
+		} else {
+			all = append(all, map[string]string{"dst": "0.0.0.0/0"})
+		}
+	}
+	return all
+}
+
+// ends are the first and the last address of a prefix that can be given: not the broadcast address of IPv4.
+func ends(p netip.Prefix) (first, last netip.Addr) {
+	p = p.Masked()
+	bytes := p.Addr().AsSlice()
+	for bit := p.Bits(); bit < len(bytes)*8; bit++ {
+		bytes[bit/8] |= 1 << (7 - bit%8)
+	}
+	last, _ = netip.AddrFromSlice(bytes)
+	if p.Addr().Is4() && p.Bits() < 31 {
+		last = last.Prev()
+	}
+	return p.Addr(), last
+}

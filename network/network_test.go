@@ -1,0 +1,237 @@
+package network
+
+import (
+	"encoding/json"
+	"errors"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func bridged(id string, a ...Attachment) Entry {
+	return Entry{Namespace: "n", ID: id, Request: Request{Mode: Bridge, Attachments: a}}
+}
+
+func on(name string, subnets ...string) Attachment {
+	a := Attachment{Network: Definition{Name: name}}
+	for _, s := range subnets {
+		a.Network.Subnets = append(a.Network.Subnets, Subnet{Subnet: s})
+	}
+	return a
+}
+
+func resolve(t *testing.T, e Entry, others []Entry, m Machine) Entry {
+	t.Helper()
+	got, err := Resolve(e, others, m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return got
+}
+
+func interfaces(name string, subnets ...string) Interfaces {
+	i := Interfaces{Name: name}
+	for _, s := range subnets {
+		i.Subnets = append(i.Subnets, netip.MustParsePrefix(s))
+	}
+	return i
+}
+
+// TestSubnets: a network has the same free subnet each time, and shares it among its containers.
+func TestSubnets(t *testing.T) {
+	a := resolve(t, bridged("a", on("front"), on("back")), nil, Machine{})
+	again := resolve(t, bridged("b", on("front")), nil, Machine{})
+	if a.Links[0].Subnets[0] != again.Links[0].Subnets[0] || a.Links[0].Bridge != again.Links[0].Bridge {
+		t.Errorf("the same network twice: %+v and %+v", a.Links[0], again.Links[0])
+	}
+	if a.Links[0].Subnets[0] == a.Links[1].Subnets[0] || a.Links[0].Bridge == a.Links[1].Bridge {
+		t.Errorf("two networks share: %+v", a.Links)
+	}
+	busy := Machine{Interfaces: []Interfaces{interfaces("vpn0", a.Links[0].Subnets[0].Subnet), interfaces("eth0", "0.0.0.0/0")}}
+	other := resolve(t, bridged("c", on("front")), nil, busy)
+	if other.Links[0].Subnets[0] == a.Links[0].Subnets[0] {
+		t.Errorf("the subnet of vpn0 was taken: %+v", other.Links[0])
+	}
+	joined := resolve(t, bridged("d", on("front")), []Entry{other}, Machine{})
+	if joined.Links[0].Subnets[0] != other.Links[0].Subnets[0] {
+		t.Errorf("a peer got another subnet: %+v", joined.Links[0])
+	}
+	own := Machine{Interfaces: []Interfaces{interfaces(a.Links[0].Bridge, a.Links[0].Subnets[0].Subnet)}}
+	if left := resolve(t, bridged("e", on("front")), nil, own); left.Links[0].Subnets[0] != a.Links[0].Subnets[0] {
+		t.Errorf("its own bridge is in the way: %+v", left.Links[0])
+	}
+}
+
+func TestConflicts(t *testing.T) {
+	here := resolve(t, bridged("web", on("front", "10.5.0.0/24")), nil, Machine{})
+	here.Links[0].IPs = []string{"10.5.0.2"}
+	addressed := func(ip string) Entry {
+		a := on("front")
+		a.IPv4 = ip
+		return bridged("job", a)
+	}
+	internal := on("front")
+	internal.Network.Internal = true
+	six := on("front")
+	six.Network.IPv6 = true
+	for name, c := range map[string]struct {
+		e    Entry
+		kind ConflictKind
+		want string
+	}{
+		"another network's subnet": {bridged("job", on("back", "10.5.0.0/16")), SubnetTaken, "overlaps with 10.5.0.0/24 of the network front (container web)"},
+		"an interface's subnet":    {bridged("job", on("back", "192.0.2.0/25")), SubnetTaken, "overlaps with 192.0.2.0/24 of the interface eth0"},
+		"another subnet":           {bridged("job", on("front", "10.6.0.0/24")), Differs, "the subnet 10.5.0.0/24, of container web, and asked for with 10.6.0.0/24"},
+		"internal":                 {bridged("job", internal), Differs, "internal: false"},
+		"IPv6":                     {bridged("job", six), Differs, "enable_ipv6: false"},
+		"outside":                  {addressed("10.6.0.9"), AddressTaken, "outside of the network front, which has 10.5.0.0/24"},
+		"the gateway":              {addressed("10.5.0.1"), AddressTaken, "the network front's own"},
+		"a peer's":                 {addressed("10.5.0.2"), AddressTaken, "is container web's"},
+	} {
+		_, err := Resolve(c.e, []Entry{here}, Machine{Interfaces: []Interfaces{interfaces("eth0", "192.0.2.0/24")}})
+		var got *Conflict
+		if !errors.As(err, &got) || got.Kind != c.kind || !strings.Contains(got.Text, c.want) {
+			t.Errorf("%s: got %v, want kind %d: %s", name, err, c.kind, c.want)
+		}
+	}
+	if _, err := Resolve(addressed("10.5.0.2"), []Entry{{Namespace: "other", ID: "web", Links: here.Links}}, Machine{}); err == nil {
+		t.Error("an address outside of a free subnet was given")
+	}
+}
+
+func TestBindings(t *testing.T) {
+	web := Entry{Namespace: "n", ID: "web", Bindings: []Binding{{HostPort: 8080, Port: 80, Protocol: "tcp"}}}
+	free := func(b Binding) bool { return b.HostPort != 32768 }
+	for name, c := range map[string]struct {
+		ports []Port
+		want  string // what is bound, or the error
+	}{
+		"fixed":            {[]Port{{First: 81, Last: 81, Target: 80}}, "0.0.0.0:81->80/tcp"},
+		"range":            {[]Port{{First: 81, Last: 82, Target: 80, End: 81}}, "0.0.0.0:81-82->80-81/tcp"},
+		"another protocol": {[]Port{{First: 8080, Last: 8080, Target: 80, Protocol: "udp"}}, "0.0.0.0:8080->80/udp"},
+		"taken":            {[]Port{{First: 8080, Last: 8080, Target: 81}}, "port 0.0.0.0:8080/tcp is in use by container web"},
+		"taken by address": {[]Port{{HostIP: "127.0.0.1", First: 8080, Last: 8080, Target: 81}}, "port 127.0.0.1:8080/tcp is in use by container web"},
+		"any":              {[]Port{{Target: 80}, {Target: 81}}, "0.0.0.0:32769-32770->80-81/tcp"},
+		"to choose from":   {[]Port{{First: 8080, Last: 8082, Target: 80}, {First: 8080, Last: 8082, Target: 80}}, "0.0.0.0:8081->80/tcp 0.0.0.0:8082->80/tcp"},
+		"none left":        {[]Port{{First: 8080, Last: 8081, Target: 80}, {First: 8080, Last: 8081, Target: 80}}, "none of the ports 8080 to 8081 of the host is free for 8080-8081:80"},
+	} {
+		got, err := bindings(c.ports, []Entry{web}, free)
+		text := strings.Join(Words(got), " ")
+		if err != nil {
+			text = err.Error()
+		}
+		if text != c.want {
+			t.Errorf("%s: got %q, want %q", name, text, c.want)
+		}
+	}
+}
+
+func TestCollisions(t *testing.T) {
+	for _, c := range []struct {
+		a, b string
+		want bool
+	}{
+		{"", "", true}, {"", "127.0.0.1", true}, {"0.0.0.0", "127.0.0.1", true}, {"127.0.0.1", "127.0.0.2", false}, {"127.0.0.1", "127.0.0.1", true},
+		{"::", "127.0.0.1", true}, {"::1", "127.0.0.1", false}, {"::1", "0.0.0.0", false}, {"", "::1", true}, {"::ffff:127.0.0.1", "127.0.0.1", true},
+	} {
+		a, b := Binding{HostIP: c.a, HostPort: 1, Protocol: "tcp"}, Binding{HostIP: c.b, HostPort: 1, Protocol: "tcp"}
+		if a.Collides(b) != c.want || b.Collides(a) != c.want {
+			t.Errorf("%q and %q: want %v", c.a, c.b, c.want)
+		}
+	}
+}
+
+// TestConfigurations is what CNI's plugins are told.
+func TestConfigurations(t *testing.T) {
+	six := on("front", "10.5.0.0/24")
+	six.Network.Subnets = append(six.Network.Subnets, Subnet{Subnet: "fd00::/64"})
+	six.Network.Subnets[0].Range = "10.5.0.0/28"
+	six.IPv4, six.MAC, six.Network.MTU = "10.5.0.9", "02:42:ac:11:00:02", 9000
+	inner := on("back", "10.6.0.0/24")
+	inner.Network.Internal = true
+	e := bridged("job", six, inner)
+	e.Request.Ports = []Port{{First: 80, Last: 80, Target: 80}}
+	e = resolve(t, e, nil, Machine{})
+	lists, err := e.Configurations("/leases", true)
+	if err != nil || len(lists) != 2 {
+		t.Fatalf("%d lists, %v", len(lists), err)
+	}
+	want := []string{
+		`{"cniVersion":"1.0.0","name":"` + e.Links[0].Bridge + `","plugins":[{"args":{"cni":{"ips":["10.5.0.9"],"mac":"02:42:ac:11:00:02"}},"bridge":"` + e.Links[0].Bridge + `","hairpinMode":true,"ipMasq":true,` +
+			`"ipam":{"dataDir":"/leases","ranges":[[{"gateway":"10.5.0.1","rangeEnd":"10.5.0.14","rangeStart":"10.5.0.1","subnet":"10.5.0.0/24"}],[{"gateway":"fd00::1","subnet":"fd00::/64"}]],"routes":[{"dst":"0.0.0.0/0"},{"dst":"::/0"}],"type":"host-local"},` +
+			`"isGateway":true,"mtu":9000,"type":"bridge"},{"capabilities":{"portMappings":true},"snat":true,"type":"portmap"},{"backend":"firewalld","type":"firewall"}]}`,
+		`{"cniVersion":"1.0.0","name":"` + e.Links[1].Bridge + `","plugins":[{"bridge":"` + e.Links[1].Bridge + `","hairpinMode":true,"ipMasq":false,"ipam":{"dataDir":"/leases","ranges":[[{"gateway":"10.6.0.1","subnet":"10.6.0.0/24"}]],"type":"host-local"},"isGateway":true,"type":"bridge"},{"backend":"firewalld","type":"firewall"}]}`,
+	}
+	for i := range want {
+		if diff := cmp.Diff(want[i], string(lists[i])); diff != "" {
+			t.Errorf("list %d: %s", i, diff)
+		}
+	}
+}
+
+func TestHostsOfPeers(t *testing.T) {
+	web := Entry{Namespace: "n", ID: "web", Request: Request{Mode: Bridge, Hostname: "www", Domain: "example.org", Gateways: []string{"host.docker.internal"}},
+		Links: []Link{{Network: "front", Subnets: []Subnet{{Subnet: "10.5.0.0/24"}}, Aliases: []string{"site"}, IPs: []string{"10.5.0.2", "fd00::2"}}, {Network: "back", IPs: []string{"10.6.0.2"}}}}
+	db := Entry{Namespace: "n", ID: "db", Links: []Link{{Network: "back", Aliases: []string{"sql"}, IPs: []string{"10.6.0.3"}}}}
+	foreign := Entry{Namespace: "other", ID: "x", Links: []Link{{Network: "back", IPs: []string{"10.9.0.3"}}}}
+	side := Entry{Namespace: "n", ID: "side", Request: Request{Mode: Container, Join: "web"}}
+	all := []Entry{web, db, foreign, side}
+	want := HostsMark + "10.5.0.2\twww.example.org www web site\nfd00::2\twww.example.org www web site\n10.6.0.2\twww.example.org www web\n10.5.0.1\thost.docker.internal\n10.6.0.3\tdb sql\n"
+	for _, e := range []Entry{web, side} {
+		if diff := cmp.Diff(want, Hosts(e, all)); diff != "" {
+			t.Errorf("%s: %s", e.ID, diff)
+		}
+	}
+	if got := Hosts(db, all); got != HostsMark+"10.6.0.3\tdb sql\n10.6.0.2\tweb\n" {
+		t.Errorf("db: %q", got)
+	}
+	if got := Hosts(Entry{Namespace: "n", ID: "y", Request: Request{Mode: Container, Join: "hostly"}}, all); got != "" {
+		t.Errorf("a container that shares the host's network: %q", got)
+	}
+	for _, before := range []string{"127.0.0.1\tlocalhost\n", "127.0.0.1\tlocalhost\n" + HostsMark + "10.0.0.1\told\n"} {
+		if got := WithHosts(before, HostsMark+"x\n"); got != "127.0.0.1\tlocalhost\n"+HostsMark+"x\n" {
+			t.Errorf("%q became %q", before, got)
+		}
+	}
+}
+
+func TestLabels(t *testing.T) {
+	r := Request{Mode: Bridge, Attachments: []Attachment{on("front", "10.5.0.0/24")}, Ports: []Port{{First: 1, Last: 1, Target: 2}}}
+	if got := ParseLabel(r.Label()); !got.Equal(r) {
+		t.Errorf("%+v came back as %+v", r, got)
+	}
+	if (Request{}).Label() != "" || ParseLabel("{").Mode != "" || ParseLabel("").Mode != "" {
+		t.Error("no request has a label, or a broken label has a request")
+	}
+	var e Entry
+	if err := json.Unmarshal([]byte(`{"namespace":"n","id":"a","links":[{"network":"x"}]}`), &e); err != nil || e.On("x") == nil || e.On("y") != nil {
+		t.Errorf("%v, %+v", err, e)
+	}
+	if Same([]Entry{e}, "n", "a") == nil || Same([]Entry{e}, "m", "a") != nil {
+		t.Error("Same")
+	}
+}
+
+func TestPortWords(t *testing.T) {
+	for _, c := range []struct {
+		p    Port
+		want string
+	}{
+		{Port{Target: 80}, "80"}, {Port{HostIP: "127.0.0.1", Target: 80}, "127.0.0.1::80"}, {Port{First: 1, Last: 2, Target: 3, End: 4, Protocol: "udp"}, "1-2:3-4/udp"},
+		{Port{HostIP: "::1", First: 1, Last: 1, Target: 3}, "[::1]:1:3"},
+	} {
+		if got := c.p.String(); got != c.want {
+			t.Errorf("got %s, want %s", got, c.want)
+		}
+	}
+	held := Holders([]Binding{{HostPort: 80, Protocol: "tcp"}, {HostPort: 81, Protocol: "tcp"}}, []Entry{{ID: "a", Bindings: []Binding{{HostIP: "127.0.0.1", HostPort: 80, Protocol: "tcp"}}}})
+	if len(held) != 1 || held[Binding{HostPort: 80, Protocol: "tcp"}] != "a" {
+		t.Errorf("holders %v", held)
+	}
+	if slices.Contains(Words(nil), "") {
+		t.Error("no bindings have words")
+	}
+}

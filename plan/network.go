@@ -1,0 +1,249 @@
+package plan
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"hostrun.dev/hostrun/finding"
+	"hostrun.dev/hostrun/network"
+	"hostrun.dev/hostrun/profiles"
+)
+
+// Network is what the machine says to a profile's ports and networks.
+type Network struct {
+	Missing    []string             `json:"missing,omitempty"`    // that a bridge needs: "CNI's plugin bridge", "iptables"
+	Taken      []TakenPort          `json:"taken,omitempty"`      // of the profile's ports, by others than the container itself
+	Interfaces []network.Interfaces `json:"interfaces,omitempty"` // where the profile names subnets or addresses
+	Others     []network.Entry      `json:"others,omitempty"`     // likewise: the networks of other containers
+}
+
+// A TakenPort is a port of the host that can't be had.
+type TakenPort struct {
+	network.Binding
+	Holder string `json:"holder,omitempty"` // "process 812 (python3 app.py)", "container web"; "" for one that can't be seen
+	Remedy string `json:"remedy,omitempty"` // what ends the holder
+	// NoAddress: the machine does not have the address.
+	NoAddress bool `json:"no_address,omitempty"`
+}
+
+// Ports are the bindings of the profile that are settled before the start: what to look for on the machine.
+func Ports(p *profiles.Profile) []network.Binding {
+	if p.NetworkMode == "none" || strings.HasPrefix(p.NetworkMode, "container:") {
+		return nil
+	}
+	var all []network.Binding
+	for _, one := range p.Ports {
+		all = append(all, portOf(one, hostMode(p)).Fixed()...)
+	}
+	return all
+}
+
+// Bridged reports whether the profile asks for a bridge network.
+func Bridged(p *profiles.Profile) bool { return p.NetworkMode == network.Bridge }
+
+func hostMode(p *profiles.Profile) bool { return p.NetworkMode == "" || p.NetworkMode == "host" }
+
+// portOf is an entry of the profile. With the host's network a port is what it is on both sides.
+func portOf(p profiles.Port, host bool) network.Port {
+	one := network.Port{HostIP: p.HostIP, First: p.First, Last: p.Last, Target: p.Target, End: p.End}
+	if p.Protocol != "tcp" {
+		one.Protocol = p.Protocol
+	}
+	if host && one.First == 0 {
+		one.First, one.Last = one.Target, max(one.End, one.Target)
+	}
+	return one
+}
+
+// madeNetwork reports whether the container's network namespace is made before it, by hostrun.
+func (b *builder) madeNetwork() bool {
+	return Bridged(b.p) || strings.HasPrefix(b.p.NetworkMode, "container:")
+}
+
+func (b *builder) networkNamespace() string {
+	dir := b.f.Engine.StateDir
+	if dir == "" {
+		dir = "/run/hostrun"
+	}
+	return network.NamespacePath(dir, b.plan.Namespace, b.plan.ID)
+}
+
+// setNetwork settles what the container asks of the network, and looks whether it can have it.
+func (b *builder) setNetwork() {
+	other, joins := strings.CutPrefix(b.p.NetworkMode, "container:")
+	switch {
+	case joins:
+		b.network = network.Request{Mode: network.Container, Join: other}
+	case Bridged(b.p):
+		b.network = network.Request{Mode: network.Bridge, Hostname: b.spec.Hostname, Domain: b.p.Domainname, Attachments: b.attachments()}
+		b.checkTools()
+		b.checkNetworks()
+	case b.hostNetwork() && len(b.p.Ports) > 0:
+		b.network = network.Request{Mode: network.Host}
+	}
+	if b.p.Domainname != "" {
+		b.spec.Linux.Sysctl = map[string]string{"kernel.domainname": b.p.Domainname}
+		b.plan.Origins["/linux/sysctl/kernel.domainname"] = b.fromProfile("domainname")
+	}
+	if b.network.Mode == network.Bridge || b.network.Mode == network.Host {
+		b.setPorts()
+		b.checkTaken()
+	}
+}
+
+// attachments are the profile's networks, the one with the highest priority first.
+func (b *builder) attachments() []network.Attachment {
+	nets := slices.Clone(b.p.Networks)
+	if len(nets) == 0 {
+		nets = []profiles.Network{{Name: network.DefaultName, Key: "network_mode"}}
+	}
+	slices.SortStableFunc(nets, func(x, y profiles.Network) int { return int(min(max(y.Priority-x.Priority, -1), 1)) })
+	var all []network.Attachment
+	for i, n := range nets {
+		a := network.Attachment{Aliases: n.Aliases, IPv4: n.IPv4, IPv6: n.IPv6, MAC: n.MAC,
+			Network: network.Definition{Name: n.Name, Internal: n.Internal, IPv6: n.EnableIPv6, MTU: int(n.MTU)}}
+		for _, s := range n.Subnets {
+			a.Network.Subnets = append(a.Network.Subnets, network.Subnet{Subnet: s.Subnet, Gateway: s.Gateway, Range: s.Range})
+			a.Network.IPv6 = a.Network.IPv6 || strings.Contains(s.Subnet, ":")
+		}
+		if i == 0 && a.MAC == "" {
+			a.MAC = b.p.MACAddress
+		}
+		all = append(all, a)
+	}
+	return all
+}
+
+// networkKey is the profile's key of a network.
+func (b *builder) networkKey(name string) string {
+	for _, n := range b.p.Networks {
+		if n.Name == name {
+			return n.Key
+		}
+	}
+	return "network_mode"
+}
+
+func (b *builder) checkTools() {
+	if b.f.Network == nil || len(b.f.Network.Missing) == 0 {
+		return
+	}
+	key := "network_mode"
+	if len(b.p.Networks) > 0 {
+		key = "networks"
+	}
+	b.report(key, finding.Finding{ID: finding.NetworkTools, Severity: finding.Error, Subject: key,
+		Got: "missing: " + strings.Join(b.f.Network.Missing, ", "), Message: "a bridge network can't be made: " + strings.Join(b.f.Network.Missing, " and ") + " are not installed",
+		Remedy: "apt-get install containernetworking-plugins iptables\nor use the host's network: network_mode: host"})
+}
+
+// conflictIDs are the findings of the conflicts that Resolve tells.
+var conflictIDs = map[network.ConflictKind]struct{ id, remedy string }{
+	network.SubnetTaken:  {finding.SubnetTaken, "choose another subnet under ipam:, or remove it: a free one is taken then"},
+	network.Differs:      {finding.NetworkDiffers, "say the same in all profiles, or in one alone, and stop the containers on it: the network goes with the last one"},
+	network.AddressTaken: {finding.AddressTaken, "choose another address of the subnet, or remove it"},
+}
+
+// checkNetworks tries the request on what there is, ports left alone: these have findings of their own.
+func (b *builder) checkNetworks() {
+	if b.f.Network == nil {
+		return
+	}
+	for _, a := range b.network.Attachments {
+		e := network.Entry{Namespace: b.plan.Namespace, ID: b.plan.ID, Request: network.Request{Mode: network.Bridge, Attachments: []network.Attachment{a}}}
+		_, err := network.Resolve(e, b.f.Network.Others, network.Machine{Scope: b.f.Engine.StateDir, Interfaces: b.f.Network.Interfaces})
+		var c *network.Conflict
+		if !errors.As(err, &c) {
+			continue
+		}
+		how := conflictIDs[c.Kind]
+		b.report(b.networkKey(c.Network), finding.Finding{ID: how.id, Severity: finding.Error, Subject: c.Network, Got: c.Holder, Message: c.Text, Remedy: how.remedy})
+	}
+}
+
+// setPorts checks the entries against each other and the mode.
+func (b *builder) setPorts() {
+	host := b.network.Mode == network.Host
+	var seen []network.Binding
+	for _, p := range b.p.Ports {
+		one := portOf(p, host)
+		switch {
+		case host && (one.First != one.Target || one.Last != max(one.End, one.Target)):
+			b.report(p.Key, finding.Finding{ID: finding.PortsDiffer, Severity: finding.Error, Subject: p.Key, Got: one.String(),
+				Message: fmt.Sprintf("with the host's network the container's port %d is the host's %d: nothing leads from %s there", one.Target, one.Target, hostSide(one)),
+				Remedy:  "add network_mode: bridge, or let the program listen at the host's port and write it on both sides"})
+		case !host && !b.publishable(one):
+			b.report(p.Key, finding.Finding{ID: finding.PortFamily, Severity: finding.Error, Subject: p.Key, Got: one.String(),
+				Message: fmt.Sprintf("the port can't be published at %s: %s", one.HostIP, b.unreachable(one)), Remedy: "write an IPv4 address, or enable_ipv6: true for the network and another address than ::1"})
+		}
+		for _, binding := range one.Fixed() {
+			if i := slices.IndexFunc(seen, binding.Collides); i >= 0 {
+				b.report(p.Key, finding.Finding{ID: finding.ProfileInvalid, Severity: finding.Error, Subject: p.Key,
+					Message: fmt.Sprintf("port %s/%s of the host stands twice under ports", binding.Address(), binding.Protocol), Remedy: "remove one of the two"})
+				break
+			}
+			seen = append(seen, binding)
+		}
+		b.network.Ports = append(b.network.Ports, one)
+	}
+}
+
+func hostSide(p network.Port) string {
+	text, _, _ := strings.Cut(strings.TrimSuffix(p.String(), "/"+p.Proto()), ":"+fmt.Sprint(p.Target))
+	return text
+}
+
+// publishable: rules of a family lead to addresses of that family, and nothing is forwarded from ::1 (RFC 4291, 2.5.3).
+func (b *builder) publishable(p network.Port) bool {
+	return !strings.Contains(p.HostIP, ":") || p.HostIP != "::1" && b.network.Attachments[0].Network.IPv6
+}
+
+func (b *builder) unreachable(p network.Port) string {
+	if p.HostIP == "::1" {
+		return "the kernel forwards nothing from there"
+	}
+	return "the network " + b.network.Attachments[0].Network.Name + " has no IPv6"
+}
+
+// checkTaken tells of the ports that others have.
+func (b *builder) checkTaken() {
+	if b.f.Network == nil {
+		return
+	}
+	for _, t := range b.f.Network.Taken {
+		f := finding.Finding{ID: finding.PortTaken, Severity: finding.Error, Subject: t.Address(), Got: t.Holder, Remedy: t.Remedy,
+			Message: fmt.Sprintf("port %s/%s is in use by %s", t.Address(), t.Protocol, t.Holder)}
+		switch {
+		case t.NoAddress:
+			f.ID, f.Message, f.Remedy = finding.PortFamily, fmt.Sprintf("port %s/%s can't be had: the machine has no address %s", t.Address(), t.Protocol, t.HostIP), "write an address of this machine, or none for all of them"
+		case t.Holder == "":
+			f.Message = fmt.Sprintf("port %s/%s is in use by a process that can't be seen from here", t.Address(), t.Protocol)
+		}
+		b.report(b.portKey(t.Binding), f)
+	}
+}
+
+func (b *builder) portKey(binding network.Binding) string {
+	for _, p := range b.p.Ports {
+		if slices.Contains(portOf(p, b.hostNetwork()).Fixed(), binding) {
+			return p.Key
+		}
+	}
+	return "ports"
+}
+
+// setNetworkLabel keeps the request in the record: a container that starts again needs no profile.
+func (b *builder) setNetworkLabel() {
+	text := b.network.Label()
+	if text == "" {
+		return
+	}
+	if len(LabelNetwork)+len(text) > maxLabel {
+		b.report("ports", finding.Finding{ID: finding.ProfileInvalid, Severity: finding.Error, Subject: "ports",
+			Message: fmt.Sprintf("networks, aliases and ports are longer together than the %d bytes that containerd keeps of them", maxLabel), Remedy: "write ranges: \"8000-8100:8000-8100\""})
+		return
+	}
+	b.plan.Labels[LabelNetwork] = text
+}
