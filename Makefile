@@ -64,7 +64,7 @@ soak: ## Kill the private engine 100 times under load, and lose nothing (as root
 	HOSTRUN_SOAK=100 CGO_ENABLED=0 $(GO) test -count=1 -timeout $(TIMEOUT) -run TestEngineKilled -v ./integration
 
 storm: ## Take devices 10,000 times from 64 processes that are killed at random: none is held twice, none is lost (as root; half an hour)
-	HOSTRUN_STORM=10000 CGO_ENABLED=0 $(GO) test -count=1 -timeout 60m -run TestLeaseStorm -v ./integration
+	HOSTRUN_STORM=10000 CGO_ENABLED=0 $(GO) test -count=1 -timeout 180m -run TestLeaseStorm -v ./integration
 
 unit: ## The tests that need neither root nor containerd
 	$(GO) test $(PURE)

@@ -248,7 +248,8 @@ func (w *world) storm(file string, g gust) {
 		begin()
 	}
 	r := rand.New(rand.NewPCG(1, 2))
-	for deadline := time.After(25 * time.Minute); len(living) > 0; {
+	patience := 15*time.Minute + time.Duration(g.Until)*500*time.Millisecond // `make storm` takes its hour where others use the machine, too
+	for deadline := time.After(patience); len(living) > 0; {
 		select {
 		case c := <-ended:
 			for i := range living {
