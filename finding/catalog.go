@@ -164,6 +164,10 @@ const (
 	AscendExperimental    = "HR187" // a chip that is known from lists alone (information)
 	AscendHealth          = "HR188" // npu-smi does not tell the NPUs' health
 	AscendOption          = "HR189" // a value below ascend: that is not known
+
+	DeviceClosed     = "HR190" // a node that the container was given can't be used in it
+	DeviceSilent     = "HR191" // a device does not answer: an open of it hangs
+	DriverUnloadable = "HR192" // the container's loader can't load the driver's library
 )
 
 // Explain returns the entry of id; an unknown id gives an Entry with the id alone and exit status 1.

@@ -121,9 +121,11 @@ func expect(t *testing.T, out string, want map[string][]string) {
 // TestMachineWithGPUs takes the real program through a day on a machine with eight H100: what there is, a container that sees its GPU and no
 // other, who holds what, a driver that is updated, and the end.
 func TestMachineWithGPUs(t *testing.T) {
-	newer := nvidiatest.H100()
+	machine := nvidiatest.H100()
+	machine.Live = true
+	newer := machine
 	newer.Driver = "560.35.03"
-	m, script := furnished(t, func(root string) { nvidiatest.H100().Write(t, root) }, func(root string) { newer.Write(t, root) })
+	m, script := furnished(t, func(root string) { machine.Write(t, root) }, func(root string) { newer.Write(t, root) })
 	jobOn(t, m, "train", "gpus: [3]")
 	jobOn(t, m, "rival", "gpus: [3]")
 	jobOn(t, m, "maybe", "npus: {count: 1, optional: true}")

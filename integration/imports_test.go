@@ -47,6 +47,7 @@ var arrow = map[string][]string{
 	"cmd/hostrun-log":             {"logfile"},
 	"cmd/hostrun-init":            {},
 	"cmd/hostrun-reap":            {},
+	"cmd/hostrun-probe":           {},
 	"cmd/hostrun-engine":          {"engine", "finding"},
 	"cmd/containerd-shim-runc-v2": {},
 }
@@ -100,6 +101,8 @@ var bans = []ban{
 	{only("cmd/hostrun-reap"), "net", false, "a container in the foreground keeps this process for its whole life: it stays small"},
 	{only("cmd/hostrun-reap"), "github.com/", false, "a container in the foreground keeps this process for its whole life: standard library only"},
 	{only("cmd/hostrun-init"), "github.com/", false, "it is PID 1 of a container and built from the standard library and x/sys"},
+	{only("cmd/hostrun-probe"), "net", false, "it stands between the creation and the start of a container: it starts in a millisecond"},
+	{only("cmd/hostrun-probe"), "github.com/", false, "it stands between the creation and the start of a container: the standard library and x/sys"},
 	{only("plan"), "math/rand", false, "the same facts give the same plan"},
 }
 

@@ -21,6 +21,7 @@ const (
 	LabelRuntime     = "hostrun.dev/oci-runtime" // that the profile asks for
 	LabelDevices     = "hostrun.dev/devices"     // what it holds (devices.FormatLeases)
 	LabelNumbers     = "hostrun.dev/device-numbers"
+	LabelProbe       = "hostrun.dev/probe" // what is tried before each start: a devices.Probe, as JSON
 )
 
 // maxLabel is the most bytes of name and value together that containerd takes (containerd, pkg/labels).
@@ -39,6 +40,7 @@ func (b *builder) setLabels() {
 	b.setDeviceLabel()
 	pl.Hash = hash(pl)
 	b.setNumberLabel()
+	b.setProbeLabel()
 	pl.Labels[LabelProfile] = pl.Profile
 	pl.Labels[LabelHash] = pl.Hash
 	pl.Labels[LabelDigest] = pl.Digest

@@ -76,16 +76,20 @@ func (c *Client) runTask(ctx, work context.Context, m made, pl plan.Plan, stdio 
 	if err != nil {
 		return 0, err
 	}
-	if err := c.createTask(work, id, volatile(m.root), f.streams); err != nil {
+	pid, err := c.createTask(work, id, volatile(m.root), f.streams)
+	if err != nil {
 		f.close()
 		return 0, startError("start container "+id, argv0(pl.Spec), err)
 	}
 	step("task-created")
-	if ctx.Err() != nil {
+	if err = context.Cause(ctx); err == nil {
+		err = c.tryDevices(work, m.record, pid)
+	}
+	if err != nil {
 		// First the task, then the fifos: a shim whose fifos are gone waits for them before it reports the end.
-		err := c.deleteTask(work, id)
+		err = errors.Join(err, c.deleteTask(work, id))
 		f.close()
-		return 0, errors.Join(context.Cause(ctx), err)
+		return 0, err
 	}
 	following, unfollow := context.WithCancel(context.WithoutCancel(ctx))
 	defer unfollow()

@@ -139,16 +139,20 @@ func (c *Client) launch(ctx context.Context, pl plan.Plan) (err error) {
 // A record that says "ready" with a task that was never started is one that the next up starts again.
 func (c *Client) begin(ctx, work context.Context, m made, s streams, command string) error {
 	id := m.record.ID
-	if err := c.createTask(work, id, m.root, s); err != nil {
+	pid, err := c.createTask(work, id, m.root, s)
+	if err != nil {
 		return startError("start container "+id, command, err)
 	}
 	step("task-created")
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
+	if err := c.tryDevices(work, m.record, pid); err != nil {
+		return err
+	}
 	noted := make(chan error, 1)
 	go func() { noted <- c.noteReady(work, id) }()
-	err := c.startTask(work, id, "")
+	err = c.startTask(work, id, "")
 	if nerr := <-noted; err == nil && nerr != nil {
 		return fmt.Errorf("note the start of container %s: %w", id, nerr)
 	}
