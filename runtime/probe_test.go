@@ -18,30 +18,32 @@ import (
 )
 
 func TestParseDeviceCgroup(t *testing.T) {
-	for text, want := range map[string]string{
-		"9:name=systemd:/\n5:devices:/hostrun/train\n1:cpu:/hostrun/train\n0::/\n": "/sys/fs/cgroup/devices/hostrun/train",
-		"3:cpu,cpuacct:/x\n2:devices,freezer:/hostrun/train\n":                     "/sys/fs/cgroup/devices,freezer/hostrun/train",
-		"1:cpu:/x\n": "",
-		"":           "",
-		"damaged":    "",
+	const hybrid = "9:name=systemd:/\n5:devices:/hostrun/train\n1:cpu:/hostrun/train\n0::/other\n"
+	for _, c := range []struct {
+		text    string
+		unified bool
+		want    string
+	}{
+		{hybrid, false, "/sys/fs/cgroup/devices/hostrun/train"},
+		{hybrid, true, "/sys/fs/cgroup/other"},
+		{"3:cpu,cpuacct:/x\n2:devices,freezer:/hostrun/train\n", false, "/sys/fs/cgroup/devices,freezer/hostrun/train"},
+		{"0::/hostrun/train\n", true, "/sys/fs/cgroup/hostrun/train"},
+		{"0::/hostrun/train\n", false, ""},
+		{"1:cpu:/x\n", false, ""},
+		{"", true, ""},
+		{"damaged", true, ""},
+		{"0::/../../x\n", true, ""},
 	} {
-		if got := parseDeviceCgroup(text); got.dir != want || got.unified {
-			t.Errorf("%q: %+v, want %q", text, got, want)
+		if got := parseDeviceCgroup(c.text, c.unified); got.dir != c.want || got.unified != (c.unified && c.want != "") {
+			t.Errorf("%q, %t: %+v, want %q", c.text, c.unified, got, c.want)
 		}
-	}
-	want := cgroupOf{}
-	if isUnified("/sys/fs/cgroup") {
-		want = cgroupOf{dir: "/sys/fs/cgroup/hostrun/train", unified: true}
-	}
-	if got := parseDeviceCgroup("0::/hostrun/train\n"); got != want {
-		t.Errorf("%+v, want %+v", got, want)
 	}
 }
 
 func FuzzParseDeviceCgroup(f *testing.F) {
-	f.Add("5:devices:/hostrun/train\n0::/x")
-	f.Fuzz(func(t *testing.T, text string) {
-		if g := parseDeviceCgroup(text); g.dir != "" && !strings.HasPrefix(g.dir, "/") {
+	f.Add("5:devices:/hostrun/train\n0::/x", true)
+	f.Fuzz(func(t *testing.T, text string, unified bool) {
+		if g := parseDeviceCgroup(text, unified); g.dir != "" && !strings.HasPrefix(g.dir, "/sys/fs/cgroup") {
 			t.Errorf("%+v", g)
 		}
 	})

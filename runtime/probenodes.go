@@ -192,25 +192,22 @@ func deviceCgroup(pid uint32) (cgroupOf, error) {
 	if err != nil {
 		return cgroupOf{}, err
 	}
-	return parseDeviceCgroup(string(text)), nil
+	return parseDeviceCgroup(string(text), isUnified("/sys/fs/cgroup")), nil
 }
 
-// parseDeviceCgroup reads /proc/PID/cgroup (cgroups(7)). The hierarchies are mounted where everybody has them.
-func parseDeviceCgroup(text string) (g cgroupOf) {
+// parseDeviceCgroup reads /proc/PID/cgroup (cgroups(7)). Which version counts is for OCI runtimes a matter of what /sys/fs/cgroup is.
+func parseDeviceCgroup(text string, unified bool) cgroupOf {
 	for line := range strings.Lines(text) {
 		parts := strings.SplitN(strings.TrimSpace(line), ":", 3)
 		switch {
-		case len(parts) != 3:
-		case slices.Contains(strings.Split(parts[1], ","), "devices"):
+		case len(parts) != 3, strings.HasPrefix(parts[2], "/.."): // outside of what this process sees of the hierarchy
+		case !unified && slices.Contains(strings.Split(parts[1], ","), "devices"):
 			return cgroupOf{dir: filepath.Join("/sys/fs/cgroup", parts[1], parts[2])}
-		case parts[0] == "0":
-			g = cgroupOf{dir: filepath.Join("/sys/fs/cgroup", parts[2]), unified: true}
+		case unified && parts[0] == "0":
+			return cgroupOf{dir: filepath.Join("/sys/fs/cgroup", parts[2]), unified: true}
 		}
 	}
-	if g.unified && !isUnified("/sys/fs/cgroup") { // beside hierarchies of version 1, of which none has devices
-		return cgroupOf{}
-	}
-	return g
+	return cgroupOf{}
 }
 
 func isUnified(dir string) bool {
