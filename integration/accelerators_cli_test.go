@@ -132,9 +132,12 @@ func TestMachineWithGPUs(t *testing.T) {
 	out, err := m.Run(script + `
 try hr devices
 try hr up train
+awk '{ at = $1 * 1000000; printf "4,1,%d,-;NVRM: Xid (PCI:0000:61:00): 94, pid=4711, name=python3, Contained: CE User Channel\n", at
+	printf "4,2,%d,-;NVRM: Xid (PCI:0000:9d:00): 79, GPU has fallen off the bus.\n", at }' /proc/uptime >/dev/kmsg
 try hr up train
 try hr ps
 try hr inspect train
+try hr logs train
 try hr devices nvidia.com/gpu
 try hr exec train -- ls /dev
 try hr exec train -- ls -ln /dev/nvidia3 /dev/nvidiactl /dev/nvidia-uvm /lib/x86_64-linux-gnu/libcuda.so.1 /usr/lib/x86_64-linux-gnu/libcuda.so.1
@@ -155,8 +158,9 @@ try hr down rival
 		"hr devices":                {"GPU 3    NVIDIA H100 80GB HBM3", "status 0"},
 		"hr up train":               {"train created", "container 0 = /dev/nvidia3 (0000:61:00.0)", "status 0"},
 		"hr up train again":         {"train unchanged", "!container 0", "status 0"},
-		"hr ps":                     {"train", "GPU 3"},
-		"hr inspect train":          {`"number": 0`, `"pci": "0000:61:00.0"`},
+		"hr ps":                     {"train", "GPU 3 (Xid 94)"},
+		"hr logs train":             {"hostrun: note: GPU 3 (0000:61:00.0): Xid 94, Contained: CE User Channel at 20", "(process 4711, python3)", "!Xid 79", "status 0"},
+		"hr inspect train":          {`"number": 0`, `"pci": "0000:61:00.0"`, `"code": "Xid 94"`},
 		"hr devices nvidia.com/gpu": {"0000:61:00.0   0      unknown   train"},
 		"hr exec train -- ls /dev":  {"nvidia3\n", "nvidiactl\n", "nvidia-uvm\n", "!nvidia0", "!nvidia2", "status 0"},
 		"hr up rival":               {"container train holds it", "rival.yaml:5", "status 75"},

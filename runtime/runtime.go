@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"time"
 
+	"hostrun.dev/hostrun/devices"
 	"hostrun.dev/hostrun/plan"
 )
 
@@ -75,6 +76,8 @@ type Container struct {
 	StartedAt     *time.Time          `json:"started_at"`
 	FinishedAt    *time.Time          `json:"finished_at,omitempty"`
 	ExitStatus    *int                `json:"exit_status"` // null while it runs
+	// Faults are what drivers have written into the kernel's log about its devices while it had them; filled in by who asks for it.
+	Faults []devices.Fault `json:"faults,omitempty"`
 }
 
 // LogOptions select lines.
