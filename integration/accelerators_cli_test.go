@@ -138,6 +138,7 @@ try hr up train
 try hr ps
 try hr inspect train
 try hr logs train
+try hr stats --no-stream train
 try hr devices nvidia.com/gpu
 try hr exec train -- ls /dev
 try hr exec train -- ls -ln /dev/nvidia3 /dev/nvidiactl /dev/nvidia-uvm /lib/x86_64-linux-gnu/libcuda.so.1 /usr/lib/x86_64-linux-gnu/libcuda.so.1
@@ -155,20 +156,21 @@ try hr down rival
 		t.Fatalf("%v\n%s", err, out)
 	}
 	expect(t, out, map[string][]string{
-		"hr devices":                {"GPU 3    NVIDIA H100 80GB HBM3", "status 0"},
-		"hr up train":               {"train created", "container 0 = /dev/nvidia3 (0000:61:00.0)", "status 0"},
-		"hr up train again":         {"train unchanged", "!container 0", "status 0"},
-		"hr ps":                     {"train", "GPU 3 (Xid 94)"},
-		"hr logs train":             {"hostrun: note: GPU 3 (0000:61:00.0): Xid 94, Contained: CE User Channel at 20", "(process 4711, python3)", "!Xid 79", "status 0"},
-		"hr inspect train":          {`"number": 0`, `"pci": "0000:61:00.0"`, `"code": "Xid 94"`},
-		"hr devices nvidia.com/gpu": {"0000:61:00.0   0      unknown   train"},
-		"hr exec train -- ls /dev":  {"nvidia3\n", "nvidiactl\n", "nvidia-uvm\n", "!nvidia0", "!nvidia2", "status 0"},
-		"hr up rival":               {"container train holds it", "rival.yaml:5", "status 75"},
-		"hr run maybe -- ls /dev":   {"null", "!davinci", "!nvidia", "status 0"},
-		"hr up train again again":   {"train replaced", "560.35.03", "container 0 = /dev/nvidia3", "status 0"},
-		"hr down train":             {"status 0"},
-		"hr up rival again":         {"rival created", "status 0"},
-		"hr down rival":             {"status 0"},
+		"hr devices":                 {"GPU 3    NVIDIA H100 80GB HBM3", "status 0"},
+		"hr up train":                {"train created", "container 0 = /dev/nvidia3 (0000:61:00.0)", "status 0"},
+		"hr up train again":          {"train unchanged", "!container 0", "status 0"},
+		"hr ps":                      {"train", "GPU 3 (Xid 94)"},
+		"hr stats --no-stream train": {"NAME    CPU %", "train   0.", " GPU 3  ", "status 0"},
+		"hr logs train":              {"hostrun: note: GPU 3 (0000:61:00.0): Xid 94, Contained: CE User Channel at 20", "(process 4711, python3)", "!Xid 79", "status 0"},
+		"hr inspect train":           {`"number": 0`, `"pci": "0000:61:00.0"`, `"code": "Xid 94"`},
+		"hr devices nvidia.com/gpu":  {"0000:61:00.0   0      unknown   train"},
+		"hr exec train -- ls /dev":   {"nvidia3\n", "nvidiactl\n", "nvidia-uvm\n", "!nvidia0", "!nvidia2", "status 0"},
+		"hr up rival":                {"container train holds it", "rival.yaml:5", "status 75"},
+		"hr run maybe -- ls /dev":    {"null", "!davinci", "!nvidia", "status 0"},
+		"hr up train again again":    {"train replaced", "560.35.03", "container 0 = /dev/nvidia3", "status 0"},
+		"hr down train":              {"status 0"},
+		"hr up rival again":          {"rival created", "status 0"},
+		"hr down rival":              {"status 0"},
 	})
 }
 
