@@ -132,8 +132,8 @@ func TestMachineWithGPUs(t *testing.T) {
 	out, err := m.Run(script + `
 try hr devices
 try hr up train
-awk '{ at = $1 * 1000000; printf "4,1,%d,-;NVRM: Xid (PCI:0000:61:00): 94, pid=4711, name=python3, Contained: CE User Channel\n", at
-	printf "4,2,%d,-;NVRM: Xid (PCI:0000:9d:00): 79, GPU has fallen off the bus.\n", at }' /proc/uptime >/dev/kmsg
+awk '{ at = sprintf("%.0f", $1 * 1000000); printf "4,1,%s,-;NVRM: Xid (PCI:0000:61:00): 94, pid=4711, name=python3, Contained: CE User Channel\n", at
+	printf "4,2,%s,-;NVRM: Xid (PCI:0000:9d:00): 79, GPU has fallen off the bus.\n", at }' /proc/uptime >/dev/kmsg
 try hr up train
 try hr ps
 try hr inspect train
