@@ -5,7 +5,7 @@ DESTDIR ?=
 GO      ?= $(shell command -v go 2>/dev/null || echo /usr/local/go/bin/go)
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unreleased)
 
-BINARIES := hostrun hostrun-log hostrun-init hostrun-reap hostrun-engine
+BINARIES := hostrun hostrun-log hostrun-init hostrun-reap hostrun-probe hostrun-engine
 SHIM     := containerd-shim-runc-v2
 # The only program with cgo. Its library is found at run time, so its functions must not be bound when it starts (-z now).
 NVML     := hostrun-nvml
@@ -67,7 +67,7 @@ soak: ## Kill the private engine 100 times under load, and lose nothing (as root
 	HOSTRUN_SOAK=100 CGO_ENABLED=0 $(GO) test -count=1 -timeout $(TIMEOUT) -run TestEngineKilled -v ./integration
 
 storm: ## Take devices 10,000 times from 64 processes that are killed at random: none is held twice, none is lost (as root; half an hour)
-	HOSTRUN_STORM=10000 CGO_ENABLED=0 $(GO) test -count=1 -timeout 60m -run TestLeaseStorm -v ./integration
+	HOSTRUN_STORM=10000 CGO_ENABLED=0 $(GO) test -count=1 -timeout 180m -run TestLeaseStorm -v ./integration
 
 unit: ## The tests that need neither root nor containerd
 	$(GO) test $(PURE)
@@ -106,7 +106,7 @@ install: build ## Install below PREFIX (/usr/local); DESTDIR for packagers
 		$(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/bash-completion/completions \
 		$(DESTDIR)$(PREFIX)/share/zsh/site-functions $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
 	install -m 755 bin/hostrun $(DESTDIR)$(PREFIX)/bin/hostrun
-	install -m 755 bin/hostrun-log bin/hostrun-init bin/hostrun-reap bin/hostrun-engine bin/$(SHIM) $(DESTDIR)$(PREFIX)/lib/hostrun/
+	install -m 755 bin/hostrun-log bin/hostrun-init bin/hostrun-reap bin/hostrun-probe bin/hostrun-engine bin/$(SHIM) $(DESTDIR)$(PREFIX)/lib/hostrun/
 	test ! -x bin/$(NVML) || install -m 755 bin/$(NVML) $(DESTDIR)$(PREFIX)/lib/hostrun/
 	test ! -x bin/cni/bridge || install -D -m 755 -t $(DESTDIR)$(PREFIX)/lib/hostrun/cni bin/cni/bridge bin/cni/host-local bin/cni/portmap bin/cni/firewall
 	test ! -x bin/oci/runc || install -D -m 755 bin/oci/runc $(DESTDIR)$(PREFIX)/lib/hostrun/oci/runc

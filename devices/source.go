@@ -136,6 +136,8 @@ type Edits struct {
 	Passwd bool `json:"passwd,omitempty"`
 	// Origins says for each mount and node, by its path in the container, what it is for: "libcuda of driver 550.54.15".
 	Origins map[string]string `json:"origins,omitempty"`
+	// Probe says what is tried before the container's process runs, besides a look at each node.
+	Probe Probe `json:"probe,omitzero"`
 }
 
 // A Grant is what a container gets for one Ask: devices that are held for it, and what it needs for them. It prints as JSON, and

@@ -121,18 +121,24 @@ func expect(t *testing.T, out string, want map[string][]string) {
 // TestMachineWithGPUs takes the real program through a day on a machine with eight H100: what there is, a container that sees its GPU and no
 // other, who holds what, a driver that is updated, and the end.
 func TestMachineWithGPUs(t *testing.T) {
-	newer := nvidiatest.H100()
+	machine := nvidiatest.H100()
+	machine.Live = true
+	newer := machine
 	newer.Driver = "560.35.03"
-	m, script := furnished(t, func(root string) { nvidiatest.H100().Write(t, root) }, func(root string) { newer.Write(t, root) })
+	m, script := furnished(t, func(root string) { machine.Write(t, root) }, func(root string) { newer.Write(t, root) })
 	jobOn(t, m, "train", "gpus: [3]")
 	jobOn(t, m, "rival", "gpus: [3]")
 	jobOn(t, m, "maybe", "npus: {count: 1, optional: true}")
 	out, err := m.Run(script + `
 try hr devices
 try hr up train
+awk '{ at = sprintf("%.0f", $1 * 1000000); printf "4,1,%s,-;NVRM: Xid (PCI:0000:61:00): 94, pid=4711, name=python3, Contained: CE User Channel\n", at
+	printf "4,2,%s,-;NVRM: Xid (PCI:0000:9d:00): 79, GPU has fallen off the bus.\n", at }' /proc/uptime >/dev/kmsg
 try hr up train
 try hr ps
 try hr inspect train
+try hr logs train
+try hr stats --no-stream train
 try hr devices nvidia.com/gpu
 try hr exec train -- ls /dev
 try hr exec train -- ls -ln /dev/nvidia3 /dev/nvidiactl /dev/nvidia-uvm /lib/x86_64-linux-gnu/libcuda.so.1 /usr/lib/x86_64-linux-gnu/libcuda.so.1
@@ -150,19 +156,21 @@ try hr down rival
 		t.Fatalf("%v\n%s", err, out)
 	}
 	expect(t, out, map[string][]string{
-		"hr devices":                {"GPU 3    NVIDIA H100 80GB HBM3", "status 0"},
-		"hr up train":               {"train created", "container 0 = /dev/nvidia3 (0000:61:00.0)", "status 0"},
-		"hr up train again":         {"train unchanged", "!container 0", "status 0"},
-		"hr ps":                     {"train", "GPU 3"},
-		"hr inspect train":          {`"number": 0`, `"pci": "0000:61:00.0"`},
-		"hr devices nvidia.com/gpu": {"0000:61:00.0   0      unknown   train"},
-		"hr exec train -- ls /dev":  {"nvidia3\n", "nvidiactl\n", "nvidia-uvm\n", "!nvidia0", "!nvidia2", "status 0"},
-		"hr up rival":               {"container train holds it", "rival.yaml:5", "status 75"},
-		"hr run maybe -- ls /dev":   {"null", "!davinci", "!nvidia", "status 0"},
-		"hr up train again again":   {"train replaced", "560.35.03", "container 0 = /dev/nvidia3", "status 0"},
-		"hr down train":             {"status 0"},
-		"hr up rival again":         {"rival created", "status 0"},
-		"hr down rival":             {"status 0"},
+		"hr devices":                 {"GPU 3    NVIDIA H100 80GB HBM3", "status 0"},
+		"hr up train":                {"train created", "container 0 = /dev/nvidia3 (0000:61:00.0)", "status 0"},
+		"hr up train again":          {"train unchanged", "!container 0", "status 0"},
+		"hr ps":                      {"train", "GPU 3 (Xid 94)"},
+		"hr stats --no-stream train": {"NAME    CPU %", "train   0.", " GPU 3  ", "status 0"},
+		"hr logs train":              {"hostrun: note: GPU 3 (0000:61:00.0): Xid 94, Contained: CE User Channel at 20", "(process 4711, python3)", "!Xid 79", "status 0"},
+		"hr inspect train":           {`"number": 0`, `"pci": "0000:61:00.0"`, `"code": "Xid 94"`},
+		"hr devices nvidia.com/gpu":  {"0000:61:00.0   0      unknown   train"},
+		"hr exec train -- ls /dev":   {"nvidia3\n", "nvidiactl\n", "nvidia-uvm\n", "!nvidia0", "!nvidia2", "status 0"},
+		"hr up rival":                {"container train holds it", "rival.yaml:5", "status 75"},
+		"hr run maybe -- ls /dev":    {"null", "!davinci", "!nvidia", "status 0"},
+		"hr up train again again":    {"train replaced", "560.35.03", "container 0 = /dev/nvidia3", "status 0"},
+		"hr down train":              {"status 0"},
+		"hr up rival again":          {"rival created", "status 0"},
+		"hr down rival":              {"status 0"},
 	})
 }
 

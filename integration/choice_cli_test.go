@@ -33,7 +33,7 @@ func newMachine(t *testing.T) *machine {
 	}
 	programs, err := enginePrograms()
 	ok(t, err)
-	for _, name := range []string{"hostrun", "hostrun-init", "hostrun-reap"} {
+	for _, name := range []string{"hostrun", "hostrun-init", "hostrun-reap", "hostrun-probe"} {
 		if _, err := built(name, []string{"CGO_ENABLED=0"}, "build", "-trimpath", "hostrun.dev/hostrun/cmd/"+name); err != nil {
 			t.Fatal(err)
 		}

@@ -3,24 +3,29 @@ package integration
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	goruntime "runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/opencontainers/runtime-spec/specs-go"
 
 	"hostrun.dev/hostrun/devices"
 	"hostrun.dev/hostrun/devices/nvidia"
 	"hostrun.dev/hostrun/devices/nvidia/nvidiatest"
+	"hostrun.dev/hostrun/finding"
 	hostfacts "hostrun.dev/hostrun/host"
 	"hostrun.dev/hostrun/integration/fixture"
 	"hostrun.dev/hostrun/plan"
 	"hostrun.dev/hostrun/profiles"
 	"hostrun.dev/hostrun/rootfs"
+	"hostrun.dev/hostrun/runtime"
 )
 
 // compileFile builds a C file of testdata.
@@ -108,8 +113,7 @@ func gpuFacts(w *world, host, image string, view *rootfs.View, env []string, giv
 }
 
 // TestNVIDIAContainer: in a container without ldconfig and without an environment a program finds the host's libcuda by both of its
-// names, and the chosen GPU's node by its number of this moment; other GPUs stay closed. The nodes have no driver here: ENXIO says that
-// the container may open them, EPERM would say that it may not.
+// names, and the chosen GPU's node by its number of this moment; other GPUs stay closed. The nodes have the numbers of /dev/null and its like.
 func TestNVIDIAContainer(t *testing.T) {
 	if goruntime.GOARCH != "amd64" {
 		fixture.Skip(t, "the layouts are those of x86-64")
@@ -118,15 +122,17 @@ func TestNVIDIAContainer(t *testing.T) {
 	check, stub := filepath.Join(dir, "check"), filepath.Join(dir, "stub.so")
 	compileFile(t, check, "check.c")
 	compileFile(t, stub, "libcuda.c", "-shared", "-DVERSION=34", "-Wl,-soname,libcuda.so.1")
-	host := nvidiatest.H100().Make(t)
+	machine := nvidiatest.H100()
+	machine.Live, machine.Files = true, map[string]string{"run/nvidia-persistenced/socket": ""} // so that the GPU is opened, too
+	host := machine.Make(t)
 	compileFile(t, filepath.Join(host, "usr/lib/x86_64-linux-gnu/libcuda.so.550.54.15"), "libcuda.c", "-shared", "-DVERSION=55054", "-Wl,-soname,libcuda.so.1")
 	ok(t, os.Chmod(host, 0o755))
 
 	loader := content(t, "/lib64/ld-linux-x86-64.so.2")
 	const debian, redhat = "usr/lib/x86_64-linux-gnu", "usr/lib64"
 	missing := "libcuda.so.1: cannot open shared object file: No such file or directory"
-	good := []string{"libcuda.so.1: 55054", "libcuda.so: 55054", "/dev/nvidia3: 195:3 No such device or address", "/dev/nvidia-uvm: 510:0 No such device or address",
-		"/dev/nvidiactl: 195:255 No such device or address", "/dev/nvidia0: No such file or directory"}
+	good := []string{"libcuda.so.1: 55054", "libcuda.so: 55054", "/dev/nvidia3: 1:7 opened", "/dev/nvidia-uvm: 1:5 opened",
+		"/dev/nvidiactl: 1:3 opened", "/dev/nvidia0: No such file or directory"}
 	leftovers := []fixture.Entry{{Name: debian + "/libcuda.so.1", Link: "libcuda.so.470.57.02"}, {Name: "usr/local/nvidia/lib64/libcuda.so.1", Mode: 0o755},
 		{Name: "usr/local/cuda/lib64/stubs/libcuda.so", Mode: 0o755, Body: content(t, stub)}}
 	path := "LD_LIBRARY_PATH=/usr/local/nvidia/lib64:/usr/local/cuda/lib64/stubs"
@@ -166,5 +172,92 @@ func TestNVIDIAContainer(t *testing.T) {
 			}
 		})
 	}
+	t.Run("tried before the start", func(t *testing.T) {
+		img, view := layout(t, "tried:latest", loader, debian, check)
+		w.load(img)
+		w := &world{t: t, ctrd: w.ctrd, opt: w.opt, c: w.c}
+		w.refusedDevices(gpuFacts(w, host, "tried:latest", view, nil, true, "/check", "libcuda.so.1"), dir)
+	})
 	w.clean()
+}
+
+// refusedDevices: a container that could not use what it was given is not started, says why, and leaves nothing behind.
+func (w *world) refusedDevices(good plan.Facts, dir string) {
+	empty, newer := filepath.Join(dir, "empty"), filepath.Join(dir, "newer.so")
+	ok(w.t, os.Mkdir(empty, 0o755))
+	ok(w.t, os.WriteFile(filepath.Join(dir, "newer.c"), []byte("int hostrunNewer(void); int f(void) { return hostrunNewer(); }\n"), 0o644))
+	ok(w.t, os.WriteFile(filepath.Join(dir, "map"), []byte("HOSTRUN_9 { global: hostrunNewer; };\n"), 0o644))
+	ok(w.t, os.WriteFile(filepath.Join(dir, "needed.c"), []byte("int hostrunNewer(void) { return 9; }\n"), 0o644))
+	for _, args := range [][]string{{"-shared", "-Wl,--version-script=" + dir + "/map", "-Wl,-soname,libc.so.6", "-o", dir + "/needed.so", dir + "/needed.c"},
+		{"-shared", "-nostdlib", "-Wl,-soname,libcuda.so.1", "-o", newer, dir + "/newer.c", dir + "/needed.so"}} {
+		out, err := exec.Command("gcc", args...).CombinedOutput()
+		if err != nil {
+			w.t.Fatalf("gcc: %v\n%s", err, out)
+		}
+	}
+	const libcuda = "/usr/lib/x86_64-linux-gnu/libcuda.so.1"
+	bind := func(source, at string) func(*plan.Plan) {
+		return func(pl *plan.Plan) {
+			pl.Spec.Mounts = slices.DeleteFunc(pl.Spec.Mounts, func(m specs.Mount) bool { return m.Destination == at })
+			pl.Spec.Mounts = append(pl.Spec.Mounts, specs.Mount{Destination: at, Type: "bind", Source: source, Options: []string{"rbind", "ro"}})
+		}
+	}
+	node := func(change func(*specs.LinuxDevice)) func(*plan.Plan) {
+		return func(pl *plan.Plan) {
+			for i, d := range pl.Spec.Linux.Devices {
+				if d.Path == "/dev/nvidia3" {
+					change(&pl.Spec.Linux.Devices[i])
+				}
+			}
+		}
+	}
+	number := func(n int64) *int64 { return &n }
+	mode, other := os.FileMode(0o600), uint32(1000)
+	for name, c := range map[string]struct {
+		change func(*plan.Plan)
+		status int
+		words  string
+	}{
+		"cgroup": {func(pl *plan.Plan) {
+			node(func(d *specs.LinuxDevice) { d.Major, d.Minor = 1, 11 })(pl)
+			for _, allow := range []bool{true, false} {
+				pl.Spec.Linux.Resources.Devices = append(pl.Spec.Linux.Resources.Devices, specs.LinuxDeviceCgroup{Allow: allow, Type: "c", Major: number(1), Minor: number(11), Access: "rw"})
+			}
+		}, finding.StatusNoDevice, "it could not use /dev/nvidia3 (1:11): operation not permitted: the device cgroup does not admit it"},
+		"no driver": {func(pl *plan.Plan) {
+			node(func(d *specs.LinuxDevice) { d.Major, d.Minor = 195, 3 })(pl)
+			pl.Spec.Linux.Resources.Devices = append(pl.Spec.Linux.Resources.Devices, specs.LinuxDeviceCgroup{Allow: true, Type: "c", Major: number(195), Minor: number(3), Access: "rw"})
+		}, finding.StatusNoDevice, "/dev/nvidia3 (195:3): no such device or address: no driver has that number"},
+		"user": {func(pl *plan.Plan) {
+			node(func(d *specs.LinuxDevice) { d.FileMode = &mode })(pl)
+			pl.Spec.Process.User.UID, pl.Spec.Process.User.GID = other, other
+			pl.Spec.Process.Capabilities = nil
+		}, finding.StatusNoDevice, "permission denied: the node is of user 0 and group 0, mode 0600, and the container's user is 1000"},
+		"replaced": {func(pl *plan.Plan) {
+			pl.Spec.Mounts = append(pl.Spec.Mounts, specs.Mount{Destination: "/dev/nvidia3", Type: "bind", Source: "/dev/zero", Options: []string{"bind"}})
+		}, finding.StatusNoDevice, "another node is there than it was given"},
+		"library covered": {bind(filepath.Join(dir, "check"), libcuda), finding.StatusMisfit, "container gpu is not started: "},
+		"library hidden":  {bind(empty, "/usr/lib/x86_64-linux-gnu"), finding.StatusMisfit, "cannot open shared object file: No such file or directory"},
+		"library too new": {bind(newer, libcuda), finding.StatusMisfit, "version `HOSTRUN_9' not found (required by "},
+	} {
+		pl, err := plan.Build(good)
+		ok(w.t, err)
+		c.change(&pl)
+		_, err = w.c.Run(context.Background(), pl, runtime.IO{}, nil)
+		if finding.StatusOf(err) != c.status || !strings.Contains(fmt.Sprint(err), c.words) || len(finding.HintOf(err)) < 2 {
+			w.t.Errorf("run, %s: status %d, want %d and %q: %v", name, finding.StatusOf(err), c.status, c.words, err)
+		}
+	}
+	pl, err := plan.Build(good)
+	ok(w.t, err)
+	label := pl.Labels[plan.LabelProbe]
+	pl.Labels[plan.LabelProbe] = strings.Replace(label, "libcuda.so.1", "libcuda.so.9", 1)
+	if _, err := w.c.Up(context.Background(), pl, false); finding.StatusOf(err) != finding.StatusMisfit || !strings.Contains(fmt.Sprint(err), "libcuda.so.9: cannot open shared object file") {
+		w.t.Errorf("up: %v", err)
+	}
+	all, err := w.c.List(context.Background(), true)
+	ok(w.t, err)
+	if len(all) > 0 {
+		w.t.Errorf("left behind: %+v", all)
+	}
 }

@@ -91,8 +91,15 @@ func built(name string, env []string, args ...string) (string, error) {
 
 // libexec is a directory with the programs that lie beside hostrun.
 var libexec = sync.OnceValues(func() (string, error) {
-	path, err := built("hostrun-log", []string{"CGO_ENABLED=0"}, "build", "hostrun.dev/hostrun/cmd/hostrun-log")
-	return filepath.Dir(path), err
+	var dir string
+	for _, name := range []string{"hostrun-log", "hostrun-probe"} {
+		path, err := built(name, []string{"CGO_ENABLED=0"}, "build", "hostrun.dev/hostrun/cmd/"+name)
+		if err != nil {
+			return "", err
+		}
+		dir = filepath.Dir(path)
+	}
+	return dir, nil
 })
 
 // A world is one private containerd and hostrun's own directories.

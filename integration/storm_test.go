@@ -129,13 +129,18 @@ func wholeCards(chosen []devices.Device) bool {
 func (g gust) blow() error {
 	ctx := context.Background()
 	c, err := runtime.Open(ctx, g.Options)
+	for try := 0; finding.StatusOf(err) == finding.StatusTryAgain && try < 100; try++ { // a containerd that 64 processes keep busy may answer late
+		time.Sleep(time.Second)
+		c, err = runtime.Open(ctx, g.Options)
+	}
 	if err != nil {
 		return err
 	}
 	defer c.Close()
 	r := rand.New(rand.NewPCG(g.Seed, uint64(os.Getpid())))
 	for n := 0; g.counted() < g.Until; n++ {
-		if err := g.once(ctx, c, r, fmt.Sprintf("s%d-%d", os.Getpid(), n)); err != nil {
+		err := g.once(ctx, c, r, fmt.Sprintf("s%d-%d", os.Getpid(), n))
+		if err != nil && finding.StatusOf(err) != finding.StatusTryAgain { // as above: what such a command has begun, it has undone
 			return err
 		}
 	}
@@ -320,7 +325,8 @@ func (w *world) storm(file string, g gust) {
 		begin()
 	}
 	r := rand.New(rand.NewPCG(1, 2))
-	for deadline := time.After(25 * time.Minute); len(living) > 0; {
+	patience := 15*time.Minute + time.Duration(g.Until)*500*time.Millisecond // `make storm` takes its hour where others use the machine, too
+	for deadline := time.After(patience); len(living) > 0; {
 		select {
 		case c := <-ended:
 			for i := range living {

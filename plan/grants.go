@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"path"
@@ -307,5 +308,28 @@ func (b *builder) setNumberLabel() {
 	numbers := DeviceNumbers(b.f.Grants)
 	if text, err := json.Marshal(numbers); err == nil && len(numbers) > 0 && len(LabelNumbers)+len(text) <= maxLabel {
 		b.plan.Labels[LabelNumbers] = string(text)
+	}
+}
+
+// setProbeLabel is beside the hash: whether a device is ready to be opened changes with the day, and makes no other container of it.
+func (b *builder) setProbeLabel() {
+	var all devices.Probe
+	granted := false
+	for _, g := range b.f.Grants {
+		granted = granted || len(g.Chosen) > 0
+		all.Open = append(all.Open, g.Edits.Probe.Open...)
+		all.Load = append(all.Load, g.Edits.Probe.Load...)
+		all.Loader = cmp.Or(all.Loader, g.Edits.Probe.Loader)
+	}
+	for granted { // also with nothing to say: each node is looked at
+		text, err := json.Marshal(all)
+		if err == nil && len(LabelProbe)+len(text) <= maxLabel {
+			b.plan.Labels[LabelProbe] = string(text)
+			return
+		}
+		if len(all.Open) == 0 {
+			return
+		}
+		all.Open = all.Open[:len(all.Open)/2] // the others are looked at, and not opened
 	}
 }

@@ -82,7 +82,8 @@ func (c *Client) runTask(ctx, work context.Context, m made, pl plan.Plan, stdio 
 		return 0, err
 	}
 	defer wired.wait()
-	if err := c.createTask(work, id, volatile(m.root), f.streams); err != nil {
+	pid, err := c.createTask(work, id, volatile(m.root), f.streams)
+	if err != nil {
 		f.close()
 		return 0, startError("start container "+id, argv0(pl.Spec), err)
 	}
@@ -90,6 +91,9 @@ func (c *Client) runTask(ctx, work context.Context, m made, pl plan.Plan, stdio 
 	err = wired.wait()
 	if ctx.Err() != nil {
 		err = context.Cause(ctx)
+	}
+	if err == nil {
+		err = c.tryDevices(work, m.record, pid)
 	}
 	if err != nil {
 		// First the task, then the fifos: a shim whose fifos are gone waits for them before it reports the end.

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"time"
 
+	"hostrun.dev/hostrun/devices"
 	"hostrun.dev/hostrun/network"
 	"hostrun.dev/hostrun/plan"
 )
@@ -19,7 +20,7 @@ type Options struct {
 	StateDir   string // /run/hostrun: what does not outlive a boot
 	DataDir    string // /var/lib/hostrun: named volumes, generated files, logs
 	CacheDir   string // /var/cache/hostrun: may be deleted at any time; "" for none
-	LibexecDir string // holds hostrun-log, hostrun-init and hostrun-reap
+	LibexecDir string // holds hostrun-log, hostrun-init, hostrun-reap and hostrun-probe
 	// RuntimeRoot is where the OCI runtime keeps its state; "" for its default, which all containerds of a machine share.
 	RuntimeRoot string
 	// Peers are further containerds in which containers of hostrun may hold devices; nil for none.
@@ -80,6 +81,8 @@ type Container struct {
 	StartedAt  *time.Time          `json:"started_at"`
 	FinishedAt *time.Time          `json:"finished_at,omitempty"`
 	ExitStatus *int                `json:"exit_status"` // null while it runs
+	// Faults are what drivers have written into the kernel's log about its devices while it had them; filled in by who asks for it.
+	Faults []devices.Fault `json:"faults,omitempty"`
 	Supervision
 }
 

@@ -30,16 +30,19 @@ type exit struct {
 	err    error
 }
 
-func (c *Client) createTask(ctx context.Context, id string, root []mount.Mount, s streams) error {
+// createTask makes the container's namespaces and its first process, which waits. It returns that process's id.
+func (c *Client) createTask(ctx context.Context, id string, root []mount.Mount, s streams) (pid uint32, err error) {
 	req := &tasks.CreateTaskRequest{ContainerID: id, Stdin: s.stdin, Stdout: s.stdout, Stderr: s.stderr, Terminal: s.terminal}
 	for _, m := range root { // handed over, so that nobody asks the snapshotter again
 		req.Rootfs = append(req.Rootfs, &types.Mount{Type: m.Type, Source: m.Source, Target: m.Target, Options: m.Options})
 	}
 	defer migrations.during()()
-	return c.retryCreate(ctx, id, func() error {
-		_, err := c.ctrd.TaskService().Create(ctx, req)
+	err = c.retryCreate(ctx, id, func() error {
+		made, err := c.ctrd.TaskService().Create(ctx, req)
+		pid = made.GetPid()
 		return native(err)
 	})
+	return pid, err
 }
 
 // volatile makes the root of a one-off container one that nobody waits for the disk for: to unmount an overlay writes

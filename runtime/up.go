@@ -149,7 +149,8 @@ func (c *Client) begin(ctx, work context.Context, m made, s streams, command str
 		return err
 	}
 	defer wired.wait() // whoever cleans up after an error must not meet it at work
-	if err := c.createTask(work, id, m.root, s); err != nil {
+	pid, err := c.createTask(work, id, m.root, s)
+	if err != nil {
 		return startError("start container "+id, command, err)
 	}
 	step("task-created")
@@ -158,6 +159,9 @@ func (c *Client) begin(ctx, work context.Context, m made, s streams, command str
 	}
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
+	}
+	if err := c.tryDevices(work, m.record, pid); err != nil {
+		return err
 	}
 	noted := make(chan error, 1)
 	go func() { noted <- c.noteReady(work, id, m.notes) }()

@@ -76,6 +76,11 @@ func (a *asker) condition(d lib.Device, g *nvml.GPU) {
 	if w, ret := d.GetPowerUsage(); ret == lib.SUCCESS {
 		g.Power = w
 	}
+	if a.can("nvmlDeviceGetTotalEnergyConsumption") { // Volta and newer
+		if mj, ret := d.GetTotalEnergyConsumption(); ret == lib.SUCCESS {
+			g.Energy = mj
+		}
+	}
 	if w, ret := d.GetEnforcedPowerLimit(); ret == lib.SUCCESS {
 		g.PowerLimit = w
 	}

@@ -25,6 +25,7 @@ func complete(d *server.Device) {
 	d.GetPersistenceModeFunc = func() (lib.EnableState, lib.Return) { return lib.FEATURE_DISABLED, lib.SUCCESS }
 	d.GetUtilizationRatesFunc = func() (lib.Utilization, lib.Return) { return lib.Utilization{Gpu: 7}, lib.SUCCESS }
 	d.GetPowerUsageFunc = func() (uint32, lib.Return) { return 70000, lib.SUCCESS }
+	d.GetTotalEnergyConsumptionFunc = func() (uint64, lib.Return) { return 123456, lib.SUCCESS }
 	d.GetEnforcedPowerLimitFunc = func() (uint32, lib.Return) { return 700000, lib.SUCCESS }
 	d.GetComputeModeFunc = func() (lib.ComputeMode, lib.Return) { return lib.COMPUTEMODE_DEFAULT, lib.SUCCESS }
 	d.GetMemoryInfo_v2Func = func() (lib.Memory_v2, lib.Return) { return lib.Memory_v2{}, no }

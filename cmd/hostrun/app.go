@@ -88,7 +88,7 @@ func verbs(s *session) []*cli.Command {
 	return []*cli.Command{
 		upCommand(s), runCommand(s), downCommand(s), stopCommand(s), startCommand(s), restartCommand(s),
 		killCommand(s), rmCommand(s), waitCommand(s), superviseCommand(s), execCommand(s), shellCommand(s),
-		psCommand(s), devicesCommand(s), logsCommand(s), eventsCommand(s), inspectCommand(s), portCommand(s),
+		psCommand(s), statsCommand(s), devicesCommand(s), logsCommand(s), eventsCommand(s), inspectCommand(s), portCommand(s),
 		checkCommand(s), whereCommand(s), specCommand(s), factsCommand(s), exportCommand(s), doctorCommand(s), explainCommand(s), profilesCommand(s),
 		imagesCommand(s), pullCommand(s), loadCommand(s), saveCommand(s), rmiCommand(s),
 		completionCommand(s), versionCommand(s), helpCommand(s),

@@ -7,6 +7,7 @@ import (
 
 	"hostrun.dev/hostrun/finding"
 	"hostrun.dev/hostrun/plan"
+	"hostrun.dev/hostrun/runtime"
 )
 
 type inspectOptions struct {
@@ -68,7 +69,7 @@ func (o inspectOptions) look(ctx context.Context, s *session, name string) (any,
 		if err != nil {
 			return nil, err
 		}
-		return client.InspectContainer(ctx, containerName(name))
+		return s.inspect(ctx, client, containerName(name))
 	}
 	client, err := s.containerd(ctx)
 	if err != nil {
@@ -79,4 +80,14 @@ func (o inspectOptions) look(ctx context.Context, s *session, name string) (any,
 		return nil, err
 	}
 	return client.Inspect(ctx, ref, o.platform, plan.ImageNeeds{Python: true})
+}
+
+// inspect adds what the kernel's log says of the container's devices.
+func (s *session) inspect(ctx context.Context, client *runtime.Client, name string) (any, error) {
+	known, err := client.InspectContainer(ctx, name)
+	if one, ok := known.(runtime.Inspection); ok && err == nil {
+		s.addFaults(&one.Container)
+		return one, nil
+	}
+	return known, err
 }

@@ -50,7 +50,15 @@ func runLogs(ctx context.Context, s *session, o logsOptions) error {
 	if err != nil {
 		return err
 	}
-	return client.Logs(ctx, containerName(names[0]), opt, s.stdout, s.stderr)
+	if err := client.Logs(ctx, containerName(names[0]), opt, s.stdout, s.stderr); err != nil {
+		return err
+	}
+	if known, err := s.inspect(ctx, client, containerName(names[0])); err == nil { // one that was removed meanwhile has no more to say
+		if one, ok := known.(runtime.Inspection); ok {
+			s.noteFaults(one.Container)
+		}
+	}
+	return nil
 }
 
 func (o logsOptions) selection(now time.Time) (runtime.LogOptions, error) {

@@ -50,6 +50,9 @@ func runPs(ctx context.Context, s *session, o psOptions) error {
 	if !o.all {
 		all = slices.DeleteFunc(all, func(c listed) bool { return !c.lives() })
 	}
+	if !o.quiet {
+		s.addListedFaults(all)
+	}
 	err := o.print(s, all)
 	if o.format == "table" && !o.quiet {
 		s.noteWaiters()
@@ -94,8 +97,22 @@ func containerTable(now time.Time, all []listed) table[listed] {
 	return t.with("ENGINE", func(c listed) string { return string(c.Engine) })
 }
 
-// deviceList is the devices by their numbers on the machine: "GPU 4,5"; their names where they have none.
+func (s *session) addListedFaults(all []listed) {
+	var containers []*runtime.Container
+	for i := range all {
+		containers = append(containers, &all[i].Container)
+	}
+	s.addFaults(containers...)
+}
+
+// deviceList is the devices by their numbers on the machine, and what their drivers complained of: "GPU 4,5 (Xid 79)"; their names
+// where they have no numbers.
 func deviceList(c runtime.Container) string {
+	if len(c.Faults) > 0 {
+		faults := faultWords(c.Faults)
+		c.Faults = nil
+		return deviceList(c) + " (" + faults + ")"
+	}
 	if len(c.DeviceNumbers) == 0 {
 		return strings.Join(c.Devices, ",")
 	}

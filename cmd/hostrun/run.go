@@ -5,10 +5,12 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"slices"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
 	"hostrun.dev/hostrun/finding"
+	"hostrun.dev/hostrun/plan"
 	"hostrun.dev/hostrun/profiles"
 	"hostrun.dev/hostrun/runtime"
 )
@@ -114,7 +116,14 @@ func runOnce(ctx context.Context, s *session, ord order) error {
 	}
 	signals, release := s.signals.foreground("", seconds(pl.StopSeconds))
 	defer release()
+	begun := time.Now()
 	status, err := client.Run(ctx, pl, stdio, signals)
+	if status != 0 && err == nil {
+		ended := time.Now()
+		c := runtime.Container{Container: pl.ID, StartedAt: &begun, FinishedAt: &ended, DeviceNumbers: plan.DeviceNumbers(facts.Grants)}
+		s.addFaults(&c)
+		s.noteFaults(c)
+	}
 	return s.inForeground(status, err)
 }
 

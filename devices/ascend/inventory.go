@@ -31,6 +31,9 @@ type DeviceFacts struct {
 	Die        int    `json:"die"`  // of the card
 	PCIDevice  string `json:"pci_device,omitempty"`
 	MemoryUsed int64  `json:"memory_used,omitempty"` // bytes, by npu-smi
+	// Of the moment at which npu-smi was asked.
+	Utilization *int   `json:"utilization,omitempty"` // of the AI cores, per cent
+	Power       uint32 `json:"power,omitempty"`       // mW
 }
 
 // Inventory lists the NPUs by physical id. npu-smi is asked where needs.Health is set, as it takes a second or two and waits for
@@ -193,6 +196,9 @@ func (l *listing) addAsked(d *devices.Device, facts *DeviceFacts, id int, virtua
 		return
 	}
 	d.Memory, facts.MemoryUsed = c.memory, c.used
+	if facts.Power = c.power; c.cores >= 0 {
+		facts.Utilization = &c.cores
+	}
 	facts.Card, facts.Die = c.card, c.chip
 	if d.PCI == "" {
 		d.PCI = c.pci

@@ -20,6 +20,8 @@ type smiChip struct {
 	pci        string // as sysfs writes it, "" for NA
 	memory     int64  // bytes: of the HBM where there is one
 	used       int64  // bytes of it
+	power      uint32 // mW; 0 when not told
+	cores      int    // how busy its AI cores are, per cent; -1 when not told
 }
 
 // An smiProcess is a line of the table of processes.
@@ -99,7 +101,10 @@ func (t *infoTable) first(c []string) {
 		return
 	}
 	card, _ := strconv.Atoi(fields[0])
-	t.open = &smiChip{card: card, name: strings.Join(fields[1:], " "), health: c[1], physical: -1, logic: -1}
+	t.open = &smiChip{card: card, name: strings.Join(fields[1:], " "), health: c[1], physical: -1, logic: -1, cores: -1}
+	if watts, err := strconv.ParseFloat(firstWord(c[len(c)-1]), 64); err == nil && watts > 0 && watts < 1e6 {
+		t.open.power = uint32(watts * 1000)
+	}
 }
 
 // secondLine reads "| 0 | 0000:C1:00.0 | 5 0 / 0 6154 / 65536 |", with Phy-ID or Device behind the chip.
@@ -127,7 +132,19 @@ func (t *infoTable) secondLine(c []string) {
 	}
 	chip.pci = canonical(c[1])
 	chip.readMemory(c[len(c)-1])
+	if word := firstWord(c[len(c)-1]); smiNumber.MatchString(word) {
+		if per, _ := strconv.Atoi(word); per <= 100 {
+			chip.cores = per
+		}
+	}
 	t.chips = append(t.chips, chip)
+}
+
+func firstWord(cell string) string {
+	for word := range strings.FieldsSeq(cell) {
+		return word
+	}
+	return ""
 }
 
 // readMemory takes the HBM, which comes second, unless there is none of it.

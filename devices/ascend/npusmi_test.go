@@ -34,15 +34,15 @@ func TestParseInfo(t *testing.T) {
 		want      smiChip
 		processes []smiProcess
 	}{
-		{"info-a2.txt", 8, 3, smiChip{card: 3, physical: -1, logic: -1, name: "910B4", health: "Warning", pci: "0000:02:00.0", memory: 32768 << 20, used: 2860 << 20},
+		{"info-a2.txt", 8, 3, smiChip{card: 3, physical: -1, logic: -1, name: "910B4", health: "Warning", pci: "0000:02:00.0", memory: 32768 << 20, used: 2860 << 20, power: 108500, cores: 5},
 			[]smiProcess{{card: 0, chip: 0, pid: 81234, name: "python3.11"}}},
 		{"info-a3.txt", 16, 5, smiChip{card: 2, chip: 1, physical: 5, logic: -1, name: "Ascend910", health: "Critical", pci: "0000:a7:00.0", memory: 65536 << 20, used: 2930 << 20},
 			[]smiProcess{{card: 2, chip: 1, pid: 4711, name: "vllm"}}},
 		{"info-duo.txt", 4, 2, smiChip{card: 8, physical: -1, logic: 2, name: "310P3", health: "Alarm", pci: "0000:81:00.0", memory: 44280 << 20, used: 1600 << 20},
 			[]smiProcess{{card: 1, chip: 0, pid: 991, name: "main"}}},
-		{"info-950.txt", 2, 1, smiChip{card: 1, physical: -1, logic: -1, name: "Ascend950PR", health: "OK", memory: 131072 << 20, used: 4000 << 20},
+		{"info-950.txt", 2, 1, smiChip{card: 1, physical: -1, logic: -1, name: "Ascend950PR", health: "OK", memory: 131072 << 20, used: 4000 << 20, power: 200000},
 			[]smiProcess{{card: 1, chip: -1, pid: 77, name: "torchrun"}}},
-		{"info-910a.txt", 1, 0, smiChip{physical: -1, logic: -1, name: "910A", health: "OK", pci: "0000:c1:00.0", memory: 32768 << 20}, nil},
+		{"info-910a.txt", 1, 0, smiChip{physical: -1, logic: -1, name: "910A", health: "OK", pci: "0000:c1:00.0", memory: 32768 << 20, power: 68300}, nil},
 	} {
 		t.Run(c.file, func(t *testing.T) {
 			chips, processes := parseInfo(table(t, c.file))

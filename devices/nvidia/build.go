@@ -105,7 +105,7 @@ func (b *builder) facts(g procGPU, said nvml.GPU) GPU {
 		Firmware: g.Firmware, MIG: said.MIG, DRI: b.m.dri(g.Address), ECC: said.ECC, ECCErrors: said.ECCErrors, Recovery: said.Recovery,
 		Fabric: said.Fabric, FabricStatus: said.FabricStatus, Persistence: said.Persistence, ComputeMode: said.ComputeMode, PowerLimit: said.PowerLimit}
 	if b.now {
-		f.MemoryUsed, f.Utilization, f.Power = int64(said.MemoryUsed), said.Utilization, said.Power
+		f.MemoryUsed, f.Utilization, f.Power, f.Energy = int64(said.MemoryUsed), said.Utilization, said.Power, said.Energy
 	}
 	if f.Minor < 0 && said.Minor != nil {
 		f.Minor = *said.Minor

@@ -24,6 +24,7 @@ var (
 // An editor collects what a container needs. Paths of sources are of the machine, without links.
 type editor struct {
 	m        machine
+	inv      devices.Inventory
 	ask      devices.Ask
 	driver   Driver
 	chosen   []GPU
@@ -42,7 +43,7 @@ type editor struct {
 // default directory: that needs neither ldconfig in the container, nor a variable, nor a hook.
 func (s *Source) Edits(inv devices.Inventory, chosen []devices.Device, ask devices.Ask, c devices.Container) (devices.Edits, []finding.Finding) {
 	m := s.machine()
-	e := editor{m: m, ask: ask, driver: driverFacts(inv), env: c.Env, user: c.User, mounted: map[string]bool{}}
+	e := editor{m: m, inv: inv, ask: ask, driver: driverFacts(inv), env: c.Env, user: c.User, mounted: map[string]bool{}}
 	e.edits.Origins = map[string]string{}
 	if len(chosen) == 0 {
 		return e.edits, nil
@@ -59,6 +60,7 @@ func (s *Source) Edits(inv devices.Inventory, chosen []devices.Device, ask devic
 		e.nodes(chosen)
 		e.files()
 		e.extras()
+		e.probe()
 	}
 	e.edits.Env = append(e.edits.Env, "CUDA_DEVICE_ORDER=PCI_BUS_ID") // the order of the devices, and of nvidia-smi
 	// The container sees its own GPUs only, and counts them from 0: indices of the host would hide them.

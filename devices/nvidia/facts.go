@@ -94,4 +94,5 @@ type GPU struct {
 	MemoryUsed  int64  `json:"memory_used,omitempty"` // bytes
 	Utilization *int   `json:"utilization,omitempty"` // per cent
 	Power       uint32 `json:"power,omitempty"`       // mW
+	Energy      uint64 `json:"energy,omitempty"`      // mJ since the driver was loaded
 }

@@ -15,6 +15,7 @@ import (
 // A layout is where a container's loader looks for libraries.
 type layout struct {
 	view   *rootfs.View
+	loader string              // glibc's; "" for none, and where the files are not known
 	dir    string              // where the driver's libraries are bound: one of the loader's default directories
 	libc   string              // "glibc", "musl", "" for none
 	known  bool                // the image's files are known
@@ -60,7 +61,7 @@ func layoutOf(view *rootfs.View, a architecture, libraryPath []string, names map
 	dirs := slices.Clone(a.dirs)
 	switch {
 	case view.Exists(a.loader):
-		l.libc = "glibc"
+		l.libc, l.loader = "glibc", a.loader
 		// Its directories alone are wanted: what the cache has is looked at below.
 		if s, err := ld.NewSystem(view, a.loader, ld.Options{LoaderCache: []byte{}}); err == nil {
 			l.libc, dirs = s.Libc(), s.DefaultDirectories()

@@ -38,7 +38,7 @@ func main() {
 	flag.IntVar(&s.rounds, "n", 30, "rounds to count")
 	flag.StringVar(&s.bin, "bin", "bin", "directory of hostrun and the programs beside it")
 	flag.StringVar(&s.image, "image", "", "archive of the image, named "+imageName+", with python3 of this distribution; built if not given")
-	flag.StringVar(&s.only, "only", "", "a list of run, up, list, eight, check, accelerators, proof, million, engine, memory, files and containers: measure only those, and print instead of writing -out")
+	flag.StringVar(&s.only, "only", "", "a list of run, up, list, eight, check, accelerators, toolkit, proof, million, engine, memory, files and containers: measure only those, and print instead of writing -out")
 	flag.BoolVar(&s.strict, "strict", false, "fail when a target is missed")
 	flag.StringVar(&s.out, "out", "docs/benchmarks.md", "file to write")
 	flag.Parse()
@@ -144,6 +144,7 @@ func (w *world) measureAll(s settings) (report, error) {
 		{"eight", func() (table, error) { return w.eightTable(inTurn) }},
 		{"check", func() (table, error) { return w.checkTable(inTurn) }},
 		{"accelerators", func() (table, error) { return w.acceleratorTable(inTurn) }},
+		{"toolkit", func() (table, error) { return w.toolkitTable(inTurn) }},
 		{"proof", func() (table, error) { return w.firstProofTable(inTurn) }},
 		{"million", func() (table, error) { return w.millionTable(inTurn) }},
 		{"engine", func() (table, error) { return w.engineTable(s.rounds) }},

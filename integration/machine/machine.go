@@ -12,8 +12,12 @@ import (
 	"strings"
 )
 
-//go:embed enter.sh
-var enter string
+var (
+	//go:embed enter.sh
+	enter string
+	//go:embed boot.sh
+	boot string
+)
 
 // A Machine is a root with a layer over it that is the test's own. Commands run one after the other: what one leaves
 // running ends with it, and what it writes to disk is there for the next one.
@@ -35,7 +39,7 @@ func New(root, state string, programs ...string) (Machine, error) {
 	for _, dir := range programs {
 		err = errors.Join(err, copyAll(dir, filepath.Join(m.Shared(), "bin")))
 	}
-	return m, errors.Join(err, os.WriteFile(filepath.Join(m.Shared(), "enter.sh"), []byte(enter), 0o755))
+	return m, errors.Join(err, os.WriteFile(filepath.Join(m.Shared(), "enter.sh"), []byte(enter), 0o755), os.WriteFile(filepath.Join(m.Shared(), "boot.sh"), []byte(boot), 0o755))
 }
 
 func copyAll(from, to string) error {
@@ -49,11 +53,36 @@ func copyAll(from, to string) error {
 // Run runs a shell script on the machine, in /shared, with hostrun on its PATH and the private engine. It returns what
 // the script writes; the error is its exit status, or why the machine could not be entered.
 func (m Machine) Run(script string) (string, error) {
-	head := "export PATH=/shared/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root HOSTRUN_ENGINE=private HOSTRUN_PROGRESS=quiet NO_COLOR=1 LANG=C.UTF-8\ncd /shared\n"
-	if err := os.WriteFile(filepath.Join(m.Shared(), "script"), []byte(head+script), 0o644); err != nil {
+	if err := m.script(script); err != nil {
 		return "", err
 	}
-	cmd := exec.Command("bash", filepath.Join(m.Shared(), "enter.sh"), m.Root, m.State, "bash", "/shared/script")
+	return m.by("enter.sh", m.Root, m.State, "bash", "/shared/script")
+}
+
+// Boot does the same on a machine whose first process is systemd, with cgroup v2 alone.
+func (m Machine) Boot(script string) (string, error) {
+	for _, name := range []string{"out", "status"} {
+		_ = os.Remove(filepath.Join(m.Shared(), name))
+	}
+	if err := m.script(script); err != nil {
+		return "", err
+	}
+	said, err := m.by("boot.sh", m.Root, m.State)
+	out, readErr := os.ReadFile(filepath.Join(m.Shared(), "out"))
+	if err == nil {
+		return string(out), readErr
+	}
+	return string(out) + said, err
+}
+
+func (m Machine) script(script string) error {
+	head := "export PATH=/shared/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root HOSTRUN_ENGINE=private HOSTRUN_PROGRESS=quiet NO_COLOR=1 LANG=C.UTF-8\ncd /shared\n"
+	return os.WriteFile(filepath.Join(m.Shared(), "script"), []byte(head+script), 0o644)
+}
+
+// by runs one of the scripts that make the machine.
+func (m Machine) by(script string, args ...string) (string, error) {
+	cmd := exec.Command(filepath.Join(m.Shared(), script), args...)
 	cmd.Env = []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
 	out, err := cmd.CombinedOutput()
 	return string(out), err

@@ -31,6 +31,7 @@ type Machine struct {
 	Files    map[string]string
 	Links    map[string]string  // further symbolic links
 	Nodes    map[string]Numbers // further device nodes
+	Live     bool               // the control node, unified memory and GPU 3 have numbers of drivers that every kernel has: they open
 	Bare     []string           // PCI addresses of GPUs that the driver does not have
 	BareOf   string             // the driver that has those
 }
@@ -60,6 +61,9 @@ const (
 	UVMMajor  = 510
 	CapsMajor = 237
 )
+
+// live are the numbers of /dev/null, /dev/zero and /dev/full (Linux, admin-guide/devices.txt).
+var live = map[string]Numbers{"dev/nvidiactl": {1, 3}, "dev/nvidia-uvm": {1, 5}, "dev/nvidia3": {1, 7}}
 
 // DGX returns the eight GPUs of a DGX H100, as they lie on its PCI tree: each below a switch of its own.
 func DGX() []GPU {
@@ -98,7 +102,7 @@ func (m Machine) Make(t testing.TB) string {
 // Write writes the machine below root. Without the right to make device nodes the test is skipped.
 func (m Machine) Write(t testing.TB, root string) {
 	t.Helper()
-	w := writer{t: t, root: root}
+	w := writer{t: t, root: root, live: m.Live}
 	w.text("proc/sys/kernel/random/boot_id", "9f1c4c3e-1b3e-4a53-9a50-3a1c3f6f5c11\n")
 	w.bus(m)
 	if m.Driver != "" {
@@ -125,6 +129,7 @@ func (m Machine) Write(t testing.TB, root string) {
 type writer struct {
 	t    testing.TB
 	root string
+	live bool
 }
 
 func (w writer) file(name string, body []byte, mode os.FileMode) {
@@ -154,6 +159,9 @@ func (w writer) link(name, target string) {
 // node makes a character device that everybody may open, as the driver's are.
 func (w writer) node(name string, major, minor int) {
 	w.t.Helper()
+	if n, ok := live[name]; ok && w.live {
+		major, minor = n.Major, n.Minor
+	}
 	p := filepath.Join(w.root, name)
 	if err := os.MkdirAll(filepath.Dir(p), 0o755); err != nil {
 		w.t.Fatal(err)
@@ -217,8 +225,12 @@ func (w writer) kernel(m Machine) {
 		major = "nvidia-frontend"
 	}
 	lines := []string{"Character devices:", "  1 mem", fmt.Sprintf("%d %s", Major, major), fmt.Sprintf("%d nvidia-caps", CapsMajor)}
+	uvm := UVMMajor
+	if m.Live {
+		uvm = live["dev/nvidia-uvm"].Major
+	}
 	if !m.NoUVM {
-		lines = append(lines, fmt.Sprintf("%d nvidia-uvm", UVMMajor))
+		lines = append(lines, fmt.Sprintf("%d nvidia-uvm", uvm))
 	}
 	w.text("proc/devices", strings.Join(append(lines, "", "Block devices:", "  8 sd", "510 nvidia-uvm"), "\n")+"\n")
 	for i := range m.Switches {

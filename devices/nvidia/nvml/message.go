@@ -45,6 +45,7 @@ type GPU struct {
 	Utilization  *int   `json:"utilization,omitempty"` // per cent of the last sample period
 	Power        uint32 `json:"power,omitempty"`       // mW
 	PowerLimit   uint32 `json:"power_limit,omitempty"` // mW
+	Energy       uint64 `json:"energy,omitempty"`      // mJ since the driver was loaded
 	Persistence  *bool  `json:"persistence,omitempty"`
 	ComputeMode  string `json:"compute_mode,omitempty"` // "default", "exclusive-process", "prohibited"
 	ECC          *bool  `json:"ecc,omitempty"`
