@@ -212,8 +212,7 @@ func (p *process) runIn(main *spec, u *unit, pkg string) {
 	}
 	p.notePath(u, main)
 	if u.hook {
-		p.hookOf[u] = "__main__"
-		p.hooks = append(p.hooks, u)
+		p.hooks.add(u, "__main__")
 	}
 	p.run(u.body, frame{spec: main, level: p.top, main: true, pkg: pkg})
 }

@@ -65,8 +65,7 @@ type process struct {
 	misses  []*Missing
 	not     map[string]bool
 	checked []NotChecked
-	hooks   []*unit // of loaded modules that write to the import system's tables
-	hookOf  map[*unit]string
+	hooks   hooks  // loaded modules that write to the import system's tables
 	mover   string // the first module that may add entries to sys.path by its code
 	chain   []At
 	depth   int
@@ -75,7 +74,7 @@ type process struct {
 
 func newProcess(l *loader, s *site, searchPath []string, deep bool) *process {
 	return &process{loader: l, site: s, path: searchPath, deep: deep, top: required, modules: map[string]*module{}, missing: map[string]*Missing{},
-		not: map[string]bool{}, hookOf: map[*unit]string{}}
+		not: map[string]bool{}, hooks: newHooks()}
 }
 
 // A frame is where statements run.
@@ -392,9 +391,8 @@ func (p *process) walk(m *module, lvl level) {
 	if was < perhaps && lvl >= perhaps {
 		p.notePath(u, m.spec)
 	}
-	if u.hook && was < perhaps && p.hookOf[u] == "" {
-		p.hookOf[u] = m.spec.name
-		p.hooks = append(p.hooks, u)
+	if u.hook && was < perhaps {
+		p.hooks.add(u, m.spec.name)
 	}
 	p.depth++
 	m.running = true
@@ -441,7 +439,7 @@ func (p *process) fromList(name string, names []string, lvl level, at At) *failu
 		}
 		if p.modules[full] == nil && p.find(full, m.spec.path, m) == nil {
 			switch {
-			case u == nil || u.bound[n]:
+			case u == nil || u.binds(n):
 			case u.hook:
 				p.skip("hook", full, at, name+" may put it into sys.modules at run time", lvl)
 			case u.problem == "" && !p.opened(m, u) && p.loader.finder.foreign(n, m.spec.path):
@@ -452,7 +450,7 @@ func (p *process) fromList(name string, names []string, lvl level, at At) *failu
 		inner := lvl
 		if u != nil && p.modules[full] == nil {
 			switch {
-			case u.bound[n]:
+			case u.binds(n):
 				inner = min(lvl, perhaps)
 			case u.open || u.hook:
 				inner = min(lvl, attempted)
@@ -521,11 +519,8 @@ func (p *process) provider(full string, parent *module) string {
 	if isStandard(top, p.site.py.Version) {
 		return ""
 	}
-	for _, u := range p.hooks {
-		owner, _, _ := strings.Cut(p.hookOf[u], ".")
-		if below && owner == top || u.literals()[full] {
-			return p.hookOf[u]
-		}
+	if who := p.hooks.first(full, top, below); who != "" {
+		return who
 	}
 	if parent == nil {
 		return p.mover
