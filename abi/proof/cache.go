@@ -245,6 +245,7 @@ type finder struct {
 type place struct {
 	rootfs.Resolved
 	single string
+	err    error // it leads nowhere
 }
 
 // real is the file of this machine at a path, or where it would be; "" for what is the image's.
@@ -265,16 +266,43 @@ func (f *finder) real(p string) string {
 }
 
 func (f *finder) resolve(p string) (rootfs.Resolved, error) {
-	dir, name := path.Split(p)
-	at, known := f.dirs[dir]
-	if !known {
-		var err error
-		if at.Resolved, err = f.view.Resolve(dir); err != nil {
-			return at.Resolved, err
-		}
-		at.single, _ = f.view.Single(at.Resolved)
-		f.dirs[dir] = at
+	if p = path.Clean(p); p == "/" {
+		return f.view.Resolve(p)
 	}
+	at, err := f.place(path.Dir(p))
+	if err != nil {
+		return at.Resolved, err
+	}
+	return f.in(at, path.Base(p))
+}
+
+// place resolves a directory by its parent, which most have in common.
+func (f *finder) place(dir string) (at place, err error) {
+	at, known := f.dirs[dir]
+	if known {
+		return at, at.err
+	}
+	defer func() { at.err = err; f.dirs[dir] = at }()
+	if dir == "/" {
+		at.Resolved, err = f.view.Resolve(dir)
+	} else {
+		var parent place
+		if parent, err = f.place(path.Dir(dir)); err == nil {
+			at.Resolved, err = f.in(parent, path.Base(dir))
+			if parent.single != "" && at.Real == filepath.Join(parent.single, path.Base(dir)) {
+				at.single = at.Real // what lies in such a one, and is no link, is one too
+				return at, err
+			}
+		}
+	}
+	if err == nil {
+		at.single, _ = f.view.Single(at.Resolved)
+	}
+	return at, err
+}
+
+// in resolves a name in a directory.
+func (f *finder) in(at place, name string) (rootfs.Resolved, error) {
 	if at.single != "" {
 		real := filepath.Join(at.single, name)
 		var st unix.Stat_t
