@@ -126,7 +126,13 @@ loop:
 		case byteNewline:
 			at++
 			line++
-			if depth == 0 || beginsStatement(src, at) {
+			if depth == 0 {
+				break loop
+			}
+			if beginsStatement(src, at) {
+				if s.how == inHeader {
+					last = '(' // a colon before it is in a bracket
+				}
 				break loop
 			}
 			continue

@@ -105,6 +105,7 @@ func TestDullLines(t *testing.T) {
 		"1if x else 2\nimport a", "0f'x'\nimport a", "1.f'{'\nimport a", "...\n....5\nimport a", "x = f'{'a'}'\nimport a", "exec('a')", "exec'a'", "a.import_module('b')", "@x\ndef g():\n  import a",
 		"x = [\n'a' # ]\n]\n\nimport a", "x = '\nimport a\n'", "x = 1\n\n\timport a", "x = 1\n  import a\n import b", "if x: pass\ny = 1\nelse: import a", "try: pass\nexcept: pass\ny\nfinally: import a",
 		"match x:\n  case 1:\n    import a", "x = {a: b\n for a in c:", "global a; a = 1", "print \"a\"; import a", "u\"\"\"\nimport a\"\"\"\nimport b", "\\\nimport a", "x \\", "'", "(", "x = a if b else\\\n c\nimport d",
+		"def A():(:\n import A", "0\n)(:\n import A", "x = (\nimport a\n)\nimport b", "x = (1,\nyield_ + 2)\nimport a", "x = '''\nreturn\n'''\ny = (\n)\nimport a", "x = (y # (\n)\nimport a",
 	} {
 		for _, head := range []string{"", "def f():\n", "class C:\n", "def f():\n '''doc'''\n", "class C:\n  x = 1\n  def f(self):\n", "if x:\n"} {
 			indent := strings.Repeat(" ", 2*strings.Count(head, "\n"))
