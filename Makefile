@@ -19,12 +19,12 @@ TAGS     := urfave_cli_no_docs,grpcnotrace
 # The shim speaks ttrpc alone: without gRPC's parts it starts in half the time.
 SHIMTAGS := no_grpc
 # What describes and decides without touching anything: it builds where there is no Linux.
-PURE     := ./finding ./pattern ./rootfs ./abi/... ./host/... ./devices/... ./profiles/... ./plan/... ./doctor
+PURE     := ./finding ./pattern ./imagename ./rootfs ./abi/... ./host/... ./devices/... ./profiles/... ./plan/... ./doctor
 # Slowest package of `go test`, with a wide margin: a hang ends in a stack dump instead of silence.
 TIMEOUT  ?= 25m
 
 .DEFAULT_GOAL := build
-.PHONY: build nvml runc demo demo-clean test oracle gpu soak storm unit lint setup bench truth lends install uninstall clean help
+.PHONY: build vm nvml runc demo demo-clean test oracle gpu soak storm unit lint setup bench truth lends install uninstall clean help
 
 build: nvml ## Build the binaries into bin/, static and without cgo; hostrun-nvml too, where a C compiler is
 	CGO_ENABLED=0 $(GO) build -trimpath -tags $(TAGS) -ldflags "$(LDFLAGS)" -o bin/ $(BINARIES:%=./cmd/%)
@@ -81,6 +81,9 @@ setup: ## Install what the tests need, by package name (as root)
 
 bench: build ## Measure against ctr and docker compose, side by side
 	$(GO) run ./integration/bench
+
+vm: setup build ## Boot systemd with each layout of cgroups in an emulated machine, and start, kill and reload there (as root; some minutes)
+	integration/vm/run.sh
 
 truth: setup ## Compare the predictions about native modules with real containers (as root; 20 GB of disk, long the first time)
 	-integration/truth/roots.sh

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -208,6 +209,33 @@ func TestStartUnit(t *testing.T) {
 	t.Setenv("FAIL", "4")
 	if err := startUnit(context.Background(), l); finding.StatusOf(err) != finding.StatusTryAgain || !strings.Contains(err.Error(), "exit status 4") {
 		t.Errorf("a failure of systemd-run: %v", err)
+	}
+}
+
+// TestKilledEngineLeavesItsUnit: systemd keeps the unit of an engine that was killed while a container of it lives, and gives nobody its
+// name. The real systemd says so in `make vm`.
+func TestKilledEngineLeavesItsUnit(t *testing.T) {
+	l := testLayout(t)
+	l.StateDir = "/run/hostrun/engine"
+	bin := t.TempDir()
+	script := `#!/bin/sh
+for word; do case $word in
+--unit=hostrun-engine)
+	echo "Failed to start transient service unit: Unit hostrun-engine.service was already loaded or has a fragment file." >&2
+	exit 1 ;;
+--unit=*) echo "$word" >>` + bin + `/units ;;
+esac; done
+`
+	if err := os.WriteFile(filepath.Join(bin, "systemd-run"), []byte(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
+	if err := startUnit(context.Background(), l); err != nil {
+		t.Fatal(err)
+	}
+	b, _ := os.ReadFile(bin + "/units")
+	if want := fmt.Sprintf("--unit=hostrun-engine-%d\n", os.Getpid()); string(b) != want {
+		t.Errorf("units %q, want %q", b, want)
 	}
 }
 

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"os"
@@ -23,7 +24,11 @@ func startUnit(ctx context.Context, l Layout) error {
 	if err != nil {
 		return startProcess(ctx, l)
 	}
-	out, err := exec.CommandContext(ctx, run, unitArguments(l)...).CombinedOutput()
+	name := unitName(l)
+	out, err := exec.CommandContext(ctx, run, unitArguments(l, name)...).CombinedOutput()
+	if err != nil && ctx.Err() == nil && unitExists(out) {
+		out, err = exec.CommandContext(ctx, run, unitArguments(l, ownUnit(name))...).CombinedOutput()
+	}
 	if err == nil {
 		return nil
 	}
@@ -33,12 +38,25 @@ func startUnit(ctx context.Context, l Layout) error {
 	return failed(l, fmt.Sprintf("%s: %v: %s", run, err, strings.TrimSpace(string(out))))
 }
 
-// unitArguments names the unit after this process where the directories are not the usual ones: names are the machine's.
-func unitArguments(l Layout) []string {
-	name := "hostrun-engine"
+// unitName is of this process where the directories are not the usual ones: names are the machine's.
+func unitName(l Layout) string {
+	const name = "hostrun-engine"
 	if l.StateDir != "/run/hostrun/engine" {
-		name += "-" + strconv.Itoa(os.Getpid())
+		return ownUnit(name)
 	}
+	return name
+}
+
+func ownUnit(name string) string { return name + "-" + strconv.Itoa(os.Getpid()) }
+
+// unitExists says whether systemd refuses because of the name (bus_unit_validate_load_state and method_start_transient_unit in its
+// dbus-unit.c and dbus-manager.c). The unit of an engine that was killed stays as long as one of its containers lives: their
+// processes are in it.
+func unitExists(said []byte) bool {
+	return bytes.Contains(said, []byte("was already loaded")) || bytes.Contains(said, []byte("already exists"))
+}
+
+func unitArguments(l Layout, name string) []string {
 	args := []string{"--quiet", "--collect", "--unit=" + name, "--description=hostrun's private containerd"}
 	// What it says before it opens its log itself goes there too (systemd 240).
 	for _, p := range append(slices.Clone(unitProperties), "StandardOutput=append:"+l.LogFile(), "StandardError=append:"+l.LogFile()) {

@@ -21,7 +21,7 @@ import (
 const module = "hostrun.dev/hostrun"
 
 // pure are the packages that describe and decide. They read files below a root that they are given, and nothing else.
-var pure = []string{"finding", "pattern", "rootfs", "abi", "host", "devices", "profiles", "plan", "doctor"}
+var pure = []string{"finding", "pattern", "rootfs", "abi", "host", "devices", "profiles", "plan", "doctor", "imagename"}
 
 // arrow says which packages of ours a package may import directly: cmd -> runtime -> plan -> {profiles, devices, host}
 // -> abi -> rootfs -> finding (docs/architecture.md). A package that is not listed may import none.
@@ -29,6 +29,7 @@ var arrow = map[string][]string{
 	"finding":                     {},
 	"pattern":                     {},
 	"cachefile":                   {},
+	"imagename":                   {},
 	"rootfs":                      {"finding"},
 	"abi":                         {"rootfs", "finding", "pattern"},
 	"abi/frameworks":              {"rootfs", "finding", "pattern"},
@@ -38,10 +39,10 @@ var arrow = map[string][]string{
 	"abi/proof":                   {"abi", "abi/dists", "abi/imports", "abi/ld", "abi/stage", "rootfs", "finding", "pattern", "cachefile"},
 	"host":                        {"abi", "rootfs", "finding", "pattern", "cachefile"},
 	"devices":                     {"abi", "rootfs", "finding", "pattern", "cachefile"},
-	"profiles":                    {"rootfs", "finding", "pattern"},
+	"profiles":                    {"imagename", "rootfs", "finding", "pattern"},
 	"plan":                        {"profiles", "devices", "host", "abi/proof", "abi", "rootfs", "finding", "pattern"},
 	"logfile":                     {},
-	"runtime":                     {"plan", "profiles", "devices", "host", "abi", "rootfs", "finding", "pattern", "logfile"},
+	"runtime":                     {"imagename", "plan", "profiles", "devices", "host", "abi", "rootfs", "finding", "pattern", "logfile"},
 	"engine":                      {"finding"},
 	"doctor":                      {"host", "abi", "rootfs", "finding"},
 	"cmd/hostrun":                 {"runtime", "engine", "doctor", "plan", "profiles", "devices", "host", "abi", "rootfs", "finding", "pattern", "logfile"},

@@ -5,8 +5,7 @@ import (
 	"strings"
 
 	"github.com/containerd/platforms"
-	"github.com/distribution/reference"
-
+	"hostrun.dev/hostrun/imagename"
 	"hostrun.dev/hostrun/pattern"
 )
 
@@ -46,7 +45,7 @@ func readImage(d *decoder, p *Profile, n *node, path string) {
 		d.bad(n, path, "name it: repository:tag, or repository@sha256:...", "%q is an image's ID, not its name", abridged(s))
 		return
 	}
-	if _, err := reference.ParseNormalizedNamed(s); err != nil {
+	if _, err := imagename.Parse(s); err != nil {
 		d.bad(n, path, "names are lower case: [registry/]repository[:tag][@digest]", "%q is no image name: %v", abridged(s), err)
 		return
 	}

@@ -41,6 +41,7 @@ func (c *Client) Ahead(ctx context.Context, id, chainID string) (drop func()) {
 	if err != nil || chainID == "" {
 		return func() {}
 	}
+	migrations.ahead()
 	work, cancel := steady(ctx)
 	e := c.prepareEarly(work, id, snapshotter, snapshotKey(id), chainID)
 	c.ahead.Store(id, e)

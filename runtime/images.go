@@ -13,20 +13,20 @@ import (
 	"github.com/containerd/containerd/v2/core/images/archive"
 	"github.com/containerd/errdefs"
 	"github.com/containerd/platforms"
-	"github.com/distribution/reference"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sync/errgroup"
 
 	"hostrun.dev/hostrun/finding"
+	"hostrun.dev/hostrun/imagename"
 )
 
 // fullName completes a name as docker does: dinov2 is docker.io/library/dinov2:latest.
 func fullName(ref string) (string, error) {
-	named, err := reference.ParseDockerRef(ref)
+	named, err := imagename.Parse(ref)
 	if err != nil {
 		return "", finding.Errorf(finding.StatusUsage, "a name looks like dinov2, dinov2:v1 or registry.example/team/dinov2:v1", "image %q: %w", ref, err)
 	}
-	return named.String(), nil
+	return named.Full(), nil
 }
 
 // platformOf returns the matcher of os/arch[/variant], "" being this machine's.
@@ -164,11 +164,11 @@ func (c *Client) complete(ctx context.Context, img images.Image) error {
 }
 
 func familiar(name string) string {
-	named, err := reference.ParseNormalizedNamed(name)
+	named, err := imagename.Parse(name)
 	if err != nil {
 		return name
 	}
-	return reference.FamiliarString(named)
+	return named.Familiar()
 }
 
 // RemoveImage deletes an image that no container uses; force deletes it all the same.

@@ -16,10 +16,10 @@ import (
 	"github.com/containerd/containerd/v2/pkg/archive/compression"
 	"github.com/containerd/errdefs"
 	"github.com/containerd/platforms"
-	"github.com/distribution/reference"
 	"github.com/opencontainers/go-digest"
 
 	"hostrun.dev/hostrun/finding"
+	"hostrun.dev/hostrun/imagename"
 )
 
 // Load imports and unpacks a docker-save or OCI archive, checks its digests, and returns the names of the images. name,
@@ -124,15 +124,15 @@ func archiveName(ref, name string) string {
 			return full
 		}
 	}
-	named, err := reference.ParseNormalizedNamed(name)
+	named, err := imagename.Parse(name)
 	if name == "" || err != nil {
 		return ""
 	}
-	tagged, err := reference.WithTag(reference.TrimNamed(named), ref)
-	if err != nil {
+	tagged, ok := named.WithTag(ref)
+	if !ok {
 		return name
 	}
-	return tagged.String()
+	return tagged.Full()
 }
 
 // accept unpacks the image if it is this machine's; every byte is then proved against the digests of manifest and

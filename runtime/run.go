@@ -26,7 +26,7 @@ func (c *Client) Run(ctx context.Context, pl plan.Plan, stdio IO, signals <-chan
 		return 0, fmt.Errorf("set the terminal to raw mode: %w", err)
 	}
 	defer term.restore()
-	swept := c.sweeping(work)
+	swept := c.sweeping(work, sweepBeside)
 	r, err := c.oneOff(work, withConsole(pl, term))
 	if err != nil {
 		swept()

@@ -24,7 +24,7 @@ func (c *Client) Start(ctx context.Context, name string) error {
 		return err
 	}
 	defer l.unlock()
-	defer c.sweeping(ctx)()
+	defer c.sweeping(ctx, 0)()
 	task, err := c.getTask(ctx, name)
 	if err != nil || runs(task) {
 		return err
@@ -61,7 +61,7 @@ func (c *Client) Stop(ctx context.Context, name string, timeout *time.Duration) 
 		return err
 	}
 	defer l.unlock()
-	defer c.sweeping(ctx)()
+	defer c.sweeping(ctx, 0)()
 	return c.stop(ctx, r, timeout)
 }
 
@@ -114,7 +114,7 @@ func (c *Client) remove(ctx context.Context, name string, end func(context.Conte
 		return err
 	}
 	defer l.unlock()
-	defer c.sweeping(ctx)()
+	defer c.sweeping(ctx, 0)()
 	r, err := c.recorded(ctx, name)
 	if err != nil {
 		return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/containerd/containerd/v2/core/containers"
 	"github.com/containerd/errdefs"
@@ -56,17 +57,24 @@ func (c *Client) sweepLocked(ctx context.Context, id string) error {
 	return c.finish(ctx, r)
 }
 
-// sweeping runs Sweep beside other work; done returns once it is over. A failure is no reason to stop what the user
-// asked for.
-func (c *Client) sweeping(ctx context.Context) (done func()) {
-	ch := make(chan struct{})
+// sweepBeside is when a start looks for what others have left: the OCI runtime works by then, on one processor.
+const sweepBeside = 30 * time.Millisecond
+
+// sweeping runs Sweep beside other work, after a while or at the end of it; done returns once it is over. A failure is no reason
+// to stop what the user asked for.
+func (c *Client) sweeping(ctx context.Context, after time.Duration) (done func()) {
+	end, ch := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(ch)
+		select {
+		case <-time.After(after):
+		case <-end:
+		}
 		if err := c.Sweep(ctx); err != nil && ctx.Err() == nil {
 			c.opt.Log.Warn("sweep", "error", err)
 		}
 	}()
-	return func() { <-ch }
+	return func() { close(end); <-ch }
 }
 
 // own returns the record of a container of hostrun's. One that is being removed is there no more.

@@ -35,6 +35,7 @@ func (c *Client) createTask(ctx context.Context, id string, root []mount.Mount, 
 	for _, m := range root { // handed over, so that nobody asks the snapshotter again
 		req.Rootfs = append(req.Rootfs, &types.Mount{Type: m.Type, Source: m.Source, Target: m.Target, Options: m.Options})
 	}
+	defer migrations.during()()
 	return c.retryCreate(ctx, id, func() error {
 		_, err := c.ctrd.TaskService().Create(ctx, req)
 		return native(err)

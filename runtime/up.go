@@ -24,7 +24,7 @@ func (c *Client) Up(ctx context.Context, pl plan.Plan, force bool) (UpResult, er
 	}
 	defer l.unlock()
 	step("up-locked")
-	defer c.sweeping(ctx)()
+	defer c.sweeping(ctx, sweepBeside)()
 	res, err := c.upLocked(ctx, pl, force)
 	// The call of a process that was killed may have been on its way, and its record come in between.
 	for try := 0; errors.Is(err, errTaken) && try < 10 && ctx.Err() == nil; try++ {

@@ -54,7 +54,7 @@ func (w *world) runTable(measure measurer) (table, error) {
 		w.ctr("ctr run --rm", w.ctrd.socket),
 		w.ctr("ctr run --rm --seccomp", w.ctrd.socket, "--seccomp"),
 		subject{name: "docker run --rm", steps: []command{w.command("docker", "run", "--rm", "--net=host", imageName, "true")}},
-		subject{name: "runc run", note: "of what hostrun spec prints; no containerd, the root mounted before", steps: []command{w.command("runc", "--root", filepath.Join(w.dir, "runc"), "run", "--bundle", bundle, "bench")}},
+		subject{name: "runc run", note: "of what hostrun spec prints; no containerd, the root mounted before", steps: []command{w.command("runc", "--root", w.state("runc"), "run", "--bundle", bundle, "bench")}},
 		subject{name: "hostrun run", note: "on its private engine", steps: []command{w.privately("run", "-T", "true")}},
 		w.ctr("ctr run --rm", w.private.socket),
 	)

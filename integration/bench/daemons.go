@@ -84,12 +84,12 @@ func lastLines(file string) string {
 	return string(text[max(0, len(text)-2000):])
 }
 
-// startContainerd starts the containerd of PATH.
-func startContainerd(dir string) (*daemon, error) {
-	socket := filepath.Join(dir, "containerd.sock")
+// startContainerd starts the containerd of PATH, with its state below run.
+func startContainerd(dir, run string) (*daemon, error) {
+	socket := filepath.Join(run, "containerd.sock")
 	config := filepath.Join(dir, "containerd.toml")
 	text := fmt.Sprintf("version = 2\nroot = %q\nstate = %q\ndisabled_plugins = [\"io.containerd.grpc.v1.cri\"]\n[grpc]\naddress = %q\n",
-		filepath.Join(dir, "containerd"), filepath.Join(dir, "containerd-state"), socket)
+		filepath.Join(dir, "containerd"), filepath.Join(run, "containerd"), socket)
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		return nil, err
 	}
@@ -97,11 +97,11 @@ func startContainerd(dir string) (*daemon, error) {
 }
 
 // startDockerd starts the dockerd of PATH on that containerd, without networks of its own: everything here uses the host's.
-func startDockerd(dir, containerd string) (*daemon, error) {
-	socket := filepath.Join(dir, "docker.sock")
+func startDockerd(dir, run, containerd string) (*daemon, error) {
+	socket := filepath.Join(run, "docker.sock")
 	return startDaemon("dockerd", socket, filepath.Join(dir, "dockerd.log"), "dockerd", "--containerd", containerd,
-		"--data-root", filepath.Join(dir, "docker"), "--exec-root", filepath.Join(dir, "docker-state"),
-		"--pidfile", filepath.Join(dir, "docker.pid"), "--host", "unix://"+socket, "--iptables=false", "--bridge=none",
+		"--data-root", filepath.Join(dir, "docker"), "--exec-root", filepath.Join(run, "docker"),
+		"--pidfile", filepath.Join(run, "docker.pid"), "--host", "unix://"+socket, "--iptables=false", "--bridge=none",
 		"--cgroup-parent", "/"+namespace)
 }
 

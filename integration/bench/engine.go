@@ -48,7 +48,7 @@ func (w *world) engineTable(rounds int) (table, error) {
 
 // engineStarts starts an engine twice in the same new directories.
 func (w *world) engineStarts(name string) (took [2]time.Duration, err error) {
-	state, root := filepath.Join(w.dir, name), filepath.Join(w.dir, name+"r")
+	state, root := w.state(name), filepath.Join(w.dir, name+"r")
 	defer func() { err = errors.Join(err, removeAll(state), removeAll(root)) }()
 	for i := range took {
 		begin := time.Now()

@@ -42,6 +42,12 @@ func main() {
 	flag.BoolVar(&s.strict, "strict", false, "fail when a target is missed")
 	flag.StringVar(&s.out, "out", "docs/benchmarks.md", "file to write")
 	flag.Parse()
+	if done, err := withRunFS(); err != nil {
+		fmt.Fprintln(os.Stderr, "bench: error:", err)
+		os.Exit(1)
+	} else if done {
+		return
+	}
 	if err := bench(s); err != nil {
 		fmt.Fprintln(os.Stderr, "bench: error:", err)
 		os.Exit(1)

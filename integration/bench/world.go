@@ -18,6 +18,7 @@ const (
 // A world is everything that the measurements run in: private daemons, the image in each, the borrowed environment.
 type world struct {
 	dir     string // of it all; removed at the end
+	run     string // of the daemons' state; removed too
 	bin     string // hostrun's binaries
 	site    string // the borrowed site directory
 	cache   string // hostrun's cache
@@ -49,6 +50,9 @@ func newWorld(bin, image string, say func(string, ...any)) (w *world, err error)
 			err = errors.Join(err, w.close())
 		}
 	}()
+	if err := w.makeRunDir(); err != nil {
+		return w, err
+	}
 	say("making a Python environment of %d files", treeFiles)
 	if w.site, err = makeTree(filepath.Join(dir, "env"), python, treeFiles); err != nil {
 		return w, err
@@ -92,15 +96,15 @@ func (w *world) verify() error {
 }
 
 func (w *world) startDaemons() (err error) {
-	if w.ctrd, err = startContainerd(w.dir); err != nil {
+	if w.ctrd, err = startContainerd(w.dir, w.run); err != nil {
 		return err
 	}
 	w.started = append(w.started, w.ctrd)
-	if w.dockerd, err = startDockerd(w.dir, w.ctrd.socket); err != nil {
+	if w.dockerd, err = startDockerd(w.dir, w.run, w.ctrd.socket); err != nil {
 		return err
 	}
 	w.started = append(w.started, w.dockerd)
-	if w.private, err = startEngine(w.bin, filepath.Join(w.dir, "e"), filepath.Join(w.dir, "engine")); err != nil {
+	if w.private, err = startEngine(w.bin, w.state("e"), filepath.Join(w.dir, "engine")); err != nil {
 		return err
 	}
 	w.started = append(w.started, w.private)
@@ -113,7 +117,7 @@ func (w *world) environ() {
 		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=" + w.dir, "LANG=C.UTF-8",
 		"CONTAINERD_ADDRESS=" + w.ctrd.socket, "DOCKER_HOST=unix://" + w.dockerd.socket,
 		"HOSTRUN_NAMESPACE=" + namespace, "HOSTRUN_CACHE_DIR=" + w.cache,
-		"HOSTRUN_STATE_DIR=" + filepath.Join(w.dir, "run"), "HOSTRUN_DATA_DIR=" + filepath.Join(w.dir, "lib"),
+		"HOSTRUN_STATE_DIR=" + w.state("hostrun"), "HOSTRUN_DATA_DIR=" + filepath.Join(w.dir, "lib"),
 	}
 }
 
@@ -214,7 +218,7 @@ func (w *world) close() error {
 		w.started[i].stop()
 	}
 	removeCgroups()
-	return removeAll(w.dir)
+	return errors.Join(removeAll(w.dir), removeAll(w.run))
 }
 
 // buildImage makes the image's archive: the distribution's Python on a slim root, and the shell. It is what the demonstration uses.

@@ -1,0 +1,151 @@
+#!/bin/bash
+# Runs in the virtual machine, as a unit of its systemd. It reports in the words of the Test Anything Protocol.
+export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8
+layout=$(sed -n 's/.*layout=\([a-z]*\).*/\1/p' /proc/cmdline)
+report=/dev/virtio-ports/hostrun-report
+modprobe virtio_console
+for _ in $(seq 100); do [ -e $report ] && break; sleep 0.1; done
+exec >$report 2>&1 </dev/null
+count=0
+profiles=/root/profiles
+mkdir -p $profiles
+
+# try runs a test: a function that says on stdout what went wrong.
+try() {
+	local said status
+	count=$((count + 1))
+	said=$("$@" 2>&1)
+	status=$?
+	if [ $status = 0 ]; then
+		echo "ok $count - $*"
+	else
+		echo "not ok $count - $* (status $status)"
+		sed 's/^/#   /' <<<"$said"
+	fi
+}
+
+# want compares.
+want() { [ "$1" = "$2" ] || { echo "got: $1"; echo "want: $2"; return 1; }; }
+
+# until waits up to 30 s for a command to succeed.
+until_it() {
+	local i
+	for i in $(seq 300); do "$@" >/dev/null 2>&1 && return 0; sleep 0.1; done
+	echo "never: $*"
+	return 1
+}
+
+hr() { hostrun --profile-dir $profiles --progress quiet "$@"; }
+
+first_process() { want "$(cat /proc/1/comm)" systemd; }
+
+cgroup_layout() {
+	local type
+	type=$(stat -fc %T /sys/fs/cgroup)
+	case $layout in
+	unified) want "$type" cgroup2fs ;;
+	hybrid) want "$type" tmpfs && want "$(stat -fc %T /sys/fs/cgroup/unified)" cgroup2fs ;;
+	legacy) want "$type" tmpfs && ! [ -d /sys/fs/cgroup/unified ] ;;
+	esac
+}
+
+hello() {
+	local said
+	said=$(hr run -T hello) || return 1
+	grep -q 'Hello from a container' <<<"$said" && grep -q 'root     read-only' <<<"$said" || { echo "$said"; return 1; }
+}
+
+doctor() { hr doctor; }
+
+# The engine is a unit of its own: it outlives what started it.
+engine_unit() { systemctl list-units --plain --no-legend --state=active 'hostrun-engine*' | grep -q '^hostrun-engine'; }
+
+engine_pid() { sed 's/.*"pid": *\([0-9]*\).*/\1/' /run/hostrun/engine/engine.json | head -1; }
+
+cat >$profiles/service.yaml <<'EOF'
+rootfs: host
+command: [sh, -c, "trap 'exit 0' TERM; echo begun; while :; do sleep 0.1; done"]
+mem_limit: 64mb
+pids_limit: 40
+cpus: 0.5
+EOF
+limits() {
+	hr up service || return 1
+	case $layout in
+	unified)
+		local at=/sys/fs/cgroup/hostrun/service
+		want "$(cat $at/memory.max)" 67108864 && want "$(cat $at/pids.max)" 40 && want "$(cat $at/cpu.max)" "50000 100000"
+		;;
+	*)
+		want "$(cat /sys/fs/cgroup/memory/hostrun/service/memory.limit_in_bytes)" 67108864 &&
+			want "$(cat /sys/fs/cgroup/pids/hostrun/service/pids.max)" 40 &&
+			want "$(cat /sys/fs/cgroup/cpu/hostrun/service/cpu.cfs_quota_us)" 50000
+		;;
+	esac
+}
+
+exec_and_logs() { want "$(hr exec service -- echo inside)" inside && want "$(hr logs service)" begun; }
+
+engine_killed() {
+	local before
+	before=$(hr ps --format '{{.pid}}')
+	kill -9 "$(engine_pid)" || return 1
+	want "$(hr ps --format '{{.pid}}')" "$before" && [ -d "/proc/$before" ] && hr exec service -- true && engine_unit
+}
+
+down() { hr down -y service && want "$(hr ps -aq)" ""; }
+
+# A container and the engine outlive the unit from which they were started, however it ends.
+outlives_its_unit() {
+	hr --engine private ps >/dev/null
+	systemd-run --quiet --wait --collect -p KillMode=control-group -- "$(command -v hostrun)" --profile-dir $profiles up service || return 1
+	want "$(hr ps -q)" service && engine_unit && hr down -y service
+}
+
+cat >$profiles/device.yaml <<'EOF'
+rootfs: host
+devices: ["/dev/urandom:/dev/given", "/dev/fuse"]
+command: [sh, -c, "while :; do head -c1 /dev/given >/dev/null || echo lost; : <>/dev/fuse || echo lost; sleep 0.02; done"]
+EOF
+# systemd writes the rules of devices anew for what it knows of; a container's are its own.
+daemon_reload() {
+	modprobe fuse
+	hr up device || return 1
+	sleep 0.5
+	systemctl daemon-reload && sleep 0.5 && systemctl daemon-reexec && sleep 1 && systemctl daemon-reload && sleep 0.5
+	want "$(hr logs device)" "" && hr exec device -- sh -c ': <>/dev/fuse' || return 1
+	mknod_denied
+}
+
+# What was not given stays closed.
+mknod_denied() {
+	local said
+	hr down -y device
+	sed -i 's/, "\/dev\/fuse"//; s/: <>\/dev\/fuse || echo lost; //' $profiles/device.yaml
+	hr up device || return 1
+	said=$(hr exec --user 0 device -- sh -c 'mknod /tmp/x c 10 229 && : <>/tmp/x' 2>&1) && { echo "opened: $said"; return 1; }
+	hr down -y device
+}
+
+# Both OCI runtimes of the distribution work where they say so; crun is preferred then.
+each_runtime() {
+	local name
+	for name in runc crun; do
+		sed "1iruntime: $name" $profiles/service.yaml >$profiles/by-$name.yaml
+		hr check by-$name >/dev/null 2>/tmp/why || { [ $name$layout = crunhybrid ] && continue; cat /tmp/why; return 1; }
+		hr run -T by-$name -- true || return 1
+	done
+}
+
+chosen_runtime() {
+	local chosen
+	chosen=$(hr doctor 2>&1)
+	echo "$chosen"
+	grep -q 'crun' <<<"$chosen"
+}
+
+idle() { [ -z "$(find /sys/fs/cgroup -path '*/hostrun/*' -type d)" ] || { find /sys/fs/cgroup -path '*/hostrun/*' -type d; return 1; }; }
+
+for t in first_process cgroup_layout hello doctor engine_unit limits exec_and_logs engine_killed down outlives_its_unit daemon_reload each_runtime chosen_runtime; do try $t; done
+try until_it idle
+echo "1..$count"
