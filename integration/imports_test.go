@@ -38,7 +38,7 @@ var arrow = map[string][]string{
 	"abi/stage":                   {"abi/ld", "rootfs"},
 	"abi/proof":                   {"abi", "abi/dists", "abi/imports", "abi/ld", "abi/stage", "rootfs", "finding", "pattern", "cachefile"},
 	"host":                        {"abi", "rootfs", "finding", "pattern", "cachefile"},
-	"devices":                     {"abi", "rootfs", "finding", "pattern", "cachefile"},
+	"devices":                     {"abi", "rootfs", "finding", "pattern"},
 	"profiles":                    {"imagename", "rootfs", "finding", "pattern"},
 	"plan":                        {"profiles", "devices", "host", "abi/proof", "abi", "rootfs", "finding", "pattern"},
 	"logfile":                     {},
@@ -198,7 +198,7 @@ func allowed(from, to string) bool {
 		return true
 	}
 	if vendor(from) { // what a framework was built for decides whether a device is of use to it
-		return slices.Contains([]string{"devices", "devices/devicestest", "abi", "abi/frameworks", "abi/ld", "rootfs", "finding", "pattern"}, to)
+		return slices.Contains([]string{"devices", "devices/devicestest", "abi", "abi/frameworks", "abi/ld", "rootfs", "finding", "pattern", "cachefile"}, to)
 	}
 	owner := from
 	if _, ok := arrow[owner]; !ok {
