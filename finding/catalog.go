@@ -28,7 +28,7 @@ const (
 	PythonAmbiguous     = "HR019" // several interpreters in the image, and the command does not say which
 	PythonContradiction = "HR020" // two sources of one Python say different things
 	PythonSOABI         = "HR021" // the rest fits and the extension suffixes still differ
-	PythonFlagIgnores   = "HR022" // -S, -I or -E in the command keep the host's packages out
+	PythonFlagIgnores   = "HR022" // -S in the command keeps a package of the host out that it imports
 	LibcFloor           = "HR023" // host packages need a newer glibc or libstdc++ than the image has
 	PythonPatch         = "HR024" // patch levels differ (information)
 	PythonInactive      = "HR025" // VIRTUAL_ENV or CONDA_PREFIX names another environment than the PATH (information)

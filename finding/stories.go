@@ -67,8 +67,8 @@ var catalog = map[string]Entry{
 		"Python looks for native modules by suffix (EXTENSION_SUFFIXES). The host's modules carry one that the image's interpreter never tries, so each import of them ends in ModuleNotFoundError.\n\n" +
 		"Use an interpreter with the same SOABI on both sides."},
 	PythonFlagIgnores: {Title: "the command keeps the host's packages out", ExitStatus: StatusMisfit, Story: "" +
-		"python -S does not run site, so no .pth file is read; -I and -E ignore the environment. The host's packages arrive through a .pth file in the image's site directory (or through the environment, with precedence: host).\n\n" +
-		"Drop the flag, or mount over a directory of the image with python.target."},
+		"python -S does not run site, so no .pth file is read, and the host's packages arrive through one in the image's site directory. It is a misfit where the command imports such a package and nothing catches the failure; a script that needs none of them, or runs site by itself, starts. With -I and -E site runs, and they do no harm.\n\n" +
+		"Drop the flag."},
 	LibcFloor: {Title: "the image's C library is older than the host's packages need", ExitStatus: StatusMisfit, Story: "" +
 		"Native modules name the oldest glibc and libstdc++ they can live with. In an older image the loader stops with \"version `GLIBC_2.38' not found\". Wheels from PyPI are built for old ones; a distribution's own packages only fit the same release.\n\n" +
 		"Use a newer base image, or install the packages from wheels."},

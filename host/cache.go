@@ -1,7 +1,6 @@
 package host
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
@@ -17,10 +16,12 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"hostrun.dev/hostrun/cachefile"
 )
 
-// cacheHeader begins a cache file; the number changes with anything that changes what a probe finds in equal files.
-const cacheHeader = "hostrun python environment 2 "
+// cacheKind's number changes with anything that changes what a probe finds in equal files.
+const cacheKind = cachefile.Kind("hostrun python environment 2")
 
 // justNow is how old a change must be to be told apart from a later one: kernels stamp files with a clock that ticks
 // at least every 10 ms.
@@ -81,7 +82,7 @@ func (env *environment) fillPackages() {
 func (m machine) cacheFile(chosen choice) string {
 	h := sha256.New()
 	env := m.opt.Env
-	for _, part := range []string{cacheHeader, m.opt.Root, chosen.Executable, chosen.Pyenv, strings.Join(chosen.Why, "\n"),
+	for _, part := range []string{string(cacheKind), m.opt.Root, chosen.Executable, chosen.Pyenv, strings.Join(chosen.Why, "\n"),
 		fmt.Sprint(os.Geteuid()), m.home(), env["PYTHONUSERBASE"], env["PYTHONNOUSERSITE"], env["LD_LIBRARY_PATH"],
 		env["_PYTHON_SYSCONFIGDATA_NAME"], env["PATH"]} {
 		fmt.Fprintf(h, "%d:%s", len(part), part)
@@ -89,52 +90,21 @@ func (m machine) cacheFile(chosen choice) string {
 	return filepath.Join(m.opt.CacheDir, "python-"+hex.EncodeToString(h.Sum(nil)[:12])+".json")
 }
 
-// loadCache returns nil for anything but a whole entry that this user or root wrote.
+// loadCache returns nil for anything but a whole entry.
 func loadCache(file string) *cached {
-	st, err := lstat(file)
-	if err != nil || st.Uid != 0 && int(st.Uid) != os.Geteuid() {
-		return nil
-	}
-	b, err := readRegular(file, maxMetadata)
-	if err != nil {
-		return nil
-	}
-	head, body, ok := bytes.Cut(b, []byte("\n"))
-	if !ok || string(head) != cacheHead(body) {
-		return nil
-	}
+	body, ok := cacheKind.Read(file, maxMetadata)
 	var c cached
-	if json.Unmarshal(body, &c) != nil {
+	if !ok || json.Unmarshal(body, &c) != nil {
 		return nil
 	}
 	return &c
 }
 
-func cacheHead(body []byte) string {
-	sum := sha256.Sum256(body)
-	return cacheHeader + hex.EncodeToString(sum[:])
-}
-
-// storeCache writes the entry by rename. A cache that can't be written is none.
+// storeCache writes the entry. A cache that can't be written is none.
 func storeCache(file string, c cached) {
 	c.Environment.Python.Packages = nil
-	body, err := json.Marshal(c)
-	if err != nil || os.MkdirAll(filepath.Dir(file), 0o755) != nil {
-		return
-	}
-	f, err := os.CreateTemp(filepath.Dir(file), ".python-*")
-	if err != nil {
-		return
-	}
-	_, err = f.Write(append([]byte(cacheHead(body)+"\n"), body...))
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
-	if err == nil {
-		err = os.Rename(f.Name(), file)
-	}
-	if err != nil {
-		_ = os.Remove(f.Name())
+	if body, err := json.Marshal(c); err == nil {
+		_ = cacheKind.Write(file, body)
 	}
 }
 

@@ -52,6 +52,20 @@ func TestCacheGivesTheSameFacts(t *testing.T) {
 	}
 }
 
+// sealed is a whole cache file with this body.
+func sealed(t *testing.T, body string) []byte {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "x")
+	if err := cacheKind.Write(file, []byte(body)); err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
 func TestDamagedCacheCostsTimeOnly(t *testing.T) {
 	venv, _, opt, want := cachedVenv(t)
 	file := onlyGlob(t, opt.CacheDir+"/python-*")
@@ -63,8 +77,8 @@ func TestDamagedCacheCostsTimeOnly(t *testing.T) {
 		"empty": {}, "garbage": []byte("\x00\xff\n{}"), "header alone": good[:80], "half": good[:len(good)/2],
 		"another version":  bytes.Replace(good, []byte("environment 2 "), []byte("environment 0 "), 1),
 		"one byte flipped": bytes.Replace(good, []byte(`"version":"1"`), []byte(`"version":"9"`), 1),
-		"valid, no facts":  []byte(cacheHead([]byte("{}")) + "\n{}"),
-		"valid, null":      []byte(cacheHead([]byte("null")) + "\nnull"),
+		"valid, no facts":  sealed(t, "{}"),
+		"valid, null":      sealed(t, "null"),
 	}
 	for name, b := range damage {
 		t.Run(name, func(t *testing.T) {
@@ -90,7 +104,7 @@ func TestDamagedCacheCostsTimeOnly(t *testing.T) {
 		if diff := cmp.Diff(want, probe(t, opt, venv)); diff != "" {
 			t.Error(diff)
 		}
-		if left, _ := filepath.Glob(opt.CacheDir + "/.python-*"); left != nil {
+		if left, _ := filepath.Glob(opt.CacheDir + "/.tmp-*"); left != nil {
 			t.Error("left behind:", left)
 		}
 	})

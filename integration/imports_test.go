@@ -28,6 +28,7 @@ var pure = []string{"finding", "pattern", "rootfs", "abi", "host", "devices", "p
 var arrow = map[string][]string{
 	"finding":                     {},
 	"pattern":                     {},
+	"cachefile":                   {},
 	"imagename":                   {},
 	"rootfs":                      {"finding"},
 	"abi":                         {"rootfs", "finding", "pattern"},
@@ -35,8 +36,8 @@ var arrow = map[string][]string{
 	"abi/ld":                      {"rootfs", "pattern"},
 	"abi/dists":                   {"rootfs"},
 	"abi/stage":                   {"abi/ld", "rootfs"},
-	"abi/proof":                   {"abi", "abi/dists", "abi/imports", "abi/ld", "abi/stage", "rootfs", "finding", "pattern"},
-	"host":                        {"abi", "rootfs", "finding", "pattern"},
+	"abi/proof":                   {"abi", "abi/dists", "abi/imports", "abi/ld", "abi/stage", "rootfs", "finding", "pattern", "cachefile"},
+	"host":                        {"abi", "rootfs", "finding", "pattern", "cachefile"},
 	"devices":                     {"abi", "rootfs", "finding", "pattern"},
 	"profiles":                    {"imagename", "rootfs", "finding", "pattern"},
 	"network":                     {"finding"},
@@ -202,7 +203,7 @@ func allowed(from, to string) bool {
 		return true
 	}
 	if vendor(from) { // what a framework was built for decides whether a device is of use to it
-		return slices.Contains([]string{"devices", "devices/devicestest", "abi", "abi/frameworks", "abi/ld", "rootfs", "finding", "pattern"}, to)
+		return slices.Contains([]string{"devices", "devices/devicestest", "abi", "abi/frameworks", "abi/ld", "rootfs", "finding", "pattern", "cachefile"}, to)
 	}
 	owner := from
 	if _, ok := arrow[owner]; !ok {

@@ -8,6 +8,7 @@ import (
 
 	"hostrun.dev/hostrun/abi"
 	"hostrun.dev/hostrun/finding"
+	"hostrun.dev/hostrun/host"
 	"hostrun.dev/hostrun/pattern"
 )
 
@@ -263,15 +264,29 @@ func (b *builder) ignoresSite() string {
 	return ""
 }
 
+// checkFlags tells of a flag that keeps the host's packages out, where the proof says that the command ends for want of one.
+// Else it does no harm: a script need not import what the profile borrows, or may run site itself.
 func (b *builder) checkFlags() {
 	flag := b.ignoresSite()
-	if flag == "" {
+	if flag == "" || b.f.Proof == nil {
 		return
 	}
-	b.report("command", finding.Finding{
-		ID: finding.PythonFlagIgnores, Severity: finding.Error, Subject: "command",
-		Got: strings.Join(b.args, " "), Want: "a command without " + flag,
-		Message: "python " + flag + " does not look into site directories: importing a package of the host would end in ModuleNotFoundError",
-		Remedy:  "drop the flag " + flag,
-	})
+	for _, f := range b.f.Proof.Findings {
+		top, _, _ := strings.Cut(f.Subject, ".")
+		if f.ID != finding.ModuleMissing || f.Severity != finding.Error || !b.hostHas(top) {
+			continue
+		}
+		b.report("command", finding.Finding{
+			ID: finding.PythonFlagIgnores, Severity: finding.Error, Subject: "command",
+			Got: strings.Join(b.args, " "), Want: "a command without " + flag,
+			Message: "python " + flag + " does not look into site directories, and the command imports " + top + ", which the host has there",
+			Remedy:  "drop the flag " + flag,
+		})
+		return
+	}
+}
+
+// hostHas says that a package of the host brings a top-level module.
+func (b *builder) hostHas(top string) bool {
+	return b.f.Host.Python != nil && slices.ContainsFunc(b.f.Host.Python.Packages, func(p host.Package) bool { return slices.Contains(p.TopLevel, top) })
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"hostrun.dev/hostrun/abi"
+	"hostrun.dev/hostrun/abi/proof"
 	"hostrun.dev/hostrun/finding"
 	"hostrun.dev/hostrun/host"
 	"hostrun.dev/hostrun/plan"
@@ -117,10 +118,30 @@ func TestFlagsThatKeepPackagesOut(t *testing.T) {
 	} {
 		f := borrowing(venvHost(11))
 		f.Profile.Command = command(shellWords(cmd)...)
-		pl, err := plan.Build(f)
+		f.Host.Python.Packages = []host.Package{{Name: "PyTorch", Version: "2.6.0", TopLevel: []string{"torch"}}}
+		f.Proof = &proof.Report{Schema: 1, Findings: []finding.Finding{{ID: finding.ModuleMissing, Severity: finding.Error, Subject: "torch.nn", Message: "ModuleNotFoundError: No module named 'torch'"}}}
+		pl, _ := plan.Build(f)
 		got := slices.ContainsFunc(pl.Findings, func(f finding.Finding) bool { return f.ID == finding.PythonFlagIgnores })
-		if got != refused || (err != nil) != refused {
-			t.Errorf("%s: refused %v (%v), want %v", cmd, got, err, refused)
+		if got != refused {
+			t.Errorf("%s: told %v, want %v", cmd, got, refused)
+		}
+	}
+}
+
+// TestFlagThatDoesNoHarm: python -S is no misfit where the command ends for no package of the host, as far as the proof can say.
+func TestFlagThatDoesNoHarm(t *testing.T) {
+	missing := finding.Finding{ID: finding.ModuleMissing, Severity: finding.Error, Subject: "elsewhere", Message: "ModuleNotFoundError: No module named 'elsewhere'"}
+	caught := missing
+	caught.Subject, caught.Severity = "torch", finding.Info
+	for name, report := range map[string]*proof.Report{"not proved yet": nil, "nothing is missing": {Schema: 1}, "nobody has it": {Schema: 1, Findings: []finding.Finding{missing}},
+		"its failure is caught": {Schema: 1, Findings: []finding.Finding{caught}}} {
+		f := borrowing(venvHost(11))
+		f.Profile.Command = command("python3", "-S", "a.py")
+		f.Host.Python.Packages = []host.Package{{Name: "PyTorch", Version: "2.6.0", TopLevel: []string{"torch"}}}
+		f.Proof = report
+		pl, _ := plan.Build(f)
+		if slices.ContainsFunc(pl.Findings, func(f finding.Finding) bool { return f.ID == finding.PythonFlagIgnores }) {
+			t.Errorf("%s: %v", name, pl.Findings)
 		}
 	}
 }

@@ -75,7 +75,6 @@ const (
 	inClass    strictness = iota // a line whose first word may be that of a statement which counts
 	inFunction                   // one that may import, or declares a global name: nothing else in a function has consequences
 	inHeader                     // of a function: what may import
-	forStrings                   // all are
 )
 
 // dull passes over the logical line that begins here if it is of no consequence. Otherwise it returns false and stays
@@ -95,9 +94,8 @@ type skimmer struct {
 	at     int
 	line   int32
 	how    strictness
-	colons int               // outside of brackets
-	last   byte              // the last that was neither space nor comment; 'a' for a name
-	each   func(text string) // of each string; nil where nobody asks
+	colons int  // outside of brackets
+	last   byte // the last that was neither space nor comment; 'a' for a name
 }
 
 // run goes to the end of the line; false where it is not dull.
@@ -118,9 +116,7 @@ loop:
 			if at < len(src) && classes[src[at]] == byteQuote && isPrefix(word) {
 				end := s.stringEnd(start, at)
 				line += newlines(src[at:end])
-				if at = end; s.each != nil {
-					s.each(src[start:end])
-				}
+				at = end
 			}
 			first, last = false, 'a'
 			continue
@@ -131,6 +127,12 @@ loop:
 			at++
 			line++
 			if depth == 0 {
+				break loop
+			}
+			if beginsStatement(src, at) {
+				if s.how == inHeader {
+					last = '(' // a colon before it is in a bracket
+				}
 				break loop
 			}
 			continue
@@ -146,9 +148,6 @@ loop:
 		case byteQuote:
 			end := s.stringEnd(at, at)
 			line += newlines(src[at:end])
-			if s.each != nil {
-				s.each(src[at:end])
-			}
 			at, last, first = end, c, false
 			continue
 		case byteDigit:
@@ -186,9 +185,6 @@ loop:
 // tells says of one of tellingAnywhere, which ends at a place, that its line is to be read. Names of tables of the import
 // system are noted, as lexer.name does.
 func (s *skimmer) tells(word string, at int) bool {
-	if s.how == forStrings {
-		return false
-	}
 	switch word {
 	case "modules":
 		s.hook = s.hook || ofSys(s.src[:at-len(word)])
@@ -240,36 +236,8 @@ func (l *lexer) header() bool {
 	if name == 0 || name == len(rest) || rest[name] != '(' || isDigit(rest[0]) || !l.dull(inHeader) {
 		return false
 	}
-	l.tokens = append(l.tokens[:0], token{tokName, "def", line}, token{tokName, rest[:name], line}, token{tokOp, ":", line})
+	l.tokens = append(l.tokens[:0], token{text: "def", line: line}, token{text: rest[:name], line: line}, token{text: ":", line: line, kind: tokOp})
 	l.calls, l.path = false, false
-	return true
-}
-
-// body passes over the body of the function whose first line has just been read, if all of it is of no consequence.
-// Otherwise it stays where it is.
-func (l *lexer) body() bool {
-	at, line, indent, least := l.at, l.line, l.indent, -1
-	for l.at < len(l.src) {
-		start := l.at
-		l.measure()
-		switch {
-		case l.at < len(l.src) && (l.src[l.at] == '\n' || l.src[l.at] == '#'):
-			l.at += lineEnd(l.src[l.at:])
-			if l.at < len(l.src) {
-				l.at++
-				l.line++
-			}
-			continue
-		case least >= 0 && l.indent < least:
-			l.at = start
-			return true
-		case l.indent <= indent, l.indent > maxNesting, l.at < len(l.src) && l.src[l.at] == '\\', !l.dull(inFunction):
-			l.at, l.line, l.indent = at, line, indent
-			return false
-		case least < 0:
-			least = l.indent
-		}
-	}
 	return true
 }
 

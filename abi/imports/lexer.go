@@ -14,9 +14,10 @@ const (
 
 // A token is one word of a logical line (reference manual, "Lexical analysis").
 type token struct {
-	kind tokenKind
 	text string
 	line int32
+	at   int32 // in the source
+	kind tokenKind
 }
 
 // A lexer cuts Python source of any version since 3.0 into logical lines. It accepts more than Python does: what is
@@ -35,6 +36,8 @@ type lexer struct {
 	problem string  // why the rest is not read
 	exact   bool    // no line is left out: for tests
 	hook    bool    // some line so far had a name of a table of the import system
+	tabs    tri     // there are tabs or form feeds
+	seek    seeker
 }
 
 // maxNesting bounds what nests in a file: strings in f-strings, blocks. CPython allows 100 levels of indentation.
@@ -118,7 +121,7 @@ func (l *lexer) logical() {
 		case c == '\n':
 			l.at++
 			l.line++
-			if depth == 0 {
+			if depth == 0 || beginsStatement(l.src, l.at) {
 				return
 			}
 		case c == ' ' || c == '\t' || c == '\f':
@@ -183,7 +186,7 @@ func (l *lexer) add(kind tokenKind, start int) {
 		l.at = l.giveUp("a statement of it is too long")
 		return
 	}
-	l.tokens = append(l.tokens, token{kind, l.src[start:l.at], l.line})
+	l.tokens = append(l.tokens, token{l.src[start:l.at], l.line, int32(start), kind})
 }
 
 // name reads an identifier, or the prefix of a string with the string.
@@ -219,7 +222,7 @@ func (l *lexer) quoted(start int) {
 	end := l.stringEnd(start, l.at)
 	l.line += int32(strings.Count(l.src[start:end], "\n"))
 	l.at = end
-	l.tokens = append(l.tokens, token{tokString, l.src[start:end], line})
+	l.tokens = append(l.tokens, token{l.src[start:end], line, int32(start), tokString})
 }
 
 // stringEnd returns the end of the string whose quote is at i, and whose prefix begins at start.

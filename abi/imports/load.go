@@ -37,64 +37,89 @@ const readAheads = 16
 
 func newLoader(ctx context.Context, f *finder, known facts, search []string, native func(string)) *loader {
 	l := &loader{ctx: ctx, finder: f, facts: known, search: search, native: native, parses: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)-1))}
-	l.queue.start(readAheads, func(name string) {
-		switch s := l.locate(name); {
-		case s == nil || ctx.Err() != nil:
-		case s.kind != Extension:
-			l.unitBy(s, l.parseAhead)
-		case l.native != nil:
-			l.native(s.file)
-		}
-	})
+	l.queue.start(readAheads, l.readAhead)
 	return l
+}
+
+// readAhead reads what a statement may load: a module, and of a package the modules in it that a from list names.
+func (l *loader) readAhead(w wish) {
+	s := l.locate(w.name)
+	switch {
+	case s == nil || l.ctx.Err() != nil:
+		return
+	case s.kind != Extension:
+		l.unitBy(s, l.parseAhead)
+	case l.native != nil:
+		l.native(s.file)
+	}
+	if s.isPkg {
+		l.wishParts(w)
+	}
+}
+
+func (l *loader) wishParts(w wish) {
+	for _, part := range w.parts {
+		if part != "*" {
+			l.queue.add(wish{name: w.name + "." + part})
+		}
+	}
 }
 
 // close ends the reading ahead.
 func (l *loader) close() { l.queue.close() }
 
-// A queue hands names to workers, each once, first come first served.
+// A wish is a module to be read, and what an import statement takes from it.
+type wish struct {
+	name  string
+	parts []string
+}
+
+// A queue hands wishes to workers, each name once, first come first served.
 type queue struct {
 	mu      sync.Mutex
 	more    *sync.Cond
-	names   []string
+	wishes  []wish
 	seen    map[string]bool
 	closed  bool
 	workers sync.WaitGroup
 }
 
-func (q *queue) start(workers int, work func(string)) {
+func (q *queue) start(workers int, work func(wish)) {
 	q.more, q.seen = sync.NewCond(&q.mu), map[string]bool{}
 	for range workers {
 		q.workers.Go(func() {
-			for name, ok := q.next(); ok; name, ok = q.next() {
-				work(name)
+			for w, ok := q.next(); ok; w, ok = q.next() {
+				work(w)
 			}
 		})
 	}
 }
 
-func (q *queue) next() (string, bool) {
+func (q *queue) next() (wish, bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for len(q.names) == 0 && !q.closed {
+	for len(q.wishes) == 0 && !q.closed {
 		q.more.Wait()
 	}
 	if q.closed {
-		return "", false
+		return wish{}, false
 	}
-	name := q.names[0]
-	q.names = q.names[1:]
-	return name, true
+	w := q.wishes[0]
+	q.wishes = q.wishes[1:]
+	return w, true
 }
 
-func (q *queue) add(name string) {
+// add is false for a name that was added before.
+func (q *queue) add(w wish) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if !q.seen[name] {
-		q.seen[name] = true
-		q.names = append(q.names, name)
-		q.more.Signal()
+	if q.seen[w.name] {
+		return false
 	}
+	q.seen[w.name] = true
+	q.wishes = append(q.wishes, w)
+	q.more.Signal()
+	return true
 }
 
 func (q *queue) close() {
@@ -190,9 +215,7 @@ func (l *loader) ahead(body []statement, s *spec) {
 	for i := range body {
 		switch st := &body[i]; st.action {
 		case doImport, doFrom:
-			for _, name := range wanted(st, packageOf(s)) {
-				l.queue.add(name)
-			}
+			l.wish(st, packageOf(s))
 		case doIf:
 			for _, a := range st.arms {
 				if a.when != no {
@@ -209,21 +232,21 @@ func (l *loader) ahead(body []statement, s *spec) {
 	}
 }
 
-// wanted are the names that a statement may load: modules, and what of a from list may be one.
-func wanted(st *statement, pkg string) []string {
+// wish starts to read what a statement may load: the module, and what of a from list may be one.
+func (l *loader) wish(st *statement, pkg string) {
 	name, ok := absoluteName(st, pkg)
 	if !ok {
-		return nil
+		return
 	}
-	names := []string{name}
-	if st.action == doFrom {
-		for _, n := range st.names {
-			if n != "*" {
-				names = append(names, name+"."+n)
-			}
+	w := wish{name, st.names}
+	if l.queue.add(w) || len(w.parts) == 0 {
+		return
+	}
+	if known, ok := l.places.Load(name); ok { // else it waits for its turn, and what is taken from it is read by who walks
+		if s := known.(*spec); s != nil && s.isPkg {
+			l.wishParts(w)
 		}
 	}
-	return names
 }
 
 // packageOf is the __package__ of a module.

@@ -7,7 +7,6 @@ import (
 	"path"
 	"slices"
 	"strings"
-	"sync"
 
 	"hostrun.dev/hostrun/rootfs"
 )
@@ -288,8 +287,7 @@ func (p *process) runIn(main *spec, u *unit, pkg string) {
 	}
 	p.notePath(u, main)
 	if u.hook {
-		p.hookOf[u] = "__main__"
-		p.hooks = append(p.hooks, u)
+		p.hooks.add(u, "__main__")
 	}
 	p.run(u.body, frame{spec: main, level: p.top, main: true, pkg: pkg})
 }
@@ -302,7 +300,7 @@ func (p *process) runPth(c pthCode) (fails bool) {
 	for i := range u.body {
 		u.body[i].line = int32(c.line)
 	}
-	loaded, hooks := len(p.order), len(p.hooks)
+	loaded, hooks := len(p.order), len(p.hooks.names)
 	p.quiet = c.known
 	if !c.known {
 		p.skip("pth", path.Base(c.file), At{Module: "site", File: c.file, Line: c.line}, "code in a .pth file runs at each start", attempted)
@@ -310,7 +308,7 @@ func (p *process) runPth(c pthCode) (fails bool) {
 	}
 	fails = p.run(u.body, frame{spec: s, level: attempted}) != nil
 	p.quiet = false
-	if len(p.hooks) > hooks && !c.known {
+	if len(p.hooks.names) > hooks && !c.known {
 		p.given(p.order[loaded:])
 	}
 	return fails
@@ -325,14 +323,11 @@ func (p *process) given(names []string) {
 			continue
 		}
 		u := p.loader.unit(m.spec)
-		if u == nil || p.hookOf[u] != "" {
+		if u == nil || p.hooks.known[u] {
 			continue
 		}
 		if text, err := p.loader.text(m.spec, nil); err == nil && len(text) <= maxPth {
-			src := string(text)
-			named := &unit{literals: sync.OnceValue(func() map[string]bool { return literals(src) })}
-			p.hookOf[named] = name
-			p.hooks = append(p.hooks, named)
+			p.hooks.add(&unit{literals: newLexer(string(text)).literals()}, name)
 		}
 	}
 }

@@ -1,9 +1,6 @@
 package imports
 
 import (
-	"cmp"
-	"fmt"
-	"path"
 	"slices"
 	"strings"
 )
@@ -66,8 +63,7 @@ type process struct {
 	misses  []*Missing
 	not     map[string]bool
 	checked []NotChecked
-	hooks   []*unit // of loaded modules that write to the import system's tables
-	hookOf  map[*unit]string
+	hooks   hooks  // loaded modules that write to the import system's tables
 	mover   string // the first module that may add entries to sys.path by its code
 	quiet   bool   // a line of a .pth file runs of which it is known what its module does to the import system
 	chain   []At
@@ -77,7 +73,7 @@ type process struct {
 
 func newProcess(l *loader, s *site, searchPath []string, deep bool) *process {
 	return &process{loader: l, site: s, path: searchPath, deep: deep, top: required, modules: map[string]*module{}, missing: map[string]*Missing{},
-		not: map[string]bool{}, hookOf: map[*unit]string{}}
+		not: map[string]bool{}, hooks: newHooks()}
 }
 
 // A frame is where statements run.
@@ -255,21 +251,6 @@ func (p *process) importStatement(st *statement, f frame) *failure {
 	return fail
 }
 
-// beyond reports a relative import that has no package to be relative to (importlib._bootstrap._sanity_check).
-func (p *process) beyond(st *statement, f frame, at At, lvl level) *failure {
-	if st.soft {
-		return nil
-	}
-	text, class := "attempted relative import beyond top-level package", "ImportError"
-	if p.site.py.Version.Minor < 9 {
-		class = "ValueError" // bpo-37444
-	}
-	if f.pkg == "" {
-		text, class = "attempted relative import with no known parent package", "ImportError"
-	}
-	return p.miss(strings.Repeat(".", st.level)+st.name, text, class, lvl, at)
-}
-
 // load is importlib._bootstrap._gcd_import: each parent first. Behind a parent that is known to fail it goes on, to see
 // the next failure.
 func (p *process) load(name string, lvl level, at At) (first *failure) {
@@ -309,69 +290,6 @@ func or(first, second *failure) *failure {
 	return second
 }
 
-// find looks a module up; in a package that extends its own __path__ at run time, everywhere.
-func (p *process) find(full string, search []string, parent *module) *spec {
-	if dir, ok := p.site.preset[full]; ok {
-		return &spec{name: full, kind: Namespace, isPkg: true, path: []string{dir}, entry: path.Dir(dir)}
-	}
-	if s := p.known(full); s != "" {
-		if found := p.loader.finder.find(s, p.path); found != nil {
-			renamed := *found
-			renamed.name = full
-			return &renamed
-		}
-	}
-	if target := p.site.alias[full]; target != "" {
-		if s := p.loader.locate(target); s != nil {
-			renamed := *s
-			renamed.name = full
-			return &renamed
-		}
-	}
-	if parent != nil && !parent.spec.isPkg {
-		return nil
-	}
-	if s := p.site.redirected(p.loader.finder, full); s != nil {
-		return s
-	}
-	if s := p.loader.finder.find(full, search); s != nil {
-		return s
-	}
-	if s := p.site.findEditable(p.loader.finder, full); s != nil || parent == nil {
-		return s
-	}
-	if u := p.loader.unit(parent.spec); u != nil && u.hook {
-		return p.extended(full, parent)
-	}
-	return nil
-}
-
-// known tells of modules of the standard library that others put into sys.modules under a second name.
-func (p *process) known(name string) string {
-	switch name {
-	case "os.path":
-		return "posixpath"
-	case "importlib._bootstrap":
-		return "_frozen_importlib"
-	case "importlib._bootstrap_external":
-		return "_frozen_importlib_external"
-	case "collections.abc":
-		if p.site.py.Version.Minor >= 13 {
-			return "_collections_abc"
-		}
-	}
-	return ""
-}
-
-// extended looks below every entry of sys.path, as pkgutil.extend_path and pkg_resources' namespaces do.
-func (p *process) extended(full string, parent *module) *spec {
-	var dirs []string
-	for _, entry := range p.path {
-		dirs = append(dirs, path.Join(entry, strings.ReplaceAll(parent.spec.name, ".", "/")))
-	}
-	return p.loader.finder.find(full, dirs)
-}
-
 // source loads what an alias is taken from.
 func (p *process) source(s *spec, lvl level, at At) {
 	if target := p.site.alias[s.name]; target != "" {
@@ -401,9 +319,8 @@ func (p *process) walk(m *module, lvl level) {
 	if was < perhaps && lvl >= perhaps && !quiet {
 		p.notePath(u, m.spec)
 	}
-	if u.hook && was < perhaps && p.hookOf[u] == "" && !quiet {
-		p.hookOf[u] = m.spec.name
-		p.hooks = append(p.hooks, u)
+	if u.hook && was < perhaps && !quiet {
+		p.hooks.add(u, m.spec.name)
 	}
 	p.depth++
 	m.running = true
@@ -452,7 +369,7 @@ func (p *process) fromList(name string, names []string, lvl level, at At) *failu
 			switch {
 			case m.spec.kind == Namespace && p.provider(full, m) == "":
 				first = or(first, p.notNamed(n, m, lvl, at)) // it has submodules alone
-			case u == nil || u.bound[n]:
+			case u == nil || u.binds(n):
 			case u.hook:
 				p.skip("hook", full, at, name+" may put it into sys.modules at run time", lvl)
 			case u.problem == "" && !p.opened(m, u) && p.loader.finder.foreign(n, m.spec.path):
@@ -463,7 +380,7 @@ func (p *process) fromList(name string, names []string, lvl level, at At) *failu
 		inner := lvl
 		if u != nil && p.modules[full] == nil {
 			switch {
-			case u.bound[n]:
+			case u.binds(n):
 				inner = min(lvl, perhaps)
 			case u.open || u.hook:
 				inner = min(lvl, attempted)
@@ -488,102 +405,4 @@ func (p *process) opened(m *module, u *unit) bool {
 		}
 	}
 	return true
-}
-
-// notNamed reports that a package has no such name (Python/ceval.c, import_from): the native module of that name is one
-// of another interpreter.
-func (p *process) notNamed(name string, m *module, lvl level, at At) *failure {
-	text, minor := "cannot import name '"+name+"'", p.site.py.Version.Minor
-	switch {
-	case minor >= 8 && m.running:
-		text += fmt.Sprintf(" from partially initialized module '%s' (most likely due to a circular import) (%s)", m.spec.name, m.spec.file)
-	case minor >= 7:
-		text += fmt.Sprintf(" from '%s' (%s)", m.spec.name, cmp.Or(m.spec.file, "unknown location"))
-	}
-	return p.miss(m.spec.name+"."+name, text, "ImportError", lvl, at)
-}
-
-// notFound reports a module without a place, unless something that runs may give it one.
-func (p *process) notFound(full string, parent *module, lvl level, at At) *failure {
-	if who := p.provider(full, parent); who != "" {
-		p.skip("hook", full, at, who+" may give it a place at run time: by sys.modules, sys.meta_path or sys.path", lvl)
-		return nil
-	}
-	message := fmt.Sprintf("No module named '%s'", full)
-	if parent != nil && !parent.spec.isPkg {
-		message += fmt.Sprintf("; '%s' is not a package", parent.spec.name)
-	}
-	return p.miss(full, message, "ModuleNotFoundError", lvl, at)
-}
-
-// provider names the module that may give one its place: native code and bytecode for what lies below them, hooks for
-// what lies below their package or stands in them as a string.
-func (p *process) provider(full string, parent *module) string {
-	for name := parentName(full); name != ""; name = parentName(name) {
-		m := p.modules[name]
-		if m == nil || m.spec.kind == Namespace {
-			continue
-		}
-		if u := p.loader.unit(m.spec); u == nil || u.hook || u.problem != "" {
-			return name
-		}
-	}
-	top, _, below := strings.Cut(full, ".")
-	if isStandard(top, p.site.py.Version) {
-		return ""
-	}
-	for _, u := range p.hooks {
-		owner, _, _ := strings.Cut(p.hookOf[u], ".")
-		if below && owner == top || u.literals()[full] {
-			return p.hookOf[u]
-		}
-	}
-	if parent == nil || parent.spec.kind == Namespace { // its parts are looked for anew when sys.path changes
-		return p.mover
-	}
-	return ""
-}
-
-func parentName(name string) string { return name[:max(0, strings.LastIndexByte(name, '.'))] }
-
-// miss notes an import that fails; one that is met twice keeps the place of the first and the greater certainty.
-func (p *process) miss(name, message, class string, lvl level, at At) *failure {
-	key := fmt.Sprintf("%s\x00%s\x00%d", name, at.File, at.Line)
-	m := p.missing[key]
-	if m == nil {
-		m = &Missing{Name: name, Message: message, Error: class, At: at, Stdlib: isStandard(name, p.site.py.Version)}
-		p.missing[key] = m
-		p.misses = append(p.misses, m)
-	}
-	fail := &failure{missing: m}
-	p.promote(fail, lvl)
-	return fail
-}
-
-// promote notes that a failure is more certain than it was when it was found.
-func (p *process) promote(f *failure, lvl level) {
-	if f.cause != nil && lvl == required && !f.cause.fatal() {
-		p.moments++
-		f.cause.Raised, f.cause.order = true, p.moments
-		f.cause.Chain = slices.Clone(p.chain)
-	}
-	if f.missing == nil || f.missing.level >= lvl {
-		return
-	}
-	f.missing.level, f.missing.Reach = lvl, lvl.reach()
-	if f.missing.Raised {
-		return // that was earlier
-	}
-	p.moments++
-	f.missing.order = p.moments
-	f.missing.Chain = slices.Clone(p.chain)
-}
-
-func (p *process) skip(what, name string, at At, why string, lvl level) {
-	key := fmt.Sprintf("%s\x00%s\x00%s\x00%d", what, name, at.File, at.Line)
-	if p.not[key] {
-		return
-	}
-	p.not[key] = true
-	p.checked = append(p.checked, NotChecked{What: what, Name: name, At: at, Why: why, Reach: lvl.reach()})
 }

@@ -114,7 +114,7 @@ func (l *loading) relocate(list, scope []*object) *failure {
 // A proof says that the strong symbols of a file are found in the global scope and in these files.
 type proof []*file
 
-// proofs are what is known of one file in one process. Who works on it holds the lock, so that others wait for its
+// proofs are what is known of one file under one global scope. Who works on it holds the lock, so that others wait for its
 // proof instead of finding it too.
 type proofs struct {
 	mu   sync.Mutex
@@ -194,7 +194,12 @@ func (b *binding) run() *failure {
 			return failed(f, other.path, Result{Object: other.path})
 		}
 	}
-	names := &sweep{file: o.file, base: o.dynamic[dtStrtab]}
+	names := sweeps.Get().(*sweep)
+	defer sweeps.Put(names)
+	*names = sweep{file: o.file, base: o.dynamic[dtStrtab], buffer: names.buffer}
+	if len(refs) > 0 {
+		names.last = names.base + uint64(refs[len(refs)-1].nameAt)
+	}
 	bytes, steps := 0, maxChainSteps
 	b.steps = &steps
 	for _, ref := range refs {
@@ -369,15 +374,22 @@ const sweepWindow = 256 << 10
 type sweep struct {
 	file   *file
 	base   uint64
+	last   uint64 // where the last name begins
 	buffer []byte
 	window []byte // part of buffer
 	start  uint64
 }
 
+// sweeps are used again for their buffers.
+var sweeps = sync.Pool{New: func() any { return new(sweep) }}
+
+// usualName is what is read of the last name at first, in bytes.
+const usualName = 512
+
 // at returns the name at an offset. It is valid until the next call.
 func (s *sweep) at(offset uint32) ([]byte, *fault) {
 	want := s.base + uint64(offset)
-	for _, size := range []uint64{sweepWindow, maxName * 16} {
+	for _, size := range []uint64{min(sweepWindow, max(s.last, want)-want+usualName), maxName * 16} {
 		if want >= s.start && want < s.start+uint64(len(s.window)) {
 			rest := s.window[want-s.start:]
 			if end := bytes.IndexByte(rest, 0); end >= 0 {
@@ -386,7 +398,7 @@ func (s *sweep) at(offset uint32) ([]byte, *fault) {
 		}
 		size = min(size, s.file.readable(want))
 		if size > uint64(len(s.buffer)) {
-			s.buffer = make([]byte, size)
+			s.buffer = slices.Grow(s.buffer[:0], int(size))[:size]
 		}
 		s.window, s.start = s.buffer[:size], want
 		if f := s.file.read(s.window, want); f != nil {

@@ -197,7 +197,8 @@ func (p *Process) With(name string, global bool) (*Process, Result) {
 	if r.Verdict != OK {
 		return p, r
 	}
-	next := &Process{system: p.system, program: p.program, objects: l.objects, scope: p.scope, tls: l.tls, stack: l.stack, proofs: &sync.Map{}, symbols: &symbolTable{}}
+	next := &Process{system: p.system, program: p.program, objects: l.objects, scope: p.scope, tls: l.tls, stack: l.stack}
+	next.proofs, next.symbols = p.proofs, p.symbols // the global scope is the same, which is all that these depend on
 	next.index = index{maps.Clone(p.index.names), maps.Clone(p.index.sonames), maps.Clone(p.index.files)}
 	for name, at := range l.own.names {
 		put(next.index.names, name, at)
@@ -215,6 +216,7 @@ func (p *Process) With(name string, global bool) (*Process, Result) {
 				next.scope = append(next.scope, o)
 			}
 		}
+		next.proofs, next.symbols = &sync.Map{}, &symbolTable{}
 	}
 	return next, r
 }

@@ -5,6 +5,14 @@ import (
 	"encoding/hex"
 	"path/filepath"
 	"strings"
+
+	"hostrun.dev/hostrun/cachefile"
+)
+
+// Hints are small files.
+const (
+	hintFormat = cachefile.Kind("hostrun proof hint 1")
+	maxHint    = 1 << 10 // bytes
 )
 
 // An Ahead is a look at the proof that was used last for a name. Files are looked at while all else about a start is
@@ -25,7 +33,7 @@ func LookAhead(dir, name string) *Ahead {
 	a := &Ahead{hint: filepath.Join(dir, "last-"+hex.EncodeToString(sum[:8])), done: make(chan struct{})}
 	go func() {
 		defer close(a.done)
-		b, ok := readOwn(a.hint)
+		b, ok := hintFormat.Read(a.hint, maxHint)
 		base := string(b)
 		if !ok || !strings.HasPrefix(base, "proof-") || strings.ContainsAny(base, "/\n") {
 			return
@@ -48,6 +56,6 @@ func (a *Ahead) found(file string) (entry, bool) {
 // remember lets the next look be at this file.
 func (a *Ahead) remember(dir, file string) {
 	if a != nil && a.file != file {
-		write(a.hint, filepath.Base(file))
+		_ = hintFormat.Write(a.hint, []byte(filepath.Base(file)))
 	}
 }

@@ -127,8 +127,12 @@ func (p *prover) lend(module, file string, r ld.Result) bool {
 	}
 	for _, o := range r.Loaded {
 		if p.lender.Note(o) {
+			p.stale = true
 			return true
 		}
+	}
+	if r.Verdict == ld.Missing || r.Verdict == ld.Version {
+		p.stale = true
 	}
 	switch {
 	case r.Verdict == ld.Missing && r.Needed != file:
@@ -200,7 +204,7 @@ func (p *prover) siblings(scan imports.Report) (imports.Report, error) {
 		for p.lend(m.Name, m.Path, p.process.Open(m.Path)) {
 		}
 		m.Library, m.NeededBy = "", ""
-		p.judgeAlone(m)
+		p.takeAlone(m, p.process.Open(m.Path))
 	}
 	if !p.renewed {
 		return scan, p.ctx.Err()

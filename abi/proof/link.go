@@ -31,6 +31,8 @@ type prover struct {
 	broken  map[string]string  // path -> message: as imports.Request has it
 	files   map[string]bool    // that the loader opened
 	started chan struct{}      // closed when the interpreter's start has been simulated
+	results []ld.Result        // of the tree's modules, each on its own; no verdict: not asked
+	stale   bool               // something was lent since
 	mu      sync.Mutex         // of files
 	lending
 }
@@ -264,19 +266,20 @@ func (p *prover) noteFiles(r ld.Result) {
 // openers open native modules side by side, for disks that are cold.
 const openers = 8
 
-// others judges what the command does not import, each on its own.
-func (p *prover) others() {
-	if p.process == nil {
+// alone judges each native module below the site directories on its own.
+func (p *prover) alone() {
+	if p.stale = false; p.process == nil {
 		return
 	}
 	var next atomic.Int64
 	var wait sync.WaitGroup
 	all := p.tree.modules
+	p.results = make([]ld.Result, len(all))
 	for range max(runtime.GOMAXPROCS(0), openers) {
 		wait.Go(func() {
 			for i := int(next.Add(1) - 1); i < len(all) && p.ctx.Err() == nil; i = int(next.Add(1) - 1) {
-				if m := &all[i]; m.Verdict == "" && p.judged[m.Path] == nil {
-					p.judgeAlone(m)
+				if all[i].Verdict == "" && p.judged[all[i].Path] == nil {
+					p.results[i] = p.process.Open(all[i].Path)
 				}
 			}
 		})
@@ -284,8 +287,19 @@ func (p *prover) others() {
 	wait.Wait()
 }
 
-func (p *prover) judgeAlone(m *Module) {
-	result := p.process.Open(m.Path)
+// others takes the verdicts of what the command does not import. They are known, unless something has been lent since.
+func (p *prover) others() {
+	if p.stale {
+		p.alone()
+	}
+	for i := range p.results {
+		if m := &p.tree.modules[i]; m.Verdict == "" && p.judged[m.Path] == nil && p.results[i].Verdict != "" {
+			p.takeAlone(m, p.results[i])
+		}
+	}
+}
+
+func (p *prover) takeAlone(m *Module, result ld.Result) {
 	p.noteFiles(result)
 	m.take(result)
 	if result.Verdict != ld.Missing {

@@ -157,12 +157,16 @@ func proveLending(ctx context.Context, base *rootfs.View, r Request, again int) 
 	p := &prover{ctx: ctx, view: view, r: r, judged: map[string]*Module{}, broken: map[string]string{}, started: make(chan struct{})}
 	p.lendPlaces()
 	view = p.view
-	walked := make(chan *tree, 1)
-	go func() { walked <- walk(ctx, view, r) }()
 	go func() { p.start(); close(p.started) }()
+	early := make(chan struct{})
+	go func() { // beside the scan, which seldom has work for all processors
+		defer close(early)
+		p.tree = walk(ctx, view, r)
+		<-p.started
+		p.alone()
+	}()
 	scan, err := p.scan()
-	p.tree = <-walked
-	<-p.started
+	<-early
 	if p.system != nil {
 		defer p.system.Close()
 	}

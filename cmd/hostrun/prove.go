@@ -74,15 +74,12 @@ func (s *session) prove(ctx context.Context, facts plan.Facts, pl plan.Plan, o o
 	return &report, nil
 }
 
-// A first proof allocates much and keeps little: the collector runs less often, as long as the process stays small.
-const (
-	proofGCPercent = 400
-	proofMemory    = 80 << 20 // bytes
-)
+// proofMemory is what a first proof may take before the collector runs, in bytes: it allocates little more than that in all.
+const proofMemory = 72 << 20
 
 // frugal sets the collector for a proof, and returns what sets it back.
 func frugal() func() {
-	percent, limit := debug.SetGCPercent(proofGCPercent), debug.SetMemoryLimit(proofMemory)
+	percent, limit := debug.SetGCPercent(-1), debug.SetMemoryLimit(proofMemory)
 	return func() {
 		debug.SetGCPercent(percent)
 		debug.SetMemoryLimit(limit)

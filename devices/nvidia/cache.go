@@ -1,21 +1,19 @@
 package nvidia
 
 import (
-	"bytes"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
-	"os"
-	"path/filepath"
 	"slices"
 	"time"
 
+	"hostrun.dev/hostrun/cachefile"
 	"hostrun.dev/hostrun/devices/nvidia/nvml"
 )
 
 // retry is how long an answer is kept in which the library or a GPU did not answer, or a GPU was bad: a hung GPU costs its deadline
 // once in this time, and one that was reset is noticed after it.
 const retry = time.Minute
+
+const cacheKind = cachefile.Kind(schema)
 
 // maxCache bounds a cache file, in bytes.
 const maxCache = 8 << 20
@@ -37,50 +35,19 @@ func (r record) usable(now time.Time) bool {
 	return r.Asked && (r.Answer.Whole() && !slices.ContainsFunc(r.Answer.GPUs, faulty) || age >= 0 && age < retry)
 }
 
-// load returns false for anything but a whole record that this user or root wrote. Whatever is wrong costs a question.
+// load returns false for anything but a whole record of this key. Whatever is wrong costs a question.
 func load(file, key string) (record, bool) {
-	fi, err := os.Lstat(file)
-	if err != nil || !fi.Mode().IsRegular() || fi.Size() > maxCache || !ours(fi) {
-		return record{}, false
-	}
-	b, err := os.ReadFile(file)
-	if err != nil {
-		return record{}, false
-	}
-	head, body, ok := bytes.Cut(b, []byte("\n"))
-	if !ok || string(head) != seal(body) {
-		return record{}, false
-	}
+	body, ok := cacheKind.Read(file, maxCache)
 	var r record
-	if json.Unmarshal(body, &r) != nil || r.Key != key {
+	if !ok || json.Unmarshal(body, &r) != nil || r.Key != key {
 		return record{}, false
 	}
 	return r, true
 }
 
-func seal(body []byte) string {
-	sum := sha256.Sum256(body)
-	return schema + " " + hex.EncodeToString(sum[:])
-}
-
-// store writes the record by rename. A cache that can't be written is none.
+// store writes the record. A cache that can't be written is none.
 func store(file string, r record) {
-	body, err := json.Marshal(r)
-	if err != nil || os.MkdirAll(filepath.Dir(file), 0o755) != nil {
-		return
-	}
-	f, err := os.CreateTemp(filepath.Dir(file), ".nvidia-*")
-	if err != nil {
-		return
-	}
-	_, err = f.Write(append([]byte(seal(body)+"\n"), body...))
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
-	if err == nil {
-		err = os.Rename(f.Name(), file)
-	}
-	if err != nil {
-		_ = os.Remove(f.Name())
+	if body, err := json.Marshal(r); err == nil {
+		_ = cacheKind.Write(file, body)
 	}
 }

@@ -3,7 +3,6 @@ package nvidia
 import (
 	"fmt"
 	"io/fs"
-	"os"
 	"syscall"
 )
 
@@ -14,10 +13,4 @@ func identity(fi fs.FileInfo) string {
 		return ""
 	}
 	return fmt.Sprintf("%d %d %d.%d", st.Dev, st.Ino, st.Ctim.Sec, st.Ctim.Nsec)
-}
-
-// ours reports whether root or this user wrote the file.
-func ours(fi fs.FileInfo) bool {
-	st, ok := fi.Sys().(*syscall.Stat_t)
-	return ok && (st.Uid == 0 || int(st.Uid) == os.Geteuid())
 }
