@@ -18,15 +18,15 @@ func TestSeenTables(t *testing.T) {
 		processes int
 		process   smiProcess // the first
 	}{
-		"21.0.3.1-310.txt":    {2, smiChip{card: 1, chip: 1, physical: -1, logic: 1, name: "310", health: "OK", pci: "0000:02:00.0", memory: 8192 * mib, used: 2621 * mib}, 0, smiProcess{}},
-		"22.0.0-310p3.txt":    {1, smiChip{card: 0, chip: 0, physical: -1, logic: 0, name: "310P3", health: "OK", pci: "0000:af:00.0", memory: 23054 * mib, used: 934 * mib}, 0, smiProcess{}},
+		"21.0.3.1-310.txt":    {2, smiChip{card: 1, chip: 1, physical: -1, logic: 1, name: "310", health: "OK", pci: "0000:02:00.0", memory: 8192 * mib, used: 2621 * mib, power: 12800}, 0, smiProcess{}},
+		"22.0.0-310p3.txt":    {1, smiChip{card: 0, chip: 0, physical: -1, logic: 0, name: "310P3", health: "OK", pci: "0000:af:00.0", memory: 23054 * mib, used: 934 * mib, power: 17000}, 0, smiProcess{}},
 		"23.0.0-310b4.txt":    {1, smiChip{card: 0, chip: 0, physical: -1, logic: 0, name: "310B4", health: "Alarm", memory: 15609 * mib, used: 3628 * mib}, 0, smiProcess{}},
-		"24.1.0-910prob.txt":  {3, smiChip{card: 2, physical: -1, logic: -1, name: "910ProB", health: "OK", pci: "0000:41:00.0", memory: 32768 * mib, used: 5 * mib}, 0, smiProcess{}},
-		"24.1.rc1-910b2c.txt": {16, smiChip{card: 15, physical: -1, logic: -1, name: "910B2C", health: "OK", pci: "0000:d0:00.0", memory: 65536 * mib, used: 59351 * mib}, 16, smiProcess{0, 0, 418635, "vllm"}},
+		"24.1.0-910prob.txt":  {3, smiChip{card: 2, physical: -1, logic: -1, name: "910ProB", health: "OK", pci: "0000:41:00.0", memory: 32768 * mib, used: 5 * mib, power: 78200}, 0, smiProcess{}},
+		"24.1.rc1-910b2c.txt": {16, smiChip{card: 15, physical: -1, logic: -1, name: "910B2C", health: "OK", pci: "0000:d0:00.0", memory: 65536 * mib, used: 59351 * mib, power: 104200}, 16, smiProcess{0, 0, 418635, "vllm"}},
 		"25.3.rc1-duo.txt":    {8, smiChip{card: 32896, chip: 1, physical: -1, logic: 7, name: "310P3", health: "OK", pci: "0000:84:00.0", memory: 43693 * mib, used: 1265 * mib}, 3, smiProcess{0, 0, 326429, ""}},
-		"25.5.2-inside.txt":   {1, smiChip{card: 5, physical: -1, logic: -1, name: "910B4", health: "OK", pci: "0000:41:00.0", memory: 32768 * mib, used: 2922 * mib}, 0, smiProcess{}},
-		"25.7.rc1-950.txt":    {3, smiChip{card: 2, physical: -1, logic: -1, name: "Ascend950PR", health: "OK", pci: "0000:91:00.0", memory: 114688 * mib, used: 4794 * mib}, 1, smiProcess{1, -1, 3728646, "pytest"}},
-		"26-910b3.txt":        {2, smiChip{card: 1, physical: -1, logic: -1, name: "910B3", health: "OK", pci: "0000:c2:00.0", memory: 65536 * mib, used: 52314 * mib}, 1, smiProcess{0, 0, 1712733, "sglangschedul"}},
+		"25.5.2-inside.txt":   {1, smiChip{card: 5, physical: -1, logic: -1, name: "910B4", health: "OK", pci: "0000:41:00.0", memory: 32768 * mib, used: 2922 * mib, power: 89900}, 0, smiProcess{}},
+		"25.7.rc1-950.txt":    {3, smiChip{card: 2, physical: -1, logic: -1, name: "Ascend950PR", health: "OK", pci: "0000:91:00.0", memory: 114688 * mib, used: 4794 * mib, power: 213300}, 1, smiProcess{1, -1, 3728646, "pytest"}},
+		"26-910b3.txt":        {2, smiChip{card: 1, physical: -1, logic: -1, name: "910B3", health: "OK", pci: "0000:c2:00.0", memory: 65536 * mib, used: 52314 * mib, power: 96900, cores: 42}, 1, smiProcess{0, 0, 1712733, "sglangschedul"}},
 		"26.0.rc2-a3.txt":     {4, smiChip{card: 7, chip: 1, physical: 15, logic: -1, name: "Ascend910", health: "OK", pci: "0000:83:00.0", memory: 65536 * mib, used: 15242 * mib}, 1, smiProcess{0, 0, 692318, "python3"}},
 	} {
 		chips, processes := parseInfo(table(t, filepath.Join("seen", file)))
@@ -88,7 +88,7 @@ func FuzzTable(f *testing.F) {
 		case 2:
 			second, c.logic = "Chip    Device", int(id)
 		case 3:
-			c.chip = 0
+			c.chip, c.power = 0, 200_000
 		}
 		text := drawn(second, wide, []smiChip{c, c})
 		if chips, _ := parseInfo(text); len(chips) != 2 || chips[0] != c || chips[1] != c {
