@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -20,7 +21,7 @@ type ward struct {
 	root, dir string
 	answer    string // of npu-smi info
 	failure   error
-	asked     int
+	asked     atomic.Int32
 	refreshed int
 	clock     time.Time
 	wait      bool // npu-smi hangs
@@ -35,15 +36,16 @@ func newWard(t *testing.T, m ascendtest.Machine, table string) *ward {
 // start is the inventory that a start gets, and devices that of one who asks for health.
 func (w *ward) look(needs devices.Needs) devices.Inventory {
 	w.t.Helper()
+	answer, failure, wait := w.answer, w.failure, w.wait // nobody waits for one that hangs: it may see what comes after
 	s := New(w.root, Remember(w.dir, func() { w.refreshed++ }), NPUSMI(func(ctx context.Context, args ...string) ([]byte, error) {
 		if len(args) == 1 {
-			w.asked++
+			w.asked.Add(1)
 		}
-		if w.wait {
+		if wait {
 			<-ctx.Done()
 			return nil, ctx.Err()
 		}
-		return []byte(w.answer), w.failure
+		return []byte(answer), failure
 	}))
 	s.now, s.patience = func() time.Time { return w.clock }, time.Hour
 	if w.wait {
@@ -58,10 +60,10 @@ func (w *ward) look(needs devices.Needs) devices.Inventory {
 
 func (w *ward) expect(what string, asked, refreshed int) {
 	w.t.Helper()
-	if w.asked != asked || w.refreshed != refreshed {
-		w.t.Errorf("%s: asked %d times, want %d; refreshed %d times, want %d", what, w.asked, asked, w.refreshed, refreshed)
+	if n := int(w.asked.Swap(0)); n != asked || w.refreshed != refreshed {
+		w.t.Errorf("%s: asked %d times, want %d; refreshed %d times, want %d", what, n, asked, w.refreshed, refreshed)
 	}
-	w.asked, w.refreshed = 0, 0
+	w.refreshed = 0
 }
 
 // TestCriticalChipIsNotGiven: starts did not ask npu-smi, so that a chip which it calls critical was given out. They know by its last
