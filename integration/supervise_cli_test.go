@@ -1,7 +1,6 @@
 package integration
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -87,13 +86,16 @@ func (s *stage) supervise(bin string, env ...string) *exec.Cmd {
 	s.t.Helper()
 	cmd := s.command("supervise", "--until-idle")
 	cmd.Path, cmd.Env, cmd.SysProcAttr = filepath.Join(bin, "hostrun"), append(cmd.Env, env...), dieWithUs()
-	var words bytes.Buffer
-	cmd.Stderr = &words
+	words, err := os.CreateTemp(s.t.TempDir(), "words")
+	must(s.t, err)
+	defer words.Close()
+	cmd.Stderr = words
 	must(s.t, cmd.Start())
 	go func() { _ = cmd.Wait() }()
 	s.comes("the supervisor is at work", func() error {
 		if s.supervisor() != cmd.Process.Pid {
-			return fmt.Errorf("process %d is: %s", s.supervisor(), words.String())
+			said, _ := os.ReadFile(words.Name())
+			return fmt.Errorf("process %d is: %s", s.supervisor(), said)
 		}
 		return nil
 	})

@@ -54,6 +54,7 @@ func (s *session) stackOf(names []string) (*stack, error) {
 			m.asked = true
 		}
 	}
+	st.orderNetworks()
 	return st, severally(errs)
 }
 
