@@ -7,6 +7,7 @@ import (
 	"io"
 	"path/filepath"
 	goruntime "runtime"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -40,8 +41,7 @@ func (s *session) dispatch(ctx context.Context, args []string) error {
 		return runNPUHealth(ctx, s, args[1:])
 	}
 	s.args = args
-	app := newApp(s)
-	line, err := arrange(app, args)
+	app, line, err := appFor(s, args)
 	s.line, s.app = line, app
 	switch {
 	case err != nil:
@@ -55,13 +55,30 @@ func (s *session) dispatch(ctx context.Context, args []string) error {
 }
 
 // newApp returns the program's verbs and flags. It is a value: nothing is read or opened.
-func newApp(s *session) *cli.App {
+func newApp(s *session) *cli.App { return appOf(s, func(string) bool { return true }) }
+
+// appFor has the verbs that the line may mean: to describe all of them takes longer than most of what a command does before it asks
+// containerd. Whatever is not understood with these is looked at again with all.
+func appFor(s *session, args []string) (*cli.App, commandLine, error) {
+	app := appOf(s, func(verb string) bool { return slices.Contains(args, verb) })
+	line, err := arrange(app, args)
+	if verb := line.verb(); err == nil && !line.help && verb != nil && !slices.Contains(aboutVerbs, verb.Name) {
+		return app, line, nil
+	}
+	app = newApp(s)
+	line, err = arrange(app, args)
+	return app, line, err
+}
+
+// aboutVerbs are the verbs that speak of others.
+var aboutVerbs = []string{"help", "completion", completeVerb}
+
+func appOf(s *session, has func(verb string) bool) *cli.App {
 	app := &cli.App{
 		Name:                      "hostrun",
 		Usage:                     "start ML containers with the host's Python packages and CUDA, proven to fit",
 		ArgsUsage:                 "[global flags] VERB [flags] NAME... [-- ARGS...]",
 		Flags:                     s.globalFlags(),
-		Commands:                  verbs(s),
 		HideHelp:                  true, // ours: see writeHelp
 		HideVersion:               true,
 		DisableSliceFlagSeparator: true, // a comma belongs to the value
@@ -70,6 +87,11 @@ func newApp(s *session) *cli.App {
 		Writer:                    s.stdout,
 		ErrWriter:                 s.stderr,
 		Before:                    func(c *cli.Context) error { return s.begin(c.Context) },
+	}
+	for _, v := range verbs() {
+		if has(v.name) {
+			app.Commands = append(app.Commands, v.command(s))
+		}
 	}
 	silence(app.Commands)
 	return app
@@ -83,16 +105,24 @@ func silence(commands []*cli.Command) {
 	}
 }
 
+// A verb is one of the program's, by the function that describes it.
+type verb struct {
+	name    string
+	command func(*session) *cli.Command
+}
+
 // verbs returns every verb in the order of help.
-func verbs(s *session) []*cli.Command {
-	return []*cli.Command{
-		upCommand(s), runCommand(s), downCommand(s), stopCommand(s), startCommand(s), restartCommand(s),
-		killCommand(s), rmCommand(s), waitCommand(s), superviseCommand(s), execCommand(s), shellCommand(s),
-		psCommand(s), statsCommand(s), devicesCommand(s), logsCommand(s), eventsCommand(s), inspectCommand(s), portCommand(s),
-		checkCommand(s), whereCommand(s), specCommand(s), factsCommand(s), exportCommand(s), doctorCommand(s), explainCommand(s), profilesCommand(s),
-		imagesCommand(s), pullCommand(s), loadCommand(s), saveCommand(s), rmiCommand(s),
-		completionCommand(s), versionCommand(s), helpCommand(s),
-		completeCommand(s), againCommand(s),
+func verbs() []verb {
+	return []verb{
+		{"up", upCommand}, {"run", runCommand}, {"down", downCommand}, {"stop", stopCommand}, {"start", startCommand}, {"restart", restartCommand},
+		{"kill", killCommand}, {"rm", rmCommand}, {"wait", waitCommand}, {"supervise", superviseCommand}, {"exec", execCommand}, {"shell", shellCommand},
+		{"ps", psCommand}, {"stats", statsCommand}, {"devices", devicesCommand}, {"logs", logsCommand}, {"events", eventsCommand},
+		{"inspect", inspectCommand}, {"port", portCommand},
+		{"check", checkCommand}, {"where", whereCommand}, {"spec", specCommand}, {"facts", factsCommand}, {"export", exportCommand},
+		{"doctor", doctorCommand}, {"explain", explainCommand}, {"profiles", profilesCommand},
+		{"images", imagesCommand}, {"pull", pullCommand}, {"load", loadCommand}, {"save", saveCommand}, {"rmi", rmiCommand},
+		{"completion", completionCommand}, {"version", versionCommand}, {"help", helpCommand},
+		{completeVerb, completeCommand}, {againVerb, againCommand},
 	}
 }
 

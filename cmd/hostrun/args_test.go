@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -78,4 +79,25 @@ func eachVerb(app *cli.App, fn func(path []*cli.Command)) {
 		}
 	}
 	walk(nil, app.Commands)
+}
+
+// TestVerbsHaveTheirNames: a line that names no other verb is read with the one verb alone, found by its name.
+func TestVerbsHaveTheirNames(t *testing.T) {
+	s := newSession(nil, nil, nil, deps{})
+	for _, v := range verbs() {
+		if c := v.command(s); c.Name != v.name || len(c.Aliases) > 0 {
+			t.Errorf("%s: %s %v", v.name, c.Name, c.Aliases)
+		}
+	}
+	for _, c := range []struct {
+		args string
+		want int // verbs that were made
+	}{{"ps", 1}, {"--namespace x ps -a", 1}, {"run ps", 2}, {"up --wait job", 1}, {"ps --help", len(verbs())}, {"pss", len(verbs())}, {"ps --nonsense", len(verbs())},
+		{"help ps", len(verbs())}, {"completion bash", len(verbs())}, {"", len(verbs())}, {"--version", len(verbs())}, {"run job -- stop", 2}} {
+		app, line, err := appFor(s, strings.Fields(c.args))
+		again, wantErr := arrange(newApp(s), strings.Fields(c.args))
+		if len(app.Commands) != c.want || fmt.Sprint(err) != fmt.Sprint(wantErr) || !slices.Equal(line.words("hostrun"), again.words("hostrun")) {
+			t.Errorf("%q: %d verbs, %v, %q; with all %v, %q", c.args, len(app.Commands), err, line.words("hostrun"), wantErr, again.words("hostrun"))
+		}
+	}
 }

@@ -22,11 +22,13 @@ const fileCandidates = ":files"
 // completionPatience is how long a person who pressed Tab waits for containerd.
 const completionPatience = 500 * time.Millisecond
 
+const completeVerb = "__complete"
+
 // completeCommand is asked by the shells' scripts: hostrun __complete -- WORDS... prints what the last word may become,
 // one a line, with a tab and what it is.
 func completeCommand(s *session) *cli.Command {
 	return &cli.Command{
-		Name: "__complete", Hidden: true,
+		Name: completeVerb, Hidden: true,
 		Action: action(func(ctx context.Context) error { return runComplete(ctx, s, s.line.rest) }),
 	}
 }
