@@ -247,16 +247,18 @@ func TestRuntimeDaemonKilled(t *testing.T) {
 		ctx := context.Background()
 		pl := w.plan("steady", "sh", "-c", "echo one; while [ ! -e /tmp/go ]; do sleep 0.05; done; echo two; exit 11")
 		w.up(pl, "created")
-		waited := make(chan int, 1)
-		go func() {
+		waited := make(chan int, 2)
+		wait := func() {
 			status, err := w.c.Wait(ctx, "steady")
 			if err != nil {
 				t.Error(err)
 			}
 			waited <- status
-		}()
+		}
+		go wait()
 		w.eventually("it runs", func() error { return w.logged("steady", "one\n", "") })
 		w.ctrd.Kill()
+		go wait() // one that comes while the daemon is away met an error
 		w.ctrd.Start()
 		w.eventually("containerd answers", func() error { _, err := w.c.List(ctx, true); return err })
 		w.up(pl, "unchanged")
@@ -264,6 +266,7 @@ func TestRuntimeDaemonKilled(t *testing.T) {
 		ok(t, err)
 		equal(t, "exec", status, 0)
 		equal(t, "status", <-waited, 11)
+		equal(t, "status of who came while it was away", <-waited, 11)
 		w.eventually("the log goes on", func() error { return w.logged("steady", "one\ntwo\n", "") })
 
 		pl = w.plan("steady", "sleep", "1000")

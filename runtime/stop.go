@@ -295,7 +295,7 @@ const unseen = 255
 // Wait returns the container's exit status once it has ended.
 func (c *Client) Wait(ctx context.Context, name string) (int, error) {
 	ctx = c.in(ctx)
-	if _, err := c.own(ctx, name); err != nil {
+	if _, err := c.ownPatiently(ctx, name); err != nil {
 		return 0, err
 	}
 	end := c.waitTask(ctx, name, "")
@@ -307,10 +307,7 @@ func (c *Client) Wait(ctx context.Context, name string) (int, error) {
 
 // pastExit reads the end of a container without a task from its record.
 func (c *Client) pastExit(ctx context.Context, name string) (int, error) {
-	r, err := c.own(ctx, name)
-	for ; away(err) && ctx.Err() == nil; r, err = c.own(ctx, name) {
-		pause(ctx)
-	}
+	r, err := c.ownPatiently(ctx, name)
 	if err != nil {
 		return 0, err
 	}

@@ -87,6 +87,15 @@ func (c *Client) own(ctx context.Context, id string) (containers.Container, erro
 	return r, err
 }
 
+// ownPatiently is own for those who wait for a container anyway, also over a restart of the daemon.
+func (c *Client) ownPatiently(ctx context.Context, id string) (containers.Container, error) {
+	r, err := c.own(ctx, id)
+	for ; away(err) && ctx.Err() == nil; r, err = c.own(ctx, id) {
+		pause(ctx)
+	}
+	return r, err
+}
+
 // recorded returns the record of a container of hostrun's, for those who change it under its lock.
 func (c *Client) recorded(ctx context.Context, id string) (containers.Container, error) {
 	r, err := c.ctrd.ContainerService().Get(ctx, id)
