@@ -72,45 +72,45 @@ func (k *migrationKeeper) run() {
 }
 
 func (k *migrationKeeper) keep() {
-	home, err := os.ReadFile(membershipFile)
-	if err != nil {
-		k.stop(false)
-		return
-	}
-	mounts, err := os.ReadFile("/proc/self/mountinfo")
-	if err != nil {
-		k.stop(false)
-		return
-	}
-	procs, err := os.OpenFile(procsFile(home, mounts), os.O_WRONLY, 0)
-	if err != nil {
-		k.stop(false)
-		return
-	}
-	defer procs.Close()
-	for !k.stop(true) {
-		// Somebody may have moved us meanwhile; we do not move back.
-		if now, err := os.ReadFile(membershipFile); err != nil || !bytes.Equal(now, home) {
-			k.stop(false)
-			return
-		}
-		if _, err := procs.WriteString("0"); err != nil {
-			k.stop(false)
-			return
-		}
+	move, end := mover()
+	defer end()
+	for k.goesOn(move()) {
 		time.Sleep(migrationsAgain)
 	}
 }
 
-// stop reports whether the keeper ends: because nobody needs it any longer, or, with able false, because it can do nothing.
-func (k *migrationKeeper) stop(able bool) bool {
+// goesOn reports whether somebody needs the keeper still, and whether it is able to do anything.
+func (k *migrationKeeper) goesOn(able bool) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if able && (k.creating > 0 || time.Now().Before(k.until)) {
-		return false
+	k.running = able && (k.creating > 0 || time.Now().Before(k.until))
+	return k.running
+}
+
+// mover returns what moves this process to the cgroup that it is in, and reports whether that worked.
+func mover() (move func() bool, end func()) {
+	unable, nothing := func() bool { return false }, func() {}
+	home, err := os.ReadFile(membershipFile)
+	if err != nil {
+		return unable, nothing
 	}
-	k.running = false
-	return true
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return unable, nothing
+	}
+	procs, err := os.OpenFile(procsFile(home, mounts), os.O_WRONLY, 0)
+	if err != nil {
+		return unable, nothing
+	}
+	return func() bool {
+		// Somebody may have moved us meanwhile; we do not move back.
+		now, err := os.ReadFile(membershipFile)
+		if err != nil || !bytes.Equal(now, home) {
+			return false
+		}
+		_, err = procs.WriteString("0")
+		return err == nil
+	}, func() { _ = procs.Close() }
 }
 
 // spareProcessors lets a start wait in several system calls at once that Go takes for short ones: this one, and the opening of fifos that

@@ -27,8 +27,11 @@ const probePatience = 20 * time.Second
 func (c *Client) tryDevices(ctx context.Context, r containers.Container, pid uint32) error {
 	var what devices.Probe
 	label, granted := r.Labels[plan.LabelProbe]
-	if !granted || json.Unmarshal([]byte(label), &what) != nil {
+	if !granted {
 		return nil
+	}
+	if err := json.Unmarshal([]byte(label), &what); err != nil {
+		return fmt.Errorf("start container %s: read what of its devices is to be tried (label %s): %w", r.ID, plan.LabelProbe, err)
 	}
 	spec, err := specOf(r)
 	if err != nil {

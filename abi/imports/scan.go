@@ -1,7 +1,6 @@
 package imports
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"path"
@@ -90,52 +89,8 @@ func (s *scanner) scanRoot(root Root) {
 var atStart = []string{"_frozen_importlib", "_imp", "_thread", "_warnings", "_weakref", "_frozen_importlib_external", "marshal", "posix", "time", "zipimport",
 	"encodings", "encodings.utf_8", "_signal", "io", "abc"}
 
-// start imports what every start does, before the command's own entry joins sys.path (Python/pylifecycle.c, Lib/site.py).
-// Where a line of a .pth file raises, site goes on without the rest of that file: it starts again, knowing so.
-func (s *scanner) start(flags string) *process {
-	for range maxFailingLines {
-		p, failing := s.startOnce(flags)
-		if len(failing) == 0 {
-			return p
-		}
-		for _, at := range failing {
-			if s.fails == nil {
-				s.fails = map[pthPlace]bool{}
-			}
-			s.fails[at] = true
-		}
-	}
-	p, _ := s.startOnce(flags)
-	return p
-}
-
 // maxFailingLines bounds how often a start is tried, as each line that raises may uncover others.
 const maxFailingLines = 8
-
-// startOnce also returns the lines of .pth files that raise and were not known to.
-func (s *scanner) startOnce(flags string) (p *process, failing []pthPlace) {
-	made := s.site(flags)
-	p = newProcess(s.loader, made, made.path, s.r.Deep)
-	for _, name := range atStart {
-		if s.r.Python.Version.Minor < 8 && (name == "time" || name == "zipimport") {
-			continue
-		}
-		if strings.HasPrefix(name, "enc") || s.finder.builtins[name] || s.finder.frozen[name] || name == "io" || name == "abc" {
-			p.load(name, required, At{})
-		}
-	}
-	if strings.Contains(flags, "S") {
-		return p, nil
-	}
-	p.load("site", required, At{})
-	for _, c := range made.code {
-		if p.runPth(c) && !s.fails[c.place()] {
-			failing = append(failing, c.place())
-		}
-	}
-	p.load("sitecustomize", attempted, At{Module: "site"})
-	return p, failing
-}
 
 // ownEntry is sys.path[0] (Modules/main.c, pymain_run_python).
 func (s *scanner) ownEntry(root Root) (string, bool) {
@@ -292,51 +247,6 @@ func (p *process) runIn(main *spec, u *unit, pkg string) {
 	p.run(u.body, frame{spec: main, level: p.top, main: true, pkg: pkg})
 }
 
-// runPth follows the imports of a line of a .pth file, and says whether it is known to raise. What fails in it is printed, and
-// ends the file alone.
-func (p *process) runPth(c pthCode) (fails bool) {
-	s := &spec{name: "site", file: c.file, kind: Source}
-	u := parse(c.text, p.loader.facts, "")
-	for i := range u.body {
-		u.body[i].line = int32(c.line)
-	}
-	loaded, hooks := len(p.order), len(p.hooks.names)
-	p.quiet = c.known
-	if !c.known {
-		p.skip("pth", path.Base(c.file), At{Module: "site", File: c.file, Line: c.line}, "code in a .pth file runs at each start", attempted)
-		p.notePath(u, s)
-	}
-	fails = p.run(u.body, frame{spec: s, level: attempted}) != nil
-	p.quiet = false
-	if len(p.hooks.names) > hooks && !c.known {
-		p.given(p.order[loaded:])
-	}
-	return fails
-}
-
-// given takes the modules that a line of a .pth file loads for users of an importer that came with them: names that stand in
-// them may be what it is to find.
-func (p *process) given(names []string) {
-	for _, name := range names {
-		m := p.modules[name]
-		if m.spec.kind != Source || p.standard(m.spec) {
-			continue
-		}
-		u := p.loader.unit(m.spec)
-		if u == nil || p.hooks.known[u] {
-			continue
-		}
-		if text, err := p.loader.text(m.spec, nil); err == nil && len(text) <= maxPth {
-			p.hooks.add(&unit{literals: newLexer(string(text)).literals()}, name)
-		}
-	}
-}
-
-// standard says that a module's file is one of the standard library.
-func (p *process) standard(s *spec) bool {
-	return within(s.file, p.site.py.Stdlib) && !strings.Contains(strings.TrimPrefix(s.file, p.site.py.Stdlib), "-packages/")
-}
-
 func (f facts) asMain() facts {
 	f.main = true
 	return f
@@ -367,114 +277,4 @@ func (s *scanner) modulesOf(p *process, name string) []string {
 		return found
 	}
 	return []string{strings.ReplaceAll(name, "-", "_")}
-}
-
-// merge adds what a program imports to the report.
-func (s *scanner) merge(p *process, root Root) {
-	for _, name := range p.order {
-		m := p.modules[name]
-		key := name + "\x00" + m.spec.file
-		at, there := s.merged[key]
-		if !there {
-			s.merged[key] = len(s.report.Modules)
-			s.report.Modules = append(s.report.Modules, Module{Name: name, File: m.spec.place(), Kind: m.spec.kind, Reach: m.level.reach(), Fails: m.failure != nil,
-				Side: s.side(m.spec.place()), By: m.by, Order: len(s.report.Modules), Entry: m.spec.entry})
-			continue
-		}
-		if have := &s.report.Modules[at]; rank(have.Reach) < m.level {
-			have.Reach = m.level.reach()
-		}
-	}
-	for _, m := range p.misses {
-		m.root = len(s.report.Roots)
-		s.addMissing(*m)
-	}
-	s.report.NotChecked = append(s.report.NotChecked, p.checked...)
-	s.shadows(p, root)
-}
-
-func (s *scanner) addMissing(m Missing) {
-	key := m.Name + "\x00" + m.At.String()
-	i, there := s.misses[key]
-	switch {
-	case !there:
-		s.misses[key] = len(s.report.Missing)
-		s.report.Missing = append(s.report.Missing, m)
-	case s.report.Missing[i].rank() < m.rank():
-		s.report.Missing[i] = m
-	}
-}
-
-// place is the file of a module, or the first directory of a namespace package.
-func (s *spec) place() string {
-	if s.file == "" && len(s.path) > 0 {
-		return s.path[0]
-	}
-	return s.file
-}
-
-func (s *scanner) side(file string) string {
-	for _, dir := range s.r.HostDirs {
-		if within(file, dir) {
-			return "host"
-		}
-	}
-	return "image"
-}
-
-func within(p, dir string) bool {
-	return p == dir || strings.HasPrefix(p, strings.TrimSuffix(dir, "/")+"/")
-}
-
-func rank(r Reach) level {
-	for _, l := range []level{deferred, perhaps, attempted, required} {
-		if l.reach() == r {
-			return l
-		}
-	}
-	return 0
-}
-
-// rank orders failures: those that end the command are alike.
-func (m Missing) rank() int {
-	if m.fatal() {
-		return int(required)
-	}
-	return int(m.level)
-}
-
-// finish sorts and counts.
-func (s *scanner) finish() {
-	r := &s.report
-	slices.SortStableFunc(r.Missing, func(a, b Missing) int {
-		return cmp.Or(b.rank()-a.rank(), cmp.Compare(a.root, b.root), a.order-b.order)
-	})
-	for _, m := range r.Modules {
-		r.Counts.Modules++
-		switch m.Reach {
-		case Required:
-			r.Counts.Required++
-		case Attempted:
-			r.Counts.Attempted++
-		case Possible:
-			r.Counts.Possible++
-		default:
-			r.Counts.Deferred++
-		}
-	}
-	r.Watch = s.watch()
-	r.Counts.Files, r.Counts.Bytes = int(s.loader.files.Load()), s.loader.bytes.Load()
-}
-
-// watch lists what was read, and what was looked for and is not there.
-func (s *scanner) watch() []string {
-	var paths []string
-	add := func(key, _ any) bool {
-		paths = append(paths, key.(string))
-		return true
-	}
-	s.loader.read.Range(add)
-	s.finder.entries.Range(add)
-	slices.Sort(paths)
-	return slices.Compact(paths)
 }
