@@ -85,13 +85,6 @@ func (s *scanner) scanRoot(root Root) {
 	s.merge(p, root)
 }
 
-// atStart is imported by every start before site.
-var atStart = []string{"_frozen_importlib", "_imp", "_thread", "_warnings", "_weakref", "_frozen_importlib_external", "marshal", "posix", "time", "zipimport",
-	"encodings", "encodings.utf_8", "_signal", "io", "abc"}
-
-// maxFailingLines bounds how often a start is tried, as each line that raises may uncover others.
-const maxFailingLines = 8
-
 // ownEntry is sys.path[0] (Modules/main.c, pymain_run_python).
 func (s *scanner) ownEntry(root Root) (string, bool) {
 	if strings.ContainsAny(root.Flags, "IP") || s.r.Env["PYTHONSAFEPATH"] != "" && !strings.Contains(root.Flags, "E") && s.r.Python.Version.Minor >= 11 {

@@ -5,6 +5,13 @@ import (
 	"strings"
 )
 
+// atStart is imported by every start before site.
+var atStart = []string{"_frozen_importlib", "_imp", "_thread", "_warnings", "_weakref", "_frozen_importlib_external", "marshal", "posix", "time", "zipimport",
+	"encodings", "encodings.utf_8", "_signal", "io", "abc"}
+
+// maxFailingLines bounds how often a start is tried, as each line that raises may uncover others.
+const maxFailingLines = 8
+
 // start imports what every start does, before the command's own entry joins sys.path (Python/pylifecycle.c, Lib/site.py).
 // Where a line of a .pth file raises, site goes on without the rest of that file: it starts again, knowing so.
 func (s *scanner) start(flags string) *process {
