@@ -78,6 +78,9 @@ func (c *Client) upOver(ctx context.Context, pl plan.Plan, old containers.Contai
 		return res, c.replace(ctx, old)
 	}
 	task, err := c.getTask(ctx, pl.ID)
+	if err == nil && isPaused(task) {
+		return res, isPausedError(pl.ID, "start")
+	}
 	if err != nil || runs(task) {
 		if err == nil {
 			err = c.noteWish(ctx, old, pl)
