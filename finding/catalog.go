@@ -185,9 +185,8 @@ const (
 	DeviceSilent     = "HR191" // a device does not answer: an open of it hangs
 	DriverUnloadable = "HR192" // the container's loader can't load the driver's library
 	CopyReadOnly     = "HR265" // cp would write into what the container has read-only
-	NoAttachedInput  = "HR266" // attach to a container that was started without standard input
-	DockerAway       = "HR267" // the local Docker can't be asked
-	DockerNoImage    = "HR268" // the local Docker has no such image
+	DockerAway       = "HR266" // the local Docker can't be asked
+	DockerNoImage    = "HR267" // the local Docker has no such image
 )
 
 // Explain returns the entry of id; an unknown id gives an Entry with the id alone and exit status 1.

@@ -9,9 +9,6 @@ var commandStories = map[string]Entry{
 	CopyReadOnly: {Title: "cp would write into what is read-only", ExitStatus: StatusPermission, Story: "" +
 		"hostrun cp writes with the container's own mounts: where those are read-only, so is the copy. The host's packages, CUDA and CANN are, since a container that changed them would change the machine for everybody; a volume with :ro is; and with read_only: true so is the container's root.\n\n" +
 		"The message names the mount and where it comes from. Change the files there, on the machine; or copy to another place of the container. hostrun inspect NAME lists its mounts."},
-	NoAttachedInput: {Title: "the container has no standard input to attach to", ExitStatus: StatusProfile, Story: "" +
-		"A container that hostrun up starts has a standard input only if its profile says stdin_open: true, as in compose. What is typed at hostrun attach would get nowhere, so it is refused.\n\n" +
-		"hostrun attach --no-stdin NAME shows the output alone. hostrun exec and hostrun shell start a process of its own, with an input. To give the first process one: stdin_open: true (and tty: true for a terminal) in the profile, then hostrun up."},
 	DockerAway: {Title: "the local Docker can't be asked", ExitStatus: StatusTryAgain, Story: "" +
 		"hostrun pull docker-daemon:NAME asks Docker's daemon for an image, at DOCKER_HOST if that is set (unix://, tcp:// and http://; with DOCKER_TLS_VERIFY and DOCKER_CERT_PATH as docker has them), else at /var/run/docker.sock or the socket of a rootless Docker in XDG_RUNTIME_DIR. It does not answer there.\n\n" +
 		"systemctl start docker starts it. Where it is reached by ssh:// alone: docker save NAME | hostrun load."},

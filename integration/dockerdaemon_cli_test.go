@@ -73,14 +73,14 @@ func TestPullFromDocker(t *testing.T) {
 	config, diffIDs := dockersOwn(t, whole.Bytes())
 	docker := &aDocker{id: config, name: "dinov2:v1", archive: whole.Bytes()}
 	s.env = append(s.env, "DOCKER_HOST=unix:///not/there.sock")
-	s.refused(75, "ask Docker at unix:///not/there.sock", "hostrun explain HR267", "pull", "docker-daemon:dinov2:v1")
+	s.refused(75, "ask Docker at unix:///not/there.sock", "hostrun explain HR266", "pull", "docker-daemon:dinov2:v1")
 	s.env = append(s.env, "DOCKER_HOST=ssh://gpu2")
 	s.refused(75, "unix://, tcp:// and http://", "docker save", "pull", "docker-daemon:dinov2:v1")
 	docker.serve(s)
 
 	s.profile("job", "image: dinov2:v1\npull_policy: never\n")
 	s.refused(1, "dinov2:v1", "pull docker-daemon:dinov2:v1", "check", "job")
-	s.refused(66, "Docker at unix://"+s.path("docker.sock")+" does not have it", "hostrun explain HR268", "pull", "docker-daemon:dinov3")
+	s.refused(66, "Docker at unix://"+s.path("docker.sock")+" does not have it", "hostrun explain HR267", "pull", "docker-daemon:dinov3")
 	if out := s.must("pull", "docker-daemon:dinov2:v1"); out != "docker.io/library/dinov2:v1\n" {
 		t.Errorf("pull printed %q", out)
 	}

@@ -72,6 +72,7 @@ func (c *Client) FindImage(ctx context.Context, ref, platform, policy string) (F
 	if err != nil {
 		return FoundImage{}, err
 	}
+	c.holdImage(name)
 	if policy == "always" {
 		return c.pulled(ctx, ref, platform)
 	}

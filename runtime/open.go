@@ -33,6 +33,8 @@ type Client struct {
 
 	ahead sync.Map // of container IDs, the *earlySnapshot that Ahead has begun
 
+	held holds
+
 	engineOnce sync.Once
 	engine     engineFacts
 	engineErr  error
