@@ -24,9 +24,12 @@ type Options struct {
 	// RuntimeRoot is where the OCI runtime keeps its state; "" for its default, which all containerds of a machine share.
 	RuntimeRoot string
 	// Peers are further containerds in which containers of hostrun may hold devices; nil for none.
-	Peers    func(context.Context) []*Client
-	Log      *slog.Logger
-	Progress func(Event) // called from several goroutines; nil for none
+	Peers func(context.Context) []*Client
+	// ListAhead asks for the containers together with the first call of Open, for a command that surely calls List: List then
+	// returns what was there at that moment, the first time.
+	ListAhead bool
+	Log       *slog.Logger
+	Progress  func(Event) // called from several goroutines; nil for none
 }
 
 // An Event is one change that a person may want to see while hostrun works.

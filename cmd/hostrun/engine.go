@@ -88,7 +88,7 @@ func (e *engines) close() {
 	for _, l := range looks {
 		l.Lock()
 		if l.client != nil {
-			_ = l.client.Close()
+			go func() { _ = l.client.Close() }() // the end of the program does the same, and sooner
 		}
 		l.Unlock()
 	}
@@ -151,6 +151,7 @@ func (s *session) libexec() string {
 
 func (s *session) runtimeOptions(kind engineKind) runtime.Options {
 	opt := runtime.Options{
+		ListAhead:  s.lists(),
 		Namespace:  s.global.namespace,
 		StateDir:   s.global.stateDir,
 		DataDir:    s.global.dataDir,
@@ -172,6 +173,12 @@ func (s *session) runtimeOptions(kind engineKind) runtime.Options {
 		opt.RuntimeRoot = s.layout().RuntimeRoot()
 	}
 	return opt
+}
+
+// lists says whether the command is there for the list of containers.
+func (s *session) lists() bool {
+	verb := s.line.verb()
+	return verb != nil && verb.Name == "ps"
 }
 
 // reach looks at one containerd and starts nothing.
