@@ -32,8 +32,9 @@ type Client struct {
 	ctrd      *containerd.Client
 	daemonPID int // by SO_PEERCRED; 0 when it lives in a pid namespace that is not visible here
 
-	asked atomic.Pointer[chan inventory] // what Open has asked for, until List takes it
-	ahead sync.Map                       // of container IDs, the *earlySnapshot that Ahead has begun
+	asked       atomic.Pointer[chan inventory] // what Open has asked for, until List takes it
+	imagesAsked sync.Map                       // of full names, the chan imageAnswer that FindAhead fills
+	ahead       sync.Map                       // of container IDs, the *earlySnapshot that Ahead has begun
 
 	engineOnce sync.Once
 	engine     engineFacts
@@ -65,6 +66,9 @@ func Open(ctx context.Context, opt Options) (*Client, error) {
 	}
 	if opt.ListAhead {
 		c.takeAhead(ctx)
+	}
+	if opt.Beside != nil {
+		go opt.Beside(c)
 	}
 	if err := c.greet(ctx); err != nil {
 		_ = c.Close()

@@ -28,8 +28,11 @@ type Options struct {
 	// ListAhead asks for the containers together with the first call of Open, for a command that surely calls List: List then
 	// returns what was there at that moment, the first time.
 	ListAhead bool
-	Log       *slog.Logger
-	Progress  func(Event) // called from several goroutines; nil for none
+	// Beside is called in a goroutine of its own with a client that has connected, while Open waits for containerd's first
+	// answer; nil for none. What it begins fails if Open does.
+	Beside   func(*Client)
+	Log      *slog.Logger
+	Progress func(Event) // called from several goroutines; nil for none
 }
 
 // An Event is one change that a person may want to see while hostrun works.

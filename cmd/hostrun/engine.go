@@ -52,6 +52,8 @@ type engines struct {
 	looks   map[engineKind]*look
 	ahead   context.CancelFunc // ends the looks that nobody has asked for
 
+	errandAhead errandAhead // what the first containerd is asked for while it is being greeted
+
 	holding sync.Mutex
 	release func() // of engine.Hold
 
@@ -212,6 +214,9 @@ func (s *session) open(ctx context.Context, kind engineKind) opening {
 		if err := s.hold(); err != nil && kind == privateEngine {
 			return opening{kind: kind, standing: standingOf(err), err: err}
 		}
+	}
+	if s.errandAhead != nil && kind == s.kinds()[0] {
+		opt.Beside = s.errandAhead.beside(ctx)
 	}
 	client, err := runtime.Open(ctx, opt)
 	if err == nil {
