@@ -94,8 +94,7 @@ type imageAnswer struct {
 	err error
 }
 
-// FindAhead asks for an image that FindImage will be asked for, together with what else is under way on the connection. It
-// does not wait.
+// FindAhead asks for an image that FindImage will be asked for, together with what else is under way on the connection.
 func (c *Client) FindAhead(ctx context.Context, ref string) {
 	name, err := fullName(ref)
 	if err != nil {
@@ -103,10 +102,8 @@ func (c *Client) FindAhead(ctx context.Context, ref string) {
 	}
 	answer := make(chan imageAnswer, 1)
 	c.imagesAsked.Store(name, answer)
-	go func() {
-		img, err := c.ctrd.ImageService().Get(c.in(ctx), name)
-		answer <- imageAnswer{img, err}
-	}()
+	img, err := c.ctrd.ImageService().Get(c.in(ctx), name)
+	answer <- imageAnswer{img, err}
 }
 
 // askedImage is the answer that FindAhead is waiting for, once; or a fresh one.

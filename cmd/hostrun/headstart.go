@@ -98,7 +98,7 @@ func (s *session) foresee(ctx context.Context, p *profiles.Profile, o order) {
 	id := cmp.Or(o.id, p.Name)
 	select {
 	case s.errandAhead <- func(client *runtime.Client) {
-		client.FindAhead(ctx, p.Image)
+		client.FindAhead(ctx, p.Image) // first: while containerd waits for its disk, other answers wait too
 		o.layer.guess(client, id, p.Image, p.Platform)
 	}:
 	default:
