@@ -101,6 +101,7 @@ func (c *Client) FindAhead(ctx context.Context, ref string) {
 	if err != nil {
 		return // FindImage says so
 	}
+	c.holdImage(name)
 	answer := make(chan imageAnswer, 1)
 	c.imagesAsked.Store(name, answer)
 	img, err := c.ctrd.ImageService().Get(c.in(ctx), name)
