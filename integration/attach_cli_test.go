@@ -125,6 +125,8 @@ func TestAttach(t *testing.T) {
 	second.types("\x01x")
 	second.ends(0)
 	third := s.types("attach", "job")
+	third.types("echo here $((3*3))\r")
+	third.sees("here 9")
 	third.types("\x03") // ^C is the shell's
 	third.types("exit 7\r")
 	third.ends(7)

@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	containerd "github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/containerd/v2/core/images/archive"
 	"github.com/containerd/errdefs"
@@ -181,6 +183,13 @@ func (c *Client) describeImage(ctx context.Context, img images.Image) ImageInfo 
 		info.Platforms = append(info.Platforms, platforms.Format(p))
 		if size, err := img.Size(ctx, store, one); err == nil {
 			info.Size += size
+		}
+	}
+	if desc, err := img.Config(ctx, store, platforms.Default()); err == nil {
+		info.ID = desc.Digest.String()
+		var config ocispec.Image
+		if text, err := content.ReadBlob(ctx, store, desc); err == nil && json.Unmarshal(text, &config) == nil {
+			info.BuiltAt = config.Created
 		}
 	}
 	return info
