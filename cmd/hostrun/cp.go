@@ -18,7 +18,7 @@ type cpOptions struct{ archive, follow bool }
 func cpCommand(s *session) *cli.Command {
 	var o cpOptions
 	return &cli.Command{
-		Name: "cp", Category: "containers", Usage: "copy files between containers and the machine", ArgsUsage: "NAME:PATH DEST | NAME:PATH - | SOURCE NAME:PATH | - NAME:PATH",
+		Name: "cp", Category: "containers", Usage: "copy files between containers and the machine", ArgsUsage: "NAME:PATH DEST|- | SOURCE|- NAME:PATH",
 		Description: page{
 			about: "Copies a file or a directory into a container or out of it, whether it runs or not; - is a tar archive on stdin or stdout. PATH begins at the container's root. The rules are docker's: " +
 				"a directory is copied with its name into a DEST that is there, and as DEST otherwise; of one whose name ends in /. the content is copied. Links of the container lead nowhere outside of it.\n\n" +
