@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"io/fs"
-	"slices"
+	"math/bits"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -59,7 +59,7 @@ func entries(fd int, b []byte, each func([]byte, fs.FileMode)) {
 		if len(name) == 0 || string(name) == "." || string(name) == ".." {
 			continue
 		}
-		if mode, known := kinds[kind]; known {
+		if mode := kinds[kind]; mode != unknownKind {
 			each(name, mode)
 			continue
 		}
@@ -70,11 +70,19 @@ func entries(fd int, b []byte, each func([]byte, fs.FileMode)) {
 	}
 }
 
+// unknownKind is of what a file system does not tell.
+const unknownKind = fs.ModeIrregular
+
 // kinds are those of d_type, which is st_mode's file type shifted (IFTODT).
-var kinds = map[uint8]fs.FileMode{
-	unix.DT_REG: 0, unix.DT_DIR: fs.ModeDir, unix.DT_LNK: fs.ModeSymlink, unix.DT_FIFO: fs.ModeNamedPipe, unix.DT_SOCK: fs.ModeSocket,
-	unix.DT_BLK: fs.ModeDevice, unix.DT_CHR: fs.ModeDevice | fs.ModeCharDevice,
-}
+var kinds = func() (table [256]fs.FileMode) {
+	for i := range table {
+		table[i] = unknownKind
+	}
+	table[unix.DT_REG], table[unix.DT_DIR], table[unix.DT_LNK] = 0, fs.ModeDir, fs.ModeSymlink
+	table[unix.DT_FIFO], table[unix.DT_SOCK] = fs.ModeNamedPipe, fs.ModeSocket
+	table[unix.DT_BLK], table[unix.DT_CHR] = fs.ModeDevice, fs.ModeDevice|fs.ModeCharDevice
+	return table
+}()
 
 // ReadRegular reads a file of this machine that was seen to be a regular one into buf, or a larger one, and takes nothing
 // else that has taken its place since. One of more than limit bytes is ErrTooLarge.
@@ -93,7 +101,10 @@ func ReadRegular(real string, limit int64, buf []byte) ([]byte, error) {
 	if st.Size > limit {
 		return nil, &fs.PathError{Op: "read", Path: real, Err: ErrTooLarge}
 	}
-	buf = slices.Grow(buf[:0], int(st.Size))[:st.Size]
+	if int64(cap(buf)) < st.Size { // in steps, as the caller may give it back for a larger file
+		buf = make([]byte, 1<<bits.Len64(uint64(st.Size)))
+	}
+	buf = buf[:st.Size]
 	for at := 0; ; {
 		n, err := ignoringEINTR(func() (int, error) { return unix.Read(fd, buf[at:]) })
 		if err != nil {

@@ -108,8 +108,14 @@ func (p *process) promote(f *failure, lvl level) {
 	f.missing.Chain = slices.Clone(p.chain)
 }
 
+// A notChecked tells entries of Report.NotChecked apart.
+type notChecked struct {
+	what, name, file string
+	line             int
+}
+
 func (p *process) skip(what, name string, at At, why string, lvl level) {
-	key := fmt.Sprintf("%s\x00%s\x00%s\x00%d", what, name, at.File, at.Line)
+	key := notChecked{what, name, at.File, at.Line}
 	if p.not[key] {
 		return
 	}

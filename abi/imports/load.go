@@ -19,11 +19,11 @@ type loader struct {
 	ctx    context.Context
 	finder *finder
 	facts  facts
-	units  sync.Map // file -> func() *unit
+	units  sync.Map // file -> *source
 	places sync.Map // name -> *spec: what locate returned
 	search []string // of top-level names, for reading ahead
 	queue  queue
-	parses chan struct{}     // held while a file is parsed ahead
+	parses chan struct{}     // held while a file is parsed ahead of who walks
 	broken map[string]string // see Request.Broken
 	native func(string)      // see Request.Native
 	files  atomic.Int64
@@ -48,7 +48,7 @@ func (l *loader) readAhead(w wish) {
 	case s == nil || l.ctx.Err() != nil:
 		return
 	case s.kind != Extension:
-		l.unitBy(s, l.parseAhead)
+		l.unitAhead(s)
 	case l.native != nil:
 		l.native(s.file)
 	}
@@ -130,39 +130,89 @@ func (q *queue) close() {
 	q.workers.Wait()
 }
 
-// unit returns what a module's file says; nil for what has no source.
-func (l *loader) unit(s *spec) *unit { return l.unitBy(s, l.parse) }
+// A source is the file of a module: its text is read by whoever comes first, and parsed by whoever has a processor first.
+type source struct {
+	read, parse sync.Once
+	followed    atomic.Bool // what it imports is read ahead
+	text        *[]byte     // of sources, between the two
+	unit        *unit
+}
 
-func (l *loader) unitBy(s *spec, parse func(*spec) *unit) *unit {
+// source is nil for what has no source.
+func (l *loader) source(s *spec) *source {
 	if s.file == "" || s.kind == Extension || s.kind == Bytecode || s.kind == Zip && !strings.HasSuffix(s.file, ".py") {
 		return nil
 	}
-	once, ok := l.units.Load(s.file)
-	if !ok {
-		once, _ = l.units.LoadOrStore(s.file, sync.OnceValue(func() *unit { return parse(s) }))
+	if known, ok := l.units.Load(s.file); ok {
+		return known.(*source)
 	}
-	return once.(func() *unit)()
+	known, _ := l.units.LoadOrStore(s.file, &source{})
+	return known.(*source)
 }
 
-func (l *loader) parse(s *spec) *unit { return l.follow(s, l.reading(s, l.facts, nil)) }
-
-// parseAhead is parse that leaves a processor to who walks.
-func (l *loader) parseAhead(s *spec) *unit { return l.follow(s, l.reading(s, l.facts, l.parses)) }
-
-func (l *loader) follow(s *spec, u *unit) *unit {
-	if l.ctx.Err() == nil {
-		l.ahead(u.body, s)
+// unit returns what a module's file says; nil for what has no source.
+func (l *loader) unit(s *spec) *unit {
+	from := l.source(s)
+	if from == nil {
+		return nil
 	}
-	return u
+	from.read.Do(func() { l.readSource(from, s) })
+	from.parse.Do(func() { l.parseSource(from, s) })
+	return from.unit
 }
 
-// reading reads and parses the file of a module with the facts of its process. It parses while it has a place in slots,
-// where that is not nil.
-func (l *loader) reading(s *spec, known facts, slots chan struct{}) *unit {
-	self := ""
+// unitAhead is unit that leaves a processor to who walks, and begins to read what the file imports.
+func (l *loader) unitAhead(s *spec) {
+	from := l.source(s)
+	if from == nil {
+		return
+	}
+	from.read.Do(func() { l.readSource(from, s) })
+	l.parses <- struct{}{}
+	from.parse.Do(func() { l.parseSource(from, s) })
+	<-l.parses
+	l.follow(s)
+}
+
+// follow begins to read what the file of a module imports when it is loaded.
+func (l *loader) follow(s *spec) {
+	if from := l.source(s); from != nil && l.ctx.Err() == nil && from.followed.CompareAndSwap(false, true) {
+		l.ahead(l.unit(s).body, s)
+	}
+}
+
+func (l *loader) readSource(from *source, s *spec) {
+	buf := sources.Get().(*[]byte)
+	text, err := l.text(s, *buf)
+	if err != nil {
+		sources.Put(buf)
+		from.unit = &unit{problem: reason(err)}
+		return
+	}
+	*buf, from.text = text, buf
+	l.files.Add(1)
+	l.bytes.Add(int64(len(text)))
+}
+
+func (l *loader) parseSource(from *source, s *spec) {
+	if from.text == nil {
+		return
+	}
+	from.unit = parseBytes(*from.text, l.facts, selfOf(s))
+	sources.Put(from.text)
+	from.text = nil
+}
+
+// selfOf is the name of a package, whose file says of which names it is made.
+func selfOf(s *spec) string {
 	if s.isPkg && s.name != "__main__" {
-		self = s.name
+		return s.name
 	}
+	return ""
+}
+
+// reading reads and parses the file of a module with the facts of its process.
+func (l *loader) reading(s *spec, known facts) *unit {
 	buf := sources.Get().(*[]byte)
 	defer sources.Put(buf)
 	text, err := l.text(s, *buf)
@@ -172,15 +222,11 @@ func (l *loader) reading(s *spec, known facts, slots chan struct{}) *unit {
 	*buf = text
 	l.files.Add(1)
 	l.bytes.Add(int64(len(text)))
-	if slots != nil {
-		slots <- struct{}{}
-		defer func() { <-slots }()
-	}
-	return parseBytes(text, known, self)
+	return parseBytes(text, known, selfOf(s))
 }
 
-// sources are buffers for texts.
-var sources = sync.Pool{New: func() any { return new([]byte) }}
+// sources are buffers for texts. Most fit into a new one.
+var sources = sync.Pool{New: func() any { b := make([]byte, 0, 64<<10); return &b }}
 
 // text reads a module's file, into buf or elsewhere.
 func (l *loader) text(s *spec, buf []byte) ([]byte, error) {

@@ -63,7 +63,7 @@ func (s *scanner) site(flags string) *site {
 func (s *scanner) scanRoot(root Root) {
 	p := s.start(root.Flags)
 	if own, ok := s.ownEntry(root); ok {
-		p.path = append([]string{own}, p.path...)
+		p.begin(own)
 	}
 	s.report.Roots = append(s.report.Roots, root)
 	if s.report.Path == nil {
@@ -221,7 +221,7 @@ func (p *process) locate(name string) *spec {
 func (p *process) runMain(found *spec) {
 	main := *found
 	main.name = "__main__"
-	u := p.loader.reading(&main, p.loader.facts.asMain(), nil)
+	u := p.loader.reading(&main, p.loader.facts.asMain())
 	p.loader.ahead(u.body, found)
 	p.runIn(&main, u, packageOf(found))
 }

@@ -286,41 +286,6 @@ func (b *binding) search(scope []*object, q *search, named *object) *object {
 	return nil
 }
 
-// maxSymbolsKept bounds the symbols that a process remembers. A site directory of 1200 modules asks for 20,000.
-const maxSymbolsKept = 1 << 16
-
-// A symbolTable remembers where in the global scope symbols were found, and that they were not.
-type symbolTable struct {
-	mu    sync.RWMutex
-	found map[symbolKey]*object
-}
-
-type symbolKey struct {
-	name, version string
-	hidden, any   bool
-}
-
-func (t *symbolTable) get(q *search) (*object, bool) {
-	t.mu.RLock()
-	o, ok := t.found[symbolKey{string(q.name), q.version.name, q.version.hidden, q.anyVersion}]
-	t.mu.RUnlock()
-	return o, ok
-}
-
-func (t *symbolTable) put(q *search, o *object) {
-	if len(q.name) > 256 {
-		return // what C++ makes of templates is asked for once
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.found == nil {
-		t.found = map[symbolKey]*object{}
-	}
-	if len(t.found) < maxSymbolsKept {
-		t.found[symbolKey{string(q.name), q.version.name, q.version.hidden, q.anyVersion}] = o
-	}
-}
-
 // asserted is the death in check_match, which glibc 2.41 no longer has.
 func (b *binding) asserted() *failure {
 	f := corrupt("Inconsistency detected by ld.so: dl-lookup.c: check_match: Assertion `version->filename == NULL || ! _dl_name_match_p (version->filename, map)' failed! (%s has no versions, and %s asks for one)", b.assertion.path, b.object.path)

@@ -154,7 +154,7 @@ func (s *System) readFile(r rootfs.Resolved, fi fs.FileInfo, id identity) (*file
 	if err := h.try(); err != nil {
 		return nil, absent(err)
 	}
-	i, f := readImage(h, fi.Size(), s.habits.machine)
+	i, f := readImage(p, fi.Size(), s.habits.machine)
 	if f != nil {
 		return nil, f
 	}
@@ -251,13 +251,36 @@ type page [pageSize]byte
 
 type chunk [256]atomic.Pointer[page]
 
-// pages keeps the pages of a file that symbol lookups touch, up to a budget that all files share.
+// pages keeps the pages of a file that its small tables and symbol lookups touch, up to a budget that all files share.
 type pages struct {
 	r      io.ReaderAt
 	size   int64
 	budget *atomic.Int64
 	once   sync.Once
 	chunks []atomic.Pointer[chunk]
+}
+
+// fewBytes are read by way of pages: most tables of a file are small, and stand side by side.
+const fewBytes = 1 << 10
+
+// ReadAt is that of the file.
+func (p *pages) ReadAt(b []byte, offset int64) (int, error) {
+	if len(b) > fewBytes || offset < 0 || offset >= p.size {
+		return p.r.ReadAt(b, offset)
+	}
+	n := int(min(int64(len(b)), p.size-offset))
+	for done := 0; done < n; {
+		at := offset + int64(done)
+		cached := p.page(at / pageSize)
+		if cached == nil {
+			return p.r.ReadAt(b, offset)
+		}
+		done += copy(b[done:n], cached[at%pageSize:])
+	}
+	if n < len(b) {
+		return n, io.EOF
+	}
+	return n, nil
 }
 
 // read fills b from offset on, with zeros behind the end of the file.
@@ -307,8 +330,9 @@ func (p *pages) page(n int64) *page {
 		return nil
 	}
 	fresh := new(page)
-	if _, err := p.r.ReadAt(fresh[:], n*pageSize); err != nil && !errors.Is(err, io.EOF) {
-		return nil
+	if got, err := p.r.ReadAt(fresh[:], n*pageSize); err != nil && !errors.Is(err, io.EOF) || int64(got) < min(pageSize, p.size-n*pageSize) {
+		p.budget.Add(-pageSize)
+		return nil // it can't be read, or has become shorter
 	}
 	c[n%256].Store(fresh)
 	return fresh
