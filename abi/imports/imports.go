@@ -125,6 +125,8 @@ type Report struct {
 	TorchCUDA  string       `json:"torch_cuda,omitempty"` // of torch/version.py, where torch is reached: "none" for a build without
 	Counts     Counts       `json:"counts"`
 	Watch      []string     `json:"-"` // files and directories that were read, sorted: the report holds as long as none of them changes
+	// Real are those of Watch of which it is known where they lie on this machine, and that they were no links.
+	Real map[string]string `json:"-"`
 }
 
 // A Candidate is one place where a module is found.

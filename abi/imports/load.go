@@ -19,16 +19,16 @@ type loader struct {
 	ctx    context.Context
 	finder *finder
 	facts  facts
-	units  sync.Map // file -> *source
-	places sync.Map // name -> *spec: what locate returned
-	search []string // of top-level names, for reading ahead
+	units  table[string, *source] // by file
+	places table[string, *spec]   // name -> what locate returned
+	search []string               // of top-level names, for reading ahead
 	queue  queue
 	parses chan struct{}     // held while a file is parsed ahead of who walks
 	broken map[string]string // see Request.Broken
 	native func(string)      // see Request.Native
 	files  atomic.Int64
 	bytes  atomic.Int64
-	read   sync.Map // file -> true
+	read   table[string, string] // file -> its place on this machine, "" where that is not known
 }
 
 // readAheads are files read side by side, as on a cold disk most of the time is spent waiting. Parsing is for as many as there
@@ -143,11 +143,10 @@ func (l *loader) source(s *spec) *source {
 	if s.file == "" || s.kind == Extension || s.kind == Bytecode || s.kind == Zip && !strings.HasSuffix(s.file, ".py") {
 		return nil
 	}
-	if known, ok := l.units.Load(s.file); ok {
-		return known.(*source)
+	if known, ok := l.units.load(s.file); ok {
+		return known
 	}
-	known, _ := l.units.LoadOrStore(s.file, &source{})
-	return known.(*source)
+	return l.units.add(s.file, &source{})
 }
 
 // unit returns what a module's file says; nil for what has no source.
@@ -236,7 +235,7 @@ func (l *loader) text(s *spec, buf []byte) ([]byte, error) {
 		}
 		return nil, errors.New("the archive's file can't be read")
 	}
-	l.read.Store(s.file, true)
+	l.read.add(s.file, s.real)
 	if s.real != "" {
 		if b, err := rootfs.ReadRegular(s.real, maxSource, buf); err == nil {
 			return b, nil
@@ -288,8 +287,8 @@ func (l *loader) wish(st *statement, pkg string) {
 	if l.queue.add(w) || len(w.parts) == 0 {
 		return
 	}
-	if known, ok := l.places.Load(name); ok { // else it waits for its turn, and what is taken from it is read by who walks
-		if s := known.(*spec); s != nil && s.isPkg {
+	if s, ok := l.places.load(name); ok { // else it waits for its turn, and what is taken from it is read by who walks
+		if s != nil && s.isPkg {
 			l.wishParts(w)
 		}
 	}
@@ -330,8 +329,8 @@ func absoluteName(st *statement, pkg string) (string, bool) {
 
 // locate guesses where a module lies, as if nothing but files decided about it.
 func (l *loader) locate(name string) *spec {
-	if known, ok := l.places.Load(name); ok {
-		return known.(*spec)
+	if known, ok := l.places.load(name); ok {
+		return known
 	}
 	search := l.search
 	if parent := parentName(name); parent != "" {
@@ -345,8 +344,7 @@ func (l *loader) locate(name string) *spec {
 	if s != nil && s.kind == Builtin {
 		s = nil
 	}
-	l.places.Store(name, s)
-	return s
+	return l.places.add(name, s)
 }
 
 // archiveBelow lets a directory inside of a zip file be an entry of a search path.

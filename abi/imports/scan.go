@@ -39,6 +39,7 @@ func Scan(ctx context.Context, view *rootfs.View, r Request) (Report, error) {
 	if len(r.Packages) > 0 {
 		s.scanPackages(r.Packages)
 	}
+	s.loader.close() // what is still to be read ahead, nobody has asked for
 	s.extras()
 	s.finish()
 	return s.report, ctx.Err()
@@ -50,7 +51,7 @@ func (s *scanner) site(flags string) *site {
 		ignoreEnv: strings.ContainsAny(flags, "EI"), noSite: strings.Contains(flags, "S"), env: s.r.Env, cwd: s.r.WorkingDir, fails: s.fails})
 	for _, e := range made.editing {
 		if e.hook != "" {
-			s.finder.spaces.Store(e.hook, e)
+			s.finder.spaces.put(e.hook, e)
 		}
 	}
 	if s.r.Path != nil {

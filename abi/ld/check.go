@@ -178,7 +178,9 @@ type binding struct {
 
 func (b *binding) run() *failure {
 	o := b.object
-	refs, versym, f := o.references()
+	w := workspaces.Get().(*workspace)
+	defer workspaces.Put(w)
+	refs, versym, f := o.references(w)
 	if f != nil {
 		return failed(f, o.path, Result{Object: o.path})
 	}
@@ -194,9 +196,8 @@ func (b *binding) run() *failure {
 			return failed(f, other.path, Result{Object: other.path})
 		}
 	}
-	names := sweeps.Get().(*sweep)
-	defer sweeps.Put(names)
-	*names = sweep{file: o.file, base: o.dynamic[dtStrtab], buffer: names.buffer}
+	names := &sweep{file: o.file, base: o.dynamic[dtStrtab], buffer: w.names}
+	defer func() { w.names = names.buffer }()
 	if len(refs) > 0 {
 		names.last = names.base + uint64(refs[len(refs)-1].nameAt)
 	}
@@ -345,8 +346,13 @@ type sweep struct {
 	start  uint64
 }
 
-// sweeps are used again for their buffers.
-var sweeps = sync.Pool{New: func() any { return new(sweep) }}
+// A workspace is what the lookup of a file's symbols needs of memory.
+type workspace struct {
+	symbols, versions, names []byte
+	references               []reference
+}
+
+var workspaces = sync.Pool{New: func() any { return new(workspace) }}
 
 // usualName is what is read of the last name at first, in bytes.
 const usualName = 512

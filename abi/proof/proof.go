@@ -105,9 +105,10 @@ type Report struct {
 	ElapsedMS  float64              `json:"elapsed_ms,omitempty"` // that it took when it was made
 	Cached     bool                 `json:"-"`
 
-	All       []Module `json:"-"`
-	Watch     []string `json:"-"` // paths of the view that were read or looked for, sorted
-	HostWatch []string `json:"-"` // the same, of files of this machine by their path on it
+	All       []Module          `json:"-"`
+	Watch     []string          `json:"-"` // paths of the view that were read or looked for, sorted
+	HostWatch []string          `json:"-"` // the same, of files of this machine by their path on it
+	real      map[string]string // see imports.Report.Real
 }
 
 // listed bounds lists of a report that only inform.
