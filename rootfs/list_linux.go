@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"math/bits"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -85,21 +86,21 @@ var kinds = func() (table [256]fs.FileMode) {
 }()
 
 // ReadRegular reads a file of this machine that was seen to be a regular one into buf, or a larger one, and takes nothing
-// else that has taken its place since. One of more than limit bytes is ErrTooLarge.
-func ReadRegular(real string, limit int64, buf []byte) ([]byte, error) {
+// else that has taken its place since. One of more than limit bytes is ErrTooLarge. The stamp is the file's before it was read.
+func ReadRegular(real string, limit int64, buf []byte) ([]byte, Stamp, error) {
 	fd, err := ignoringEINTR(func() (int, error) {
 		return unix.Open(real, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	})
 	if err != nil {
-		return nil, &fs.PathError{Op: "open", Path: real, Err: err}
+		return nil, Stamp{}, &fs.PathError{Op: "open", Path: real, Err: err}
 	}
 	defer unix.Close(fd)
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFREG {
-		return nil, &fs.PathError{Op: "open", Path: real, Err: ErrNotRegular}
+		return nil, Stamp{}, &fs.PathError{Op: "open", Path: real, Err: ErrNotRegular}
 	}
 	if st.Size > limit {
-		return nil, &fs.PathError{Op: "read", Path: real, Err: ErrTooLarge}
+		return nil, Stamp{}, &fs.PathError{Op: "read", Path: real, Err: ErrTooLarge}
 	}
 	if int64(cap(buf)) < st.Size { // in steps, as the caller may give it back for a larger file
 		buf = make([]byte, 1<<bits.Len64(uint64(st.Size)))
@@ -108,10 +109,23 @@ func ReadRegular(real string, limit int64, buf []byte) ([]byte, error) {
 	for at := 0; ; {
 		n, err := ignoringEINTR(func() (int, error) { return unix.Read(fd, buf[at:]) })
 		if err != nil {
-			return nil, &fs.PathError{Op: "read", Path: real, Err: err}
+			return nil, Stamp{}, &fs.PathError{Op: "read", Path: real, Err: err}
 		}
 		if at += n; n <= 0 || at == len(buf) {
-			return buf[:at], nil
+			return buf[:at], stampOf(&st), nil
 		}
 	}
+}
+
+// StampOf is the stamp of a regular file of this machine; false for all else.
+func StampOf(real string) (Stamp, bool) {
+	var st unix.Stat_t
+	if unix.Lstat(real, &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFREG {
+		return Stamp{}, false
+	}
+	return stampOf(&st), true
+}
+
+func stampOf(st *unix.Stat_t) Stamp {
+	return Stamp{Device: uint64(st.Dev), Inode: st.Ino, Size: st.Size, Modified: time.Unix(st.Mtim.Unix()).UnixNano(), Changed: time.Unix(st.Ctim.Unix()).UnixNano()}
 }

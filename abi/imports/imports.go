@@ -22,6 +22,8 @@ type Request struct {
 	Deep bool
 	// Broken are native modules that the loader refuses: path in the view -> its message. Their import raises ImportError.
 	Broken map[string]string
+	// Known are files that scans before this one have parsed, and is told of those that this one parses; nil for none.
+	Known *Known
 	// Native is told of native modules that may be imported, by as many goroutines as read ahead; nil for nobody.
 	Native func(file string)
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"hostrun.dev/hostrun/rootfs"
 )
@@ -26,6 +27,9 @@ type loader struct {
 	parses chan struct{}     // held while a file is parsed ahead of who walks
 	broken map[string]string // see Request.Broken
 	native func(string)      // see Request.Native
+	known  *Known            // see Request.Known
+	kind   string            // of the interpreter, for known
+	again  bool              // something is known
 	files  atomic.Int64
 	bytes  atomic.Int64
 	read   table[string, string] // file -> its place on this machine, "" where that is not known
@@ -39,6 +43,13 @@ func newLoader(ctx context.Context, f *finder, known facts, search []string, nat
 	l := &loader{ctx: ctx, finder: f, facts: known, search: search, native: native, parses: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)-1))}
 	l.queue.start(readAheads, l.readAhead)
 	return l
+}
+
+// remember takes what scans before have read.
+func (l *loader) remember(r Request) {
+	if l.known = r.Known; l.known != nil {
+		l.kind, l.again = kindOf(r.Python), !l.known.units.empty()
+	}
 }
 
 // readAhead reads what a statement may load: a module, and of a package the modules in it that a from list names.
@@ -135,6 +146,8 @@ type source struct {
 	read, parse sync.Once
 	followed    atomic.Bool // what it imports is read ahead
 	text        *[]byte     // of sources, between the two
+	stamp       rootfs.Stamp
+	at          time.Time // it was read
 	unit        *unit
 }
 
@@ -181,14 +194,24 @@ func (l *loader) follow(s *spec) {
 }
 
 func (l *loader) readSource(from *source, s *spec) {
+	if l.again && s.real != "" {
+		if u, size := l.known.unit(s.real, l.kind, selfOf(s)); u != nil {
+			l.read.add(s.file, s.real)
+			l.files.Add(1)
+			l.bytes.Add(size)
+			from.unit = u
+			return
+		}
+	}
 	buf := sources.Get().(*[]byte)
-	text, err := l.text(s, *buf)
+	from.at = time.Now()
+	text, stamp, err := l.text(s, *buf)
 	if err != nil {
 		sources.Put(buf)
 		from.unit = &unit{problem: reason(err)}
 		return
 	}
-	*buf, from.text = text, buf
+	*buf, from.text, from.stamp = text, buf, stamp
 	l.files.Add(1)
 	l.bytes.Add(int64(len(text)))
 }
@@ -200,6 +223,9 @@ func (l *loader) parseSource(from *source, s *spec) {
 	from.unit = parseBytes(*from.text, l.facts, selfOf(s))
 	sources.Put(from.text)
 	from.text = nil
+	if l.known != nil {
+		l.known.keep(from.unit, from.stamp, from.at, l.kind, selfOf(s))
+	}
 }
 
 // selfOf is the name of a package, whose file says of which names it is made.
@@ -214,7 +240,7 @@ func selfOf(s *spec) string {
 func (l *loader) reading(s *spec, known facts) *unit {
 	buf := sources.Get().(*[]byte)
 	defer sources.Put(buf)
-	text, err := l.text(s, *buf)
+	text, _, err := l.text(s, *buf)
 	if err != nil {
 		return &unit{problem: reason(err)}
 	}
@@ -227,21 +253,22 @@ func (l *loader) reading(s *spec, known facts) *unit {
 // sources are buffers for texts. Most fit into a new one.
 var sources = sync.Pool{New: func() any { b := make([]byte, 0, 64<<10); return &b }}
 
-// text reads a module's file, into buf or elsewhere.
-func (l *loader) text(s *spec, buf []byte) ([]byte, error) {
+// text reads a module's file, into buf or elsewhere. The stamp is zero where none is known.
+func (l *loader) text(s *spec, buf []byte) ([]byte, rootfs.Stamp, error) {
 	if s.kind == Zip { // the archive is among the finder's entries
 		if text, ok := l.finder.list(s.entry).archive.read(strings.TrimPrefix(s.file, s.entry+"/")); ok {
-			return []byte(text), nil
+			return []byte(text), rootfs.Stamp{}, nil
 		}
-		return nil, errors.New("the archive's file can't be read")
+		return nil, rootfs.Stamp{}, errors.New("the archive's file can't be read")
 	}
 	l.read.add(s.file, s.real)
 	if s.real != "" {
-		if b, err := rootfs.ReadRegular(s.real, maxSource, buf); err == nil {
-			return b, nil
+		if b, stamp, err := rootfs.ReadRegular(s.real, maxSource, buf); err == nil {
+			return b, stamp, nil
 		}
 	}
-	return l.finder.view.ReadFile(s.file, maxSource)
+	b, err := l.finder.view.ReadFile(s.file, maxSource)
+	return b, rootfs.Stamp{}, err
 }
 
 func reason(err error) string {

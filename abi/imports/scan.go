@@ -30,6 +30,7 @@ func Scan(ctx context.Context, view *rootfs.View, r Request) (Report, error) {
 	defer s.finder.close()
 	s.loader = newLoader(ctx, s.finder, newFacts(r.Python), s.site("").path, r.Native)
 	s.loader.broken = r.Broken
+	s.loader.remember(r)
 	defer s.loader.close()
 	roots, not := understand(view, r)
 	s.report.NotChecked = append(s.report.NotChecked, not...)

@@ -49,3 +49,9 @@ func (t *table[K, V]) all() map[K]V {
 	defer t.mu.RUnlock()
 	return maps.Clone(t.m)
 }
+
+func (t *table[K, V]) empty() bool {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return len(t.m) == 0
+}
