@@ -19,7 +19,7 @@ func (p *process) beyond(st *statement, f frame, at At, lvl level) *failure {
 	if f.pkg == "" {
 		text, class = "attempted relative import with no known parent package", "ImportError"
 	}
-	return p.miss(strings.Repeat(".", st.level)+st.name, text, class, lvl, at)
+	return p.miss(strings.Repeat(".", int(st.level))+st.name, text, class, lvl, at)
 }
 
 // notNamed reports that a package has no such name (Python/ceval.c, import_from): the native module of that name is one

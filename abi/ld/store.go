@@ -40,11 +40,15 @@ type identity struct{ device, inode uint64 }
 // load reads the version and hash tables when they are first needed.
 func (o *file) load() *fault {
 	o.once.Do(func() {
-		if o.versions, o.damage = o.readVersions(); o.damage != nil {
+		w := newWindow(o.r, o.size)
+		defer windows.Put(w)
+		i := *o.image
+		i.r = w
+		if o.versions, o.damage = i.readVersions(); o.damage != nil {
 			o.versions = nil
 			return
 		}
-		if o.hash, o.damage = o.readHash(); o.damage != nil {
+		if o.hash, o.damage = i.readHash(); o.damage != nil {
 			o.hash = nil
 		}
 	})
@@ -154,10 +158,13 @@ func (s *System) readFile(r rootfs.Resolved, fi fs.FileInfo, id identity) (*file
 	if err := h.try(); err != nil {
 		return nil, absent(err)
 	}
-	i, f := readImage(p, fi.Size(), s.habits.machine)
+	w := newWindow(h, fi.Size())
+	defer windows.Put(w)
+	i, f := readImage(w, fi.Size(), s.habits.machine)
 	if f != nil {
 		return nil, f
 	}
+	i.r = h
 	return &file{image: i, id: id, real: r.Path, pages: p}, nil
 }
 
@@ -251,36 +258,13 @@ type page [pageSize]byte
 
 type chunk [256]atomic.Pointer[page]
 
-// pages keeps the pages of a file that its small tables and symbol lookups touch, up to a budget that all files share.
+// pages keeps the pages of a file that symbol lookups touch, up to a budget that all files share.
 type pages struct {
 	r      io.ReaderAt
 	size   int64
 	budget *atomic.Int64
 	once   sync.Once
 	chunks []atomic.Pointer[chunk]
-}
-
-// fewBytes are read by way of pages: most tables of a file are small, and stand side by side.
-const fewBytes = 1 << 10
-
-// ReadAt is that of the file.
-func (p *pages) ReadAt(b []byte, offset int64) (int, error) {
-	if len(b) > fewBytes || offset < 0 || offset >= p.size {
-		return p.r.ReadAt(b, offset)
-	}
-	n := int(min(int64(len(b)), p.size-offset))
-	for done := 0; done < n; {
-		at := offset + int64(done)
-		cached := p.page(at / pageSize)
-		if cached == nil {
-			return p.r.ReadAt(b, offset)
-		}
-		done += copy(b[done:n], cached[at%pageSize:])
-	}
-	if n < len(b) {
-		return n, io.EOF
-	}
-	return n, nil
 }
 
 // read fills b from offset on, with zeros behind the end of the file.
