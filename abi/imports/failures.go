@@ -19,7 +19,7 @@ func (p *process) beyond(st *statement, f frame, at At, lvl level) *failure {
 	if f.pkg == "" {
 		text, class = "attempted relative import with no known parent package", "ImportError"
 	}
-	return p.miss(strings.Repeat(".", st.level)+st.name, text, class, lvl, at)
+	return p.miss(strings.Repeat(".", int(st.level))+st.name, text, class, lvl, at)
 }
 
 // notNamed reports that a package has no such name (Python/ceval.c, import_from): the native module of that name is one
@@ -108,8 +108,14 @@ func (p *process) promote(f *failure, lvl level) {
 	f.missing.Chain = slices.Clone(p.chain)
 }
 
+// A notChecked tells entries of Report.NotChecked apart.
+type notChecked struct {
+	what, name, file string
+	line             int
+}
+
 func (p *process) skip(what, name string, at At, why string, lvl level) {
-	key := fmt.Sprintf("%s\x00%s\x00%s\x00%d", what, name, at.File, at.Line)
+	key := notChecked{what, name, at.File, at.Line}
 	if p.not[key] {
 		return
 	}

@@ -22,6 +22,8 @@ type Request struct {
 	Deep bool
 	// Broken are native modules that the loader refuses: path in the view -> its message. Their import raises ImportError.
 	Broken map[string]string
+	// Known are files that scans before this one have parsed, and is told of those that this one parses; nil for none.
+	Known *Known
 	// Native is told of native modules that may be imported, by as many goroutines as read ahead; nil for nobody.
 	Native func(file string)
 }
@@ -125,6 +127,8 @@ type Report struct {
 	TorchCUDA  string       `json:"torch_cuda,omitempty"` // of torch/version.py, where torch is reached: "none" for a build without
 	Counts     Counts       `json:"counts"`
 	Watch      []string     `json:"-"` // files and directories that were read, sorted: the report holds as long as none of them changes
+	// Real are those of Watch of which it is known where they lie on this machine, and that they were no links.
+	Real map[string]string `json:"-"`
 }
 
 // A Candidate is one place where a module is found.

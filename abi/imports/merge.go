@@ -8,6 +8,7 @@ import (
 
 // merge adds what a program imports to the report.
 func (s *scanner) merge(p *process, root Root) {
+	s.report.Modules = slices.Grow(s.report.Modules, len(p.order))
 	for _, name := range p.order {
 		m := p.modules[name]
 		key := name + "\x00" + m.spec.file
@@ -99,19 +100,26 @@ func (s *scanner) finish() {
 			r.Counts.Deferred++
 		}
 	}
-	r.Watch = s.watch()
+	s.watch()
 	r.Counts.Files, r.Counts.Bytes = int(s.loader.files.Load()), s.loader.bytes.Load()
 }
 
 // watch lists what was read, and what was looked for and is not there.
-func (s *scanner) watch() []string {
-	var paths []string
-	add := func(key, _ any) bool {
-		paths = append(paths, key.(string))
-		return true
+func (s *scanner) watch() {
+	r := &s.report
+	r.Real = map[string]string{}
+	add := func(file, real string) {
+		r.Watch = append(r.Watch, file)
+		if real != "" {
+			r.Real[file] = real
+		}
 	}
-	s.loader.read.Range(add)
-	s.finder.entries.Range(add)
-	slices.Sort(paths)
-	return slices.Compact(paths)
+	for file, real := range s.loader.read.all() {
+		add(file, real)
+	}
+	for dir, e := range s.finder.entries.all() {
+		add(dir, e.read(s.finder, dir).real)
+	}
+	slices.Sort(r.Watch)
+	r.Watch = slices.Compact(r.Watch)
 }

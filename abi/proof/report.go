@@ -36,7 +36,7 @@ func (p *prover) report(scan imports.Report) Report {
 	r.Imported = imported(scan)
 	r.Lent = p.lent()
 	r.Findings = append(p.findings(scan, r), p.lendingFindings(r)...)
-	r.Watch = p.watch(scan)
+	r.Watch, r.real = p.watch(scan), scan.Real
 	r.HostWatch = p.hostWatch(p.lost(scan), r.Watch)
 	return r
 }
