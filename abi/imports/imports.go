@@ -97,7 +97,7 @@ type Shadowed struct {
 
 // A NotChecked is what could import more, and files do not say what.
 type NotChecked struct {
-	What  string `json:"what"` // "dynamic", "native", "exec", "hook", "bytecode", "pth", "command", "syntax", "zip"
+	What  string `json:"what"` // "dynamic", "native", "exec", "hook", "bytecode", "pth", "command", "syntax", "zip", "mixed"
 	Name  string `json:"name"` // the module concerned
 	At    At     `json:"at,omitzero"`
 	Why   string `json:"why"` // one sentence
@@ -122,6 +122,7 @@ type Report struct {
 	Lost       []Lost       `json:"lost,omitempty"`
 	Duplicates []Duplicate  `json:"duplicates,omitempty"`
 	Autoloads  []Autoload   `json:"autoloads,omitempty"`
+	Lacking    *Lacking     `json:"lacking,omitempty"`    // the program that the command names is nowhere on PATH
 	TorchCUDA  string       `json:"torch_cuda,omitempty"` // of torch/version.py, where torch is reached: "none" for a build without
 	Counts     Counts       `json:"counts"`
 	Watch      []string     `json:"-"` // files and directories that were read, sorted: the report holds as long as none of them changes

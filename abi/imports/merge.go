@@ -26,8 +26,8 @@ func (s *scanner) merge(p *process, root Root) {
 		m.root = len(s.report.Roots)
 		s.addMissing(*m)
 	}
-	s.report.NotChecked = append(s.report.NotChecked, p.checked...)
 	s.shadows(p, root)
+	s.report.NotChecked = append(s.report.NotChecked, p.checked...)
 }
 
 func (s *scanner) addMissing(m Missing) {

@@ -370,6 +370,9 @@ func (p *process) fromList(name string, names []string, lvl level, at At) *failu
 			case m.spec.kind == Namespace && p.provider(full, m) == "":
 				first = or(first, p.notNamed(n, m, lvl, at)) // it has submodules alone
 			case u == nil || u.binds(n):
+				if m.running && p.loader.finder.foreign(n, m.spec.path) { // bound before, or not yet
+					p.skip("native", full, at, name+" is being imported and may not have it yet, and the native module of that name is another interpreter's", lvl)
+				}
 			case u.hook:
 				p.skip("hook", full, at, name+" may put it into sys.modules at run time", lvl)
 			case u.problem == "" && !p.opened(m, u) && p.loader.finder.foreign(n, m.spec.path):

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"path"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -27,7 +26,7 @@ type importing struct {
 	set, image, name string
 	message          string   // predicted failure, "" for none
 	perhaps          []string // failures of imports that are caught, or stand below a condition
-	unchecked        []string // what the prediction says that it does not know
+	unchecked        []imports.NotChecked
 	real             outcome
 }
 
@@ -35,18 +34,40 @@ func (i importing) falseAlarm() bool { return i.message != "" && i.real.state ==
 func (i importing) miss() bool       { return i.message == "" && i.real.state != "ok" }
 func (i importing) sameWords() bool  { return strings.HasSuffix(i.real.message, i.message) }
 
-// class says why a miss is one: the failure was foreseen as one that may be caught, or the package does what the
+// class says why a miss is one: the failure was foreseen as one that may be caught, or it happened at a place that the
 // prediction lists as not checked. "" is a miss without a reason.
 func (i importing) class() string {
 	foreseen := func(message string) bool { return strings.HasSuffix(i.real.message, message) }
-	switch {
-	case slices.ContainsFunc(i.perhaps, foreseen):
+	if slices.ContainsFunc(i.perhaps, foreseen) {
 		return "foreseen, perhaps caught"
-	case len(i.unchecked) > 0:
-		return "not checked: " + strings.Join(i.unchecked[:min(4, len(i.unchecked))], ", ")
+	}
+	for _, n := range i.unchecked {
+		if i.explains(n) {
+			return "not checked: " + n.What + " " + n.Name
+		}
 	}
 	return ""
 }
+
+// explains tells whether the failure is of what was listed as not checked: of that module, on that line, or in native code
+// that was running.
+func (i importing) explains(n imports.NotChecked) bool {
+	last := ""
+	if len(i.real.frames) > 0 {
+		last, _, _ = strings.Cut(i.real.frames[len(i.real.frames)-1], ":")
+	}
+	switch n.What {
+	case "hook":
+		return i.real.names(n.Name)
+	case "native": // itself, or what it imported before any line of Python ran
+		return n.At.File == i.real.library || n.Name == i.name && last == "" || slices.Contains(i.real.frames, line(n.At))
+	case "mixed": // somewhere in the file that uses it
+		return n.At.File == last
+	}
+	return slices.Contains(i.real.frames, line(n.At))
+}
+
+func line(at imports.At) string { return fmt.Sprintf("%s:%d", at.File, at.Line) }
 
 // importAll predicts and really does the import of each top-level name of a set that has native modules.
 func (o oracle) importAll(ctx context.Context, s set, i image) ([]importing, error) {
@@ -117,23 +138,19 @@ func predictImports(ctx context.Context, i image, mounts []mount, all []importin
 	scan := func(name string) (imports.Report, error) {
 		return imports.Scan(ctx, view, imports.Request{Python: python, Packages: []string{name}})
 	}
-	always, err := scan("sys") // what every start leaves unchecked
-	if err != nil {
-		return err
-	}
 	var workers errgroup.Group
 	workers.SetLimit(runtime.GOMAXPROCS(0))
 	for n := range all {
 		workers.Go(func() error {
 			report, err := scan(all[n].name)
-			all[n].predict(report, always, process)
+			all[n].predict(report, process)
 			return err
 		})
 	}
 	return workers.Wait()
 }
 
-func (i *importing) predict(report, always imports.Report, process *ld.Process) {
+func (i *importing) predict(report imports.Report, process *ld.Process) {
 	for _, missing := range report.Missing {
 		i.fails(missing.Message, missing.Reach)
 	}
@@ -145,11 +162,7 @@ func (i *importing) predict(report, always imports.Report, process *ld.Process) 
 			i.fails(r.Message, m.Reach)
 		}
 	}
-	for _, n := range report.NotChecked {
-		if what := n.What + " " + n.Name; !slices.Contains(always.NotChecked, n) && !slices.Contains(i.unchecked, what) {
-			i.unchecked = append(i.unchecked, what)
-		}
-	}
+	i.unchecked = report.NotChecked
 }
 
 func (i *importing) fails(message string, reach imports.Reach) {
@@ -221,11 +234,12 @@ func (i importing) print(w io.Writer) {
 	default:
 		return
 	}
-	fmt.Fprintf(w, "%s: import %s, %s in %s\n  predicted: %s\n  real:      %.500s\n", kind, i.name, i.set, i.image, i.message, i.real)
+	fmt.Fprintf(w, "%s: import %s, %s in %s\n  predicted: %s\n  real:      %.500s\n  at:        %s\n", kind, i.name, i.set, i.image, i.message, i.real,
+		strings.Join(i.real.frames[max(0, len(i.real.frames)-3):], ", "))
 }
 
 // answers is where the oracle keeps what containers said.
-func (w *world) answers() oracle { return oracle{filepath.Join(w.cache, "answers"), time.Hour} }
+func (w *world) answers() oracle { return oracle{w.kept, time.Hour} }
 
 // paths are those of a set's modules in a container.
 func (s set) paths() []string {

@@ -99,6 +99,7 @@ var pairs = []struct {
 // A world is what is there on this machine: the cache of roots and sites, and the interpreters.
 type world struct {
 	cache    string
+	kept     string          // directory of answers
 	missing  map[string]bool // what was asked for and is not there
 	prefixes map[string]string
 }
@@ -204,6 +205,11 @@ func (w *world) set(name string) (set, bool) {
 	s := set{name: name, at: siteAt, dir: w.setDir(name)}
 	if s.dir == "" {
 		return s, w.lacks(name)
+	}
+	if filepath.Dir(s.dir) == filepath.Join(w.cache, "sites") {
+		if _, err := os.Stat(s.dir + ".key"); err != nil {
+			return s, w.lacks(name) // wheels.sh is at it, or was ended
+		}
 	}
 	s.modules = modules(s.dir)
 	s.key = digest(s.dir, fingerprint(s.dir))
