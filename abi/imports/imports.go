@@ -97,11 +97,13 @@ type Shadowed struct {
 
 // A NotChecked is what could import more, and files do not say what.
 type NotChecked struct {
-	What  string `json:"what"` // "dynamic", "native", "exec", "hook", "bytecode", "pth", "command", "syntax", "zip", "mixed"
+	What  string `json:"what"` // "dynamic", "native", "exec", "hook", "bytecode", "pth", "command", "syntax", "zip", "mixed", "deferred"
 	Name  string `json:"name"` // the module concerned
 	At    At     `json:"at,omitzero"`
 	Why   string `json:"why"` // one sentence
 	Reach Reach  `json:"reach"`
+	// Absent: there is no such module in the files. The statement fails, unless what is named gives it a place.
+	Absent bool `json:"absent,omitempty"`
 }
 
 // Counts are those of Report.

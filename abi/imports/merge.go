@@ -2,6 +2,7 @@ package imports
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"strings"
 )
@@ -98,6 +99,10 @@ func (s *scanner) finish() {
 		default:
 			r.Counts.Deferred++
 		}
+	}
+	if n := r.Counts.Deferred; n > 0 {
+		r.NotChecked = append(r.NotChecked, NotChecked{What: "deferred", Name: fmt.Sprintf("%d modules", n), Reach: Deferred,
+			Why: "functions import them when they are called; they were looked up, and what they import in turn was not followed"})
 	}
 	r.Watch = s.watch()
 	r.Counts.Files, r.Counts.Bytes = int(s.loader.files.Load()), s.loader.bytes.Load()

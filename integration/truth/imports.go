@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"path"
 	"runtime"
 	"slices"
@@ -18,15 +19,18 @@ import (
 	"hostrun.dev/hostrun/abi"
 	"hostrun.dev/hostrun/abi/imports"
 	"hostrun.dev/hostrun/abi/ld"
+	"hostrun.dev/hostrun/abi/proof"
 	"hostrun.dev/hostrun/pattern"
+	"hostrun.dev/hostrun/rootfs"
 )
 
 // An importing is one `import PACKAGE` in one image: what was predicted, and what happened.
 type importing struct {
 	set, image, name string
-	message          string   // predicted failure, "" for none
-	perhaps          []string // failures of imports that are caught, or stand below a condition
-	unchecked        []imports.NotChecked
+	message          string               // predicted failure, "" for none
+	perhaps          []imports.Missing    // failures of imports that are caught, or stand below a condition
+	unchecked        []imports.NotChecked // what the prediction says that it does not know
+	deferred         []imports.At         // statements in functions
 	real             outcome
 }
 
@@ -34,17 +38,20 @@ func (i importing) falseAlarm() bool { return i.message != "" && i.real.state ==
 func (i importing) miss() bool       { return i.message == "" && i.real.state != "ok" }
 func (i importing) sameWords() bool  { return strings.HasSuffix(i.real.message, i.message) }
 
-// class says why a miss is one: the failure was foreseen as one that may be caught, or it happened at a place that the
-// prediction lists as not checked. "" is a miss without a reason.
+// class says why a miss is one: the failure was foreseen as one that may be caught, or it happened at a place that check
+// lists as not checked. "" is a miss without a reason.
 func (i importing) class() string {
-	foreseen := func(message string) bool { return strings.HasSuffix(i.real.message, message) }
-	if slices.ContainsFunc(i.perhaps, foreseen) {
-		return "foreseen, perhaps caught"
-	}
-	for _, n := range i.unchecked {
-		if i.explains(n) {
-			return "not checked: " + n.What + " " + n.Name
+	for _, m := range i.perhaps {
+		if strings.HasSuffix(i.real.message, m.Message) || i.real.through(m.At) {
+			return "foreseen, perhaps caught: " + m.Name
 		}
+	}
+	told := proof.Told(i.unchecked)
+	if n := slices.IndexFunc(told, i.explains); n >= 0 {
+		return "not checked: " + told[n].What + " " + told[n].Name
+	}
+	if n := slices.IndexFunc(i.unchecked, i.explains); n >= 0 {
+		return "known, and beyond what check lists: " + i.unchecked[n].What + " " + i.unchecked[n].Name
 	}
 	return ""
 }
@@ -52,22 +59,20 @@ func (i importing) class() string {
 // explains tells whether the failure is of what was listed as not checked: of that module, on that line, or in native code
 // that was running.
 func (i importing) explains(n imports.NotChecked) bool {
-	last := ""
-	if len(i.real.frames) > 0 {
-		last, _, _ = strings.Cut(i.real.frames[len(i.real.frames)-1], ":")
-	}
 	switch n.What {
 	case "hook":
-		return i.real.names(n.Name)
+		return i.real.names(n.Name) || i.real.through(n.At)
 	case "native": // itself, or what it imported before any line of Python ran
-		return n.At.File == i.real.library || n.Name == i.name && last == "" || slices.Contains(i.real.frames, line(n.At))
-	case "mixed": // somewhere in the file that uses it
-		return n.At.File == last
+		return n.At.File == i.real.library || n.Name == i.name && len(i.real.frames) == 0 || i.real.state == "init" || i.real.through(n.At)
+	case "mixed": // in what uses it, or in itself: a version is compared
+		inside := "/" + n.Name + "/"
+		return i.real.mentions(n.Name) || strings.Contains(i.real.library, inside) ||
+			slices.ContainsFunc(i.real.frames, func(f string) bool { return strings.HasPrefix(f, n.At.File+":") || strings.Contains(f, inside) })
+	case "deferred":
+		return slices.ContainsFunc(i.deferred, i.real.through)
 	}
-	return slices.Contains(i.real.frames, line(n.At))
+	return i.real.through(n.At)
 }
-
-func line(at imports.At) string { return fmt.Sprintf("%s:%d", at.File, at.Line) }
 
 // importAll predicts and really does the import of each top-level name of a set that has native modules.
 func (o oracle) importAll(ctx context.Context, s set, i image) ([]importing, error) {
@@ -135,41 +140,47 @@ func predictImports(ctx context.Context, i image, mounts []mount, all []importin
 	if len(python.SiteDirsDeclared) > 0 {
 		python.SiteDirsDeclared = append(python.SiteDirsDeclared, siteAt)
 	}
-	scan := func(name string) (imports.Report, error) {
-		return imports.Scan(ctx, view, imports.Request{Python: python, Packages: []string{name}})
-	}
 	var workers errgroup.Group
 	workers.SetLimit(runtime.GOMAXPROCS(0))
 	for n := range all {
-		workers.Go(func() error {
-			report, err := scan(all[n].name)
-			all[n].predict(report, process)
-			return err
-		})
+		workers.Go(func() error { return all[n].predict(ctx, view, python, process) })
 	}
 	return workers.Wait()
 }
 
-func (i *importing) predict(report imports.Report, process *ld.Process) {
-	for _, missing := range report.Missing {
-		i.fails(missing.Message, missing.Reach)
-	}
-	for _, m := range report.Modules {
-		if m.Kind != imports.Extension {
-			continue
-		}
-		if r := process.Open(m.File); r.Verdict != ld.OK {
-			i.fails(r.Message, m.Reach)
-		}
-	}
-	i.unchecked = report.NotChecked
-}
+// rounds bounds how often the imports are followed anew with what the loader refuses, as package proof does.
+const rounds = 5
 
-func (i *importing) fails(message string, reach imports.Reach) {
-	if reach == imports.Required && i.message == "" {
-		i.message = message
+func (i *importing) predict(ctx context.Context, view *rootfs.View, python abi.Python, process *ld.Process) error {
+	broken := map[string]string{}
+	var report imports.Report
+	for range rounds {
+		var err error
+		if report, err = imports.Scan(ctx, view, imports.Request{Python: python, Packages: []string{i.name}, Broken: maps.Clone(broken)}); err != nil {
+			return err
+		}
+		known := len(broken)
+		for _, m := range report.Modules {
+			if m.Kind == imports.Extension && broken[m.File] == "" {
+				if r := process.Open(m.File); r.Verdict != ld.OK {
+					broken[m.File] = r.Message
+				}
+			}
+		}
+		if len(broken) == known {
+			break
+		}
 	}
-	i.perhaps = append(i.perhaps, message)
+	if first := report.First(); first != nil {
+		i.message = first.Message
+	}
+	i.perhaps, i.unchecked = report.Missing, report.NotChecked
+	for _, m := range report.Modules {
+		if m.Reach == imports.Deferred {
+			i.deferred = append(i.deferred, m.By)
+		}
+	}
+	return nil
 }
 
 // An importRow counts the imports of one set in one image.
@@ -182,9 +193,15 @@ func (r *importRow) add(i importing) {
 	r.names++
 	r.refused += one(i.real.state != "ok")
 	r.falseAlarm += one(i.falseAlarm())
-	r.foreseen += one(i.miss() && strings.HasPrefix(i.class(), "foreseen"))
-	r.unchecked += one(i.miss() && strings.HasPrefix(i.class(), "not checked"))
-	r.miss += one(i.miss() && i.class() == "")
+	switch class := i.class(); {
+	case !i.miss():
+	case strings.HasPrefix(class, "foreseen"):
+		r.foreseen++
+	case strings.HasPrefix(class, "not checked"):
+		r.unchecked++
+	default:
+		r.miss++
+	}
 	r.right += one(!i.falseAlarm() && !i.miss())
 	r.sameWords += one(!i.falseAlarm() && !i.miss() && i.sameWords())
 }

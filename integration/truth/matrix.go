@@ -107,16 +107,19 @@ type world struct {
 func newWorld(cache string) *world {
 	w := &world{cache: cache, missing: map[string]bool{}, prefixes: map[string]string{}}
 	home, _ := os.UserHomeDir()
-	for name, pattern := range map[string]string{
-		"3.13t":      filepath.Join(cache, "pythons/3.13t"),
+	for name, elsewhere := range map[string]string{
+		"3.13t":      "",
 		"3.9":        filepath.Join(home, ".pyenv/versions/3.9.*"),
 		"3.10":       filepath.Join(home, ".pyenv/versions/3.10.*"),
 		"3.12":       filepath.Join(home, ".pyenv/versions/3.12.*"),
 		"3.13":       filepath.Join(home, ".pyenv/versions/3.13.*"),
 		"standalone": "/usr/lib/google-cloud-sdk/platform/bundledpythonunix",
 	} {
-		if found, _ := filepath.Glob(pattern); len(found) > 0 {
-			w.prefixes[name] = slices.Max(found)
+		for _, pattern := range []string{filepath.Join(cache, "pythons", name), elsewhere} { // of pythons.sh first
+			if found, _ := filepath.Glob(pattern); len(found) > 0 {
+				w.prefixes[name] = slices.Max(found)
+				break
+			}
 		}
 	}
 	return w

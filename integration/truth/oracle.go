@@ -14,9 +14,11 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 
+	"hostrun.dev/hostrun/abi/imports"
 	"hostrun.dev/hostrun/pattern"
 )
 
@@ -50,6 +52,17 @@ func (o outcome) names(module string) bool {
 		}
 	}
 	return false
+}
+
+// through tells whether the failure came through a line of Python.
+func (o outcome) through(at imports.At) bool {
+	return at.Line > 0 && slices.Contains(o.frames, fmt.Sprintf("%s:%d", at.File, at.Line))
+}
+
+// mentions tells whether the message speaks of a package.
+func (o outcome) mentions(name string) bool {
+	return slices.ContainsFunc(strings.FieldsFunc(o.message, func(r rune) bool { return r != '_' && !unicode.IsLetter(r) && !unicode.IsDigit(r) }),
+		func(word string) bool { return strings.EqualFold(word, name) })
 }
 
 var notFound = pattern.New(`No module named '([^']+)'|cannot import name '[^']+' from '([^']+)'`)
