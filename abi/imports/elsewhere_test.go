@@ -60,3 +60,29 @@ func TestNameThatComesLaterIsNotChecked(t *testing.T) {
 		t.Errorf("neither claimed nor listed: %+v", report.NotChecked)
 	}
 }
+
+// TestRaiseBelowAConditionIsNotChecked: psycopg_binary refuses to be imported before psycopg, and nothing said so.
+func TestRaiseBelowAConditionIsNotChecked(t *testing.T) {
+	python, site := environment(t, map[string]string{
+		"binary.py": "import sys\nif 'psycopg' not in sys.modules:\n    raise ImportError('the psycopg package should be imported before')\n",
+		"sound.py":  "import sys\nif sys.version_info < (3,):\n    raise ImportError('too old')\ndef f(x):\n    if x:\n        raise ValueError(x)\n",
+	})
+	py := detect(t, python)
+	raises := func(code string) (found []At) {
+		for _, n := range scan(t, py, code).NotChecked {
+			if n.What == "raise" && strings.HasPrefix(n.At.File, site) {
+				found = append(found, n.At)
+			}
+		}
+		return found
+	}
+	if got := raises("import binary"); len(got) != 1 || got[0] != (At{Module: "binary", File: site + "/binary.py", Line: 3}) {
+		t.Errorf("%+v", got)
+	}
+	if got := raises("import sound"); got != nil {
+		t.Errorf("%+v", got)
+	}
+	if last, failed := ended(python, []string{"-c", "import binary"}, nil); !failed || !strings.HasPrefix(last, "ImportError: the psycopg") {
+		t.Error(last)
+	}
+}

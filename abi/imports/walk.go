@@ -81,6 +81,7 @@ type frame struct {
 	spec  *spec
 	level level
 	main  bool // the program's own file: its functions are taken as called
+	maybe bool // below a condition that files do not decide
 	pkg   string
 }
 
@@ -120,6 +121,9 @@ func (p *process) step(st *statement, f frame) (fail *failure, stop bool) {
 		f.level = min(f.level, perhaps)
 		p.run(st.arms[0].body, f)
 	case doRaise:
+		if f.maybe && f.level == perhaps && st.name != "" {
+			p.skip("raise", f.spec.name, p.at(st, f), "raises "+st.name+" if a condition holds that files do not tell", f.level)
+		}
 		return &failure{again: st.name == "", class: st.name}, true
 	case doExit:
 		return nil, true
@@ -155,7 +159,7 @@ func (p *process) branch(st *statement, f frame) (*failure, bool) {
 			return p.runStop(a.body, inner)
 		}
 		certain = false
-		inner.level = min(f.level, perhaps)
+		inner.level, inner.maybe = min(f.level, perhaps), true
 		p.run(a.body, inner)
 		if a.when == yes {
 			break

@@ -16,7 +16,8 @@ func TestWhatIsToldComesFromWhatRuns(t *testing.T) {
 			imports.NotChecked{What: "hook", Name: fmt.Sprintf("numpy._core.f%d", n), At: imports.At{File: "/np/__init__.py", Line: 120}, Why: "may be", Reach: imports.Required})
 	}
 	all = append(all, imports.NotChecked{What: "native", Name: "a", At: imports.At{File: "/a.so"}, Reach: imports.Attempted},
-		imports.NotChecked{What: "native", Name: "b", At: imports.At{File: "/b.so"}, Reach: imports.Attempted},
+		imports.NotChecked{What: "native", Name: "b.c", At: imports.At{File: "/b/c.so"}, Reach: imports.Attempted},
+		imports.NotChecked{What: "native", Name: "b.d", At: imports.At{File: "/b/d.so"}, Reach: imports.Attempted, Why: "native"},
 		imports.NotChecked{What: "hook", Name: "fsspec", At: imports.At{File: "/f.py", Line: 3}, Reach: imports.Required, Absent: true},
 		imports.NotChecked{What: "mixed", Name: "_cffi_backend", At: imports.At{File: "/cffi/api.py", Line: 48}, Reach: imports.Deferred})
 	list := Told(all)
@@ -24,11 +25,14 @@ func TestWhatIsToldComesFromWhatRuns(t *testing.T) {
 	for _, n := range list[:5] {
 		names = append(names, n.Name)
 	}
-	if got, want := fmt.Sprint(names), "[fsspec _cffi_backend numpy._core.f0 a b]"; got != want || len(list) != told {
+	if got, want := fmt.Sprint(names), "[fsspec _cffi_backend numpy._core.f0 a b.c]"; got != want || len(list) != told {
 		t.Errorf("%d: %s, want %s", len(list), got, want)
 	}
 	if got, want := list[2].Why, "may be; so with 99 more names of this statement"; got != want {
 		t.Errorf("%q, want %q", got, want)
+	}
+	if got := list[4].Why; got != "; so with 1 more modules of b" {
+		t.Errorf("%q", got)
 	}
 	if all[1].Why != "may be" || len(Told(nil)) != 0 {
 		t.Error("the scan's own list was changed")

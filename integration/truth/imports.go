@@ -31,6 +31,7 @@ type importing struct {
 	perhaps          []imports.Missing    // failures of imports that are caught, or stand below a condition
 	unchecked        []imports.NotChecked // what the prediction says that it does not know
 	deferred         []imports.At         // statements in functions
+	natives          []imports.Module     // native modules
 	real             outcome
 }
 
@@ -62,8 +63,11 @@ func (i importing) explains(n imports.NotChecked) bool {
 	switch n.What {
 	case "hook":
 		return i.real.names(n.Name) || i.real.through(n.At)
-	case "native": // itself, or what it imported before any line of Python ran
-		return n.At.File == i.real.library || n.Name == i.name && len(i.real.frames) == 0 || i.real.state == "init" || i.real.through(n.At)
+	case "native": // the statement that imports one of the package's; or it does, before any line of Python ran
+		return i.real.through(n.At) || i.real.state == "init" || n.Name == i.name && len(i.real.frames) == 0 ||
+			slices.ContainsFunc(i.natives, func(m imports.Module) bool {
+				return top(m.Name) == top(n.Name) && (i.real.through(m.By) || m.File == i.real.library)
+			})
 	case "mixed": // in what uses it, or in itself: a version is compared
 		inside := "/" + n.Name + "/"
 		return i.real.mentions(n.Name) || strings.Contains(i.real.library, inside) ||
@@ -72,6 +76,11 @@ func (i importing) explains(n imports.NotChecked) bool {
 		return slices.ContainsFunc(i.deferred, i.real.through)
 	}
 	return i.real.through(n.At)
+}
+
+func top(module string) string {
+	name, _, _ := strings.Cut(module, ".")
+	return name
 }
 
 // importAll predicts and really does the import of each top-level name of a set that has native modules.
@@ -176,6 +185,9 @@ func (i *importing) predict(ctx context.Context, view *rootfs.View, python abi.P
 	}
 	i.perhaps, i.unchecked = report.Missing, report.NotChecked
 	for _, m := range report.Modules {
+		if m.Kind == imports.Extension {
+			i.natives = append(i.natives, m)
+		}
 		if m.Reach == imports.Deferred {
 			i.deferred = append(i.deferred, m.By)
 		}
