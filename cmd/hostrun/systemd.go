@@ -49,7 +49,7 @@ func systemdCommand(s *session) *cli.Command {
 				Action: action(func(ctx context.Context) error { return runSystemdInstall(ctx, s, o) }),
 			},
 			{
-				Name: "uninstall", Usage: "stop services, and remove their units and containers", ArgsUsage: "NAME...",
+				Name: "uninstall", Usage: "stop services, and remove what belongs to them", ArgsUsage: "NAME...",
 				Description: page{
 					about:    "Stops and disables the services, removes their drop-ins and their containers, and with the last of them the template, if hostrun systemd install wrote it. Images, volumes and /etc/hostrun stay.",
 					examples: []string{"hostrun systemd uninstall dinov2"},
