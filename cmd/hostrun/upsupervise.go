@@ -38,6 +38,7 @@ type keeper struct {
 	since time.Time // the output that is passed on begins here
 	ready bool
 
+	probed   func()                   // the healthcheck has come to its end: no more time is asked for
 	looked   chan supervise.Container // the latest look at the container
 	outputMu sync.Mutex
 	output   string // of the probe that made it unhealthy
@@ -209,7 +210,8 @@ func (k *keeper) keep(ctx context.Context, reload <-chan struct{}) error {
 		settled = time.After(settleTime)
 	} else {
 		k.n.is("running, not yet healthy")
-		defer k.n.during("the healthcheck")()
+		k.probed = k.n.during("the healthcheck")
+		defer k.probed()
 	}
 	var pings <-chan time.Time
 	if every := watchdogEvery(); every > 0 {
@@ -251,6 +253,7 @@ func (k *keeper) look(c supervise.Container) {
 	case c.Health == supervise.Healthy:
 		k.isReady("healthy")
 	case c.Health == supervise.Unhealthy:
+		k.probed() // it may yet recover, within the time that the unit gives it
 		k.n.is("unhealthy%s", colon(k.lastOutput()))
 	}
 }
