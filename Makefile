@@ -118,6 +118,7 @@ install: build ## Install below PREFIX (/usr/local); DESTDIR for packagers
 	bin/hostrun completion fish >$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/hostrun.fish
 	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system $(DESTDIR)$(PREFIX)/lib/systemd/user
 	bin/hostrun systemd print --program $(PREFIX)/bin/hostrun >$(DESTDIR)$(PREFIX)/lib/systemd/system/hostrun@.service
+	bin/hostrun systemd print --supervisor --program $(PREFIX)/bin/hostrun >$(DESTDIR)$(PREFIX)/lib/systemd/system/hostrun.service
 	bin/hostrun systemd print --user --program $(PREFIX)/bin/hostrun >$(DESTDIR)$(PREFIX)/lib/systemd/user/hostrun@.service
 	install -m 644 docs/hostrun.1 $(DESTDIR)$(PREFIX)/share/man/man1/hostrun.1
 
@@ -126,7 +127,7 @@ uninstall: ## Remove what install put there; images, volumes and logs stay
 		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/hostrun \
 		$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_hostrun \
 		$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/hostrun.fish \
-		$(DESTDIR)$(PREFIX)/lib/systemd/system/hostrun@.service $(DESTDIR)$(PREFIX)/lib/systemd/user/hostrun@.service
+		$(DESTDIR)$(PREFIX)/lib/systemd/system/hostrun.service $(DESTDIR)$(PREFIX)/lib/systemd/system/hostrun@.service $(DESTDIR)$(PREFIX)/lib/systemd/user/hostrun@.service
 	rm -rf $(DESTDIR)$(PREFIX)/lib/hostrun $(DESTDIR)$(PREFIX)/share/doc/hostrun
 
 clean: ## Remove bin/

@@ -14,17 +14,26 @@ const TemplateName = "hostrun@.service"
 // DropInName is the file of what a profile says, in the directory of its unit.
 const DropInName = "10-profile.conf"
 
-//go:embed hostrun@.service
-var template string
+var (
+	//go:embed hostrun@.service
+	template string
+	//go:embed hostrun.service
+	supervisor string
+)
 
 // Template is the template unit. program is hostrun's absolute path; user says that it is for a person's own systemd.
-func Template(program string, user bool) string {
+func Template(program string, user bool) string { return filled(template, program, user) }
+
+// Supervisor is the unit that starts after a boot what hostrun supervise looks after.
+func Supervisor(program string, user bool) string { return filled(supervisor, program, user) }
+
+func filled(text, program string, user bool) string {
 	keep, drop := "system: ", "user: "
 	if user {
 		keep, drop = drop, keep
 	}
 	var b strings.Builder
-	for line := range strings.Lines(template) {
+	for line := range strings.Lines(text) {
 		if strings.HasPrefix(line, drop) {
 			continue
 		}

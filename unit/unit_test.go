@@ -10,6 +10,18 @@ import (
 	"hostrun.dev/hostrun/profiles"
 )
 
+func TestSupervisor(t *testing.T) {
+	machine, person := Supervisor("/usr/bin/hostrun", false), Supervisor("/usr/bin/hostrun", true)
+	for _, want := range []string{"\nExecStart=/usr/bin/hostrun ", " supervise --until-idle\n", "\nWantedBy=multi-user.target\n", "\nConditionDirectoryNotEmpty=/var/lib/hostrun/containers\n"} {
+		if !strings.Contains(machine, want) {
+			t.Errorf("no %q in\n%s", want, machine)
+		}
+	}
+	if strings.Contains(person, "/var/lib") || !strings.Contains(person, "\nWantedBy=default.target\n") {
+		t.Errorf("a person's:\n%s", person)
+	}
+}
+
 func TestTemplate(t *testing.T) {
 	machine, person := Template("/usr/bin/hostrun", false), Template("/home/a b/100%/$x/hostrun", true)
 	for text, wants := range map[string][]string{

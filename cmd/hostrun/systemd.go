@@ -13,7 +13,7 @@ import (
 )
 
 type systemdOptions struct {
-	user, enable, now, yes bool
+	user, enable, now, yes, supervisor bool
 	program                string
 }
 
@@ -62,11 +62,12 @@ func systemdCommand(s *session) *cli.Command {
 				Name: "print", Usage: "print units instead of writing them", ArgsUsage: "[NAME...]",
 				Description: page{
 					about:    "Prints the template, and behind it the drop-in of each profile, with the names of the files that install would write.",
-					examples: []string{"hostrun systemd print dinov2", "hostrun systemd print > hostrun@.service"},
+					examples: []string{"hostrun systemd print dinov2", "hostrun systemd print > hostrun@.service", "hostrun systemd print --supervisor > hostrun.service"},
 					statuses: []int{0, finding.StatusFailed, finding.StatusUsage, finding.StatusProfile},
 				}.on(s),
 				Flags: []cli.Flag{
 					user,
+					&cli.BoolFlag{Name: "supervisor", Usage: "hostrun.service, which starts after a boot what restart: wants up", Destination: &o.supervisor},
 					&cli.StringFlag{Name: "program", Usage: "hostrun is to be at `PATH`, instead of where this one is", Destination: &o.program},
 				},
 				Action: action(func(ctx context.Context) error { return runSystemdPrint(ctx, s, o) }),
@@ -101,6 +102,12 @@ func runSystemdPrint(ctx context.Context, s *session, o systemdOptions) error {
 		return err
 	}
 	text := all.template
+	if o.supervisor {
+		if len(asked) > 0 {
+			return finding.Errorf(finding.StatusUsage, "", "hostrun systemd print: give names or --supervisor, not both")
+		}
+		text = unit.Supervisor(all.program, o.user)
+	}
 	if len(asked) > 0 {
 		text = "# " + all.templateFile() + "\n" + text
 	}
