@@ -165,7 +165,7 @@ before=$(pid plain)
 hr systemd install plain >/dev/null
 try systemctl start hostrun@plain
 up_again plain $before
-try hr inspect --format '{{.unit}} {{.restart}}' plain
+try hr inspect --format '{{.unit}}' plain
 before=$(pid plain)
 kill -9 $before
 up_again plain $before
@@ -232,7 +232,7 @@ try left
 		"show NRestarts dog":                               {"1\n"},
 		"hr systemd uninstall -y dog":                      {"status 0"},
 		"systemctl start hostrun@plain":                    {"status 0"},
-		"hr inspect --format {{.unit}} {{.restart}} plain": {"hostrun@plain.service"},
+		"hr inspect --format {{.unit}} plain":              {"hostrun@plain.service"},
 		"show NRestarts plain":                             {"1\n"},
 		"verify":                                           {"status 0", "!Unknown", "!ignoring"},
 		"engine_at again":                                  {"hostrun-engine\n"},

@@ -236,7 +236,7 @@ func (v *services) removeTemplate() error {
 	if err != nil || !bytes.HasPrefix(text, []byte("# Written by hostrun systemd install.\n")) {
 		return nil
 	}
-	for _, pattern := range []string{"hostrun@*.service.d", "*.wants/hostrun@*.service", "*.requires/hostrun@*.service"} {
+	for _, pattern := range []string{"hostrun@?*.service.d", "*.wants/hostrun@*.service", "*.requires/hostrun@*.service"} {
 		if left, _ := filepath.Glob(filepath.Join(v.root, v.dir, pattern)); len(left) > 0 {
 			return nil
 		}
