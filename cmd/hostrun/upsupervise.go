@@ -72,6 +72,10 @@ func runKept(ctx context.Context, s *session, o upOptions) error {
 	reload := s.signals.onHangup()
 	release, err := k.start(ctx, unit.Profile(names[0]), o)
 	defer release()
+	if err != nil && ctx.Err() != nil { // systemctl stop, before it was up: nothing has failed
+		n.say("STOPPING=1")
+		return nil
+	}
 	if err != nil {
 		n.is("not started: %v", err)
 		return err
