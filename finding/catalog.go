@@ -122,6 +122,12 @@ const (
 	RestartRefused   = "HR225" // a restart found what no restart mends
 	SuperviseRunning = "HR226" // hostrun supervise runs already
 
+	UnitsOwn   = "HR260" // a container belongs to a unit, which starts it by itself
+	KeptTwice  = "HR261" // a container has a hostrun up --supervise already
+	NotInUnit  = "HR262" // the container can't be in its unit's cgroup
+	NoSystemd  = "HR263" // systemctl is not there, or has failed
+	UnitReload = "HR264" // a change of the profile needs a restart of the unit
+
 	GPUNoDriver    = "HR140" // NVIDIA's GPUs are on the bus, and their driver is not loaded
 	GPUNodeMissing = "HR141" // a device node of NVIDIA's driver is absent, or none
 	GPUUVM         = "HR142" // nvidia-uvm is not loaded, or its node is stale

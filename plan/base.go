@@ -72,6 +72,9 @@ func (b *builder) setNamespaces() {
 		b.spec.Linux.Namespaces = append(b.spec.Linux.Namespaces, specs.LinuxNamespace{Type: specs.NetworkNamespace, Path: b.networkNamespace()})
 	}
 	b.spec.Linux.CgroupsPath = "/" + b.f.Engine.Namespace + "/" + b.plan.ID
+	if u := b.f.Unit; u != nil && u.Cgroup != "" {
+		b.spec.Linux.CgroupsPath = u.Cgroup
+	}
 	b.spec.Root.Readonly = b.p.ReadOnly
 	b.spec.Hostname = b.hostname()
 }

@@ -72,7 +72,7 @@ func (c *Client) settling(ctx context.Context, r containers.Container) <-chan st
 }
 
 // copyLog follows the log to the end of the task.
-func (c *Client) copyLog(ctx context.Context, r containers.Container, over <-chan struct{}, stdio IO) error {
+func (c *Client) copyLog(ctx context.Context, r containers.Container, over <-chan struct{}, stdio IO, since time.Time) error {
 	out, errOut := stdio.Stdout, stdio.Stderr
 	if out == nil {
 		out = io.Discard
@@ -81,7 +81,9 @@ func (c *Client) copyLog(ctx context.Context, r containers.Container, over <-cha
 		errOut = io.Discard
 	}
 	opt := logfile.ReadOptions{Follow: true, Tail: logfile.All, Ended: over}
-	if at := labelTime(r.Labels, labelStartedAt); at != nil {
+	if at := labelTime(r.Labels, labelStartedAt); !since.IsZero() {
+		opt.Since = since
+	} else if at != nil {
 		opt.Since = at.Add(-time.Second)
 	}
 	err := logfile.Read(ctx, r.Labels[labelLog], opt, out, errOut)

@@ -76,6 +76,9 @@ func (c *Client) upLocked(ctx context.Context, pl plan.Plan, force bool) (UpResu
 func (c *Client) upOver(ctx context.Context, pl plan.Plan, old containers.Container, force bool) (UpResult, error) {
 	res := UpResult{ID: pl.ID, Action: "unchanged"}
 	if old.Labels[labelHash] != pl.Hash || force {
+		if err := c.unitsOwn(old, &pl); err != nil {
+			return res, err
+		}
 		res.Action, res.Changed = "replaced", changes(old, pl)
 		c.progress("Container "+pl.ID, "Replacing", "")
 		return res, c.replace(ctx, old)
@@ -83,6 +86,9 @@ func (c *Client) upOver(ctx context.Context, pl plan.Plan, old containers.Contai
 	task, err := c.getTask(ctx, pl.ID)
 	if err == nil && isPaused(task) {
 		return res, isPausedError(pl.ID, "start")
+	}
+	if err == nil && !runs(task) {
+		err = c.unitsOwn(old, &pl)
 	}
 	if err != nil || runs(task) {
 		if err == nil {
