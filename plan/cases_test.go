@@ -269,6 +269,30 @@ var cases = map[string]func() plan.Facts{
 		f.Profile.Ulimits = map[string]profiles.Ulimit{"nofiles": {Soft: 1, Hard: 1}}
 		return f
 	},
+	"weights":             weights,
+	"weights-in-cgroup-1": weightsInCgroup1,
+	"weights-refused": func() plan.Facts {
+		f := weights()
+		f.Profile.CPUQuota, f.Profile.CPURTRuntime, f.Profile.CPUReservation, f.Profile.MemReservation = 2_000_000, 1000, 64, 64<<30
+		f.Profile.Lines["cpu_quota"], f.Profile.Lines["cpu_rt_runtime"] = at(4), at(5)
+		f.Profile.Lines["deploy.resources.reservations.cpus"] = at(6)
+		f.Blocks[0].Type = "c"
+		return f
+	},
+	"shared-namespaces": func() plan.Facts {
+		f := simple()
+		f.Profile.PID, f.Profile.UTS, f.Profile.Cgroup, f.Profile.CgroupParent = "container:web", "host", "host", "/jobs.slice"
+		f.Profile.NetworkMode, f.Profile.Userns = "none", "host"
+		f.Profile.Lines["pid"], f.Profile.Lines["cgroup_parent"] = at(3), at(4)
+		return f
+	},
+	"processes-of-the-host": func() plan.Facts {
+		f := simple()
+		mask := uint32(0o027)
+		f.Profile.PID, f.Profile.Umask = "host", &mask
+		f.Profile.Lines["umask"] = at(3)
+		return f
+	},
 	"privileged": func() plan.Facts {
 		f := withDevices()
 		f.Profile.Privileged = true

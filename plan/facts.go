@@ -22,7 +22,8 @@ type Facts struct {
 	ID      string           `json:"id,omitempty"`
 	Profile profiles.Profile `json:"profile"`
 	Host    host.Facts       `json:"host"`
-	Nodes   []devices.Node   `json:"nodes,omitempty"` // of the profile's devices
+	Nodes   []devices.Node   `json:"nodes,omitempty"`  // of the profile's devices
+	Blocks  []devices.Node   `json:"blocks,omitempty"` // of blkio_config
 	// Inventories are of the kinds of accelerators that the profile asks for, and Grants what was chosen of them.
 	Inventories []devices.Inventory `json:"inventories,omitempty"`
 	Grants      []devices.Grant     `json:"grants,omitempty"`

@@ -25,6 +25,7 @@ const (
 	LabelHealthcheck = "hostrun.dev/healthcheck" // the profile's, as JSON
 	LabelDependsOn   = "hostrun.dev/depends-on"  // names of containers, joined by commas; a ! after a name is restart: true
 	LabelNetwork     = "hostrun.dev/network"     // what it asks of the network (network.Request)
+	LabelPID         = "hostrun.dev/pid-of"      // container whose processes it shares
 	LabelProbe       = "hostrun.dev/probe"       // what is tried before each start: a devices.Probe, as JSON
 )
 
@@ -40,6 +41,9 @@ func (b *builder) setLabels() {
 	}
 	if b.p.Runtime != "" { // hostrun's own choice is none of the container's identity
 		pl.Labels[LabelRuntime] = b.p.Runtime
+	}
+	if other := b.sharesPID(); other != "" {
+		pl.Labels[LabelPID] = other
 	}
 	b.setDeviceLabel()
 	b.setLifeLabels()

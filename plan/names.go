@@ -13,7 +13,7 @@ import (
 func (b *builder) addNames() {
 	b.addName("/etc/hosts", b.hosts())
 	b.addName("/etc/resolv.conf", b.resolvConf())
-	b.addName("/etc/hostname", generated("hostname", b.spec.Hostname+"\n", "hostrun"))
+	b.addName("/etc/hostname", generated("hostname", b.hostname()+"\n", "hostrun"))
 }
 
 // nameFile is one of the three: content to generate, or the host's.
@@ -64,8 +64,8 @@ func (b *builder) hosts() nameFile {
 		base = strings.TrimSuffix(b.f.Host.Hosts, "\n") + "\n"
 	}
 	if b.p.NetworkMode == "none" || b.hostNetwork() && b.p.Hostname != "" { // on a bridge it has an address, which the runtime writes
-		if !names(base+own.String(), b.spec.Hostname) {
-			fmt.Fprintf(&own, "127.0.1.1\t%s\n", b.spec.Hostname)
+		if !names(base+own.String(), b.hostname()) {
+			fmt.Fprintf(&own, "127.0.1.1\t%s\n", b.hostname())
 		}
 	}
 	switch {

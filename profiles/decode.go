@@ -22,6 +22,7 @@ type decoder struct {
 	levels   map[string]int // key path of an entry -> level of the file that it came from
 	vars     []variableEntry
 	envFiles []envFile
+	deployed map[string]deployed // limits of deploy, by the key that says the same
 }
 
 // A field is a key of a mapping: what it means, what it may hold, and who reads it into a T.

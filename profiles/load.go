@@ -168,6 +168,8 @@ func (l *loader) decode(src source, layers []layer) *Profile {
 	d.finishEnvironment()
 	d.finishVisible()
 	d.finishHealthcheck()
+	d.finishResources()
+	d.finishIsolation()
 	d.finishConflicts()
 	if !hidesImage(layers) {
 		d.finishRequired(src.shown)

@@ -66,6 +66,28 @@ type Profile struct {
 	MemLimit  int64   `json:"mem_limit,omitempty"`  // bytes
 	PidsLimit int64   `json:"pids_limit,omitempty"` // -1: none
 
+	CPUShares      int64   `json:"cpu_shares,omitempty"`      // 0: not said, as of all of these
+	CPUPeriod      int64   `json:"cpu_period,omitempty"`      // µs
+	CPUQuota       int64   `json:"cpu_quota,omitempty"`       // µs; -1: no limit
+	CPURTPeriod    int64   `json:"cpu_rt_period,omitempty"`   // µs
+	CPURTRuntime   int64   `json:"cpu_rt_runtime,omitempty"`  // µs
+	CPUReservation float64 `json:"cpu_reservation,omitempty"` // processors that have to be there (deploy.resources.reservations.cpus)
+	MemReservation int64   `json:"mem_reservation,omitempty"` // bytes
+	MemSwapLimit   int64   `json:"memswap_limit,omitempty"`   // bytes of memory and swap; -1: no limit
+	MemSwappiness  *int64  `json:"mem_swappiness,omitempty"`  // 0 to 100
+	OOMKillDisable bool    `json:"oom_kill_disable,omitempty"`
+	OOMScoreAdj    *int    `json:"oom_score_adj,omitempty"`
+	BlkIO          *BlkIO  `json:"blkio_config,omitempty"`
+
+	DeviceRules []DeviceRule `json:"device_cgroup_rules,omitempty"`
+
+	PID          string  `json:"pid,omitempty"`           // "" its own, "host", "container:NAME"
+	UTS          string  `json:"uts,omitempty"`           // "" its own, "host"
+	Userns       string  `json:"userns_mode,omitempty"`   // "" or "host"
+	Cgroup       string  `json:"cgroup,omitempty"`        // "" by cgroup version, "host", "private"
+	CgroupParent string  `json:"cgroup_parent,omitempty"` // absolute, below the cgroups' root
+	Umask        *uint32 `json:"umask,omitempty"`
+
 	Sysctls     map[string]string `json:"sysctls,omitempty"`
 	ExtraHosts  []Host            `json:"extra_hosts,omitempty"`
 	DNS         []string          `json:"dns,omitempty"`

@@ -74,11 +74,12 @@ func (s *session) gather(ctx context.Context, o order) (plan.Facts, error) {
 		return plan.Facts{}, err
 	}
 	facts := plan.Facts{Schema: 1, ID: o.id, Profile: *p, Strict: o.strict}
-	var found []finding.Finding
+	var found, foundBlocks []finding.Finding
 	outer := ctx
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(guard(func() (err error) { facts.Host, err = host.Probe(ctx, s.hostOptions(), hostNeeds(p)); return err }))
 	group.Go(guard(func() error { facts.Nodes, found = devices.Nodes(s.root, deviceRequests(p)); return nil }))
+	group.Go(guard(func() error { facts.Blocks, foundBlocks = devices.Nodes(s.root, plan.BlkIODevices(p)); return nil }))
 	group.Go(guard(func() error { facts.Sources = s.look(plan.BindSources(p)); return nil }))
 	e := s.equipment(plan.Asks(p))
 	group.Go(guard(func() error {
@@ -88,7 +89,7 @@ func (s *session) gather(ctx context.Context, o order) (plan.Facts, error) {
 	if err := group.Wait(); err != nil {
 		return facts, err
 	}
-	facts.Findings = append(facts.Findings, found...)
+	facts.Findings = append(append(facts.Findings, found...), foundBlocks...)
 	return facts, e.grant(outer, o, &facts)
 }
 

@@ -1,0 +1,37 @@
+package plan_test
+
+import (
+	"hostrun.dev/hostrun/devices"
+	"hostrun.dev/hostrun/plan"
+	"hostrun.dev/hostrun/profiles"
+)
+
+// weights is every weight and limit beside cpus and mem_limit.
+func weights() plan.Facts {
+	f := simple()
+	p := &f.Profile
+	swappiness, score, mask := int64(0), -500, uint32(0o027)
+	p.CPUShares, p.CPUPeriod, p.CPUQuota = 512, 50_000, 75_000
+	p.MemLimit, p.MemReservation, p.MemSwapLimit = 8<<30, 2<<30, 12<<30
+	p.MemSwappiness, p.OOMScoreAdj, p.Umask, p.OOMKillDisable = &swappiness, &score, &mask, true
+	p.BlkIO = &profiles.BlkIO{Weight: 300,
+		WeightDevice: []profiles.BlkIODevice{{Path: "/dev/sda", Rate: 400, Key: "blkio_config.weight_device[0]"}},
+		ReadBps:      []profiles.BlkIODevice{{Path: "/dev/sda", Rate: 12 << 20, Key: "blkio_config.device_read_bps[0]"}},
+		ReadIOps:     []profiles.BlkIODevice{{Path: "/dev/sda", Rate: 120, Key: "blkio_config.device_read_iops[0]"}},
+		WriteBps:     []profiles.BlkIODevice{{Path: "/dev/sda", Rate: 1 << 20, Key: "blkio_config.device_write_bps[0]"}},
+		WriteIOps:    []profiles.BlkIODevice{{Path: "/dev/gone", Rate: 30, Key: "blkio_config.device_write_iops[0]"}}}
+	f.Blocks = []devices.Node{{Path: "/dev/sda", Destination: "/dev/sda", Type: "b", Major: 8}}
+	p.DeviceRules = []profiles.DeviceRule{{Type: "c", Major: 1, Minor: 3, Access: "rm", Key: "device_cgroup_rules[0]"},
+		{Type: "a", Major: 7, Minor: -1, Access: "rwm", Key: "device_cgroup_rules[1]"}, {Type: "b", Major: -1, Minor: -1, Access: "r", Key: "device_cgroup_rules[2]"}}
+	for i, key := range []string{"cpu_shares", "cpu_period", "mem_reservation", "memswap_limit", "mem_swappiness", "oom_score_adj", "oom_kill_disable", "blkio_config", "device_cgroup_rules"} {
+		p.Lines[key] = at(10 + i)
+	}
+	return f
+}
+
+func weightsInCgroup1() plan.Facts {
+	f := weights()
+	f.Host.CgroupVersion, f.Host.SwapAccounting = 1, true
+	f.Profile.CPURTPeriod, f.Profile.CPURTRuntime, f.Profile.MemSwapLimit = 1400, 400, -1
+	return f
+}
