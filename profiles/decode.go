@@ -22,7 +22,9 @@ type decoder struct {
 	levels   map[string]int // key path of an entry -> level of the file that it came from
 	vars     []variableEntry
 	envFiles []envFile
-	deployed map[string]deployed // limits of deploy, by the key that says the same
+	data     map[string]*dataState      // of secrets and configs
+	shared   map[string]map[string]Data // likewise, where the file describes them for several profiles
+	deployed map[string]deployed        // limits of deploy, by the key that says the same
 }
 
 // A field is a key of a mapping: what it means, what it may hold, and who reads it into a T.

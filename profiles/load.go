@@ -170,6 +170,7 @@ func (l *loader) decode(src source, layers []layer) *Profile {
 	d.finishHealthcheck()
 	d.finishResources()
 	d.finishIsolation()
+	d.finishData()
 	d.finishConflicts()
 	if !hidesImage(layers) {
 		d.finishRequired(src.shown)

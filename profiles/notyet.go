@@ -11,12 +11,12 @@ import (
 // notYet maps the keys of a compose service that this version does not act on to what to do meanwhile. They are all of
 // compose-spec.json's container_spec, workload_spec and service that profileFields lacks; "" is the remedy of all.
 var notYet = map[string]string{
-	"build": "build the image first, and name it under image:", "configs": "bind the file under volumes:",
+	"build":     "build the image first, and name it under image:",
 	"cpu_count": "use cpus:", "cpu_percent": "use cpus:", "credential_spec": "", "develop": "",
 	"external_links": "", "isolation": "", "label_file": "use labels:", "links": "",
 	"logging": "", "models": "",
 	"post_start": "", "pre_start": "", "pre_stop": "", "profiles": "a profile of hostrun is one service: write one file for each",
-	"provider": "", "pull_refresh_after": "use pull_policy:", "scale": "", "secrets": "bind the file under volumes:",
+	"provider": "", "pull_refresh_after": "use pull_policy:", "scale": "",
 	"storage_opt":    "use tmpfs: with a size for what may go, and a volume on a file system of that size for what stays",
 	"use_api_socket": "", "volumes_from": "repeat them under volumes:",
 }

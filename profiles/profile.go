@@ -31,6 +31,9 @@ type Profile struct {
 	Volumes []Volume `json:"volumes,omitempty"` // volumes and tmpfs of the profile, in order
 	Devices []Device `json:"devices,omitempty"`
 
+	Secrets []Data `json:"secrets,omitempty"`
+	Configs []Data `json:"configs,omitempty"`
+
 	GPUs   []Accelerator `json:"gpus,omitempty"`
 	NPUs   []Accelerator `json:"npus,omitempty"`
 	Ascend Ascend        `json:"ascend,omitzero"`

@@ -78,6 +78,13 @@ func (c *Client) upOver(ctx context.Context, pl plan.Plan, old containers.Contai
 		return res, c.replace(ctx, old)
 	}
 	task, err := c.getTask(ctx, pl.ID)
+	if err == nil && runs(task) {
+		if res.Changed = dataChanges(pl); len(res.Changed) > 0 {
+			res.Action = "replaced"
+			c.progress("Container "+pl.ID, "Replacing", "")
+			return res, c.replace(ctx, old)
+		}
+	}
 	if err != nil || runs(task) {
 		if err == nil {
 			err = c.noteWish(ctx, old, pl)
@@ -218,6 +225,9 @@ func (c *Client) restart(ctx context.Context, r containers.Container, notes map[
 	defer c.Unreserve(r.ID)
 	defer held.Release()
 	if err := sameNodes(r, spec); err != nil {
+		return err
+	}
+	if err := c.dataReady(r, spec); err != nil {
 		return err
 	}
 	root, err := c.rootOf(work, r)

@@ -101,7 +101,7 @@ func runAgain(ctx context.Context, s *session, o againOptions) error {
 	if r.Profile.PullPolicy == "always" { // at a start by a person; a crash is no reason
 		r.Profile.PullPolicy = "missing"
 	}
-	facts, pl, err := s.assemble(ctx, order{name: r.Profile.Name, loaded: &r.Profile, strict: r.Strict, starts: true})
+	facts, pl, err := s.assemble(ctx, order{name: r.Profile.Name, loaded: &r.Profile, strict: r.Strict, starts: true, again: true})
 	defer s.unreserve(facts)
 	var refused *plan.Refused
 	if errors.As(err, &refused) && client.OtherImage(ctx, pl) {
