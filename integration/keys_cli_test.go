@@ -4,10 +4,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"hostrun.dev/hostrun/integration/image/archive"
 )
 
 // TestSecretsAndConfigs: files in memory, with their owner and mode; nowhere else; kept over a restart, replaced when they change, and
@@ -198,5 +201,64 @@ blkio_config: {weight: 300}
 		for _, one := range all {
 			_ = os.Remove(one)
 		}
+	}
+}
+
+// TestHooks: pre_start before the container, post_start and pre_stop in it, each as it says; one that fails ends the start.
+func TestHooks(t *testing.T) {
+	t.Parallel()
+	s := supervised(t)
+	must(t, os.Mkdir(s.path("shared"), 0o777))
+	s.load(tiny(t, "other", archive.File{Path: "/bin/other", Mode: 0o755, Content: []byte("#!/bin/sh\necho other image as $(busybox id -u) >>/shared/log\n")}))
+	hooks := func(post string) {
+		s.life("hooked", "echo main >>/shared/log; exec sleep 1000", "user: \"1000:1000\"", "volumes: [../shared:/shared]",
+			"pre_start: [{command: [sh, -c, 'echo first $A as $(busybox id -u) >>/shared/log'], environment: {A: 1}, user: '7'}, {image: other, command: other}]",
+			"post_start: [{command: [sh, -c, 'echo after $B in $PWD as $(busybox id -u) >>/shared/log; busybox chown 0 /shared/log'], environment: [B=2], user: '0', working_dir: /tmp}, {command: [sh, -c, '"+post+"']}]",
+			"pre_stop: [{command: [sh, -c, 'echo bye >>/shared/bye; test ! -e /shared/stay']}]")
+	}
+	read := func(name string) string {
+		b, err := os.ReadFile(s.path("shared", name))
+		must(t, err)
+		return string(b)
+	}
+	hooks("true")
+	must(t, os.Chmod(s.path("shared"), 0o777))
+	must(t, os.WriteFile(s.path("shared/log"), nil, 0o666))
+	must(t, os.Chmod(s.path("shared/log"), 0o666))
+	s.must("up", "hooked")
+	got := strings.Split(strings.TrimSpace(read("log")), "\n")
+	if len(got) != 4 || got[0] != "first 1 as 7" || got[1] != "other image as 0" || !slices.Contains(got, "main") || !slices.Contains(got, "after 2 in /tmp as 0") {
+		t.Errorf("the hooks wrote %q", got)
+	}
+	s.must("up", "hooked") // unchanged: nothing runs again
+	if again := read("log"); strings.Count(again, "first") != 1 || strings.Count(again, "after") != 1 {
+		t.Errorf("up of one that runs: %q", again)
+	}
+	must(t, os.WriteFile(s.path("shared/stay"), nil, 0o644))
+	if r := s.hostrun("stop", "hooked"); r.status == 0 || !strings.Contains(r.stderr, "pre_stop[0] has failed") || !running(s.all()["hooked"]) {
+		t.Errorf("stop, with a pre_stop that fails: %v", r)
+	}
+	must(t, os.Remove(s.path("shared/stay")))
+	s.must("restart", "hooked")
+	if log := read("log"); strings.Count(log, "first") != 1 || strings.Count(log, "after") != 2 {
+		t.Errorf("after a restart: %q", log)
+	}
+	s.must("down", "hooked")
+	if n := strings.Count(read("bye"), "bye"); n != 3 {
+		t.Errorf("pre_stop ran %d times", n)
+	}
+	hooks("echo it is not there; exit 9")
+	r := s.hostrun("up", "hooked")
+	if r.status != 75 || !strings.Contains(r.stderr, "post_start[1] has failed: sh -c") || !strings.Contains(r.stderr, "status 9") || !strings.Contains(r.stderr, "it is not there") {
+		t.Errorf("a post_start that fails: %v", r)
+	}
+	if c := s.all()["hooked"]; c.Status != "exited" {
+		t.Errorf("and leaves %+v", c)
+	}
+	s.must("down", "hooked")
+	s.life("early", "true", "pre_start: [{command: [sh, -c, 'echo no model; exit 4']}]")
+	r = s.hostrun("up", "early")
+	if r.status != 75 || !strings.Contains(r.stderr, "pre_start[0] (early.yaml:") || !strings.Contains(r.stderr, "no model") || s.all()["early"].Container != "" {
+		t.Errorf("a pre_start that fails: %v", r)
 	}
 }

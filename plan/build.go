@@ -52,6 +52,7 @@ func Build(f Facts) (Plan, error) {
 		b.finishMounts,
 		b.setStop,
 		b.annotateData,
+		b.annotateHooks,
 		b.tellPython,
 		b.mergeFindings,
 		b.setLabels,

@@ -269,6 +269,19 @@ var cases = map[string]func() plan.Facts{
 		f.Profile.Ulimits = map[string]profiles.Ulimit{"nofiles": {Soft: 1, Hard: 1}}
 		return f
 	},
+	"secrets-and-configs": secretsAndConfigs,
+	"secrets-refused": func() plan.Facts {
+		f := secretsAndConfigs()
+		f.Data = map[string]plan.DataSource{"secret-1": {}, "secret-2": {}, "config-1": {Error: "permission denied"}}
+		f.Image.Paths["/app"] = plan.Path{Real: "/app", Dir: true, Mode: 0o755}
+		return f
+	},
+	"hooks": hooks,
+	"hooks-of-a-one-off": func() plan.Facts {
+		f := hooks()
+		f.ID = "job-run-1"
+		return f
+	},
 	"weights":             weights,
 	"weights-in-cgroup-1": weightsInCgroup1,
 	"weights-refused": func() plan.Facts {

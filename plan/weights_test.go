@@ -35,3 +35,32 @@ func weightsInCgroup1() plan.Facts {
 	f.Profile.CPURTPeriod, f.Profile.CPURTRuntime, f.Profile.MemSwapLimit = 1400, 400, -1
 	return f
 }
+
+// secretsAndConfigs has one of each kind.
+func secretsAndConfigs() plan.Facts {
+	f := simple()
+	f.Profile.User = "app"
+	text, uid, gid := "debug=true\n", uint32(103), uint32(104)
+	f.Profile.Secrets = []profiles.Data{
+		{Name: "token", Variable: "HF_TOKEN", Target: "/run/secrets/token", Mode: 0o400, Key: "secrets[0]"},
+		{Name: "cert", File: "/srv/jobs/cert.pem", Target: "/etc/ssl/cert.pem", UID: &uid, GID: &gid, Mode: 0o440, Key: "secrets[1]"},
+		{Name: "by_systemd", Credential: "by_systemd", Target: "/run/secrets/by_systemd", Mode: 0o444, Key: "secrets[2]"}}
+	f.Profile.Configs = []profiles.Data{
+		{Name: "app", Content: &text, Target: "/app", Mode: 0o555, Key: "configs[0]"},
+		{Name: "http", File: "/srv/jobs/http.conf", Target: "/http", Mode: 0o444, Key: "configs[1]"}}
+	f.Data = map[string]plan.DataSource{"secret-0": {Exists: true}, "secret-1": {Exists: true}, "secret-2": {Exists: true}, "config-1": {Exists: true}}
+	for i, key := range []string{"secrets[0]", "secrets[1]", "secrets[2]", "configs[0]", "configs[1]"} {
+		f.Profile.Lines[key] = at(4 + i)
+	}
+	return f
+}
+
+func hooks() plan.Facts {
+	f := simple()
+	f.Profile.PreStart = []profiles.Hook{{Command: command("./manage.py", "migrate"), Key: "pre_start[0]"}}
+	f.Profile.PostStart = []profiles.Hook{{Command: command("/warm", "--up"), User: "root", Privileged: true, WorkingDir: "/work",
+		Environment: []profiles.EnvVar{{Name: "A", Value: "1"}}, Key: "post_start[0]"}}
+	f.Profile.PreStop = []profiles.Hook{{Command: command("/save"), Key: "pre_stop[0]"}}
+	f.Profile.Lines["post_start[0]"], f.Profile.Lines["pre_stop[0]"] = at(5), at(9)
+	return f
+}

@@ -60,6 +60,10 @@ type Profile struct {
 	StopSignal      string         `json:"stop_signal,omitempty"`       // "" the image's, else SIGTERM
 	StopGracePeriod *time.Duration `json:"stop_grace_period,omitempty"` // nil: 10 s
 
+	PreStart  []Hook `json:"pre_start,omitempty"`
+	PostStart []Hook `json:"post_start,omitempty"`
+	PreStop   []Hook `json:"pre_stop,omitempty"`
+
 	Restart     string       `json:"restart,omitempty"`     // "": no; "always", "unless-stopped", "on-failure", "on-failure:3"
 	Healthcheck *Healthcheck `json:"healthcheck,omitempty"` // nil: none
 	DependsOn   []Dependency `json:"depends_on,omitempty"`

@@ -195,7 +195,10 @@ func (c *Client) Again(ctx context.Context, pl plan.Plan, created time.Time) (Up
 		return res, err
 	}
 	res.Action = "started"
-	return res, c.restart(ctx, r, restartNotes(r, now))
+	if err := c.restart(ctx, r, restartNotes(r, now)); err != nil {
+		return res, err
+	}
+	return res, c.postStart(ctx, r.ID, false)
 }
 
 // refit gives the record of a stopped container the spec and the labels of the plan, in one step.
@@ -217,7 +220,7 @@ func (c *Client) refit(ctx context.Context, r containers.Container, pl plan.Plan
 	}
 	update := containers.Container{ID: r.ID, Spec: fresh.Spec, Labels: map[string]string{}}
 	paths := []string{"spec"}
-	for _, key := range []string{plan.LabelDevices, plan.LabelNumbers} { // that may be gone
+	for _, key := range []string{plan.LabelDevices, plan.LabelNumbers, plan.LabelHooks} { // that may be gone
 		update.Labels[key] = ""
 	}
 	for key, value := range pl.Labels {
@@ -341,6 +344,7 @@ func (c *Client) EndUnhealthy(ctx context.Context, was supervise.Container) erro
 	if err != nil {
 		return fmt.Errorf("note why container %s is stopped: %w", r.ID, err)
 	}
+	c.preStopAnyway(ctx, r)
 	return c.stop(ctx, r, nil)
 }
 

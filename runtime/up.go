@@ -65,6 +65,9 @@ func (c *Client) upLocked(ctx context.Context, pl plan.Plan, force bool) (UpResu
 	if err := c.launch(ctx, pl); err != nil {
 		return res, err
 	}
+	if err := c.postStart(ctx, pl.ID, true); err != nil {
+		return res, err
+	}
 	c.progress("Container "+pl.ID, "Started", "")
 	return res, nil
 }
@@ -96,11 +99,15 @@ func (c *Client) upOver(ctx context.Context, pl plan.Plan, old containers.Contai
 		return res, err
 	}
 	c.progress("Container "+pl.ID, "Starting", "")
-	return res, c.restart(ctx, old, freshNotes(old.Labels))
+	if err := c.restart(ctx, old, freshNotes(old.Labels)); err != nil {
+		return res, err
+	}
+	return res, c.postStart(ctx, pl.ID, true)
 }
 
 // replace ends and removes a container whose name is needed at once.
 func (c *Client) replace(ctx context.Context, old containers.Container) error {
+	c.preStopAnyway(ctx, old)
 	task, err := c.getTask(ctx, old.ID)
 	if err == nil {
 		err = c.end(ctx, old, task, nil)

@@ -163,6 +163,9 @@ func oneUp(ctx context.Context, s *session, o upOptions, m *member) error {
 	if runtime.NeedsSupervisor(pl.Labels) {
 		pl.Source = s.sourceOf(facts)
 	}
+	if err := s.preStart(ctx, m.client, facts, pl, o.recreate); err != nil {
+		return err
+	}
 	done, err := m.client.Up(ctx, pl, o.recreate)
 	if err == nil && runtime.NeedsSupervisor(pl.Labels) {
 		err = s.supervised(ctx, m.client, pl.ID)
