@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"hostrun.dev/hostrun/integration/image/archive"
+	"hostrun.dev/hostrun/runtime"
 )
 
 // TestSecretsAndConfigs: files in memory, with their owner and mode; nowhere else; kept over a restart, replaced when they change, and
@@ -67,7 +68,7 @@ func TestSecretsAndConfigs(t *testing.T) {
 		t.Errorf("with another secret: %v", r)
 	}
 	// Neither the supervisor nor these commands have the variable.
-	s.must("exec", "--user=0", "safe", "--", "busybox", "kill", "-9", "1")
+	must(t, unix.Kill(s.all()["safe"].PID, unix.SIGKILL))
 	s.comes("it has been started again", func() error {
 		if c := s.all()["safe"]; c.Restarts != 1 || c.Status != "running" {
 			return fmt.Errorf("%+v", c)
@@ -212,8 +213,8 @@ func TestHooks(t *testing.T) {
 	s.load(tiny(t, "other", archive.File{Path: "/bin/other", Mode: 0o755, Content: []byte("#!/bin/sh\necho other image as $(busybox id -u) >>/shared/log\n")}))
 	hooks := func(post string) {
 		s.life("hooked", "echo main >>/shared/log; exec sleep 1000", "user: \"1000:1000\"", "volumes: [../shared:/shared]",
-			"pre_start: [{command: [sh, -c, 'echo first $A as $(busybox id -u) >>/shared/log'], environment: {A: 1}, user: '7'}, {image: other, command: other}]",
-			"post_start: [{command: [sh, -c, 'echo after $B in $PWD as $(busybox id -u) >>/shared/log; busybox chown 0 /shared/log'], environment: [B=2], user: '0', working_dir: /tmp}, {command: [sh, -c, '"+post+"']}]",
+			"pre_start: [{command: [sh, -c, 'echo first $$A as $$(busybox id -u) >>/shared/log'], environment: {A: 1}, user: '7'}, {image: other, command: other}]",
+			"post_start: [{command: [sh, -c, 'echo after $$B in $$PWD as $$(busybox id -u) >>/shared/log; busybox chown 0 /shared/log'], environment: [B=2], user: '0', working_dir: /tmp}, {command: [sh, -c, '"+post+"']}]",
 			"pre_stop: [{command: [sh, -c, 'echo bye >>/shared/bye; test ! -e /shared/stay']}]")
 	}
 	read := func(name string) string {
@@ -261,4 +262,60 @@ func TestHooks(t *testing.T) {
 	if r.status != 75 || !strings.Contains(r.stderr, "pre_start[0] (early.yaml:") || !strings.Contains(r.stderr, "no model") || s.all()["early"].Container != "" {
 		t.Errorf("a pre_start that fails: %v", r)
 	}
+}
+
+// TestLogging: rotated and compressed files, nothing, and the journal.
+func TestLogging(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	s.load(tiny(t, "job"))
+	s.life("files", "i=0; while test $$i -lt 3000; do echo line $$i of many that are written; i=$$((i+1)); done; exec sleep 1000", "logging: {driver: local, options: {max-size: 20k, max-file: 3}}")
+	s.life("silent", "echo nobody hears; exit 3", "logging: {driver: none}")
+	s.life("journal", "echo told; exec sleep 1000", "logging: {driver: journald, options: {tag: '{{.Name}}-x'}}")
+	s.must("up", "files")
+	s.comes("the last line is read", func() error {
+		if got := s.must("logs", "--tail=2", "files"); got != "line 2998 of many that are written\nline 2999 of many that are written\n" {
+			return fmt.Errorf("%q", got)
+		}
+		return nil
+	})
+	log := s.path("data/containers", s.namespace, "files/log")
+	s.comes("the rotated files are compressed", func() error {
+		all, _ := filepath.Glob(log + "*")
+		if fi, err := os.Stat(log); err != nil || fi.Size() > 20<<10 {
+			return fmt.Errorf("%v %v", fi, err)
+		}
+		if !slices.Contains(all, log+".1.gz") || len(all) != 3 {
+			return fmt.Errorf("%v", all)
+		}
+		return nil
+	})
+	got := s.must("logs", "files")
+	if n := strings.Count(got, "\n"); n < 500 || n > 2900 || !strings.HasPrefix(got, "line ") || !strings.HasSuffix(got, "line 2999 of many that are written\n") {
+		t.Errorf("logs has %d lines: %.60s", n, got)
+	}
+	if r := s.hostrun("up", "--attach", "silent"); r.status != 3 || r.stdout != "silent created\n" {
+		t.Errorf("attached, with logging: none: %v", r)
+	}
+	if r := s.hostrun("logs", "silent"); r.status != 1 || !strings.Contains(r.stderr, "logging: {driver: none}") {
+		t.Errorf("logs: %v", r)
+	}
+	_, err := os.Stat(runtime.JournalSocket)
+	if r := s.hostrun("up", "journal"); err != nil {
+		if r.status != 66 || !strings.Contains(r.stderr, "HR272") || s.all()["journal"].Container != "" {
+			t.Errorf("without a journal: %v", r)
+		}
+	} else if r.status != 0 || s.must("logs", "journal") != "told\n" {
+		t.Errorf("with the journal: %v", r)
+	}
+	s.must(append([]string{"down"}, s.names()...)...)
+}
+
+// names are the stage's containers.
+func (s *stage) names() []string {
+	var names []string
+	for name := range s.all() {
+		names = append(names, name)
+	}
+	return names
 }

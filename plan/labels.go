@@ -25,6 +25,7 @@ const (
 	LabelHealthcheck = "hostrun.dev/healthcheck" // the profile's, as JSON
 	LabelDependsOn   = "hostrun.dev/depends-on"  // names of containers, joined by commas; a ! after a name is restart: true
 	LabelNetwork     = "hostrun.dev/network"     // what it asks of the network (network.Request)
+	LabelLogging     = "hostrun.dev/logging"     // the profile's, as JSON; absent for the default
 	LabelHooks       = "hostrun.dev/hooks"       // kinds of hooks that it has, joined by commas
 	LabelPID         = "hostrun.dev/pid-of"      // container whose processes it shares
 	LabelProbe       = "hostrun.dev/probe"       // what is tried before each start: a devices.Probe, as JSON
@@ -47,6 +48,7 @@ func (b *builder) setLabels() {
 		pl.Labels[LabelPID] = other
 	}
 	b.setHookLabel()
+	b.setLoggingLabel()
 	b.setDeviceLabel()
 	b.setLifeLabels()
 	b.setNetworkLabel()

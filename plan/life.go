@@ -57,3 +57,15 @@ func (b *builder) setDependLabel() {
 
 // oneOff says whether the container is one of run: it has a name of its own.
 func (b *builder) oneOff() bool { return b.f.ID != "" }
+
+// setLoggingLabel keeps with the container where its output goes. That of a one-off container goes to who started it.
+func (b *builder) setLoggingLabel() {
+	if b.p.Logging == nil || b.oneOff() {
+		return
+	}
+	text, err := json.Marshal(b.p.Logging)
+	if err != nil { // it is text and numbers
+		panic("plan: logging is no JSON: " + err.Error())
+	}
+	b.plan.Labels[LabelLogging] = string(text)
+}

@@ -171,6 +171,7 @@ func (l *loader) decode(src source, layers []layer) *Profile {
 	d.finishResources()
 	d.finishIsolation()
 	d.finishData()
+	d.finishLogging()
 	d.finishConflicts()
 	if !hidesImage(layers) {
 		d.finishRequired(src.shown)

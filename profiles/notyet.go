@@ -14,7 +14,7 @@ var notYet = map[string]string{
 	"build":     "build the image first, and name it under image:",
 	"cpu_count": "use cpus:", "cpu_percent": "use cpus:", "credential_spec": "", "develop": "",
 	"external_links": "", "isolation": "", "label_file": "use labels:", "links": "",
-	"logging": "", "models": "",
+	"models":   "",
 	"profiles": "a profile of hostrun is one service: write one file for each",
 	"provider": "", "pull_refresh_after": "use pull_policy:", "scale": "",
 	"storage_opt":    "use tmpfs: with a size for what may go, and a volume on a file system of that size for what stays",

@@ -60,6 +60,8 @@ type Profile struct {
 	StopSignal      string         `json:"stop_signal,omitempty"`       // "" the image's, else SIGTERM
 	StopGracePeriod *time.Duration `json:"stop_grace_period,omitempty"` // nil: 10 s
 
+	Logging *Logging `json:"logging,omitempty"` // nil: rotated files, with the defaults of package logfile
+
 	PreStart  []Hook `json:"pre_start,omitempty"`
 	PostStart []Hook `json:"post_start,omitempty"`
 	PreStop   []Hook `json:"pre_stop,omitempty"`

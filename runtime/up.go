@@ -133,11 +133,11 @@ func changes(old containers.Container, pl plan.Plan) []string {
 func (c *Client) launch(ctx context.Context, pl plan.Plan) (err error) {
 	work, cancel := steady(ctx)
 	defer cancel()
-	uri, err := c.logURI(pl.ID, terminal(pl.Spec))
+	uri, err := c.logURI(pl.ID, pl.Image, pl.Labels, terminal(pl.Spec))
 	if err != nil {
 		return err
 	}
-	m, err := c.make(work, pl, map[string]string{labelLog: c.logPath(pl.ID)})
+	m, err := c.make(work, pl, c.logLabel(pl.ID, uri))
 	if err != nil {
 		return err
 	}
@@ -152,6 +152,14 @@ func (c *Client) launch(ctx context.Context, pl plan.Plan) (err error) {
 	m.notes = freshNotes(m.record.Labels)
 	s := streams{stdout: uri, stderr: uri, terminal: terminal(pl.Spec)}
 	return c.begin(ctx, work, m, s, argv0(pl.Spec))
+}
+
+// logLabel says where the log is, of a container that has one.
+func (c *Client) logLabel(id, uri string) map[string]string {
+	if uri == "" {
+		return nil
+	}
+	return map[string]string{labelLog: c.logPath(id)}
 }
 
 // begin makes and starts the task and notes it in the record: while it is being started, for the note waits for the disk.
@@ -241,7 +249,7 @@ func (c *Client) restart(ctx context.Context, r containers.Container, notes map[
 	if err != nil {
 		return fmt.Errorf("start container %s: read its snapshot: %w", r.ID, err)
 	}
-	uri, err := c.logURI(r.ID, terminal(spec))
+	uri, err := c.logURI(r.ID, r.Image, r.Labels, terminal(spec))
 	if err != nil {
 		return err
 	}
