@@ -53,6 +53,7 @@ func Build(f Facts) (Plan, error) {
 		b.setStop,
 		b.annotateData,
 		b.annotateHooks,
+		b.setHealthcheck,
 		b.tellPython,
 		b.mergeFindings,
 		b.setLabels,
@@ -105,6 +106,7 @@ type builder struct {
 	python *abi.Python // that runs the command: of the image, or of the host where it is the root; nil until it is known
 	root   *Root       // nil with an image
 
+	health  string          // the healthcheck, as JSON; "" for none
 	network network.Request // zero for a container that has none
 }
 

@@ -3,6 +3,7 @@ package plan_test
 import (
 	"encoding/json"
 	"strings"
+	"time"
 
 	cdi "tags.cncf.io/container-device-interface/specs-go"
 
@@ -277,6 +278,40 @@ var cases = map[string]func() plan.Facts{
 		return f
 	},
 	"hooks": hooks,
+	"healthcheck-of-the-image": func() plan.Facts {
+		f := simple()
+		f.Image.Healthcheck = &profiles.Healthcheck{Test: []string{"CMD-SHELL", "curl -f localhost"}, Interval: time.Minute, Retries: 5}
+		return f
+	},
+	"healthcheck-beside-the-images": func() plan.Facts {
+		f := simple()
+		f.Image.Healthcheck = &profiles.Healthcheck{Test: []string{"CMD-SHELL", "curl -f localhost"}, Interval: time.Minute, Retries: 5}
+		f.Profile.Healthcheck = &profiles.Healthcheck{Interval: time.Second, OnFailure: "restart"}
+		return f
+	},
+	"healthcheck-switched-off": func() plan.Facts {
+		f := simple()
+		f.Image.Healthcheck = &profiles.Healthcheck{Test: []string{"CMD", "true"}}
+		f.Profile.NoHealthcheck = true
+		return f
+	},
+	"healthcheck-without-a-test-refused": func() plan.Facts {
+		f := simple()
+		f.Profile.Healthcheck = &profiles.Healthcheck{Interval: time.Second}
+		f.Profile.Lines["healthcheck"] = at(3)
+		return f
+	},
+	"healthcheck-too-long-refused": func() plan.Facts {
+		f := simple()
+		f.Profile.Healthcheck = &profiles.Healthcheck{Test: []string{"CMD-SHELL", strings.Repeat("x", 5000)}}
+		f.Profile.Lines["healthcheck"] = at(3)
+		return f
+	},
+	"output-to-the-journal": func() plan.Facts {
+		f := simple()
+		f.Profile.Logging = &profiles.Logging{Driver: "journald", MaxSize: 20 << 20, MaxFiles: 5, Compress: true, Tag: "{{.Name}}"}
+		return f
+	},
 	"hooks-of-a-one-off": func() plan.Facts {
 		f := hooks()
 		f.ID = "job-run-1"

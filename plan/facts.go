@@ -62,7 +62,9 @@ type Image struct {
 	User       string            `json:"user,omitempty"`
 	StopSignal string            `json:"stop_signal,omitempty"`
 	Labels     map[string]string `json:"labels,omitempty"`
-	Volumes    []string          `json:"volumes,omitempty"` // anonymous volumes that the image declares
+	// Healthcheck is docker's HEALTHCHECK: Test as in a profile; nil without one.
+	Healthcheck *profiles.Healthcheck `json:"healthcheck,omitempty"`
+	Volumes     []string              `json:"volumes,omitempty"` // anonymous volumes that the image declares
 
 	Pythons  []abi.Python   `json:"pythons,omitempty"`  // nil unless Needs.Python
 	Sites    []host.Site    `json:"sites,omitempty"`    // of all Pythons: Path, Kind and Modules only

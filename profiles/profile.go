@@ -67,8 +67,10 @@ type Profile struct {
 	PreStop   []Hook `json:"pre_stop,omitempty"`
 
 	Restart     string       `json:"restart,omitempty"`     // "": no; "always", "unless-stopped", "on-failure", "on-failure:3"
-	Healthcheck *Healthcheck `json:"healthcheck,omitempty"` // nil: none
-	DependsOn   []Dependency `json:"depends_on,omitempty"`
+	Healthcheck *Healthcheck `json:"healthcheck,omitempty"` // nil: the image's HEALTHCHECK, if it has one
+	// NoHealthcheck switches the image's off, too: test: [NONE], disable: true.
+	NoHealthcheck bool         `json:"no_healthcheck,omitempty"`
+	DependsOn     []Dependency `json:"depends_on,omitempty"`
 
 	CPUs      float64 `json:"cpus,omitempty"`       // 0: no limit
 	CPUSet    string  `json:"cpuset,omitempty"`     // "0-3,8"

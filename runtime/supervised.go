@@ -220,7 +220,7 @@ func (c *Client) refit(ctx context.Context, r containers.Container, pl plan.Plan
 	}
 	update := containers.Container{ID: r.ID, Spec: fresh.Spec, Labels: map[string]string{}}
 	paths := []string{"spec"}
-	for _, key := range []string{plan.LabelDevices, plan.LabelNumbers, plan.LabelHooks, plan.LabelLogging} { // that may be gone
+	for _, key := range []string{plan.LabelDevices, plan.LabelNumbers, plan.LabelHooks, plan.LabelLogging, plan.LabelPID} { // that may be gone
 		update.Labels[key] = ""
 	}
 	for key, value := range pl.Labels {
@@ -235,6 +235,19 @@ func (c *Client) refit(ctx context.Context, r containers.Container, pl plan.Plan
 	}
 	step("again-refitted")
 	return updated, nil
+}
+
+// Numbers are the accelerators of a container.
+func (c *Client) Numbers(ctx context.Context, id string) ([]plan.DeviceNumber, error) {
+	r, err := c.own(c.in(ctx), id)
+	if err != nil {
+		return nil, err
+	}
+	var numbers []plan.DeviceNumber
+	if err := json.Unmarshal([]byte(r.Labels[plan.LabelNumbers]), &numbers); err != nil {
+		return nil, fmt.Errorf("container %s: read which devices it has (label %s): %w", id, plan.LabelNumbers, err)
+	}
+	return numbers, nil
 }
 
 // Source returns what the container's plan was made of.

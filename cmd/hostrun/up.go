@@ -141,7 +141,7 @@ func memberUp(ctx context.Context, s *session, o upOptions, m *member) error {
 	switch {
 	case !o.wait:
 		return nil
-	case m.profile.Healthcheck != nil:
+	case m.plan.Labels[plan.LabelHealthcheck] != "":
 		return s.awaitState(ctx, m.client, m.id, profiles.DependHealthy)
 	}
 	return stillRuns(ctx, m.client, m.id)
