@@ -42,7 +42,8 @@ var imageFields = []field[Profile]{
 	{name: "image", about: "the image, as docker names it", schema: textSchema, read: readImage},
 	{name: "rootfs", about: "host: no image; the root is made of this machine's own system directories", schema: enum("host"), read: readRootfs},
 	{name: "platform", about: "os/arch[/variant] of the image; this machine's by default", schema: textSchema, read: readPlatform},
-	{name: "pull_policy", about: "when to pull the image; missing by default", schema: enum("always", "missing", "if_not_present", "never"), read: readPullPolicy},
+	{name: "pull_policy", about: "when to pull the image: always, missing (default), never, daily, weekly, every_12h", schema: object{"type": "string", "pattern": `^(always|missing|if_not_present|never|refresh|daily|weekly|every_([0-9]+[wdhms])+)$|\$`}, read: readPullPolicy},
+	{name: "pull_refresh_after", about: "the age at which pull_policy: refresh pulls again; 24h", schema: textSchema, read: readPullRefresh},
 	{name: "labels", about: "labels of the container", schema: namedSchema, read: readLabels},
 	{name: "annotations", about: "annotations of the OCI spec", schema: namedSchema, read: readAnnotations},
 }

@@ -164,6 +164,7 @@ func (l *loader) decode(src source, layers []layer) *Profile {
 	if !complete {
 		return p
 	}
+	d.finishPull()
 	d.finishRootfs()
 	d.finishEnvironment()
 	d.finishVisible()

@@ -16,7 +16,7 @@ var notYet = map[string]string{
 	"external_links": "", "isolation": "", "label_file": "use labels:", "links": "",
 	"models":   "",
 	"profiles": "a profile of hostrun is one service: write one file for each",
-	"provider": "", "pull_refresh_after": "use pull_policy:", "scale": "",
+	"provider": "", "scale": "",
 	"storage_opt":    "use tmpfs: with a size for what may go, and a volume on a file system of that size for what stays",
 	"use_api_socket": "", "volumes_from": "repeat them under volumes:",
 }

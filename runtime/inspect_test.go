@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/containerd/containerd/v2/core/images"
 	"github.com/google/go-cmp/cmp"
 
 	"hostrun.dev/hostrun/profiles"
@@ -52,5 +53,35 @@ func TestLastWords(t *testing.T) {
 	got := w.String()
 	if len(got) > maxLastWords || len(got) < maxLastWords/2 || got[:7] != "a line " || got[len(got)-9:] != "\nthe last" {
 		t.Errorf("%d bytes: %.40q", len(got), got)
+	}
+}
+
+// TestOutdatedImages: by the last pull, else by the last change of the record.
+func TestOutdatedImages(t *testing.T) {
+	now := time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
+	image := func(updated time.Duration, pulled ...time.Duration) images.Image {
+		img := images.Image{UpdatedAt: now.Add(-updated)}
+		for _, p := range pulled {
+			img.Labels = map[string]string{labelPulledAt: timeLabel(now.Add(-p))}
+		}
+		return img
+	}
+	day := profiles.PullEvery(24 * time.Hour)
+	for _, c := range []struct {
+		name, policy string
+		img          images.Image
+		want         bool
+	}{
+		{"missing", "missing", image(1000 * time.Hour), false},
+		{"never", "never", image(1000 * time.Hour), false},
+		{"loaded today", day, image(time.Hour), false},
+		{"loaded the day before", day, image(25 * time.Hour), true},
+		{"pulled today, changed long ago", day, image(100*time.Hour, time.Hour), false},
+		{"pulled long ago, given a label today", day, image(time.Hour, 48*time.Hour), true},
+		{"every 90 minutes", profiles.PullEvery(90 * time.Minute), image(time.Hour, 91*time.Minute), true},
+	} {
+		if got := outdated(c.img, c.policy, now); got != c.want {
+			t.Errorf("%s: %v", c.name, got)
+		}
 	}
 }
