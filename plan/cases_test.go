@@ -277,6 +277,17 @@ var cases = map[string]func() plan.Facts{
 		f.Image.Paths["/app"] = plan.Path{Real: "/app", Dir: true, Mode: 0o755}
 		return f
 	},
+	"links-with-the-hosts-network": func() plan.Facts {
+		f := simple()
+		f.Profile.Links = []profiles.Link{{Name: "db", Alias: "database", Key: "links[0]"}}
+		return f
+	},
+	"links-on-a-bridge": func() plan.Facts {
+		f := simple()
+		f.Profile.NetworkMode = "bridge"
+		f.Profile.Links = []profiles.Link{{Name: "db", Alias: "database", Key: "links[0]"}}
+		return f
+	},
 	"hooks": hooks,
 	"healthcheck-of-the-image": func() plan.Facts {
 		f := simple()

@@ -59,6 +59,11 @@ func (b *builder) hosts() nameFile {
 		}
 		fmt.Fprintf(&own, "%s\t%s\n", ip, h.Name)
 	}
+	for _, l := range b.p.Links {
+		if b.hostNetwork() { // what is on the host's network, too, is at the host's own address
+			fmt.Fprintf(&own, "127.0.0.1\t%s\n", l.Alias)
+		}
+	}
 	base := localHosts
 	if b.hostNetwork() && b.f.Host.Hosts != "" {
 		base = strings.TrimSuffix(b.f.Host.Hosts, "\n") + "\n"

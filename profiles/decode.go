@@ -25,8 +25,12 @@ type decoder struct {
 	envFiles     []envFile
 	data         map[string]*dataState      // of secrets and configs
 	shared       map[string]map[string]Data // likewise, where the file describes them for several profiles
-	refreshAfter time.Duration              // pull_refresh_after
-	deployed     map[string]deployed        // limits of deploy, by the key that says the same
+	implied      []Dependency               // that other keys than depends_on bring
+	services     map[string]bool            // keys that name a profile as compose's service:
+	volumesFrom  []volumesFrom
+	labelFiles   []envFile
+	refreshAfter time.Duration       // pull_refresh_after
+	deployed     map[string]deployed // limits of deploy, by the key that says the same
 }
 
 // A field is a key of a mapping: what it means, what it may hold, and who reads it into a T.

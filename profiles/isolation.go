@@ -27,7 +27,7 @@ var isolationFields = []field[Profile]{
 	{name: "attach", about: "compose's word for whose output up shows; hostrun up --attach takes one name", schema: boolSchema, read: func(d *decoder, _ *Profile, n *node, key string) { d.boolean(n, key) }},
 }
 
-// readOther reads the name of another container behind container: or service:, which are the same here.
+// other reads the name of another container behind container: or service:, which are the same here.
 func (d *decoder) other(n *node, key, s string) (string, bool) {
 	_, name, _ := strings.Cut(s, ":")
 	if !NameForm.MatchString(name) || name == d.profile.Name {
@@ -50,6 +50,7 @@ func readPID(d *decoder, p *Profile, n *node, key string) {
 	case word == "service", word == "container":
 		if name, ok := d.other(n, key, s); ok {
 			p.PID = "container:" + name
+			d.services = map[string]bool{"pid": word == "service"}
 		}
 	default:
 		d.bad(n, key, "write host, or container:NAME", "%q is not known", abridged(s))

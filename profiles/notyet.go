@@ -13,12 +13,12 @@ import (
 var notYet = map[string]string{
 	"build":     "build the image first, and name it under image:",
 	"cpu_count": "use cpus:", "cpu_percent": "use cpus:", "credential_spec": "", "develop": "",
-	"external_links": "", "isolation": "", "label_file": "use labels:", "links": "",
-	"models":   "",
-	"profiles": "a profile of hostrun is one service: write one file for each",
-	"provider": "", "scale": "",
+	"isolation": "",
+	"models":    "",
+	"profiles":  "a profile of hostrun is one service: write one file for each",
+	"provider":  "", "scale": "",
 	"storage_opt":    "use tmpfs: with a size for what may go, and a volume on a file system of that size for what stays",
-	"use_api_socket": "", "volumes_from": "repeat them under volumes:",
+	"use_api_socket": "",
 }
 
 // never says why a key of them can't be done: it will not be.

@@ -108,6 +108,7 @@ type Profile struct {
 	MACAddress  string            `json:"mac_address,omitempty"`  // of the first network's interface
 	NetworkMode string            `json:"network_mode,omitempty"` // "" is "host"; "none", "bridge", "container:NAME"
 	Networks    []Network         `json:"networks,omitempty"`     // with "bridge"; none: the one called default
+	Links       []Link            `json:"links,omitempty"`
 	Ports       []Port            `json:"ports,omitempty"`
 	Expose      []string          `json:"expose,omitempty"` // for people: containers of a network reach every port of each other
 
