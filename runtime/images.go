@@ -18,7 +18,6 @@ import (
 
 	"hostrun.dev/hostrun/finding"
 	"hostrun.dev/hostrun/imagename"
-	"hostrun.dev/hostrun/profiles"
 )
 
 // fullName completes a name as docker does: dinov2 is docker.io/library/dinov2:latest.
@@ -74,9 +73,10 @@ func (c *Client) FindImage(ctx context.Context, ref, platform, policy string) (F
 		return FoundImage{}, err
 	}
 	if policy == "always" {
+		c.imagesAsked.Delete(name) // as it was before
 		return c.pulled(ctx, ref, platform)
 	}
-	img, err := c.ctrd.ImageService().Get(ctx, name)
+	img, err := c.askedImage(ctx, name)
 	switch {
 	case err == nil && outdated(img, policy, time.Now()):
 		return c.refreshed(ctx, ref, platform, img)
@@ -90,38 +90,55 @@ func (c *Client) FindImage(ctx context.Context, ref, platform, policy string) (F
 	return c.pulled(ctx, ref, platform)
 }
 
-// labelPulledAt is when an image was pulled last, or looked for in its registry. One that was loaded has none.
-const labelPulledAt = "hostrun.dev/pulled-at"
-
-// outdated reports whether the policy wants the image from its registry again. Where it is not known when it was pulled, the last
-// change of its record counts.
-func outdated(img images.Image, policy string, now time.Time) bool {
-	age, timed := profiles.PullAge(policy)
-	if !timed {
-		return false
-	}
-	last := img.UpdatedAt
-	if at := labelTime(img.Labels, labelPulledAt); at != nil {
-		last = *at
-	}
-	return now.Sub(last) >= age
+// An imageAnswer is what containerd said of an image.
+type imageAnswer struct {
+	images.Image
+	err error
 }
 
-// refreshed pulls an image that is here. A registry that can't be reached is no reason not to start with what is here.
-func (c *Client) refreshed(ctx context.Context, ref, platform string, have images.Image) (FoundImage, error) {
-	found, err := c.pulled(ctx, ref, platform)
-	if err != nil && ctx.Err() == nil && finding.StatusOf(err) == finding.StatusTryAgain {
-		c.opt.Log.Warn("pull the image again: the one that is here is taken", "image", have.Name, "error", err)
-		return FoundImage{Name: have.Name, record: &have}, nil
+// FindAhead asks for an image that FindImage will be asked for, together with what else is under way on the connection.
+func (c *Client) FindAhead(ctx context.Context, ref string) {
+	name, err := fullName(ref)
+	if err != nil {
+		return // FindImage says so
 	}
-	return found, err
+	answer := make(chan imageAnswer, 1)
+	c.imagesAsked.Store(name, answer)
+	img, err := c.ctrd.ImageService().Get(c.in(ctx), name)
+	answer <- imageAnswer{img, err}
 }
 
-// notePull writes down that the image has been pulled now.
-func (c *Client) notePull(ctx context.Context, name string) {
-	img := images.Image{Name: name, Labels: map[string]string{labelPulledAt: timeLabel(time.Now())}}
-	if _, err := c.ctrd.ImageService().Update(ctx, img, "labels."+labelPulledAt); err != nil {
-		c.opt.Log.Debug("note the pull", "image", name, "error", err)
+// askedImage is the answer that FindAhead is waiting for, once; or a fresh one.
+func (c *Client) askedImage(ctx context.Context, name string) (images.Image, error) {
+	if asked, ok := c.imagesAsked.LoadAndDelete(name); ok {
+		select {
+		case a := <-asked.(chan imageAnswer):
+			return a.Image, a.err
+		case <-ctx.Done():
+			return images.Image{}, context.Cause(ctx)
+		}
+	}
+	return c.ctrd.ImageService().Get(ctx, name)
+}
+
+// layerKey names the note of an image's chain ID in the cache.
+func (c *Client) layerKey(ref, platform string) (string, bool) {
+	name, err := fullName(ref)
+	return fmt.Sprintf("image/layer-%s.json", hashOf(cacheFormat, c.opt.Address, c.opt.Namespace, name, platform)), err == nil
+}
+
+// LikelyLayer is the chain ID that an image had when NoteLayer was last called, before anybody is asked; "" if it is not known.
+func (c *Client) LikelyLayer(ref, platform string) (chainID string) {
+	if key, ok := c.layerKey(ref, platform); ok {
+		c.cached(key, &chainID)
+	}
+	return chainID
+}
+
+// NoteLayer keeps an image's chain ID for the next LikelyLayer.
+func (c *Client) NoteLayer(ref, platform, chainID string) {
+	if key, ok := c.layerKey(ref, platform); ok && c.LikelyLayer(ref, platform) != chainID {
+		c.cache(key, chainID)
 	}
 }
 
