@@ -126,30 +126,60 @@ func moveGeneration(path string, i int) error {
 	return nil
 }
 
-// compress packs the file that was rotated last, in the background. A container that writes faster than that leaves files as they
-// are. The caller holds w.mu.
+// compress packs the files that were rotated, in the background, the youngest first: a container that writes faster than that leaves
+// files as they are for a while. The caller holds w.mu.
 func (w *Writer) compress() {
 	if w.packing {
-		return
-	}
-	file, err := os.Open(generation(w.path, 1))
-	if err != nil {
 		return
 	}
 	w.packing = true
 	w.packers.Add(1)
 	go func() {
 		defer w.packers.Done()
-		defer file.Close()
-		packed := w.path + ".packing"
-		err := w.pack(file, packed)
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		w.packing = false
-		if err != nil || !w.replaceBy(packed, identityOf(file)) {
-			_ = os.Remove(packed)
+		for failed := (identity{}); ; {
+			w.mu.Lock()
+			file := w.unpacked()
+			if file == nil || identityOf(file) == failed || w.closing.Load() {
+				w.packing = false
+				w.mu.Unlock()
+				if file != nil {
+					file.Close()
+				}
+				return
+			}
+			w.mu.Unlock()
+			if id := identityOf(file); !w.packOne(file, id) {
+				failed = id // a full disk: the next rotation tries again
+			}
 		}
 	}()
+}
+
+// unpacked opens the youngest file that was rotated and not compressed; nil without one.
+func (w *Writer) unpacked() *os.File {
+	for n := 1; n < w.opt.MaxFiles; n++ {
+		if file, err := os.Open(generation(w.path, n)); err == nil {
+			return file
+		}
+		if !exists(w.path, n) {
+			return nil
+		}
+	}
+	return nil
+}
+
+// packOne compresses one file and closes it. One that is rotated away meanwhile counts as done.
+func (w *Writer) packOne(file *os.File, id identity) bool {
+	defer file.Close()
+	packed := w.path + ".packing"
+	err := w.pack(file, packed)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if err == nil {
+		err = w.replaceBy(packed, id)
+	}
+	_ = os.Remove(packed) // unless it has its place
+	return err == nil
 }
 
 var errClosed = errors.New("the log is closed")
@@ -187,8 +217,8 @@ func (w *Writer) pack(file *os.File, name string) (err error) {
 	}
 }
 
-// replaceBy puts the compressed file in the place of the one that it was made of, wherever that is by now.
-func (w *Writer) replaceBy(packed string, id identity) bool {
+// replaceBy puts the compressed file in the place of the one that it was made of, wherever that is by now, if it is anywhere.
+func (w *Writer) replaceBy(packed string, id identity) error {
 	for n := 1; n < w.opt.MaxFiles; n++ {
 		name := generation(w.path, n)
 		file, err := os.Open(name)
@@ -200,7 +230,10 @@ func (w *Writer) replaceBy(packed string, id identity) bool {
 		if !same {
 			continue
 		}
-		return os.Rename(packed, name+zipped) == nil && os.Remove(name) == nil
+		if err := os.Rename(packed, name+zipped); err != nil {
+			return err
+		}
+		return os.Remove(name)
 	}
-	return false
+	return nil
 }

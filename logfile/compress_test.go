@@ -97,7 +97,11 @@ func TestCompressionIsOvertaken(t *testing.T) {
 	if err := w.Copy(Stdout, strings.NewReader(text.String())); err != nil {
 		t.Fatal(err)
 	}
+	settle(t, w)
 	w.Close()
+	if plain, _ := filepath.Glob(path + ".*[0-9]"); len(plain) > 0 {
+		t.Errorf("in the end some are not compressed: %v", plain)
+	}
 	var all strings.Builder
 	if err := Read(context.Background(), path, ReadOptions{Tail: All}, &all, io.Discard); err != nil {
 		t.Fatal(err)
