@@ -3,10 +3,10 @@ package main
 import (
 	"bytes"
 	"encoding/binary"
-	"net"
 	"os"
 	"strconv"
 	"sync"
+	"syscall"
 	"time"
 
 	"hostrun.dev/hostrun/logfile"
@@ -20,7 +20,7 @@ type journal struct {
 	fields []byte // of every entry, in the protocol's form
 
 	mu      sync.Mutex
-	conn    *net.UnixConn
+	conn    *os.File // a socket of datagrams: one write is one entry
 	retryAt time.Time
 	lost    int
 }
@@ -91,7 +91,7 @@ func (j *journal) send(e logfile.Entry) {
 func (j *journal) write(b []byte, now time.Time) bool {
 	for fresh := false; ; fresh = true {
 		if j.conn == nil {
-			conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: j.socket, Net: "unixgram"})
+			conn, err := connect(j.socket)
 			if err != nil {
 				break
 			}
@@ -111,4 +111,17 @@ func (j *journal) write(b []byte, now time.Time) bool {
 	}
 	j.retryAt = time.Now().Add(journalRetry)
 	return false
+}
+
+// connect opens a socket to the journal. Package net is not for this program, which stays as long as its container.
+func connect(socket string) (*os.File, error) {
+	fd, err := syscall.Socket(syscall.AF_UNIX, syscall.SOCK_DGRAM|syscall.SOCK_CLOEXEC|syscall.SOCK_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Connect(fd, &syscall.SockaddrUnix{Name: socket}); err != nil {
+		syscall.Close(fd)
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), socket), nil
 }

@@ -140,3 +140,27 @@ func TestJournalIsAway(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// TestJournalThatDoesNotRead: a queue that is full holds nobody up.
+func TestJournalThatDoesNotRead(t *testing.T) {
+	dir := t.TempDir()
+	socket, path := filepath.Join(dir, "socket"), filepath.Join(dir, "log")
+	listen(t, socket)
+	s := startLogger(t, "path", path, "journal", socket, "name", "web", "tag", "web")
+	begun := time.Now()
+	for i := range 20000 {
+		fmt.Fprintf(s.stdout, "line %d\n", i)
+	}
+	s.stdout.Close()
+	s.stderr.Close()
+	if err := s.cmd.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil || !strings.Contains(string(text), " line 19999\n") {
+		t.Errorf("the file ends in %q, %v", text[max(0, len(text)-80):], err)
+	}
+	if took := time.Since(begun); took > time.Minute {
+		t.Errorf("it took %v", took)
+	}
+}
