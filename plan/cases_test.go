@@ -277,6 +277,12 @@ var cases = map[string]func() plan.Facts{
 		f.Image.Paths["/app"] = plan.Path{Real: "/app", Dir: true, Mode: 0o755}
 		return f
 	},
+	"volumes-read-only-below": volumesReadOnlyBelow,
+	"volumes-that-want-labels-refused": func() plan.Facts {
+		f := volumesReadOnlyBelow()
+		f.Host.SELinux, f.Engine.MountOptions = true, nil
+		return f
+	},
 	"links-with-the-hosts-network": func() plan.Facts {
 		f := simple()
 		f.Profile.Links = []profiles.Link{{Name: "db", Alias: "database", Key: "links[0]"}}

@@ -64,3 +64,13 @@ func hooks() plan.Facts {
 	f.Profile.Lines["post_start[0]"], f.Profile.Lines["pre_stop[0]"] = at(5), at(9)
 	return f
 }
+
+func volumesReadOnlyBelow() plan.Facts {
+	f := simple()
+	f.Profile.Volumes = []profiles.Volume{
+		{Type: "bind", Source: "/srv/a", Target: "/a", ReadOnly: true, Recursive: "writable", Key: "volumes[0]"},
+		{Type: "bind", Source: "/srv/a", Target: "/b", ReadOnly: true, Recursive: "readonly", Relabel: true, Key: "volumes[1]"}}
+	f.Sources = map[string]plan.Source{"/srv/a": {Exists: true, Dir: true}}
+	f.Profile.Lines["volumes[1]"] = at(5)
+	return f
+}

@@ -25,6 +25,7 @@ type decoder struct {
 	envFiles     []envFile
 	data         map[string]*dataState      // of secrets and configs
 	shared       map[string]map[string]Data // likewise, where the file describes them for several profiles
+	vendor       string                     // whose OCI runtime the profile asks for: "nvidia", "ascend"
 	implied      []Dependency               // that other keys than depends_on bring
 	services     map[string]bool            // keys that name a profile as compose's service:
 	volumesFrom  []volumesFrom
