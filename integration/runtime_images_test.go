@@ -161,7 +161,9 @@ func TestRuntimePull(t *testing.T) {
 			t.Error("the transfer began anew")
 		}
 		equal(t, "images", w.imageNames(), ref)
-		registry.Add("team/tool:v1", fixture.BusyboxImage(t, "layered"))
+		newer := fixture.BusyboxImage(t, "")
+		newer.Layers = append(newer.Layers, []fixture.Entry{{Name: "newer", Dir: true, Mode: 0o755}})
+		registry.Add("team/tool:v1", newer)
 		digest := func(policy string) string {
 			name, err := c.EnsureImage(ctx, ref, "", policy)
 			ok(t, err)
