@@ -205,6 +205,47 @@ blkio_config: {weight: 300}
 	}
 }
 
+// TestSubpath: a part of a volume is what the container sees, and nothing that a link in the volume leads to.
+func TestSubpath(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	s.load(tiny(t, "job"))
+	part := func(path string) {
+		s.profile("part", "image: job\npull_policy: never\ncommand: [sleep, '1000']\nstop_signal: SIGKILL\nvolumes: [{type: volume, source: v, target: /part, volume: {subpath: "+path+"}}]\n")
+	}
+	part("in/here")
+	if r := s.hostrun("up", "part"); r.status != 66 || !strings.Contains(r.stderr, "the volume v does not have it") {
+		t.Errorf("a part that is not there: %v", r)
+	}
+	volume := s.path("data/volumes/v")
+	must(t, os.MkdirAll(filepath.Join(volume, "in/here"), 0o755))
+	must(t, os.WriteFile(filepath.Join(volume, "in/here/file"), []byte("inside\n"), 0o644))
+	must(t, os.Symlink("/etc", filepath.Join(volume, "out")))
+	must(t, os.Symlink("in", filepath.Join(volume, "within")))
+	s.must("up", "part")
+	s.must("stop", "part")
+	s.must("start", "part")
+	if got := s.must("exec", "part", "--", "sh", "-c", "ls /part; cat /part/file"); got != "file\ninside\n" {
+		t.Errorf("the part has %q", got)
+	}
+	part("out")
+	if r := s.hostrun("up", "part"); r.status != 77 || !strings.Contains(r.stderr, "leads out of the volume") {
+		t.Errorf("a link out of the volume: %v", r)
+	}
+	part("within/here/file")
+	s.must("up", "part")
+	if got := s.must("exec", "part", "--", "cat", "/part"); got != "inside\n" {
+		t.Errorf("the file is %q", got)
+	}
+	s.must("down", "part")
+	s.comes("nothing is left", func() error {
+		if left, _ := filepath.Glob(s.path("state/subpaths", s.namespace, "*")); len(left) > 0 {
+			return fmt.Errorf("%v", left)
+		}
+		return nil
+	})
+}
+
 // TestHooks: pre_start before the container, post_start and pre_stop in it, each as it says; one that fails ends the start.
 func TestHooks(t *testing.T) {
 	t.Parallel()

@@ -219,7 +219,7 @@ func (s *stage) strike() {
 		}
 	}
 	_ = s.client.Close()
-	for _, m := range fixture.MountsBelow(s.path("state", "secrets")) { // of a test that failed
+	for _, m := range append(fixture.MountsBelow(s.path("state", "secrets")), fixture.MountsBelow(s.path("state", "subpaths"))...) { // of a test that failed
 		_ = unix.Unmount(m, unix.MNT_DETACH)
 	}
 	fixture.RemoveCgroups(s.namespace)

@@ -53,6 +53,7 @@ func Build(f Facts) (Plan, error) {
 		b.setStop,
 		b.annotateData,
 		b.annotateHooks,
+		b.annotateSubpaths,
 		b.setHealthcheck,
 		b.tellPython,
 		b.mergeFindings,
@@ -106,8 +107,9 @@ type builder struct {
 	python *abi.Python // that runs the command: of the image, or of the host where it is the root; nil until it is known
 	root   *Root       // nil with an image
 
-	health  string          // the healthcheck, as JSON; "" for none
-	network network.Request // zero for a container that has none
+	health   string // the healthcheck, as JSON; "" for none
+	subpaths []Subpath
+	network  network.Request // zero for a container that has none
 }
 
 func newBuilder(f Facts) *builder {

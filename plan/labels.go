@@ -27,6 +27,7 @@ const (
 	LabelNetwork     = "hostrun.dev/network"     // what it asks of the network (network.Request)
 	LabelLogging     = "hostrun.dev/logging"     // the profile's, as JSON; absent for the default
 	LabelHooks       = "hostrun.dev/hooks"       // kinds of hooks that it has, joined by commas
+	LabelSubpaths    = "hostrun.dev/subpaths"    // "true": parts of volumes are bound before each start (AnnotationSubpaths)
 	LabelPID         = "hostrun.dev/pid-of"      // container whose processes it shares
 	LabelProbe       = "hostrun.dev/probe"       // what is tried before each start: a devices.Probe, as JSON
 )
@@ -46,6 +47,9 @@ func (b *builder) setLabels() {
 	}
 	if other := b.sharesPID(); other != "" {
 		pl.Labels[LabelPID] = other
+	}
+	if len(b.subpaths) > 0 {
+		pl.Labels[LabelSubpaths] = "true"
 	}
 	b.setHookLabel()
 	b.setLoggingLabel()

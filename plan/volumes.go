@@ -84,6 +84,9 @@ func (b *builder) namedVolume(v profiles.Volume) specs.Mount {
 	}
 	b.addDirectory(dir)
 	v.Source = dir.Path
+	if v.Subpath != "" {
+		v.Source = b.subpath(v, dir.Path)
+	}
 	return b.bindMount(v)
 }
 

@@ -69,6 +69,7 @@ func volumesReadOnlyBelow() plan.Facts {
 	f := simple()
 	f.Profile.Volumes = []profiles.Volume{
 		{Type: "bind", Source: "/srv/a", Target: "/a", ReadOnly: true, Recursive: "writable", Key: "volumes[0]"},
+		{Type: "volume", Source: "models", Target: "/m", Subpath: "a/b", Key: "volumes[2]"},
 		{Type: "bind", Source: "/srv/a", Target: "/b", ReadOnly: true, Recursive: "readonly", Relabel: true, Key: "volumes[1]"}}
 	f.Sources = map[string]plan.Source{"/srv/a": {Exists: true, Dir: true}}
 	f.Profile.Lines["volumes[1]"] = at(5)

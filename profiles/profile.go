@@ -149,6 +149,7 @@ type Volume struct {
 	Propagation    string `json:"propagation,omitempty"`      // bind: "" is rprivate; [r]private|[r]shared|[r]slave
 	CreateHostPath bool   `json:"create_host_path,omitempty"` // bind: make the missing source, a directory
 	Recursive      string `json:"recursive,omitempty"`        // bind: "" or "enabled": submounts too; "disabled"; "writable", "readonly" where it is read-only
+	Subpath        string `json:"subpath,omitempty"`          // volume: what of it
 	Relabel        bool   `json:"relabel,omitempty"`          // bind: options z and Z
 
 	TmpfsSize int64  `json:"tmpfs_size,omitempty"` // bytes; 0: the kernel's default, half of the memory

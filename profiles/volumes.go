@@ -2,6 +2,7 @@ package profiles
 
 import (
 	"fmt"
+	"path"
 	"path/filepath"
 	"strings"
 
@@ -61,8 +62,13 @@ var namedVolumeFields = []field[longVolume]{
 			d.notYetProblem(n.pos, key, "remove it: a new volume is empty", "copying the image's files into a new volume")
 		}
 	}},
-	{name: "subpath", about: "not yet", schema: absentSchema, read: func(d *decoder, _ *longVolume, n *node, key string) {
-		d.notYetProblem(n.pos, key, "use a volume of its own", "a part of a volume")
+	{name: "subpath", about: "directory or file in the volume that is mounted instead of the whole; it has to be there", schema: textSchema, read: func(d *decoder, v *longVolume, n *node, key string) {
+		s, ok := d.text(n, key)
+		if ok && (strings.HasPrefix(s, "/") || contains(strings.Split(s, "/"), "..") || path.Clean(s) == ".") {
+			d.bad(n, key, "write a path in the volume: data/train", "%q does not lie in the volume", abridged(s))
+		} else if ok {
+			v.Subpath = path.Clean(s)
+		}
 	}},
 	{name: "labels", about: "not yet", schema: absentSchema, read: func(d *decoder, _ *longVolume, n *node, key string) {
 		d.notYetProblem(n.pos, key, "remove it", "labels of volumes")
