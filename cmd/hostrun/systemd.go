@@ -14,7 +14,7 @@ import (
 
 type systemdOptions struct {
 	user, enable, now, yes, supervisor bool
-	program                string
+	program                            string
 }
 
 func systemdCommand(s *session) *cli.Command {

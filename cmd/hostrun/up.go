@@ -147,7 +147,7 @@ func memberUp(ctx context.Context, s *session, o upOptions, m *member) error {
 	switch {
 	case !o.wait:
 		return nil
-	case m.profile.Healthcheck != nil:
+	case m.plan.Labels[plan.LabelHealthcheck] != "":
 		return s.awaitState(ctx, m.client, m.id, profiles.DependHealthy)
 	}
 	return stillRuns(ctx, m.client, m.id)
@@ -172,6 +172,9 @@ func oneUp(ctx context.Context, s *session, o upOptions, m *member) error {
 	}
 	if runtime.NeedsSupervisor(pl.Labels) {
 		pl.Source = s.sourceOf(facts)
+	}
+	if err := s.preStart(ctx, m.client, facts, pl, o.recreate); err != nil {
+		return err
 	}
 	done, err := m.client.Up(ctx, pl, o.recreate)
 	if err == nil && runtime.NeedsSupervisor(pl.Labels) {
