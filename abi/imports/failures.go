@@ -39,6 +39,9 @@ func (p *process) notNamed(name string, m *module, lvl level, at At) *failure {
 func (p *process) notFound(full string, parent *module, lvl level, at At) *failure {
 	if who := p.provider(full, parent); who != "" {
 		p.skip("hook", full, at, who+" may give it a place at run time: by sys.modules, sys.meta_path or sys.path", lvl)
+		if last := &p.checked[len(p.checked)-1]; last.Name == full && last.At == at {
+			last.Absent = true
+		}
 		return nil
 	}
 	message := fmt.Sprintf("No module named '%s'", full)

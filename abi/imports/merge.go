@@ -2,6 +2,7 @@ package imports
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"strings"
 )
@@ -27,8 +28,8 @@ func (s *scanner) merge(p *process, root Root) {
 		m.root = len(s.report.Roots)
 		s.addMissing(*m)
 	}
-	s.report.NotChecked = append(s.report.NotChecked, p.checked...)
 	s.shadows(p, root)
+	s.report.NotChecked = append(s.report.NotChecked, p.checked...)
 }
 
 func (s *scanner) addMissing(m Missing) {
@@ -99,6 +100,10 @@ func (s *scanner) finish() {
 		default:
 			r.Counts.Deferred++
 		}
+	}
+	if n := r.Counts.Deferred; n > 0 {
+		r.NotChecked = append(r.NotChecked, NotChecked{What: "deferred", Name: fmt.Sprintf("%d modules", n), Reach: Deferred,
+			Why: "functions import them when they are called; they were looked up, and what they import in turn was not followed"})
 	}
 	s.watch()
 	r.Counts.Files, r.Counts.Bytes = int(s.loader.files.Load()), s.loader.bytes.Load()

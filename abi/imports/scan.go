@@ -32,9 +32,12 @@ func Scan(ctx context.Context, view *rootfs.View, r Request) (Report, error) {
 	s.loader.broken = r.Broken
 	s.loader.remember(r)
 	defer s.loader.close()
-	roots, not := understand(view, r)
-	s.report.NotChecked = append(s.report.NotChecked, not...)
-	for _, root := range roots {
+	argv := takeApart(view, r)
+	s.report.NotChecked = append(s.report.NotChecked, argv.not...)
+	if argv.lacking != "" {
+		s.report.Lacking = s.lacking(argv)
+	}
+	for _, root := range argv.roots {
 		s.scanRoot(root)
 	}
 	if len(r.Packages) > 0 {

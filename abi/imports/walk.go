@@ -82,6 +82,7 @@ type frame struct {
 	spec  *spec
 	level level
 	main  bool // the program's own file: its functions are taken as called
+	maybe bool // below a condition that files do not decide
 	pkg   string
 }
 
@@ -121,6 +122,9 @@ func (p *process) step(st *statement, f frame) (fail *failure, stop bool) {
 		f.level = min(f.level, perhaps)
 		p.run(st.arms[0].body, f)
 	case doRaise:
+		if f.maybe && f.level == perhaps && st.name != "" {
+			p.skip("raise", f.spec.name, p.at(st, f), "raises "+st.name+" if a condition holds that files do not tell", f.level)
+		}
 		return &failure{again: st.name == "", class: st.name}, true
 	case doExit:
 		return nil, true
@@ -156,7 +160,7 @@ func (p *process) branch(st *statement, f frame) (*failure, bool) {
 			return p.runStop(a.body, inner)
 		}
 		certain = false
-		inner.level = min(f.level, perhaps)
+		inner.level, inner.maybe = min(f.level, perhaps), true
 		p.run(a.body, inner)
 		if a.when == yes {
 			break
@@ -374,6 +378,9 @@ func (p *process) fromList(name string, names []string, lvl level, at At) *failu
 			case m.spec.kind == Namespace && p.provider(full, m) == "":
 				first = or(first, p.notNamed(n, m, lvl, at)) // it has submodules alone
 			case u == nil || u.binds(n):
+				if m.running && p.loader.finder.foreign(n, m.spec.path) { // bound before, or not yet
+					p.skip("native", full, at, name+" is being imported and may not have it yet, and the native module of that name is another interpreter's", lvl)
+				}
 			case u.hook:
 				p.skip("hook", full, at, name+" may put it into sys.modules at run time", lvl)
 			case u.problem == "" && !p.opened(m, u) && p.loader.finder.foreign(n, m.spec.path):

@@ -97,7 +97,7 @@ type Report struct {
 	Modules    []Module             `json:"modules,omitempty"`  // those that are not ok; All has the others too
 	Missing    []Library            `json:"missing,omitempty"`
 	Imported   []string             `json:"imported,omitempty"`    // top-level modules that the command imports, or tries to, sorted
-	NotChecked []imports.NotChecked `json:"not_checked,omitempty"` // at most told
+	NotChecked []imports.NotChecked `json:"not_checked,omitempty"` // at most told, see Told
 	Unchecked  int                  `json:"unchecked,omitempty"`   // how many there are
 	Findings   []finding.Finding    `json:"findings,omitempty"`
 	Counts     Counts               `json:"counts"`
