@@ -176,8 +176,8 @@ comes '[ "$(show ActiveState plain)" = inactive ]'
 # all of them can be verified, and nothing stays
 for name in web db bad job plain; do hr systemd print $name >/run/systemd/hostrun@$name.service; done
 hr systemd print --supervisor >/run/systemd/hostrun.service
-mkdir /run/u && hr systemd print --user web >/run/u/hostrun@web.service
-verify() { systemd-analyze verify --man=no /run/systemd/hostrun*.service && XDG_RUNTIME_DIR=/run systemd-analyze --user verify --man=no /run/u/hostrun@web.service; }
+mkdir /run/u && for name in web db; do hr systemd print --user $name >/run/u/hostrun@$name.service; done
+verify() { systemd-analyze verify --man=no /run/systemd/hostrun*.service && XDG_RUNTIME_DIR=/run systemd-analyze --user verify --man=no /run/u/hostrun@*.service; }
 try verify
 try engine_at again
 try hr systemd uninstall -y web db bad two job plain

@@ -144,6 +144,7 @@ func (c *Client) stopUnmarked(ctx context.Context, id string, meant func(contain
 	if !meant(r) {
 		return nil
 	}
+	c.preStopAnyway(ctx, r)
 	return c.stop(ctx, r, nil)
 }
 

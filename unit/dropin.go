@@ -56,8 +56,14 @@ func DropIn(p *profiles.Profile, o Options) string {
 	for _, kv := range o.Environment {
 		servicef("Environment=%s", value(kv))
 	}
-	if p.StopGracePeriod != nil {
-		servicef("TimeoutStopSec=%s", span(*p.StopGracePeriod+spareStop))
+	if grace := 10 * time.Second; p.StopGracePeriod != nil || len(p.PreStop) > 0 { // compose's default
+		if p.StopGracePeriod != nil {
+			grace = *p.StopGracePeriod
+		}
+		if len(p.PreStop) > 0 {
+			grace *= 2 // they have as much
+		}
+		servicef("TimeoutStopSec=%s", span(grace+spareStop))
 	}
 	if policy != "" {
 		servicef("Restart=%s", policy)

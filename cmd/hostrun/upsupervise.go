@@ -178,6 +178,9 @@ func (k *keeper) up(ctx context.Context, o upOptions) error {
 		return err
 	}
 	s.warn(pl.Findings)
+	if err := s.preStart(ctx, k.client, facts, pl, o.recreate); err != nil {
+		return err
+	}
 	pl.Keeper = true
 	k.since = time.Now()
 	done, err := k.client.Up(ctx, pl, o.recreate)

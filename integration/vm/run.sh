@@ -107,7 +107,7 @@ boot() {
 		-kernel "$cache"/kernel/boot/vmlinuz-* -initrd "$work/initrd" -append "console=$console quiet panic=-1 rdinit=/init layout=$layout $words" \
 		-serial "file:$work/console-$layout" \
 		-device virtio-serial-pci -chardev "file,id=report,path=$report" -device virtserialport,chardev=report,name=hostrun-report ||
-		{ tail -n 30 "$work/console-$layout" >&2; die "the machine with $layout cgroups did not end by itself"; }
+		{ sed "s/^/$layout: /" "$report"; tail -n 30 "$work/console-$layout" >&2; die "the machine with $layout cgroups did not end by itself"; }
 	sed "s/^/$layout: /" "$report"
 	if ! grep -q '^1\.\.' "$report" || grep -q '^not ok' "$report" || [ "$(grep -c '^ok' "$report")" != "$(sed -n 's/^1\.\.//p' "$report")" ]; then
 		cp "$work/console-$layout" "$cache/console-$layout"
