@@ -25,7 +25,10 @@ const (
 	LabelHealthcheck = "hostrun.dev/healthcheck" // the profile's, as JSON
 	LabelDependsOn   = "hostrun.dev/depends-on"  // names of containers, joined by commas; a ! after a name is restart: true
 	LabelNetwork     = "hostrun.dev/network"     // what it asks of the network (network.Request)
-	LabelProbe       = "hostrun.dev/probe"       // what is tried before each start: a devices.Probe, as JSON
+	LabelStack       = "hostrun.dev/stack"       // file of several profiles that this one is of; absolute
+	LabelStackName   = "hostrun.dev/stack-name"
+	LabelExternal    = "hostrun.dev/external-volumes" // those that down -v leaves alone, joined by commas
+	LabelProbe       = "hostrun.dev/probe"            // what is tried before each start: a devices.Probe, as JSON
 )
 
 // maxLabel is the most bytes of name and value together that containerd takes (containerd, pkg/labels).
@@ -48,6 +51,7 @@ func (b *builder) setLabels() {
 	b.setNumberLabel()
 	b.setDependLabel() // as in compose, no reason to make a container anew
 	b.setProbeLabel()
+	b.setStackLabels()
 	pl.Labels[LabelProfile] = pl.Profile
 	pl.Labels[LabelHash] = pl.Hash
 	pl.Labels[LabelDigest] = pl.Digest

@@ -1,7 +1,10 @@
 package profiles
 
 // deploy is compose's long way to say gpus. Its other keys are none of a single machine's.
-type deploy struct{ requests []Accelerator }
+type deploy struct {
+	requests []Accelerator
+	replicas *Replicas
+}
 
 type (
 	resources    struct{ deploy }
@@ -12,7 +15,12 @@ var deployFields = []field[deploy]{
 	{name: "resources", about: "of it only reservations", schema: schemaOf(resourceFields), read: func(d *decoder, to *deploy, n *node, key string) {
 		var r resources
 		readFields(d, &r, n, key, resourceFields)
-		*to = r.deploy
+		to.requests = r.requests
+	}},
+	{name: "replicas", about: "compose's other place for replicas", schema: replicaSchema, read: func(d *decoder, to *deploy, n *node, key string) {
+		if r, ok := d.replicas(n, key); ok {
+			to.replicas = &r
+		}
 	}},
 }
 
@@ -41,14 +49,20 @@ var reservationFields = []field[reservations]{
 }
 
 // deployRemedies are for keys of deploy that have another word in a profile.
-var deployRemedies = map[string]string{"limits": "use cpus: and mem_limit:", "replicas": "start the profile once", "restart_policy": "remove it"}
+var deployRemedies = map[string]string{"limits": "use cpus: and mem_limit:", "restart_policy": "remove it"}
 
 func readDeploy(d *decoder, p *Profile, n *node, key string) {
 	var to deploy
 	if n.kind == mapping {
 		d.notYetBelow(n, key)
 	}
-	if !readFields(d, &to, d.known(n), key, deployFields) || len(to.requests) == 0 {
+	if !readFields(d, &to, d.known(n), key, deployFields) {
+		return
+	}
+	if to.replicas != nil {
+		readReplicas(d, p, n.pair("replicas").value, join(key, "replicas"))
+	}
+	if len(to.requests) == 0 {
 		return
 	}
 	var gpus, npus []Accelerator
@@ -69,7 +83,7 @@ func readDeploy(d *decoder, p *Profile, n *node, key string) {
 }
 
 // composeDeploy are the keys of compose's deploy and its resources that hostrun does not act on (compose-spec.json, "deployment").
-var composeDeploy = []string{"endpoint_mode", "labels", "limits", "mode", "placement", "replicas", "restart_policy", "rollback_config", "update_config",
+var composeDeploy = []string{"endpoint_mode", "labels", "limits", "mode", "placement", "restart_policy", "rollback_config", "update_config",
 	"cpus", "memory", "pids", "generic_resources"}
 
 // notYetBelow reports them wherever they stand.

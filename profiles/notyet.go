@@ -19,13 +19,13 @@ var notYet = map[string]string{
 	"logging": "", "mem_reservation": "use mem_limit:", "mem_swappiness": "", "memswap_limit": "", "models": "",
 	"oom_kill_disable": "", "oom_score_adj": "", "pid": "",
 	"post_start": "", "pre_start": "", "pre_stop": "", "profiles": "a profile of hostrun is one service: write one file for each",
-	"provider": "", "pull_refresh_after": "use pull_policy:", "scale": "", "secrets": "bind the file under volumes:",
+	"provider": "", "pull_refresh_after": "use pull_policy:", "secrets": "bind the file under volumes:",
 	"storage_opt": "", "umask": "", "use_api_socket": "", "userns_mode": "", "uts": "", "volumes_from": "repeat them under volumes:",
 }
 
 // elsewhere maps keys that are no service's to what a person who wrote them needs to know.
 var elsewhere = map[string]string{
-	"services": "a profile is one service: put its keys at the top of the file, and name the file after it",
+	"services": "write profiles: for services:, each of which is a profile; or put the keys of one at the top of a file of its name",
 	"jobs":     "a profile is one container: put its keys at the top of the file",
 	"version":  "remove it: compose ignores it too",
 	"include":  "use extends:, or YAML's merge key <<",

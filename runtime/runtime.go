@@ -66,6 +66,8 @@ type Container struct {
 	Schema    int      `json:"schema"` // 1
 	Profile   string   `json:"profile"`
 	Container string   `json:"container"`
+	Stack     string   `json:"stack,omitempty"`      // the name of the stack that its profile is of
+	StackFile string   `json:"stack_file,omitempty"` // and the stack's file
 	Image     string   `json:"image"`
 	Status    string   `json:"status"` // "created", "running", "paused", "exited", "unknown" (it ran, and its end was not seen)
 	Health    string   `json:"health"`

@@ -24,9 +24,17 @@ func waitCommand(s *session) *cli.Command {
 }
 
 func runWait(ctx context.Context, s *session, _ waitOptions) error {
-	names, err := s.names(wants{what: "container", min: 1}, false)
+	names, err := s.names(wants{what: "container", min: 1}, false) // of containers, of profiles with replicas, of stacks
 	if err != nil {
 		return err
+	}
+	chosen, err := s.chosen(ctx, false)
+	if err != nil {
+		return err
+	}
+	names = nil
+	for _, r := range chosen {
+		names = append(names, r.name)
 	}
 	statuses := make([]int, len(names))
 	index := map[string][]int{}
