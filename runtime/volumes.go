@@ -38,6 +38,9 @@ func (c *Client) VolumeUses(ctx context.Context) ([]VolumeUse, error) {
 			return nil, fmt.Errorf("list the containers: %w", err)
 		}
 		for _, r := range records {
+			if r.Labels[labelState] == stateRemoving { // its process has ended
+				continue
+			}
 			if use := c.volumesOf(r); len(use.Volumes)+len(use.Others) > 0 {
 				use.Namespace = space
 				all = append(all, use)

@@ -22,6 +22,7 @@ type stack struct {
 	members []*member
 	groups  map[string]*group // by the profile's name
 	wholes  []profiles.Stack  // files that were named as a whole
+	circles map[string]error  // that were met, by the names in them
 	opt     stackOptions
 }
 
@@ -80,7 +81,7 @@ func (st *stack) name(ctx context.Context, name string) (errs []error) {
 	g, err := st.add(ctx, name, st.s.profileOptions(), nil)
 	var whole *profiles.StackError
 	switch {
-	case errors.As(err, &whole):
+	case errors.As(err, &whole) && !st.opt.one:
 		st.wholes = append(st.wholes, whole.Stack)
 		for _, one := range whole.Stack.Profiles {
 			errs = append(errs, st.name(ctx, whole.Stack.Member(one))...)
@@ -167,8 +168,8 @@ func (st *stack) depend(ctx context.Context, p *profiles.Profile, d profiles.Dep
 		for _, w := range way[i:] {
 			round = append(round, w.Name)
 		}
-		return nil, problem(p, d, finding.DependCycle, "remove one of these depends_on",
-			"the profiles depend on each other: "+strings.Join(append(round, d.Name), " -> "))
+		return nil, st.circle(round, problem(p, d, finding.DependCycle, "remove one of these depends_on",
+			"the profiles depend on each other: "+strings.Join(append(slices.Clip(round), d.Name), " -> ")))
 	}
 	on, err := st.add(ctx, d.Name, st.beside(p), way)
 	var invalid *profiles.InvalidError
@@ -187,6 +188,19 @@ func (st *stack) depend(ctx context.Context, p *profiles.Profile, d profiles.Dep
 		return nil, err
 	}
 	return nil, problem(p, d, finding.DependUnknown, strings.Join(finding.HintOf(err), "\n"), fmt.Sprintf("there is no profile %s", d.Name))
+}
+
+// circle returns the error about a circle as it was met first: from each profile on it there is another way round.
+func (st *stack) circle(names []string, err error) error {
+	key := strings.Join(slices.Sorted(slices.Values(names)), " ")
+	if first := st.circles[key]; first != nil {
+		return first
+	}
+	if st.circles == nil {
+		st.circles = map[string]error{}
+	}
+	st.circles[key] = err
+	return err
 }
 
 // beside looks for profiles in the stack of p, then beside its file, before it looks elsewhere.
