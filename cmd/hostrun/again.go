@@ -112,6 +112,7 @@ func runAgain(ctx context.Context, s *session, o againOptions) error {
 	if err != nil {
 		return err
 	}
+	pl.MadeOf = madeOf(facts, pl)
 	_, err = client.Again(ctx, pl, created)
 	return err
 }

@@ -194,6 +194,7 @@ func oneUp(ctx context.Context, s *session, o upOptions, m *member) error {
 	if runtime.NeedsSupervisor(pl.Labels) {
 		pl.Source = s.sourceOf(facts)
 	}
+	pl.MadeOf = madeOf(facts, pl)
 	done, err := m.client.Up(ctx, pl, o.recreate)
 	if err == nil && runtime.NeedsSupervisor(pl.Labels) {
 		err = s.supervised(ctx, m.client, pl.ID)
@@ -202,6 +203,7 @@ func oneUp(ctx context.Context, s *session, o upOptions, m *member) error {
 		return err
 	}
 	m.action, m.plan = done.Action, pl
+	done.Changed = plan.Words(done.Changed, pl)
 	s.printUp(done, plan.DeviceNumbers(facts.Grants))
 	return nil
 }
@@ -277,39 +279,21 @@ func dryUp(ctx context.Context, s *session, o upOptions, m *member) error {
 	if err != nil {
 		return err
 	}
-	all, err := existing(ctx, client)
+	found, err := client.Compare(ctx, pl)
 	if err != nil {
 		return err
 	}
-	have, exists := all[pl.ID]
-	action := dryAction(have, exists, pl.Hash, planHash(ctx, client, pl.ID, exists), o.recreate)
-	s.drySay("%s would be %s", pl.ID, action)
+	action := found.Action
+	if o.recreate && action != "created" {
+		action = "replaced"
+	}
+	s.drySay("%s would be %s", pl.ID, dryActions[action])
+	for _, words := range plan.Words(found.Changed, pl) {
+		s.drySay("  %s", words)
+	}
 	return nil
 }
 
-func dryAction(have runtime.Container, exists bool, want, got string, recreate bool) string {
-	switch {
-	case !exists:
-		return "created"
-	case recreate || want != got:
-		return "replaced"
-	case have.Status == "running":
-		return "left unchanged"
-	}
-	return "started"
-}
-
-// planHash returns the hash of the plan that the container was made from.
-func planHash(ctx context.Context, client *runtime.Client, id string, exists bool) string {
-	if !exists {
-		return ""
-	}
-	known, err := client.InspectContainer(ctx, id)
-	if err != nil {
-		return ""
-	}
-	record, _ := known.(runtime.Inspection)
-	return record.Labels["hostrun.dev/plan-sha256"]
-}
+var dryActions = map[string]string{"created": "created", "replaced": "replaced", "started": "started", "unchanged": "left unchanged"}
 
 func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
