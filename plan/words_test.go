@@ -22,8 +22,8 @@ func TestWords(t *testing.T) {
 	pl := Plan{Spec: now, Origins: map[string]string{"/process/env/1": "profile web.yaml:3", "/mounts/1": "profile web.yaml:7", "/process/args": "image", "/linux/seccomp": "hostrun", "/linux/devices/0": "profile web.yaml:9"}}
 	lines := append(Diff(old, now), "image: sha256:1 -> sha256:2", "generated files")
 	got := strings.Join(Words(lines, pl), "\n")
-	want := `the seccomp filter: another one
-the device node /dev/mine (minor): 3 -> 5 (profile web.yaml:9)
+	want := `the device node /dev/mine (minor): 3 -> 5 (profile web.yaml:9)
+the seccomp filter: another one
 the mount at /gone: /x -> (none)
 the mount at /new: (none) -> /y (profile web.yaml:7)
 the mount at /same (source): /a -> /b
