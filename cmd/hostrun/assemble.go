@@ -76,6 +76,7 @@ func (s *session) gather(ctx context.Context, o order) (plan.Facts, error) {
 	if err := o.over.apply(s, p); err != nil {
 		return plan.Facts{}, err
 	}
+	s.foresee(ctx, p, o)
 	facts := plan.Facts{Schema: 1, ID: o.id, Replica: o.replica, Profile: *p, Strict: o.strict}
 	var found []finding.Finding
 	outer := ctx
@@ -149,7 +150,7 @@ func (s *session) askContainerd(ctx context.Context, p *profiles.Profile, o orde
 			return s.imageElsewhere(ctx, client, p.Image, p.Platform, err)
 		}
 		if facts.Image, err = client.InspectFound(ctx, image, p.Platform, plan.Needs(p)); err == nil {
-			o.layer.begin(client, id, facts.Image.ChainID)
+			o.layer.begin(client, id, facts.Image, p.Platform)
 			inspected(client)
 		}
 		return err
