@@ -24,15 +24,11 @@ func waitCommand(s *session) *cli.Command {
 }
 
 func runWait(ctx context.Context, s *session, _ waitOptions) error {
-	names, err := s.names(wants{what: "container", min: 1}, false) // of containers, of profiles with replicas, of stacks
-	if err != nil {
-		return err
-	}
 	chosen, err := s.chosen(ctx, false)
 	if err != nil {
 		return err
 	}
-	names = nil
+	var names []string
 	for _, r := range chosen {
 		names = append(names, r.name)
 	}
