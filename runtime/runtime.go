@@ -37,9 +37,11 @@ type Options struct {
 
 // An Event is one change that a person may want to see while hostrun works.
 type Event struct {
-	ID      string `json:"id"` // "Container dinov2", "Image dinov2:latest", "Layer sha256:..."
+	ID      string `json:"id"`                  // "Container dinov2", "Image dinov2:latest", "Layer sha256:..."
+	Parent  string `json:"parent_id,omitempty"` // of a layer: its image's ID
 	Status  string `json:"status"`
 	Text    string `json:"text,omitempty"`
+	Details string `json:"details,omitempty"`
 	Current int64  `json:"current,omitempty"` // bytes
 	Total   int64  `json:"total,omitempty"`   // bytes; 0 when unknown
 }

@@ -226,9 +226,11 @@ func problem(p *profiles.Profile, d profiles.Dependency, id, remedy, message str
 // errors are in the members' order; one that is only about another member is left out.
 func (st *stack) each(ctx context.Context, fn func(context.Context, *member) error) error {
 	var group errgroup.Group
+	st.s.progress.expect(st.members)
 	for _, m := range st.members {
 		group.Go(func() error {
 			defer close(m.done)
+			defer st.s.progress.finish(m.id)
 			m.err = guard(func() error {
 				if err := st.ready(ctx, m); err != nil {
 					return err

@@ -147,8 +147,12 @@ func (o upOptions) of(m *member) upOptions {
 
 // memberUp starts one member of a stack, and waits where that is asked for.
 func memberUp(ctx context.Context, s *session, o upOptions, m *member) error {
+	s.progress.at(m.id, "Checking")
 	if err := oneUp(ctx, s, o, m); err != nil {
 		return err
+	}
+	if m.action == "unchanged" {
+		s.progress.at(m.id, "Running")
 	}
 	if m.restartsWith() {
 		if err := restartOne(ctx, s, m.client, m.id, nil); err != nil {
@@ -164,6 +168,7 @@ func memberUp(ctx context.Context, s *session, o upOptions, m *member) error {
 	case !o.wait:
 		return nil
 	case m.profile.Healthcheck != nil:
+		s.progress.awaits(m.id, "its health")
 		return s.awaitState(ctx, m.client, m.id, profiles.DependHealthy)
 	}
 	return stillRuns(ctx, m.client, m.id)
