@@ -155,6 +155,14 @@ func fromPath(opt Options, name string) (source, error) {
 
 // unknown is the error about a name that no file has, with up to five that are like it.
 func unknown(opt Options, name string) error {
+	for _, dir := range opt.Dirs { // a stack that can't be read may have it
+		if text, err := readBounded(absolute(opt, dir), maxFile); isFile(dir) && err == nil {
+			r := &report{}
+			if parse(dir, text, r); r.err() != nil {
+				return r.err()
+			}
+		}
+	}
 	entries, err := List(opt)
 	if err != nil {
 		return err

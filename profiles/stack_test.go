@@ -1,6 +1,7 @@
 package profiles
 
 import (
+	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
@@ -121,6 +122,19 @@ func TestStack(t *testing.T) {
 	}
 }
 
+// TestStackSchema: what the reader takes passes, and what it refuses does not.
+func TestStackSchema(t *testing.T) {
+	var s map[string]any
+	must(t, json.Unmarshal(StackSchema(), &s))
+	opt := written(t, map[string]string{"good.yaml": strings.Replace(shop, "external: {name: there}", "external: true", 1), "one.yaml": "image: x\n", "key.yaml": "profiles: {web: {image: x, imag: y}}\n",
+		"beside.yaml": "profiles: {web: {image: x}}\nservices: {}\n", "network.yaml": "networks: {front: {aliases: [a]}}\nprofiles: {web: {image: x}}\n"})
+	for name, good := range map[string]bool{"good": true, "one": false, "key": false, "beside": false, "network": false} {
+		if err := validate(s, document(t, filepath.Join(opt.Cwd, name+".yaml"))); (err == nil) != good {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 func TestStackIsNoProfile(t *testing.T) {
 	opt := written(t, map[string]string{"stack.yaml": "profiles: {web: {image: a}, db: {image: b}}\n", "profiles/group.yaml": "profiles: {a: {image: a}}\n"})
 	_, err := Load(opt, "./stack.yaml")
@@ -128,6 +142,10 @@ func TestStackIsNoProfile(t *testing.T) {
 	if !errors.As(err, &whole) || finding.StatusOf(err) != finding.StatusProfile || err.Error() != "read the profile ./stack.yaml: the file holds several: web, db" ||
 		strings.Join(finding.HintOf(err), "") != "name one of them: ./stack.yaml:web" {
 		t.Errorf("%v %q", err, finding.HintOf(err))
+	}
+	must(t, os.WriteFile(filepath.Join(opt.Cwd, "stack.yaml"), []byte("profiles: {web: {image: a}\n"), 0o644))
+	if _, err := Load(opt, "web"); err == nil || !strings.HasPrefix(err.Error(), "stack.yaml:") { // it may be in there
+		t.Errorf("a name, and a stack that is no YAML: %v", err)
 	}
 	if _, err := Load(opt, "group"); !errors.As(err, &whole) {
 		t.Errorf("a stack among the profiles: %v", err)

@@ -70,7 +70,7 @@ var sharedVolumeFields = []field[sharedVolume]{
 
 // external reads true, false, or compose's old {name: NAME}.
 func (d *decoder) external(n *node, key string, real *string) bool {
-	if n.kind == mapping {
+	if n.kind == mapping { // in the schema it is a boolean: the form is old
 		readFields(d, real, n, key, []field[string]{{name: "name", read: readWord(func(s *string) *string { return s })}})
 		return true
 	}

@@ -27,6 +27,25 @@ func (s *session) stackHere() *profiles.Stack {
 	return nil
 }
 
+// eachOfStacks puts the profiles of a stack in the place of its file.
+func (s *session) eachOfStacks(names []string) []string {
+	var all []string
+	for _, name := range names {
+		st := (*profiles.Stack)(nil)
+		if containerName(name) != name {
+			st = profiles.ReadStack(s.profileOptions(), name)
+		}
+		if st == nil {
+			all = append(all, name)
+			continue
+		}
+		for _, one := range st.Profiles {
+			all = append(all, st.Member(one))
+		}
+	}
+	return all
+}
+
 // withStackHere lets a line without names mean the stack of this directory, as docker compose does.
 func (s *session) withStackHere() {
 	if len(s.line.names) > 0 {

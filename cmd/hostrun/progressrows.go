@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"hostrun.dev/hostrun/imagename"
 	"hostrun.dev/hostrun/runtime"
 )
 
@@ -28,23 +27,8 @@ func (p *progress) expect(members []*member) {
 	defer p.mu.Unlock()
 	p.done = 0
 	for _, m := range members {
-		p.rows = append(p.rows, &row{id: m.id, profile: m.profile.Name, image: familiarImage(m.profile.Image), state: "queued"})
+		p.rows = append(p.rows, &row{id: m.id, profile: m.profile.Name, image: runtime.EventName(m.profile.Image), state: "queued"})
 	}
-}
-
-// familiarImage is an image as events name it.
-func familiarImage(name string) string {
-	if name == "" {
-		return ""
-	}
-	named, err := imagename.Parse(name)
-	if err != nil {
-		return name
-	}
-	if full, err := imagename.Parse(named.Full()); err == nil {
-		named = full
-	}
-	return named.Familiar()
 }
 
 func (p *progress) row(id string) *row {
