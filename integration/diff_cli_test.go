@@ -79,5 +79,8 @@ func TestDiffNamesWhatChanged(t *testing.T) {
 	differs(0)
 	install("2.0")
 	differs(3, "job: up would leave it as it is\n", "the host's package thing: 1.0 -> 2.0\n")
+	if out := s.must("up", "--force-recreate", "job"); !strings.HasPrefix(out, "job replaced\n  the host's package thing: 1.0 -> 2.0\n") {
+		t.Errorf("up: %q", out)
+	}
 	s.must("down", "job")
 }

@@ -51,6 +51,7 @@ type UpResult struct {
 	ID      string   `json:"id"`
 	Action  string   `json:"action"`            // "unchanged", "created", "started", "replaced"
 	Changed []string `json:"changed,omitempty"` // of a replacement: "process.args: [...] -> [...]"
+	MadeOf  []byte   `json:"-"`                 // of the container that was replaced: plan.Made as JSON; nil where nobody has kept it
 }
 
 // IO is the terminal or the pipes of a foreground process.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"time"
 
 	"github.com/containerd/containerd/v2/core/containers"
@@ -94,6 +95,7 @@ func (c *Client) upOver(ctx context.Context, pl plan.Plan, old containers.Contai
 	res := UpResult{ID: pl.ID, Action: "unchanged"}
 	if old.Labels[labelHash] != pl.Hash || force {
 		res.Action, res.Changed = "replaced", changes(old, pl)
+		res.MadeOf, _ = os.ReadFile(c.madeOf(pl.ID)) // one that can't be read says nothing
 		c.progress("Container "+pl.ID, "Replacing", "")
 		return res, c.replace(ctx, old)
 	}

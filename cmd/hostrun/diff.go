@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -123,6 +124,9 @@ func changesOf(found runtime.Comparison, facts plan.Facts, pl plan.Plan) []plan.
 		all = append(all, plan.MadeOf(facts, pl).Since(was, facts.Profile.Lines)...)
 	}
 	for _, line := range plan.Words(found.Changed, pl) {
+		if slices.ContainsFunc(all, func(c plan.Change) bool { return c.Text == line }) {
+			continue
+		}
 		c := plan.Change{What: "container", Text: line}
 		field, values, _ := strings.Cut(line, ": ")
 		c.Field = field
@@ -130,6 +134,18 @@ func changesOf(found runtime.Comparison, facts plan.Facts, pl plan.Plan) []plan.
 		all = append(all, c)
 	}
 	return all
+}
+
+// whyReplaced is what up says of a container that it has replaced: what of the machine is another one, and then the fields of the
+// specification, with the profile's lines.
+func whyReplaced(done runtime.UpResult, facts plan.Facts, pl plan.Plan) []string {
+	var lines []string
+	for _, c := range changesOf(runtime.Comparison{Changed: done.Changed, MadeOf: done.MadeOf}, facts, pl) {
+		if c.What != "profile" && c.What != "device" {
+			lines = append(lines, c.Text)
+		}
+	}
+	return lines
 }
 
 // diffWords say what up would do.

@@ -208,7 +208,7 @@ func oneUp(ctx context.Context, s *session, o upOptions, m *member) error {
 		return err
 	}
 	m.action, m.plan = done.Action, pl
-	done.Changed = plan.Words(done.Changed, pl)
+	done.Changed = whyReplaced(done, facts, pl)
 	s.printUp(done, plan.DeviceNumbers(facts.Grants))
 	return nil
 }
