@@ -275,7 +275,7 @@ func (st *stack) dryUp(ctx context.Context, o upOptions) error {
 }
 
 func dryUp(ctx context.Context, s *session, o upOptions, m *member) error {
-	_, pl, err := s.assemble(ctx, m.order(order{over: o.over, pull: "never", strict: o.strict}))
+	facts, pl, err := s.assemble(ctx, m.order(order{over: o.over, pull: "never", strict: o.strict}))
 	if err != nil {
 		return err
 	}
@@ -293,7 +293,10 @@ func dryUp(ctx context.Context, s *session, o upOptions, m *member) error {
 		action = "replaced"
 	}
 	s.drySay("%s would be %s", pl.ID, dryActions[action])
-	for _, words := range plan.Words(found.Changed, pl) {
+	if action != "replaced" {
+		return nil
+	}
+	for _, words := range whyReplaced(runtime.UpResult{Changed: found.Changed, MadeOf: found.MadeOf}, facts, pl) {
 		s.drySay("  %s", words)
 	}
 	return nil
