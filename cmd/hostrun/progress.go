@@ -171,12 +171,6 @@ func sizeOf(w io.Writer) (columns, height int) {
 	return 80, 24
 }
 
-// columnsOf is the width of a terminal, 80 where it is unknown.
-func columnsOf(w io.Writer) int {
-	columns, _ := sizeOf(w)
-	return columns
-}
-
 // clip keeps a line from wrapping: going up by lines would miss what wrapped.
 func clip(line string, columns int) string {
 	runes := []rune(line)
