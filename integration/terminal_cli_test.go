@@ -42,7 +42,7 @@ func TestLiveLinesOfUp(t *testing.T) {
 	s.life("slow", "sleep 2; echo ready; sleep 1000", "healthcheck: {log: ready, interval: 1s}")
 	s.life("web", "sleep 1000", "depends_on: {slow: {condition: healthy}}")
 	text, status := s.onTerminal(60, 24, "up", "web")
-	for _, want := range []string{"web   waiting for slow to be healthy  ", "1 of 2  ", "\x1b[2A", "\x1b[J", "slow created", "web created"} {
+	for _, want := range []string{"  web  waiting for slow to be healthy  ", "1 of 2  ", "\x1b[2A", "\x1b[J", "slow created", "web created"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in %q", want, text)
 		}
