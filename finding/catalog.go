@@ -190,6 +190,11 @@ const (
 	DeviceClosed     = "HR190" // a node that the container was given can't be used in it
 	DeviceSilent     = "HR191" // a device does not answer: an open of it hangs
 	DriverUnloadable = "HR192" // the container's loader can't load the driver's library
+	CommandOnHost    = "HR250" // the command is a console script of the host's environment, which the container does not have
+	CommandMissing   = "HR251" // the command is in no directory of the container's PATH
+	CopyReadOnly     = "HR265" // cp would write into what the container has read-only
+	DockerAway       = "HR266" // the local Docker can't be asked
+	DockerNoImage    = "HR267" // the local Docker has no such image
 )
 
 // Explain returns the entry of id; an unknown id gives an Entry with the id alone and exit status 1.

@@ -56,7 +56,7 @@ func TestStackOfOneFile(t *testing.T) {
 	if table := s.must("ps", "./stack.yaml"); !strings.Contains(table, "STACK") || strings.Count(table, "\n") != 4 {
 		t.Errorf("ps: %s", table)
 	}
-	if out := s.must("logs"); !strings.Contains(out, "side | I am") || !strings.Contains(out, "app  | I am") {
+	if out := s.must("logs"); !strings.Contains(out, "side  | I am") || !strings.Contains(out, "app   | I am") {
 		t.Errorf("logs: %q", out)
 	}
 
@@ -141,7 +141,7 @@ func TestReplicasOfAProfile(t *testing.T) {
 		t.Errorf("exec of none: %v", r)
 	}
 	s.comes("both have written", func() error {
-		if out := s.must("logs", "web"); !strings.Contains(out, "web-1 | replica 1\n") || !strings.Contains(out, "web-2 | replica 2\n") {
+		if out := s.must("logs", "web"); !strings.Contains(out, "web-1  | replica 1\n") || !strings.Contains(out, "web-2  | replica 2\n") {
 			return os.ErrNotExist
 		}
 		return nil

@@ -14,6 +14,7 @@ import (
 const (
 	DefaultMaxSize  = 50_000_000 // bytes a file
 	DefaultMaxFiles = 3          // files, the current one included
+	DefaultIdle     = 100 * time.Millisecond
 )
 
 const (
@@ -26,6 +27,8 @@ const (
 type WriterOptions struct {
 	MaxSize  int64 // bytes a file; a file that has reached it is rotated. At most one batch of entries is beyond it
 	MaxFiles int   // files, the current one included; with 1 only that
+	// Idle is after which an unfinished line (a prompt, a progress bar) is written as a part.
+	Idle time.Duration
 }
 
 // A Writer is the only writer of a log. Its methods may be called from several goroutines. None of them returns an
@@ -60,6 +63,9 @@ func NewWriter(path string, opt WriterOptions) *Writer {
 	}
 	if opt.MaxFiles <= 0 {
 		opt.MaxFiles = DefaultMaxFiles
+	}
+	if opt.Idle <= 0 {
+		opt.Idle = DefaultIdle
 	}
 	w := &Writer{path: path, opt: opt, now: time.Now}
 	deadline := w.now().Add(lockWait)

@@ -32,6 +32,9 @@ func (c *Client) logURI(id string, tty bool) (string, error) {
 	return uri.String(), nil
 }
 
+// ErrNoLog says that what a container writes is kept nowhere.
+var ErrNoLog = errors.New("it has no log")
+
 // Logs writes the container's output to stdout and stderr, each line where it was written.
 func (c *Client) Logs(ctx context.Context, name string, opt LogOptions, stdout, stderr io.Writer) error {
 	ctx = c.in(ctx)
@@ -41,7 +44,7 @@ func (c *Client) Logs(ctx context.Context, name string, opt LogOptions, stdout, 
 	}
 	path := r.Labels[labelLog]
 	if path == "" {
-		return finding.Errorf(finding.StatusFailed, "a container of `hostrun run` writes to its terminal; `hostrun up` keeps a log", "container %s: it has no log", name)
+		return finding.Errorf(finding.StatusFailed, "a container of `hostrun run` writes to its terminal; `hostrun up` keeps a log", "container %s: %w", name, ErrNoLog)
 	}
 	read := logfile.ReadOptions{Follow: opt.Follow, Tail: opt.Tail, Since: opt.Since, Until: opt.Until, Timestamps: opt.Timestamps}
 	if opt.Follow {

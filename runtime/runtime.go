@@ -120,10 +120,12 @@ type LogOptions struct {
 
 // An ImageInfo is one line of `hostrun images`.
 type ImageInfo struct {
-	Schema    int       `json:"schema"` // 1
-	Name      string    `json:"name"`
-	Digest    string    `json:"digest"`
-	Platforms []string  `json:"platforms"`
-	Size      int64     `json:"size"` // bytes of content: compressed layers and configuration
-	CreatedAt time.Time `json:"created_at"`
+	Schema    int        `json:"schema"` // 1
+	Name      string     `json:"name"`
+	Digest    string     `json:"digest"`
+	ID        string     `json:"id,omitempty"` // digest of its configuration, as docker counts images; of this machine's platform
+	Platforms []string   `json:"platforms"`
+	Size      int64      `json:"size"`               // bytes of content: compressed layers and configuration
+	CreatedAt time.Time  `json:"created_at"`         // here: pulled or loaded
+	BuiltAt   *time.Time `json:"built_at,omitempty"` // as its configuration says
 }

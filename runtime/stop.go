@@ -26,6 +26,9 @@ func (c *Client) Start(ctx context.Context, name string) error {
 	defer l.unlock()
 	defer c.sweeping(ctx, 0)()
 	task, err := c.getTask(ctx, name)
+	if err == nil && isPaused(task) {
+		err = isPausedError(name, "start")
+	}
 	if err != nil || runs(task) {
 		return err
 	}
@@ -215,12 +218,12 @@ func (c *Client) terminate(ctx context.Context, r containers.Container, wait tim
 	following, cancel := context.WithCancel(ctx)
 	defer cancel()
 	ended := c.waiting(following, r.ID, "")
-	if task.Status == taskapi.Status_PAUSED {
-		wait = 0
-	}
 	if wait > 0 {
 		if err := c.signalTask(ctx, r.ID, task, sig); err != nil && !errdefs.IsNotFound(err) {
 			return exit{}, err
+		}
+		if isPaused(task) {
+			c.thaw(ctx, r.ID)
 		}
 		step("stop-signalled")
 		select {
@@ -256,12 +259,20 @@ func (c *Client) Kill(ctx context.Context, name, sig string) error {
 	if err != nil {
 		return err
 	}
-	if stop, err := signal.ParseSignal(stopSignal(r.Labels)); n == unix.SIGKILL || err == nil && n == stop { // as in docker
+	task, err := c.getTask(ctx, name)
+	if err != nil {
+		return err
+	}
+	final := ends(r.Labels, n)
+	if final { // as in docker
 		if err := c.markStopped(ctx, r); err != nil {
 			return err
 		}
 	}
 	err = c.killTask(ctx, name, "", n, false)
+	if err == nil && final && isPaused(task) {
+		c.thaw(ctx, name)
+	}
 	if errdefs.IsNotFound(err) || errdefs.IsFailedPrecondition(err) {
 		return notRunning(name)
 	}

@@ -100,6 +100,9 @@ func (c *Client) upOver(ctx context.Context, pl plan.Plan, old containers.Contai
 		return res, c.replace(ctx, old)
 	}
 	task, err := c.getTask(ctx, pl.ID)
+	if err == nil && isPaused(task) {
+		return res, isPausedError(pl.ID, "start")
+	}
 	if err != nil || runs(task) {
 		if err == nil {
 			err = c.noteWish(ctx, old, pl)
@@ -141,11 +144,15 @@ func changes(old containers.Container, pl plan.Plan) []string {
 func (c *Client) launch(ctx context.Context, pl plan.Plan) (err error) {
 	work, cancel := steady(ctx)
 	defer cancel()
-	uri, err := c.logURI(pl.ID, terminal(pl.Spec))
+	labels := map[string]string{labelLog: c.logPath(pl.ID)}
+	if pl.StdinOpen && terminal(pl.Spec) {
+		labels[labelStdin] = c.stdinPath(pl.ID)
+	}
+	s, err := c.detached(pl.ID, labels, terminal(pl.Spec))
 	if err != nil {
 		return err
 	}
-	m, err := c.make(work, pl, map[string]string{labelLog: c.logPath(pl.ID)})
+	m, err := c.make(work, pl, labels)
 	if err != nil {
 		return err
 	}
@@ -158,7 +165,6 @@ func (c *Client) launch(ctx context.Context, pl plan.Plan) (err error) {
 		return context.Cause(ctx)
 	}
 	m.notes = freshNotes(m.record.Labels)
-	s := streams{stdout: uri, stderr: uri, terminal: terminal(pl.Spec)}
 	return c.begin(ctx, work, m, s, argv0(pl.Spec))
 }
 
@@ -248,11 +254,10 @@ func (c *Client) restart(ctx context.Context, r containers.Container, notes map[
 	if err != nil {
 		return fmt.Errorf("start container %s: read its snapshot: %w", r.ID, err)
 	}
-	uri, err := c.logURI(r.ID, terminal(spec))
+	s, err := c.detached(r.ID, r.Labels, terminal(spec))
 	if err != nil {
 		return err
 	}
-	s := streams{stdout: uri, stderr: uri, terminal: terminal(spec)}
 	if err := c.begin(ctx, work, made{record: r, root: root, notes: notes}, s, argv0(spec)); err != nil {
 		return errors.Join(err, c.deleteTask(work, r.ID), c.unwire(work, r.ID), c.noteAsBefore(work, r))
 	}

@@ -21,6 +21,7 @@ import (
 	"strconv"
 	"sync"
 	"syscall"
+	"time"
 
 	"hostrun.dev/hostrun/logfile"
 )
@@ -31,6 +32,9 @@ const (
 	stderrFD = 4
 	readyFD  = 5
 )
+
+// ttyIdle is how long the echo of a key waits for more, of a container with a terminal: somebody may sit at hostrun attach.
+const ttyIdle = 10 * time.Millisecond
 
 const usage = `usage: hostrun-log path FILE [max-size BYTES] [max-files N] [tty true|false]
 It is started by containerd's shim, with the container's output on file descriptors 3 and 4.`
@@ -80,7 +84,9 @@ func (o *options) set(key, value string) (err error) {
 	case "max-files":
 		o.limit.MaxFiles, err = strconv.Atoi(value)
 	case "tty":
-		o.tty, err = strconv.ParseBool(value)
+		if o.tty, err = strconv.ParseBool(value); o.tty {
+			o.limit.Idle = ttyIdle
+		}
 	default:
 		err = errors.New("unknown key")
 	}

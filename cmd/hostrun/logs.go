@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"strconv"
 	"time"
 
@@ -13,19 +14,19 @@ import (
 
 type logsOptions struct {
 	follow, timestamps bool
-	noPrefix           bool
+	all, plain         bool
 	tail, since, until string
 }
 
 func logsCommand(s *session) *cli.Command {
 	var o logsOptions
 	return &cli.Command{
-		Name: "logs", Category: "look", Usage: "print what containers wrote to stdout and stderr", ArgsUsage: "[NAME...]",
+		Name: "logs", Category: "look", Usage: "print what a container wrote to stdout and stderr", ArgsUsage: "[NAME...] | --all",
 		Description: page{
-			about: "Prints the lines where they were written: stdout to stdout, stderr to stderr. Output stays until the container is removed; old output is rotated away. Lines of several containers have the container's name before them.\n\n" +
+			about: "Prints the lines where they were written: stdout to stdout, stderr to stderr. Output stays until the container is removed; old output is rotated away. Of several containers each line begins with the name.\n\n" +
 				"NAME is a container, a profile with replicas, or the file of a stack; without NAME it is the stack of this directory.\n\n" +
 				"TIME is a duration back from now (10m, 2h), a date or an RFC 3339 time, or seconds since 1970.",
-			examples: []string{"hostrun logs -f dinov2", "hostrun logs --tail 100 --timestamps dinov2", "hostrun logs --since 10m dinov2"},
+			examples: []string{"hostrun logs -f dinov2", "hostrun logs --tail 100 --timestamps dinov2", "hostrun logs --since 10m dinov2", "hostrun logs -f web worker"},
 			statuses: containerdStatuses,
 		}.on(s),
 		Flags: []cli.Flag{
@@ -34,45 +35,53 @@ func logsCommand(s *session) *cli.Command {
 			&cli.StringFlag{Name: "since", Usage: "only lines from `TIME` on", Destination: &o.since},
 			&cli.StringFlag{Name: "until", Usage: "only lines before `TIME`", Destination: &o.until},
 			&cli.BoolFlag{Name: "timestamps", Aliases: []string{"t"}, Usage: "print the time before each line", Destination: &o.timestamps},
-			&cli.BoolFlag{Name: "no-log-prefix", Usage: "do not print the container's name before each line, where there are several", Destination: &o.noPrefix},
+			&cli.BoolFlag{Name: "all", Aliases: []string{"a"}, Usage: "of every container of the namespace that has a log", Destination: &o.all},
+			&cli.BoolFlag{Name: "no-log-prefix", Usage: "print no names before lines", Destination: &o.plain},
 		},
 		Action: action(func(ctx context.Context) error { return runLogs(ctx, s, o) }),
 	}
 }
 
 func runLogs(ctx context.Context, s *session, o logsOptions) error {
-	s.withStackHere()
-	of, err := s.chosen(ctx, false)
-	if err != nil {
-		return err
+	if !o.all {
+		s.withStackHere()
+		if _, err := s.names(wants{what: "container", min: 1}, false); err != nil {
+			return err
+		}
 	}
 	opt, err := o.selection(time.Now())
 	if err != nil {
 		return err
 	}
-	for i := range of {
-		if of[i].client == nil {
-			if of[i].client, err = s.home(ctx, of[i].name); err != nil {
-				return err
+	chosen, trouble := s.chosen(ctx, o.all)
+	if trouble != nil && len(chosen) == 0 {
+		return trouble
+	}
+	names := newPrefixes(s, chosen, o.plain || len(chosen) == 1 && !o.all)
+	one := func(client *runtime.Client, name string) error {
+		stdout, stderr, flush := names.of(name)
+		defer flush()
+		if err := client.Logs(ctx, name, opt, stdout, stderr); err != nil {
+			if o.all && errors.Is(err, runtime.ErrNoLog) {
+				return nil
+			}
+			return err
+		}
+		if known, err := s.inspect(ctx, client, name); err == nil { // one that was removed meanwhile has no more to say
+			if one, ok := known.(runtime.Inspection); ok {
+				s.noteFaults(one.Container)
 			}
 		}
-	}
-	if len(of) > 1 {
-		return logsOf(ctx, s, of, opt, !o.noPrefix)
-	}
-	if len(of) == 0 {
 		return nil
 	}
-	client, name := of[0].client, of[0].name
-	if err := client.Logs(ctx, name, opt, s.stdout, s.stderr); err != nil {
-		return err
+	if o.follow {
+		return severally([]error{s.onEach(ctx, chosen, one), trouble})
 	}
-	if known, err := s.inspect(ctx, client, name); err == nil { // one that was removed meanwhile has no more to say
-		if one, ok := known.(runtime.Inspection); ok {
-			s.noteFaults(one.Container)
-		}
+	var failed []error
+	for i := range chosen { // one after the other, so that the order is the line's
+		failed = append(failed, s.onEach(ctx, chosen[i:i+1], one))
 	}
-	return nil
+	return severally(append(failed, trouble))
 }
 
 func (o logsOptions) selection(now time.Time) (runtime.LogOptions, error) {

@@ -17,8 +17,9 @@ import (
 )
 
 type psOptions struct {
-	all, quiet bool
-	format     string
+	all, quiet, services bool
+	format               string
+	filters, statuses    cli.StringSlice
 }
 
 func psCommand(s *session) *cli.Command {
@@ -26,13 +27,16 @@ func psCommand(s *session) *cli.Command {
 	return &cli.Command{
 		Name: "ps", Category: "look", Usage: "list containers", ArgsUsage: "[NAME...]",
 		Description: page{
-			about:    "Lists the running containers of the namespace; with -a those that have ended too. Both the machine's containerd and hostrun's own are asked; where both hold containers a column says which. NAME is a container, a profile with replicas, or the file of a stack. The fields of the JSON form are the names that a template takes.",
-			examples: []string{"hostrun ps -a", "hostrun ps --format json", "hostrun ps --format '{{.container}} {{.pid}}'"},
+			about:    "Lists the running containers of the namespace; with -a those that have ended too. Both the machine's containerd and hostrun's own are asked; where both hold containers a column says which. NAME is a container, a profile with replicas, or the file of a stack. The fields of the JSON form are the names that a template takes. A filter is status=, health=, name=, ancestor= (the image), exited= (the exit status): several of one kind are alternatives.",
+			examples: []string{"hostrun ps -a", "hostrun ps --format json", "hostrun ps --format '{{.container}} {{.pid}}'", "hostrun ps --status exited -q"},
 			statuses: containerdStatuses,
 		}.on(s),
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "all", Aliases: []string{"a"}, Usage: "show those that have ended, too", Destination: &o.all},
 			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "print names only", Destination: &o.quiet},
+			&cli.BoolFlag{Name: "services", Usage: "print the names of the profiles only", Destination: &o.services},
+			&cli.StringSliceFlag{Name: "status", Usage: "only those with `STATUS`: created|running|paused|restarting|exited", Destination: &o.statuses},
+			&cli.StringSliceFlag{Name: "filter", Usage: "only those of which `KEY=VALUE` holds", Destination: &o.filters},
 			formatFlag(&o.format),
 		},
 		Action: action(func(ctx context.Context) error { return runPs(ctx, s, o) }),
@@ -40,30 +44,38 @@ func psCommand(s *session) *cli.Command {
 }
 
 func runPs(ctx context.Context, s *session, o psOptions) error {
-	if _, err := s.names(wants{what: "container"}, false); err != nil {
+	names, err := s.names(wants{what: "container"}, false)
+	if err != nil {
+		return err
+	}
+	wanted, err := readFilters(o.filters.Value(), o.statuses.Value())
+	if err != nil {
 		return err
 	}
 	all, trouble := s.list(ctx)
 	if trouble != nil && len(all) == 0 {
 		return trouble
 	}
-	if len(s.line.names) > 0 {
-		chosen, err := s.chosen(ctx, false)
-		if err != nil {
+	var chosen []resident
+	if len(names) > 0 {
+		if chosen, err = s.chosen(ctx, false); err != nil {
 			return err
 		}
-		all = slices.DeleteFunc(all, func(c listed) bool {
-			return !slices.ContainsFunc(chosen, func(r resident) bool { return r.name == c.Container.Container })
-		})
 	}
-	if !o.all {
-		all = slices.DeleteFunc(all, func(c listed) bool { return !c.lives() })
+	for _, r := range chosen {
+		if !slices.ContainsFunc(all, func(c listed) bool { return c.Container.Container == r.name }) {
+			return noContainer(r.name)
+		}
 	}
+	all = slices.DeleteFunc(all, func(c listed) bool {
+		named := len(names) == 0 || slices.ContainsFunc(chosen, func(r resident) bool { return r.name == c.Container.Container })
+		return !named || !wanted.hold(c.Container) || !o.all && !wanted.ofEnded() && !c.lives()
+	})
 	if !o.quiet {
 		s.addListedFaults(all)
 	}
-	err := o.print(s, all)
-	if o.format == "table" && !o.quiet {
+	err = o.print(s, all)
+	if o.format == "table" && !o.quiet && !o.services {
 		s.noteWaiters()
 		s.noteOrphans(all)
 		s.notice(all)
@@ -79,6 +91,16 @@ func (s *session) noteWaiters() {
 }
 
 func (o psOptions) print(s *session, all []listed) error {
+	if o.services {
+		var told []string
+		for _, c := range all {
+			if !slices.Contains(told, c.Profile) {
+				told = append(told, c.Profile)
+				fmt.Fprintln(s.stdout, c.Profile)
+			}
+		}
+		return nil
+	}
 	if o.quiet {
 		for _, c := range all {
 			fmt.Fprintln(s.stdout, c.Container.Container)
