@@ -116,7 +116,7 @@ func verbs() []verb {
 	return []verb{
 		{"up", upCommand}, {"run", runCommand}, {"down", downCommand}, {"stop", stopCommand}, {"start", startCommand}, {"restart", restartCommand},
 		{"kill", killCommand}, {"rm", rmCommand}, {"wait", waitCommand}, {"supervise", superviseCommand}, {"exec", execCommand}, {"shell", shellCommand},
-		{"ps", psCommand}, {"stats", statsCommand}, {"devices", devicesCommand}, {"logs", logsCommand}, {"events", eventsCommand},
+		{"ps", psCommand}, {"diff", diffCommand}, {"stats", statsCommand}, {"devices", devicesCommand}, {"logs", logsCommand}, {"events", eventsCommand},
 		{"inspect", inspectCommand}, {"port", portCommand},
 		{"check", checkCommand}, {"where", whereCommand}, {"spec", specCommand}, {"facts", factsCommand}, {"export", exportCommand},
 		{"doctor", doctorCommand}, {"explain", explainCommand}, {"profiles", profilesCommand},

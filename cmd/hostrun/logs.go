@@ -13,15 +13,17 @@ import (
 
 type logsOptions struct {
 	follow, timestamps bool
+	noPrefix           bool
 	tail, since, until string
 }
 
 func logsCommand(s *session) *cli.Command {
 	var o logsOptions
 	return &cli.Command{
-		Name: "logs", Category: "look", Usage: "print what a container wrote to stdout and stderr", ArgsUsage: "NAME",
+		Name: "logs", Category: "look", Usage: "print what containers wrote to stdout and stderr", ArgsUsage: "[NAME...]",
 		Description: page{
-			about: "Prints the lines where they were written: stdout to stdout, stderr to stderr. Output stays until the container is removed; old output is rotated away.\n\n" +
+			about: "Prints the lines where they were written: stdout to stdout, stderr to stderr. Output stays until the container is removed; old output is rotated away. Lines of several containers have the container's name before them.\n\n" +
+				"NAME is a container, a profile with replicas, or the file of a stack; without NAME it is the stack of this directory.\n\n" +
 				"TIME is a duration back from now (10m, 2h), a date or an RFC 3339 time, or seconds since 1970.",
 			examples: []string{"hostrun logs -f dinov2", "hostrun logs --tail 100 --timestamps dinov2", "hostrun logs --since 10m dinov2"},
 			statuses: containerdStatuses,
@@ -32,13 +34,15 @@ func logsCommand(s *session) *cli.Command {
 			&cli.StringFlag{Name: "since", Usage: "only lines from `TIME` on", Destination: &o.since},
 			&cli.StringFlag{Name: "until", Usage: "only lines before `TIME`", Destination: &o.until},
 			&cli.BoolFlag{Name: "timestamps", Aliases: []string{"t"}, Usage: "print the time before each line", Destination: &o.timestamps},
+			&cli.BoolFlag{Name: "no-log-prefix", Usage: "do not print the container's name before each line, where there are several", Destination: &o.noPrefix},
 		},
 		Action: action(func(ctx context.Context) error { return runLogs(ctx, s, o) }),
 	}
 }
 
 func runLogs(ctx context.Context, s *session, o logsOptions) error {
-	names, err := s.names(wants{what: "container", min: 1, max: 1}, false)
+	s.withStackHere()
+	of, err := s.chosen(ctx, false)
 	if err != nil {
 		return err
 	}
@@ -46,14 +50,24 @@ func runLogs(ctx context.Context, s *session, o logsOptions) error {
 	if err != nil {
 		return err
 	}
-	client, err := s.home(ctx, containerName(names[0]))
-	if err != nil {
+	for i := range of {
+		if of[i].client == nil {
+			if of[i].client, err = s.home(ctx, of[i].name); err != nil {
+				return err
+			}
+		}
+	}
+	if len(of) > 1 {
+		return logsOf(ctx, s, of, opt, !o.noPrefix)
+	}
+	if len(of) == 0 {
+		return nil
+	}
+	client, name := of[0].client, of[0].name
+	if err := client.Logs(ctx, name, opt, s.stdout, s.stderr); err != nil {
 		return err
 	}
-	if err := client.Logs(ctx, containerName(names[0]), opt, s.stdout, s.stderr); err != nil {
-		return err
-	}
-	if known, err := s.inspect(ctx, client, containerName(names[0])); err == nil { // one that was removed meanwhile has no more to say
+	if known, err := s.inspect(ctx, client, name); err == nil { // one that was removed meanwhile has no more to say
 		if one, ok := known.(runtime.Inspection); ok {
 			s.noteFaults(one.Container)
 		}

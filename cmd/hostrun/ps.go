@@ -24,9 +24,9 @@ type psOptions struct {
 func psCommand(s *session) *cli.Command {
 	var o psOptions
 	return &cli.Command{
-		Name: "ps", Category: "look", Usage: "list containers", ArgsUsage: "",
+		Name: "ps", Category: "look", Usage: "list containers", ArgsUsage: "[NAME...]",
 		Description: page{
-			about:    "Lists the running containers of the namespace; with -a those that have ended too. Both the machine's containerd and hostrun's own are asked; where both hold containers a column says which. The fields of the JSON form are the names that a template takes.",
+			about:    "Lists the running containers of the namespace; with -a those that have ended too. Both the machine's containerd and hostrun's own are asked; where both hold containers a column says which. NAME is a container, a profile with replicas, or the file of a stack. The fields of the JSON form are the names that a template takes.",
 			examples: []string{"hostrun ps -a", "hostrun ps --format json", "hostrun ps --format '{{.container}} {{.pid}}'"},
 			statuses: containerdStatuses,
 		}.on(s),
@@ -40,12 +40,21 @@ func psCommand(s *session) *cli.Command {
 }
 
 func runPs(ctx context.Context, s *session, o psOptions) error {
-	if err := s.none(); err != nil {
+	if _, err := s.names(wants{what: "container"}, false); err != nil {
 		return err
 	}
 	all, trouble := s.list(ctx)
 	if trouble != nil && len(all) == 0 {
 		return trouble
+	}
+	if len(s.line.names) > 0 {
+		chosen, err := s.chosen(ctx, false)
+		if err != nil {
+			return err
+		}
+		all = slices.DeleteFunc(all, func(c listed) bool {
+			return !slices.ContainsFunc(chosen, func(r resident) bool { return r.name == c.Container.Container })
+		})
 	}
 	if !o.all {
 		all = slices.DeleteFunc(all, func(c listed) bool { return !c.lives() })
@@ -56,6 +65,7 @@ func runPs(ctx context.Context, s *session, o psOptions) error {
 	err := o.print(s, all)
 	if o.format == "table" && !o.quiet {
 		s.noteWaiters()
+		s.noteOrphans(all)
 		s.notice(all)
 	}
 	return severally([]error{err, trouble})
@@ -90,6 +100,9 @@ func containerTable(now time.Time, all []listed) table[listed] {
 	}
 	if slices.ContainsFunc(all, func(c listed) bool { return len(c.Ports) > 0 }) {
 		t = t.with("PORTS", func(c listed) string { return dash(strings.Join(network.Words(c.Ports), ", ")) })
+	}
+	if slices.ContainsFunc(all, func(c listed) bool { return c.Stack != "" }) {
+		t = t.with("STACK", func(c listed) string { return dash(c.Stack) })
 	}
 	if !slices.ContainsFunc(all, func(c listed) bool { return c.Engine != all[0].Engine }) {
 		return t
