@@ -179,6 +179,11 @@ const (
 	AscendOption          = "HR189" // a value below ascend: that is not known
 
 	AscendAllNodes   = "HR205" // a mount of /dev shows the container NPUs that it may not open
+	DataMissing      = "HR270" // where a secret or config comes from is missing
+	HookFailed       = "HR271" // a command of pre_start, post_start or pre_stop has failed
+	LogUnreachable   = "HR272" // the journal is not there for logging: {driver: journald}
+	HealthUntested   = "HR273" // healthcheck says nothing of how to test, and the image has no HEALTHCHECK
+	RelabelNeeded    = "HR274" // a mount asks for SELinux labels, and SELinux enforces
 	PortTaken        = "HR240" // a port of the host is in use
 	NetworkTools     = "HR241" // CNI's plugins or iptables are missing
 	SubnetTaken      = "HR242" // a network's subnet overlaps with one that is there

@@ -86,6 +86,9 @@ func (c *copier) take(n int) {
 }
 
 func (c *copier) add(e Entry) {
+	if tap := c.w.opt.Tap; tap != nil {
+		tap(e)
+	}
 	c.out.data = appendEntry(c.out.data, e)
 	c.out.text += int64(len(e.Text))
 	if !e.Partial {

@@ -25,6 +25,10 @@ const (
 	LabelHealthcheck = "hostrun.dev/healthcheck" // the profile's, as JSON
 	LabelDependsOn   = "hostrun.dev/depends-on"  // names of containers, joined by commas; a ! after a name is restart: true
 	LabelNetwork     = "hostrun.dev/network"     // what it asks of the network (network.Request)
+	LabelLogging     = "hostrun.dev/logging"     // the profile's, as JSON; absent for the default
+	LabelHooks       = "hostrun.dev/hooks"       // kinds of hooks that it has, joined by commas
+	LabelSubpaths    = "hostrun.dev/subpaths"    // "true": parts of volumes are bound before each start (AnnotationSubpaths)
+	LabelPID         = "hostrun.dev/pid-of"      // container whose processes it shares
 	LabelStack       = "hostrun.dev/stack"       // file of several profiles that this one is of; absolute
 	LabelStackName   = "hostrun.dev/stack-name"
 	LabelExternal    = "hostrun.dev/external-volumes" // those that down -v leaves alone, joined by commas
@@ -44,6 +48,14 @@ func (b *builder) setLabels() {
 	if b.p.Runtime != "" { // hostrun's own choice is none of the container's identity
 		pl.Labels[LabelRuntime] = b.p.Runtime
 	}
+	if other := b.sharesPID(); other != "" {
+		pl.Labels[LabelPID] = other
+	}
+	if len(b.subpaths) > 0 {
+		pl.Labels[LabelSubpaths] = "true"
+	}
+	b.setHookLabel()
+	b.setLoggingLabel()
 	b.setDeviceLabel()
 	b.setLifeLabels()
 	b.setNetworkLabel()

@@ -57,6 +57,7 @@ type loader struct {
 	opt    Options
 	report *report
 	env    map[string]string
+	taking map[string]bool // profiles whose volumes are being taken
 
 	first  source                // the profile itself
 	whole  *stackFile            // first is a stack, and not one profile of it
@@ -195,14 +196,25 @@ func (l *loader) decode(src source, layers []layer) *Profile {
 	if !complete {
 		return p
 	}
+	d.finishPull()
 	d.finishRootfs()
 	d.finishEnvironment()
 	d.finishVisible()
 	d.finishHealthcheck()
+	d.finishLabels()
+	d.finishImplied()
+	d.finishResources()
+	d.finishIsolation()
+	if src.inStack {
+		d.shared = l.stacks[src.path].data
+	}
+	d.finishData()
+	d.finishLogging()
 	d.finishConflicts()
 	if src.inStack {
 		d.finishStack(l.stacks[src.path])
 	}
+	l.takeVolumes(src, d) // which have their real names by now
 	d.finishReplicas()
 	if !hidesImage(layers) {
 		d.finishRequired(src.shown)

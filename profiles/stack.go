@@ -65,6 +65,7 @@ type stackFile struct {
 	profiles Position            // of the key profiles
 	networks map[string]*sharedNetwork
 	volumes  map[string]*sharedVolume
+	data     map[string]map[string]Data // secrets and configs
 }
 
 // cutMember splits FILE.yaml:NAME.
@@ -211,7 +212,7 @@ func (l *loader) shared(st *stackFile, g *grower, root *yaml.Node) {
 		switch {
 		case key == "profiles", strings.HasPrefix(key, "x-"):
 			continue
-		case key != "name" && key != "networks" && key != "volumes":
+		case !contains(sharedKeys, key):
 			l.notShared(d, key, pos)
 			continue
 		}
@@ -227,6 +228,11 @@ func (l *loader) shared(st *stackFile, g *grower, root *yaml.Node) {
 		case key == "networks":
 			st.networks = readShared(d, n, key, sharedNetworkFields())
 			d.sharedNames(n, key, func(name string) string { return realName(name, st.networks[name].Real) })
+		case key == secretsKey, key == configsKey: // given to the profiles that name them
+			if st.data == nil {
+				st.data = map[string]map[string]Data{}
+			}
+			st.data[key] = d.dataDefinitions(n, key)
 		case key == "volumes":
 			st.volumes = readShared(d, n, key, sharedVolumeFields)
 			d.sharedNames(n, key, func(name string) string { return realName(name, st.volumes[name].Real) })
@@ -235,15 +241,18 @@ func (l *loader) shared(st *stackFile, g *grower, root *yaml.Node) {
 	}
 }
 
+// sharedKeys are those beside profiles:.
+var sharedKeys = []string{"networks", "volumes", secretsKey, configsKey, "name"}
+
 func (l *loader) notShared(d *decoder, key string, pos Position) {
 	remedy, message := belowProfiles[key], "this key belongs to a compose file, not to a stack"
 	if remedy == "" {
-		message = "this key is no stack's: these are profiles, networks, volumes, name, and x-..."
+		message = "this key is no stack's: these are profiles, networks, volumes, secrets, configs, name, and x-..."
 		remedy = "remove it, or begin it with x- to keep it unread"
 		if _, later := notYet[key]; later || findField(profileFields(), key) != nil {
 			message = "this key is a profile's, and the file holds several profiles"
 			remedy = "put it below one of profiles:, or for all of them into an anchor: x-common: &common {" + key + ": ...}, and <<: *common in each"
-		} else if near := finding.Nearest(key, []string{"profiles", "networks", "volumes", "name"}, 1); len(near) > 0 {
+		} else if near := finding.Nearest(key, append([]string{"profiles"}, sharedKeys...), 1); len(near) > 0 {
 			remedy = "did you mean " + near[0] + "? Keys that begin with x- pass unread"
 		}
 	}

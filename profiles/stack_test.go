@@ -3,11 +3,14 @@ package profiles
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"hostrun.dev/hostrun/finding"
 )
@@ -52,6 +55,49 @@ profiles:
   single: {extends: single}
   far: {extends: {file: far/other.yaml, service: deep}}
 `
+
+// TestStackSharesSecrets: what stands beside profiles: is given to those that name it, as in compose.
+func TestStackSharesSecrets(t *testing.T) {
+	opt := written(t, map[string]string{"stack.yaml": `secrets:
+  token: {environment: HF_TOKEN, mode: 0400}
+  cert: {file: ./cert.pem}
+  unused: {file: ./gone}
+configs: {app: {content: "a=1"}}
+profiles:
+  web:
+    image: a
+    secrets: [token, {source: cert, target: server.crt, mode: 0440}, elsewhere]
+    configs: [app]
+  db: {image: b, volumes: ["data:/data"], configs: {app: {content: own}}}
+  side: {image: c, volumes_from: ["db:ro"], links: [web]}
+volumes: {data: {name: real}}
+`})
+	load := func(name string) *Profile {
+		p, err := Load(opt, "./stack.yaml:"+name)
+		must(t, err)
+		return p
+	}
+	web := load("web")
+	var got []string
+	for _, v := range append(web.Secrets, web.Configs...) {
+		got = append(got, fmt.Sprintf("%s %s %04o", v.Describe(), v.Target, v.Mode))
+	}
+	want := []string{"environment variable HF_TOKEN /run/secrets/token 0400", "file " + filepath.Join(opt.Cwd, "cert.pem") + " /run/secrets/server.crt 0440",
+		`systemd credential "elsewhere" /run/secrets/elsewhere 0444`, "the profile /app 0444"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	if db := load("db"); len(db.Secrets) != 0 || len(db.Configs) != 1 || *db.Configs[0].Content != "own" {
+		t.Errorf("db has %+v and %+v", db.Secrets, db.Configs)
+	}
+	side := load("side")
+	if len(side.Volumes) != 1 || side.Volumes[0].Source != "real" || !side.Volumes[0].ReadOnly || side.Volumes[0].Target != "/data" {
+		t.Errorf("side has the volumes %+v", side.Volumes)
+	}
+	if len(side.DependsOn) != 2 {
+		t.Errorf("side depends on %+v", side.DependsOn)
+	}
+}
 
 func TestStack(t *testing.T) {
 	opt := written(t, map[string]string{"stack.yaml": shop, ".env": "A=of the project\n", "web.env": "B=2\n",

@@ -26,6 +26,9 @@ func (c *Client) writeFiles(pl plan.Plan) error {
 			return err
 		}
 	}
+	if err := c.writeData(pl); err != nil {
+		return err
+	}
 	if pl.MadeOf != nil {
 		if err := writeFile(plan.File{Path: c.madeOf(pl.ID), Binary: pl.MadeOf(), Mode: 0o600}); err != nil {
 			return err
@@ -107,5 +110,5 @@ func replaceFile(path string, content []byte, mode fs.FileMode) error {
 
 // removeFiles deletes what the container had on the host. Named volumes and bind sources are not among it.
 func (c *Client) removeFiles(id string) error {
-	return errors.Join(os.RemoveAll(c.dir(id)), os.RemoveAll(c.ioDir(id)))
+	return errors.Join(c.removeData(id), os.RemoveAll(c.dir(id)), os.RemoveAll(c.ioDir(id)))
 }

@@ -81,6 +81,8 @@ func (c *Client) FindImage(ctx context.Context, ref, platform, policy string) (F
 	}
 	img, err := c.askedImage(ctx, name)
 	switch {
+	case err == nil && outdated(img, policy, time.Now()):
+		return c.refreshed(ctx, ref, platform, img)
 	case err == nil:
 		return FoundImage{Name: name, record: &img}, nil
 	case !errdefs.IsNotFound(err):

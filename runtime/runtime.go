@@ -68,6 +68,7 @@ type ExecOptions struct {
 	WorkingDir string
 	User       string // uid[:gid] or a name of the container
 	TTY        bool
+	Privileged bool // with every capability
 }
 
 // A Container is one line of `hostrun ps`. Its JSON form is part of the contract.

@@ -32,7 +32,10 @@ func (c *Client) Start(ctx context.Context, name string) error {
 	if err != nil || runs(task) {
 		return err
 	}
-	return c.restart(ctx, r, freshNotes(r.Labels))
+	if err := c.restart(ctx, r, freshNotes(r.Labels)); err != nil {
+		return err
+	}
+	return c.postStart(ctx, name, true)
 }
 
 // lockOwn locks a container of hostrun's that is complete.
@@ -65,6 +68,9 @@ func (c *Client) Stop(ctx context.Context, name string, timeout *time.Duration) 
 	}
 	defer l.unlock()
 	defer c.sweeping(ctx, 0)()
+	if err := c.preStop(ctx, r); err != nil {
+		return err
+	}
 	if err := c.markStopped(ctx, r); err != nil {
 		return err
 	}
@@ -108,6 +114,9 @@ func (c *Client) stop(ctx context.Context, r containers.Container, timeout *time
 // there is none.
 func (c *Client) Down(ctx context.Context, name string, timeout *time.Duration) error {
 	return c.remove(ctx, name, func(ctx context.Context, r containers.Container, task *taskapi.Process) error {
+		if err := c.preStop(ctx, r); err != nil {
+			return err
+		}
 		return c.end(ctx, r, task, timeout)
 	})
 }

@@ -195,7 +195,10 @@ func (c *Client) Again(ctx context.Context, pl plan.Plan, created time.Time) (Up
 		return res, err
 	}
 	res.Action = "started"
-	return res, c.restart(ctx, r, restartNotes(r, now))
+	if err := c.restart(ctx, r, restartNotes(r, now)); err != nil {
+		return res, err
+	}
+	return res, c.postStart(ctx, r.ID, false)
 }
 
 // refit gives the record of a stopped container the spec and the labels of the plan, in one step.
@@ -217,7 +220,7 @@ func (c *Client) refit(ctx context.Context, r containers.Container, pl plan.Plan
 	}
 	update := containers.Container{ID: r.ID, Spec: fresh.Spec, Labels: map[string]string{}}
 	paths := []string{"spec"}
-	for _, key := range []string{plan.LabelDevices, plan.LabelNumbers} { // that may be gone
+	for _, key := range []string{plan.LabelDevices, plan.LabelNumbers, plan.LabelHooks, plan.LabelLogging, plan.LabelPID, plan.LabelSubpaths} { // that may be gone
 		update.Labels[key] = ""
 	}
 	for key, value := range pl.Labels {
@@ -232,6 +235,19 @@ func (c *Client) refit(ctx context.Context, r containers.Container, pl plan.Plan
 	}
 	step("again-refitted")
 	return updated, nil
+}
+
+// Numbers are the accelerators of a container.
+func (c *Client) Numbers(ctx context.Context, id string) ([]plan.DeviceNumber, error) {
+	r, err := c.own(c.in(ctx), id)
+	if err != nil {
+		return nil, err
+	}
+	var numbers []plan.DeviceNumber
+	if err := json.Unmarshal([]byte(r.Labels[plan.LabelNumbers]), &numbers); err != nil {
+		return nil, fmt.Errorf("container %s: read which devices it has (label %s): %w", id, plan.LabelNumbers, err)
+	}
+	return numbers, nil
 }
 
 // Source returns what the container's plan was made of.
@@ -341,6 +357,7 @@ func (c *Client) EndUnhealthy(ctx context.Context, was supervise.Container) erro
 	if err != nil {
 		return fmt.Errorf("note why container %s is stopped: %w", r.ID, err)
 	}
+	c.preStopAnyway(ctx, r)
 	return c.stop(ctx, r, nil)
 }
 

@@ -105,7 +105,7 @@ func isAbout(f devices.Fault, n plan.DeviceNumber) bool {
 func inCgroup(cgroup, namespace, id string) bool {
 	for line := range strings.Lines(cgroup) {
 		_, path, _ := strings.Cut(strings.TrimSpace(line), ":/")
-		if strings.HasPrefix(path+"/", namespace+"/"+id+"/") {
+		if strings.Contains("/"+path+"/", "/"+namespace+"/"+id+"/") { // also below cgroup_parent
 			return true
 		}
 	}

@@ -48,12 +48,13 @@ func (st *stack) group(ctx context.Context, name string, p *profiles.Profile, on
 	if err := profiles.CheckReplicas(p, wanted); err != nil {
 		return nil, err
 	}
+	prepared := &preparation{done: map[string]func() error{}}
 	for i := 1; i <= wanted; i++ {
 		replica := replicaOf(p, i)
 		if each != nil {
 			giveOne(replica, each[i-1])
 		}
-		g.members = append(g.members, &member{id: replicaName(p.Name, i), replica: i, name: name, profile: replica, done: make(chan struct{})})
+		g.members = append(g.members, &member{id: replicaName(p.Name, i), replica: i, name: name, profile: replica, prepared: prepared, done: make(chan struct{})})
 	}
 	return g, nil
 }

@@ -48,6 +48,8 @@ type member struct {
 	profile *profiles.Profile
 	needs   []need
 
+	prepared *preparation // of it and the other replicas of its profile; nil for one that is alone
+
 	done   chan struct{} // closed when it has been started, or has failed
 	action string        // what up has done
 	plan   plan.Plan     // of it
@@ -174,7 +176,7 @@ func (st *stack) depend(ctx context.Context, p *profiles.Profile, d profiles.Dep
 	on, err := st.add(ctx, d.Name, st.beside(p), way)
 	var invalid *profiles.InvalidError
 	switch {
-	case err == nil && d.Condition == profiles.DependHealthy && on.profile.Healthcheck == nil:
+	case err == nil && d.Condition == profiles.DependHealthy && on.profile.Unprobed():
 		return nil, problem(p, d, finding.DependUnprobed, "give "+d.Name+" a healthcheck:, or wait for condition: started",
 			d.Name+" has no healthcheck, and its health is waited for")
 	case err == nil:
@@ -294,6 +296,10 @@ func (st *stack) await(ctx context.Context, m *member, n need) error {
 	}
 	if n.Condition == profiles.DependStarted {
 		return nil
+	}
+	if n.Condition == profiles.DependHealthy && n.of.plan.Labels != nil && n.of.plan.Labels[plan.LabelHealthcheck] == "" { // its image might have had one
+		return problem(m.profile, n.Dependency, finding.DependUnprobed, "give "+n.of.id+" a healthcheck:, or wait for condition: started",
+			n.of.id+" has no healthcheck, and neither has its image, and its health is waited for")
 	}
 	st.s.progress.event(runtime.Event{ID: "Container " + m.id, Status: "Waiting", Text: n.of.id + " " + waitedFor[n.Condition]})
 	return st.s.awaitState(ctx, n.of.client, n.of.id, n.Condition)

@@ -123,7 +123,12 @@ func (o *overseer) Watch(ctx context.Context, changed func(string)) error {
 }
 
 func (o *overseer) Probe(ctx context.Context, c supervise.Container) supervise.ProbeResult {
-	r := o.client.Probe(ctx, c)
+	var r supervise.ProbeResult
+	if c.Check.GPU {
+		r = o.s.probeAccelerators(ctx, o.client, c)
+	} else {
+		r = o.client.Probe(ctx, c)
+	}
 	o.s.log.Debug("probe", "container", c.ID, "healthy", r.Healthy, "output", r.Output)
 	return r
 }

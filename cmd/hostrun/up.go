@@ -167,7 +167,7 @@ func memberUp(ctx context.Context, s *session, o upOptions, m *member) error {
 	switch {
 	case !o.wait:
 		return nil
-	case m.profile.Healthcheck != nil:
+	case m.plan.Labels[plan.LabelHealthcheck] != "":
 		s.progress.awaits(m.id, "its health")
 		return s.awaitState(ctx, m.client, m.id, profiles.DependHealthy)
 	}
@@ -198,6 +198,9 @@ func oneUp(ctx context.Context, s *session, o upOptions, m *member) error {
 	}
 	if runtime.NeedsSupervisor(pl.Labels) {
 		pl.Source = s.sourceOf(facts)
+	}
+	if err := s.preStart(ctx, m, facts, pl, o.recreate); err != nil {
+		return err
 	}
 	pl.MadeOf = madeOf(facts, pl)
 	done, err := m.client.Up(ctx, pl, o.recreate)
