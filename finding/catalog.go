@@ -122,6 +122,12 @@ const (
 	RestartRefused   = "HR225" // a restart found what no restart mends
 	SuperviseRunning = "HR226" // hostrun supervise runs already
 
+	UnitsOwn   = "HR260" // a container belongs to a unit, which starts it by itself
+	KeptTwice  = "HR261" // a container has a hostrun up --supervise already
+	NotInUnit  = "HR262" // the container can't be in its unit's cgroup
+	NoSystemd  = "HR263" // systemctl is not there, or has failed
+	UnitReload = "HR264" // a change of the profile needs a restart of the unit
+
 	ReplicaName  = "HR285" // container_name beside replicas
 	ReplicaPorts = "HR286" // ports or addresses that several containers can't share
 	NameOther    = "HR287" // the container's name is another profile's or another stack's

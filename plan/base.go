@@ -86,6 +86,9 @@ func (b *builder) setNamespaces() {
 	if b.p.CgroupParent != "" {
 		b.plan.Origins["/linux/cgroupsPath"] = b.fromProfile("cgroup_parent")
 	}
+	if u := b.f.Unit; u != nil && u.Cgroup != "" { // a service's is its unit's, whatever the profile says
+		b.spec.Linux.CgroupsPath = u.Cgroup
+	}
 	b.spec.Root.Readonly = b.p.ReadOnly
 	if b.p.UTS == "" { // with the machine's it can't be set
 		b.spec.Hostname = b.hostname()

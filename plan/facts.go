@@ -37,8 +37,16 @@ type Facts struct {
 	// Proof says what of the packages loads; nil before it is made, and where nothing is to be proved.
 	Proof  *proof.Report `json:"proof,omitempty"`
 	Strict bool          `json:"strict,omitempty"` // warnings of the proof stop the start, too
+	// Unit says that one process looks after the container and ends with it, as a service; nil for none.
+	Unit *Unit `json:"unit,omitempty"`
 	// Findings of the stages before, of devices and of the image among them; Host's are in Host.
 	Findings []finding.Finding `json:"findings,omitempty"`
+}
+
+// A Unit is what a container belongs to that `hostrun up --supervise` keeps.
+type Unit struct {
+	Name   string `json:"name"`             // "hostrun@web.service"; of what is no unit, words for a person
+	Cgroup string `json:"cgroup,omitempty"` // for the container: below the unit's, which systemd has delegated; "" for one of its own
 }
 
 // A Source is what a host path of a bind mount is.
@@ -169,6 +177,9 @@ type Plan struct {
 	Source []byte `json:"-"`
 	// MadeOf is what diff compares a container with later; nil for none. It is called where the container's files are written.
 	MadeOf func() []byte `json:"-"`
+
+	// Keeper says that this process is what the container's unit runs.
+	Keeper bool `json:"-"`
 
 	Lending Lending     `json:"-"` // what the proof may lend, beyond this plan
 	Python  *abi.Python `json:"-"` // that runs the command, where packages are borrowed

@@ -16,7 +16,10 @@ func (b *builder) setLifeLabels() {
 	if b.oneOff() {
 		return
 	}
-	if b.p.Restart != "" {
+	switch {
+	case b.f.Unit != nil: // the service is started again, not the container
+		b.plan.Labels[LabelUnit] = b.f.Unit.Name
+	case b.p.Restart != "":
 		b.plan.Labels[LabelRestart] = b.p.Restart
 	}
 	if b.health != "" {

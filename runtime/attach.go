@@ -32,8 +32,8 @@ func (c *Client) stdinPath(id string) string { return filepath.Join(c.ioDir(id),
 
 // detached is where the streams of a container go that nobody waits for: its output to the log writer, its input, where
 // its labels name one, from a fifo. containerd's shim keeps an end of that open, so who detaches is no end of input.
-func (c *Client) detached(id string, labels map[string]string, tty bool) (streams, error) {
-	uri, err := c.logURI(id, tty)
+func (c *Client) detached(id, image string, labels map[string]string, tty bool) (streams, error) {
+	uri, err := c.logURI(id, image, labels, tty)
 	if err != nil {
 		return streams{}, err
 	}

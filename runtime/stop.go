@@ -32,6 +32,9 @@ func (c *Client) Start(ctx context.Context, name string) error {
 	if err != nil || runs(task) {
 		return err
 	}
+	if err := c.unitsOwn(r, nil); err != nil {
+		return err
+	}
 	if err := c.restart(ctx, r, freshNotes(r.Labels)); err != nil {
 		return err
 	}

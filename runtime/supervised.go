@@ -41,7 +41,7 @@ type refusal struct {
 }
 
 func supervised(labels map[string]string) bool {
-	return labels[labelOneOff] == "" && (labels[plan.LabelRestart] != "" || labels[plan.LabelHealthcheck] != "")
+	return tended(labels) && labels[plan.LabelUnit] == ""
 }
 
 // NeedsSupervisor says whether a container with these labels has a restart policy or a healthcheck.
@@ -55,7 +55,7 @@ func (c *Client) OtherImage(ctx context.Context, pl plan.Plan) bool {
 
 // freshNotes are what a start by a person writes into the record: nothing of earlier lives is held against the container.
 func freshNotes(labels map[string]string) map[string]string {
-	if !supervised(labels) {
+	if !tended(labels) {
 		return nil
 	}
 	notes := map[string]string{labelStoppedBy: "", labelRefused: "", labelOwed: "", labelRestarts: "", labelStreak: "", labelTriedAt: "",
@@ -147,9 +147,14 @@ func (c *Client) Supervised(ctx context.Context) ([]supervise.Container, error) 
 
 // SupervisedOne is Supervised for one container; false if it is none of them.
 func (c *Client) SupervisedOne(ctx context.Context, id string) (supervise.Container, bool, error) {
+	return c.lookedAfter(ctx, id, supervised)
+}
+
+// lookedAfter is what supervise has to know of a container, if its labels are of the kind that is meant.
+func (c *Client) lookedAfter(ctx context.Context, id string, kind func(labels map[string]string) bool) (supervise.Container, bool, error) {
 	ctx = c.in(ctx)
 	r, err := c.ctrd.ContainerService().Get(ctx, id)
-	if errdefs.IsNotFound(err) || err == nil && (!supervised(r.Labels) || r.Labels[labelState] == stateRemoving) {
+	if errdefs.IsNotFound(err) || err == nil && (!kind(r.Labels) || r.Labels[labelState] == stateRemoving) {
 		return supervise.Container{}, false, nil
 	}
 	if err != nil {
@@ -319,7 +324,7 @@ func (c *Client) amend(ctx context.Context, was supervise.Container, labels map[
 		return err
 	}
 	defer l.unlock()
-	now, there, err := c.SupervisedOne(ctx, was.ID)
+	now, there, err := c.Tended(ctx, was.ID)
 	if err != nil || !there || !now.Created.Equal(was.Created) || !fits(now) {
 		return err
 	}
@@ -364,7 +369,7 @@ func (c *Client) EndUnhealthy(ctx context.Context, was supervise.Container) erro
 // markStopped writes down that a person wants the container down, before anything is done about it: whatever happens then,
 // nobody starts it again behind their back.
 func (c *Client) markStopped(ctx context.Context, r containers.Container) error {
-	if !supervised(r.Labels) || r.Labels[labelStoppedBy] == supervise.ByUser {
+	if !tended(r.Labels) || r.Labels[labelStoppedBy] == supervise.ByUser {
 		return nil
 	}
 	if err := c.setLabels(ctx, r.ID, map[string]string{labelStoppedBy: supervise.ByUser}); err != nil {

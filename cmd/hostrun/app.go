@@ -115,7 +115,7 @@ type verb struct {
 func verbs() []verb {
 	return []verb{
 		{"up", upCommand}, {"run", runCommand}, {"down", downCommand}, {"stop", stopCommand}, {"start", startCommand}, {"restart", restartCommand},
-		{"pause", pauseCommand}, {"unpause", unpauseCommand}, {"kill", killCommand}, {"rm", rmCommand}, {"wait", waitCommand}, {"supervise", superviseCommand}, {"exec", execCommand}, {"shell", shellCommand}, {"attach", attachCommand}, {"cp", cpCommand},
+		{"pause", pauseCommand}, {"unpause", unpauseCommand}, {"kill", killCommand}, {"rm", rmCommand}, {"wait", waitCommand}, {"supervise", superviseCommand}, {"systemd", systemdCommand}, {"exec", execCommand}, {"shell", shellCommand}, {"attach", attachCommand}, {"cp", cpCommand},
 		{"ps", psCommand}, {"diff", diffCommand}, {"top", topCommand}, {"stats", statsCommand}, {"devices", devicesCommand}, {"logs", logsCommand}, {"events", eventsCommand},
 		{"inspect", inspectCommand}, {"port", portCommand},
 		{"check", checkCommand}, {"where", whereCommand}, {"spec", specCommand}, {"facts", factsCommand}, {"export", exportCommand},

@@ -41,6 +41,8 @@ type order struct {
 	starts bool          // devices that are chosen are held until the container has them
 	wait   time.Duration // for devices that others have; forever, or 0 for not at all
 
+	unit *plan.Unit // whose service the container is; nil for none
+
 	layer *headStart   // of a verb that makes the container; may be nil
 	ahead *proof.Ahead // a look at the proof of last time, begun before the plan was known
 }
@@ -82,7 +84,7 @@ func (s *session) gather(ctx context.Context, o order) (plan.Facts, error) {
 		return plan.Facts{}, err
 	}
 	s.foresee(ctx, p, o)
-	facts := plan.Facts{Schema: 1, ID: o.id, Replica: o.replica, Profile: *p, Strict: o.strict}
+	facts := plan.Facts{Schema: 1, ID: o.id, Replica: o.replica, Profile: *p, Strict: o.strict, Unit: o.unit}
 	var found, foundBlocks []finding.Finding
 	outer := ctx
 	group, ctx := errgroup.WithContext(ctx)

@@ -101,7 +101,11 @@ func runDiff(ctx context.Context, s *session, o diffOptions) error {
 }
 
 func diffOf(ctx context.Context, s *session, o diffOptions, m *member) (diffResult, error) {
-	facts, pl, err := s.assemble(ctx, m.order(order{over: o.over, pull: "never"}))
+	whose, err := s.unitOf(ctx, m.id)
+	if err != nil {
+		return diffResult{}, err
+	}
+	facts, pl, err := s.assemble(ctx, m.order(order{over: o.over, pull: "never", unit: whose}))
 	if err != nil {
 		return diffResult{}, err
 	}

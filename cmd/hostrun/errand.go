@@ -17,7 +17,7 @@ var asRoot = []string{"up", "run", "down", "stop", "start", "restart", "rm", "ex
 // where this is not root, the verb needs it, and the private engine is the one that would be used. done says that the
 // command is over, with that status.
 func (s *session) errand(ctx context.Context) (status int, done bool, err error) {
-	if os.Geteuid() == 0 || !slices.Contains(asRoot, s.line.verb().Name) || s.likely(ctx) != privateEngine {
+	if os.Geteuid() == 0 || slices.Contains(s.line.local, "--supervise") || !slices.Contains(asRoot, s.line.verb().Name) || s.likely(ctx) != privateEngine {
 		return 0, false, nil
 	}
 	in, out, errs := file(s.stdin), file(s.stdout), file(s.stderr)

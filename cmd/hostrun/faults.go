@@ -81,7 +81,7 @@ func victims(f devices.Fault, all []*runtime.Container, namespace string, cgroup
 		group = cgroupOf(f.PID)
 	}
 	for _, c := range had {
-		if inCgroup(group, namespace, c.Container) {
+		if inCgroup(group, namespace, c.Container) || c.Unit != "" && strings.Contains(group, "/"+c.Unit+"/container") {
 			in = append(in, c)
 		}
 	}

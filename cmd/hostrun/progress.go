@@ -21,6 +21,7 @@ type progress struct {
 	mode string // "tty", "plain", "json" or "quiet"
 
 	mu    sync.Mutex
+	tap   func(runtime.Event) // gets all, whatever is shown; may be nil
 	tasks []*task
 	index map[string]*task
 	rows  []*row // of up: a line for each container, in place of tasks
@@ -66,11 +67,14 @@ func newProgress(w io.Writer, mode string, dumb bool) *progress {
 
 // event takes note of a change. Several goroutines may call it.
 func (p *progress) event(e runtime.Event) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.tap != nil {
+		p.tap(e)
+	}
 	if p.mode == "quiet" {
 		return
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	if p.mode == "tty" {
 		p.tickLater()
 		if p.inRow(e) {
@@ -93,6 +97,13 @@ func (p *progress) event(e runtime.Event) {
 			p.draw()
 		}
 	}
+}
+
+// tapped has a function called with each event.
+func (p *progress) tapped(tap func(runtime.Event)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.tap = tap
 }
 
 // note stores an event and says whether it brought a new status.

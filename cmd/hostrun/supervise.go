@@ -160,7 +160,7 @@ func (o *overseer) Do(ctx context.Context, a supervise.Action) error {
 func (s *session) notice(all []listed) {
 	seen := map[*runtime.Client]bool{}
 	for _, c := range all {
-		if seen[c.client] || c.client == nil || c.Restart == "" && c.Health == "" || c.StoppedBy != "" || c.Refused != "" || !c.lives() && c.RestartAt == nil {
+		if seen[c.client] || c.client == nil || c.Unit != "" || c.Restart == "" && c.Health == "" || c.StoppedBy != "" || c.Refused != "" || !c.lives() && c.RestartAt == nil {
 			continue
 		}
 		seen[c.client] = true

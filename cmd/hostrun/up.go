@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -21,6 +22,7 @@ type upOptions struct {
 	scale                                      cli.StringSlice
 	waitTimeout                                string
 	devices                                    waitFlag
+	supervise                                  bool
 }
 
 func upCommand(s *session) *cli.Command {
@@ -32,8 +34,8 @@ func upCommand(s *session) *cli.Command {
 				"already runs. If it differs, the container is replaced and the fields that changed are printed. Several names start side by side, but each after those that its profile names under depends_on, which are started too.\n\n" +
 				"NAME may be the file of a stack, which has several profiles, or FILE:NAME for one of them; without NAME it is the stack of this directory (hostrun.yaml or stack.yaml).\n\n" +
 				"ARGS replace the profile's command.",
-			examples: []string{"hostrun up dinov2", "hostrun up dinov2 --dry-run", "hostrun up ./stack.yaml", "hostrun up --scale web=3 web", "hostrun up --attach dinov2 -e BATCH=8   # ^C stops it, twice kills it"},
-			own:      "With --attach the status is the container's own, or one of 125 to 130 below.",
+			examples: []string{"hostrun up dinov2", "hostrun up dinov2 --dry-run", "hostrun up ./stack.yaml", "hostrun up --scale web=3 web", "hostrun up --attach dinov2 -e BATCH=8   # ^C stops it, twice kills it", "hostrun up --supervise dinov2   # what hostrun@dinov2.service runs (docs/systemd.md)"},
+			own:      "With --attach and --supervise the status is the container's own, or one of 125 to 130 below.",
 			statuses: append(append([]int{}, startStatuses[:len(startStatuses)-1]...), foregroundStatuses[1:]...),
 		}.on(s),
 		Flags: append([]cli.Flag{
@@ -46,6 +48,7 @@ func upCommand(s *session) *cli.Command {
 			&cli.BoolFlag{Name: "force-recreate", Usage: "replace the container even if nothing changed", Destination: &o.recreate},
 			strictFlag(&o.strict),
 			waitDeviceFlag(&o.devices),
+			&cli.BoolFlag{Name: "supervise", Usage: "stay in the foreground as the container's supervisor, as a service of systemd does; the status becomes ours", Destination: &o.supervise},
 			dryFlag(&o.dryly),
 		}, o.over.flags()...),
 		Action: action(func(ctx context.Context) error { return runUp(ctx, s, o) }),
@@ -53,6 +56,9 @@ func upCommand(s *session) *cli.Command {
 }
 
 func runUp(ctx context.Context, s *session, o upOptions) error {
+	if o.supervise {
+		return runKept(ctx, s, o)
+	}
 	names, err := o.names(s)
 	switch {
 	case err != nil:
@@ -185,9 +191,13 @@ func (m *member) order(o order) order {
 
 // oneUp starts one profile and prints what was done.
 func oneUp(ctx context.Context, s *session, o upOptions, m *member) error {
+	whose, err := s.unitOf(ctx, m.id)
+	if err != nil {
+		return err
+	}
 	layer := s.headStart(ctx)
 	defer layer.end()
-	facts, pl, err := s.assemble(ctx, m.order(order{over: o.over, strict: o.strict, starts: true, wait: o.devices.wait, layer: layer}))
+	facts, pl, err := s.assemble(ctx, m.order(order{over: o.over, strict: o.strict, starts: true, wait: o.devices.wait, layer: layer, unit: whose}))
 	defer s.unreserve(facts)
 	if err != nil {
 		return err
@@ -214,6 +224,18 @@ func oneUp(ctx context.Context, s *session, o upOptions, m *member) error {
 	done.Changed = whyReplaced(done, facts, pl)
 	s.printUp(done, plan.DeviceNumbers(facts.Grants))
 	return nil
+}
+
+// unitOf is the unit that keeps the container now; nil for none. It costs a look at a directory where there are none.
+func (s *session) unitOf(ctx context.Context, id string) (*plan.Unit, error) {
+	if kept, _ := filepath.Glob(filepath.Join(s.abs(s.global.stateDir), "kept", "*."+id)); len(kept) == 0 {
+		return nil, nil
+	}
+	client, err := s.containerdFor(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	return client.UnitOf(ctx, id)
 }
 
 func (s *session) printUp(done runtime.UpResult, numbers []plan.DeviceNumber) {
@@ -278,7 +300,11 @@ func (st *stack) dryUp(ctx context.Context, o upOptions) error {
 }
 
 func dryUp(ctx context.Context, s *session, o upOptions, m *member) error {
-	facts, pl, err := s.assemble(ctx, m.order(order{over: o.over, pull: "never", strict: o.strict}))
+	whose, err := s.unitOf(ctx, m.id)
+	if err != nil {
+		return err
+	}
+	facts, pl, err := s.assemble(ctx, m.order(order{over: o.over, pull: "never", strict: o.strict, unit: whose}))
 	if err != nil {
 		return err
 	}
