@@ -203,7 +203,7 @@ func (t *task) describe(now time.Time) string {
 		parts = append(parts, size(t.Current))
 	}
 	took := t.changed.Sub(t.since)
-	if !strings.HasSuffix(t.Status, "ed") { // Pulling and not Pulled: it goes on
+	if !strings.HasSuffix(t.Status, "ed") && !t.since.IsZero() { // Pulling and not Pulled: it goes on
 		took = now.Sub(t.since)
 	}
 	if took >= 100*time.Millisecond {
