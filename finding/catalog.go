@@ -128,6 +128,12 @@ const (
 	NoSystemd  = "HR263" // systemctl is not there, or has failed
 	UnitReload = "HR264" // a change of the profile needs a restart of the unit
 
+	ReplicaName  = "HR285" // container_name beside replicas
+	ReplicaPorts = "HR286" // ports or addresses that several containers can't share
+	NameOther    = "HR287" // the container's name is another profile's or another stack's
+	VolumeInUse  = "HR288" // down -v, and another container has the volume
+	VolumeAbsent = "HR289" // an external volume is not there
+
 	GPUNoDriver    = "HR140" // NVIDIA's GPUs are on the bus, and their driver is not loaded
 	GPUNodeMissing = "HR141" // a device node of NVIDIA's driver is absent, or none
 	GPUUVM         = "HR142" // nvidia-uvm is not loaded, or its node is stale

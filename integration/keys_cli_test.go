@@ -349,14 +349,5 @@ func TestLogging(t *testing.T) {
 	} else if r.status != 0 || s.must("logs", "journal") != "told\n" {
 		t.Errorf("with the journal: %v", r)
 	}
-	s.must(append([]string{"down"}, s.names()...)...)
-}
-
-// names are the stage's containers.
-func (s *stage) names() []string {
-	var names []string
-	for name := range s.all() {
-		names = append(names, name)
-	}
-	return names
+	s.must(append([]string{"down"}, strings.Fields(s.names())...)...)
 }

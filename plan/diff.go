@@ -49,8 +49,8 @@ func shorten(s string) string {
 	return strings.ToValidUTF8(s[:maxValue], "") + "..."
 }
 
-// generic is the spec as JSON sees it.
-func generic(s *specs.Spec) any {
+// generic is a value as JSON sees it.
+func generic(s any) any {
 	text, err := json.Marshal(s)
 	if err != nil {
 		return nil
@@ -110,6 +110,7 @@ func flattenList(out map[string]string, at string, list []any) {
 // elementNames are the fields that name the elements of a list.
 var elementNames = map[string]string{
 	"mounts": "destination", "linux.devices": "path", "linux.namespaces": "type", "process.rlimits": "type",
+	"environment": "name", "volumes": "target", "devices": "target", "networks": "name", "depends_on": "name", // of a profile
 }
 
 func nameOf(at string, e any) (string, bool) {

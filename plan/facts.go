@@ -19,7 +19,9 @@ import (
 type Facts struct {
 	Schema int `json:"schema"` // 1
 	// ID of the container; "" is the profile's name. A one-off container of `run` has one of its own.
-	ID      string           `json:"id,omitempty"`
+	ID string `json:"id,omitempty"`
+	// Replica counts the containers of a profile with replicas from 1; 0 for the one container of another, and for those of run.
+	Replica int              `json:"replica,omitempty"`
 	Profile profiles.Profile `json:"profile"`
 	Host    host.Facts       `json:"host"`
 	Nodes   []devices.Node   `json:"nodes,omitempty"`  // of the profile's devices
@@ -173,6 +175,8 @@ type Plan struct {
 
 	// Source is what the plan was made of, for those who make it again: kept with the container, and nobody else's to read.
 	Source []byte `json:"-"`
+	// MadeOf is what diff compares a container with later; nil for none. It is called where the container's files are written.
+	MadeOf func() []byte `json:"-"`
 
 	// Keeper says that this process is what the container's unit runs.
 	Keeper bool `json:"-"`
@@ -211,6 +215,8 @@ type Directory struct {
 	Mode uint32 `json:"mode"`
 	UID  uint32 `json:"uid"`
 	GID  uint32 `json:"gid"`
+
+	External string `json:"external,omitempty"` // the name of a volume that is not made here: it has to be there
 }
 
 // Borrowed is something of the host that the container reads.

@@ -30,7 +30,10 @@ const (
 	LabelHooks       = "hostrun.dev/hooks"       // kinds of hooks that it has, joined by commas
 	LabelSubpaths    = "hostrun.dev/subpaths"    // "true": parts of volumes are bound before each start (AnnotationSubpaths)
 	LabelPID         = "hostrun.dev/pid-of"      // container whose processes it shares
-	LabelProbe       = "hostrun.dev/probe"       // what is tried before each start: a devices.Probe, as JSON
+	LabelStack       = "hostrun.dev/stack"       // file of several profiles that this one is of; absolute
+	LabelStackName   = "hostrun.dev/stack-name"
+	LabelExternal    = "hostrun.dev/external-volumes" // those that down -v leaves alone, joined by commas
+	LabelProbe       = "hostrun.dev/probe"            // what is tried before each start: a devices.Probe, as JSON
 )
 
 // maxLabel is the most bytes of name and value together that containerd takes (containerd, pkg/labels).
@@ -61,6 +64,7 @@ func (b *builder) setLabels() {
 	b.setNumberLabel()
 	b.setDependLabel() // as in compose, no reason to make a container anew
 	b.setProbeLabel()
+	b.setStackLabels()
 	pl.Labels[LabelProfile] = pl.Profile
 	pl.Labels[LabelHash] = pl.Hash
 	pl.Labels[LabelDigest] = pl.Digest

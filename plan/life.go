@@ -97,8 +97,27 @@ func (b *builder) setDependLabel() {
 	b.plan.Labels[LabelDependsOn] = text
 }
 
+// setStackLabels say what down ./stack.yaml and down -v have to know. A file that was moved is no reason to make a container anew.
+func (b *builder) setStackLabels() {
+	if b.oneOff() {
+		return
+	}
+	if st := b.p.Stack; st != nil && len(LabelStack)+len(st.File) <= maxLabel && len(LabelStackName)+len(st.Name) <= maxLabel {
+		b.plan.Labels[LabelStack], b.plan.Labels[LabelStackName] = st.File, st.Name
+	}
+	var external []string
+	for _, v := range b.p.Volumes {
+		if v.External {
+			external = append(external, v.Source)
+		}
+	}
+	if text := strings.Join(external, ","); text != "" && len(LabelExternal)+len(text) <= maxLabel {
+		b.plan.Labels[LabelExternal] = text
+	}
+}
+
 // oneOff says whether the container is one of run: it has a name of its own.
-func (b *builder) oneOff() bool { return b.f.ID != "" }
+func (b *builder) oneOff() bool { return b.f.ID != "" && b.f.Replica == 0 }
 
 // setLoggingLabel keeps with the container where its output goes. That of a one-off container goes to who started it.
 func (b *builder) setLoggingLabel() {

@@ -107,6 +107,9 @@ func (b *builder) attachments() []network.Attachment {
 	for i, n := range nets {
 		a := network.Attachment{Aliases: n.Aliases, IPv4: n.IPv4, IPv6: n.IPv6, MAC: n.MAC,
 			Network: network.Definition{Name: n.Name, Internal: n.Internal, IPv6: n.EnableIPv6, MTU: int(n.MTU)}}
+		if b.f.Replica > 0 { // the name leads to all of them
+			a.Aliases = append(slices.Clip(a.Aliases), b.p.Name)
+		}
 		for _, s := range n.Subnets {
 			a.Network.Subnets = append(a.Network.Subnets, network.Subnet{Subnet: s.Subnet, Gateway: s.Gateway, Range: s.Range})
 			a.Network.IPv6 = a.Network.IPv6 || strings.Contains(s.Subnet, ":")

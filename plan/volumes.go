@@ -82,6 +82,9 @@ func (b *builder) namedVolume(v profiles.Volume) specs.Mount {
 	if at, ok := b.f.Image.Paths[path.Clean(v.Target)]; ok && at.Dir {
 		dir.Mode, dir.UID, dir.GID = at.Mode, at.UID, at.GID
 	}
+	if v.External {
+		dir.External = v.Source
+	}
 	b.addDirectory(dir)
 	v.Source = dir.Path
 	if v.Subpath != "" {

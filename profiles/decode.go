@@ -18,6 +18,7 @@ type decoder struct {
 	env     map[string]string // the caller's, over .env
 	level   int               // of the file being read: 0 for the deepest base
 	name    string
+	inStack bool
 
 	counts       map[string]int // key -> entries so far, of volumes and tmpfs
 	levels       map[string]int // key path of an entry -> level of the file that it came from

@@ -2,7 +2,10 @@ package profiles
 
 // deploy is compose's long way to say gpus, cpus, mem_limit, pids_limit and mem_reservation. Its other keys are none of a
 // single container's.
-type deploy struct{ requests []Accelerator }
+type deploy struct {
+	requests []Accelerator
+	replicas *Replicas
+}
 
 // A deployed is a limit of deploy.
 type deployed struct {
@@ -14,6 +17,11 @@ type deployed struct {
 var deployFields = []field[deploy]{
 	{name: "resources", about: "limits and reservations", schema: schemaOf(resourceFields), read: func(d *decoder, to *deploy, n *node, key string) {
 		readFields(d, to, n, key, resourceFields)
+	}},
+	{name: "replicas", about: "compose's other place for replicas", schema: replicaSchema, read: func(d *decoder, to *deploy, n *node, key string) {
+		if r, ok := d.replicas(n, key); ok {
+			to.replicas = &r
+		}
 	}},
 }
 
@@ -98,14 +106,20 @@ func (d *decoder) deploys(plain string, have float64) (float64, bool) {
 }
 
 // deployRemedies are for keys of deploy that have another word in a profile.
-var deployRemedies = map[string]string{"replicas": "start the profile once", "restart_policy": "use restart:", "labels": "use labels:"}
+var deployRemedies = map[string]string{"restart_policy": "use restart:", "labels": "use labels:"}
 
 func readDeploy(d *decoder, p *Profile, n *node, key string) {
 	var to deploy
 	if n.kind == mapping {
 		d.notYetBelow(n, key)
 	}
-	if !readFields(d, &to, d.known(n), key, deployFields) || len(to.requests) == 0 {
+	if !readFields(d, &to, d.known(n), key, deployFields) {
+		return
+	}
+	if to.replicas != nil {
+		readReplicas(d, p, n.pair("replicas").value, join(key, "replicas"))
+	}
+	if len(to.requests) == 0 {
 		return
 	}
 	var gpus, npus []Accelerator
@@ -126,7 +140,7 @@ func readDeploy(d *decoder, p *Profile, n *node, key string) {
 }
 
 // composeDeploy are the keys of compose's deploy and its resources that hostrun does not act on (compose-spec.json, "deployment").
-var composeDeploy = []string{"endpoint_mode", "labels", "mode", "placement", "replicas", "restart_policy", "rollback_config", "update_config", "generic_resources"}
+var composeDeploy = []string{"endpoint_mode", "labels", "mode", "placement", "restart_policy", "rollback_config", "update_config", "generic_resources"}
 
 // notYetBelow reports them wherever they stand.
 func (d *decoder) notYetBelow(n *node, key string) {

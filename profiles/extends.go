@@ -56,9 +56,12 @@ func (l *loader) baseName(src source, name string) (source, error) {
 	if !src.builtin {
 		beside := l.opt
 		beside.Dirs = append([]string{filepath.Dir(src.shown)}, l.opt.Dirs...)
-		return findOther(beside, name, src.path)
+		if src.inStack {
+			beside.Dirs = append([]string{src.shown}, beside.Dirs...)
+		}
+		return findOther(beside, name, src)
 	}
-	return findOther(l.opt, name, "")
+	return findOther(l.opt, name, source{})
 }
 
 func (l *loader) baseFile(d *decoder, src source, p *pair, e extension) (source, bool) {
@@ -69,6 +72,9 @@ func (l *loader) baseFile(d *decoder, src source, p *pair, e extension) (source,
 	base := source{name: stem(path), path: path, shown: e.file}
 	if !filepath.IsAbs(e.file) && !src.builtin && !strings.HasPrefix(e.file, "~") {
 		base.shown = filepath.Join(filepath.Dir(src.shown), e.file)
+	}
+	if e.name != "" && membersIn(path) != nil {
+		base.name, base.inStack = e.name, true
 	}
 	if e.name != "" && e.name != base.name {
 		d.bad(p.value, "extends", "a file holds one profile: remove the name, or correct the file", "%s holds the profile %q, not %q", e.file, base.name, e.name)

@@ -31,6 +31,10 @@ func readWord[T any](at func(*T) *string) func(*decoder, *T, *node, string) {
 func readName(d *decoder, _ *Profile, n *node, path string) {
 	s, ok := d.text(n, path)
 	if ok && s != d.name {
+		if d.inStack {
+			d.bad(n, path, fmt.Sprintf("remove it, or write %s: for %s: under profiles", s, d.name), "%q is not the profile's name, which is %q", s, d.name)
+			return
+		}
 		d.bad(n, path, fmt.Sprintf("remove it, or rename the file to %s.yaml", s), "%q is not the profile's name: that is the file's, %q", s, d.name)
 	}
 }

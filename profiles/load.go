@@ -16,12 +16,13 @@ import (
 
 // Options say where profiles are and what variables are worth.
 type Options struct {
-	Dirs []string          // searched in order, before the built-in ones
+	Dirs []string          // searched in order, before the built-in ones; a name that ends in .yaml or .yml is that of a stack
 	Env  map[string]string // the caller's environment, for ${VAR}
 	Cwd  string            // the caller's directory: the Dir of built-in profiles, base of path names
 }
 
-// Load finds and reads the profile called name: a name to search, or a path (it has a slash or ends in .yaml or .yml).
+// Load finds and reads the profile called name: a name to search, a path (it has a slash or ends in .yaml or .yml), or FILE:NAME
+// for one of a stack. That of a whole stack ends in a *StackError.
 // The error of a file that is no profile is an *InvalidError with every problem found; that of an unknown name is a
 // finding.Err with the nearest names as hint.
 func Load(opt Options, name string) (*Profile, error) {
@@ -30,9 +31,14 @@ func Load(opt Options, name string) (*Profile, error) {
 		return nil, err
 	}
 	r := &report{}
-	l := &loader{opt: opt, report: r}
+	l := &loader{opt: opt, report: r, first: src}
 	l.env = l.environment(src)
 	chain := l.chain(src, nil)
+	if l.whole != nil && r.err() == nil {
+		return nil, &StackError{Stack: l.whole.Stack, named: name}
+	} else if l.whole != nil {
+		return nil, r.err()
+	}
 	p := l.decode(src, chain)
 	if err := r.err(); err != nil {
 		return nil, err
@@ -52,6 +58,10 @@ type loader struct {
 	report *report
 	env    map[string]string
 	taking map[string]bool // profiles whose volumes are being taken
+
+	first  source                // the profile itself
+	whole  *stackFile            // first is a stack, and not one profile of it
+	stacks map[string]*stackFile // by path
 }
 
 // environment is the caller's, over the .env beside the profile.
@@ -101,10 +111,10 @@ func (l *loader) chain(src source, open []source) []layer {
 	}
 	open = append(open, src)
 	for i, o := range open {
-		if o.path == base.path {
+		if o.path == base.path && o.name == base.name {
 			var names []string
 			for _, s := range append(open[i:], base) {
-				names = append(names, s.shown)
+				names = append(names, s.title())
 			}
 			l.report.add(Problem{Position: p.pos, Key: "extends", Message: "extends: the profiles extend each other: " + strings.Join(names, " -> "), Remedy: "remove one of these extends:"})
 			return own
@@ -131,16 +141,37 @@ func (l *loader) read(src source) *node {
 	if y == nil {
 		return nil
 	}
-	return l.grow(src, y)
+	key, value := profilesNode(y)
+	switch {
+	case value == nil && src.inStack:
+		l.report.add(Problem{Position: Position{src.shown, 1, 1}, Message: "the file is no stack: it has no profiles:", Remedy: "name the file alone, without :" + src.name})
+		return nil
+	case value == nil:
+		return l.grow(src, y)
+	}
+	st := l.stack(src, y, key, value)
+	switch {
+	case src.inStack:
+		return l.member(src, st)
+	case src == l.first:
+		l.whole = st
+	default:
+		l.report.add(Problem{Position: st.profiles, Key: "extends", Message: "extends: the file holds several profiles", Remedy: "name one of them: extends: {file: ..., service: NAME}"})
+	}
+	return nil
 }
 
 func (l *loader) grow(src source, y *yaml.Node) *node {
-	g := &grower{file: src.shown, dir: src.dir(l.opt), report: l.report, verbatim: verbatim}
-	g.find = func(name string) (string, bool) {
+	g := l.grower(src)
+	g.verbatim = verbatim
+	return g.grow(y, 0)
+}
+
+func (l *loader) grower(src source) *grower {
+	return &grower{file: src.shown, dir: src.dir(l.opt), report: l.report, find: func(name string) (string, bool) {
 		v, ok := l.env[name]
 		return v, ok
-	}
-	return g.grow(y, 0)
+	}}
 }
 
 // NameForm is the form of a profile's name, which is containerd's of a container (pkg/identifiers).
@@ -154,12 +185,12 @@ func (l *loader) decode(src source, layers []layer) *Profile {
 	p := &Profile{Name: src.name, File: src.file(), Dir: src.dir(l.opt), Lines: map[string]Position{}}
 	if !NameForm.MatchString(src.name) || len(src.name) > maxName {
 		l.report.add(Problem{Position: Position{src.shown, 1, 1}, Key: "name", Message: fmt.Sprintf("%q can't be a container's name", abridged(src.name)),
-			Remedy: fmt.Sprintf("rename the file: letters and digits, joined by single . _ or -, at most %d", maxName)})
+			Remedy: fmt.Sprintf("rename "+src.what()+": letters and digits, joined by single . _ or -, at most %d", maxName)})
 	}
 	d := &decoder{profile: p, report: l.report, env: l.env, levels: map[string]int{}, counts: map[string]int{}}
 	complete := len(layers) > 0 && layers[len(layers)-1].src == src
 	for i, layer := range layers {
-		d.level, d.name = i, layer.src.name
+		d.level, d.name, d.inStack = i, layer.src.name, layer.src.inStack
 		d.readRoot(layer.root)
 	}
 	if !complete {
@@ -171,13 +202,20 @@ func (l *loader) decode(src source, layers []layer) *Profile {
 	d.finishVisible()
 	d.finishHealthcheck()
 	d.finishLabels()
-	l.takeVolumes(src, d)
 	d.finishImplied()
 	d.finishResources()
 	d.finishIsolation()
+	if src.inStack {
+		d.shared = l.stacks[src.path].data
+	}
 	d.finishData()
 	d.finishLogging()
 	d.finishConflicts()
+	if src.inStack {
+		d.finishStack(l.stacks[src.path])
+	}
+	l.takeVolumes(src, d) // which have their real names by now
+	d.finishReplicas()
 	if !hidesImage(layers) {
 		d.finishRequired(src.shown)
 	}

@@ -108,7 +108,7 @@ func checkProblems(t *testing.T, e *InvalidError) {
 			t.Errorf("more than one line: %+v", p)
 		}
 		f := findings[i]
-		if f.ID != finding.ProfileInvalid && f.ID != finding.ProfileNotYet || f.Severity != finding.Error || f.Line != p.Line || f.File != p.File || f.Subject == "" {
+		if f.ID != p.ID || finding.Explain(f.ID).ExitStatus != finding.StatusProfile || f.Severity != finding.Error || f.Line != p.Line || f.File != p.File || f.Subject == "" {
 			t.Errorf("finding %+v of %+v", f, p)
 		}
 	}

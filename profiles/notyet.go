@@ -13,10 +13,10 @@ import (
 var notYet = map[string]string{
 	"build":     "build the image first, and name it under image:",
 	"cpu_count": "use cpus:", "cpu_percent": "use cpus:", "credential_spec": "", "develop": "",
-	"isolation": "",
-	"models":    "",
-	"profiles":  "a profile of hostrun is one service: write one file for each",
-	"provider":  "", "scale": "",
+	"isolation":      "",
+	"models":         "",
+	"profiles":       "a profile of hostrun is one service: write one file for each",
+	"provider":       "",
 	"storage_opt":    "use tmpfs: with a size for what may go, and a volume on a file system of that size for what stays",
 	"use_api_socket": "",
 }
@@ -31,7 +31,7 @@ var never = map[string]string{
 
 // elsewhere maps keys that are no service's to what a person who wrote them needs to know.
 var elsewhere = map[string]string{
-	"services": "a profile is one service: put its keys at the top of the file, and name the file after it",
+	"services": "write profiles: for services:, each of which is a profile; or put the keys of one at the top of a file of its name",
 	"jobs":     "a profile is one container: put its keys at the top of the file",
 	"version":  "remove it: compose ignores it too",
 	"include":  "use extends:, or YAML's merge key <<",

@@ -12,6 +12,8 @@ type Profile struct {
 	File string `json:"file"` // "builtin:dinov2.yaml" for a built-in one
 	Dir  string `json:"dir"`  // of the file; relative paths were taken from it. The caller's for a built-in one
 
+	Stack *Stack `json:"stack,omitempty"` // whose file it is one of; nil: a file of its own
+
 	Image      string `json:"image"`
 	Rootfs     string `json:"rootfs,omitempty"`      // "": the image's. "host": the root is made of this machine's own files, and Image is ""
 	Platform   string `json:"platform,omitempty"`    // os/arch[/variant]; "" is this machine's
@@ -71,6 +73,7 @@ type Profile struct {
 	// NoHealthcheck switches the image's off, too: test: [NONE], disable: true.
 	NoHealthcheck bool         `json:"no_healthcheck,omitempty"`
 	DependsOn     []Dependency `json:"depends_on,omitempty"`
+	Replicas      *Replicas    `json:"replicas,omitempty"` // nil: one container, called as the profile
 
 	CPUs      float64 `json:"cpus,omitempty"`       // 0: no limit
 	CPUSet    string  `json:"cpuset,omitempty"`     // "0-3,8"
@@ -145,6 +148,7 @@ type Volume struct {
 	Source   string `json:"source,omitempty"` // absolute host path; a volume's name (docs/profile.md: [a-zA-Z0-9][a-zA-Z0-9_.-]*)
 	Target   string `json:"target"`           // absolute path in the container
 	ReadOnly bool   `json:"read_only,omitempty"`
+	External bool   `json:"external,omitempty"` // a volume that has to be there already
 
 	Propagation    string `json:"propagation,omitempty"`      // bind: "" is rprivate; [r]private|[r]shared|[r]slave
 	CreateHostPath bool   `json:"create_host_path,omitempty"` // bind: make the missing source, a directory

@@ -24,6 +24,7 @@ type source struct {
 	path    string // absolute; below builtin/ for a built-in one
 	shown   string // as the caller named it
 	builtin bool
+	inStack bool // name is that of one profile of the file
 }
 
 func (s source) file() string {
@@ -31,6 +32,22 @@ func (s source) file() string {
 		return s.shown
 	}
 	return s.path
+}
+
+// title names it in an error.
+func (s source) title() string {
+	if s.inStack {
+		return s.shown + ":" + s.name
+	}
+	return s.shown
+}
+
+// what says what gives the profile its name.
+func (s source) what() string {
+	if s.inStack {
+		return "the profile"
+	}
+	return "the file"
 }
 
 // dir is where relative paths of the file begin.
@@ -69,7 +86,8 @@ func remedyOfRead(err error) string {
 }
 
 func isPath(name string) bool {
-	return strings.ContainsRune(name, '/') || strings.HasSuffix(name, ".yaml") || strings.HasSuffix(name, ".yml")
+	file, _, _ := cutMember(name)
+	return strings.ContainsRune(name, '/') || isFile(file)
 }
 
 func stem(file string) string {
@@ -90,12 +108,19 @@ func find(opt Options, name string) (source, error) {
 	if isPath(name) {
 		return fromPath(opt, name)
 	}
-	return findOther(opt, name, "")
+	return findOther(opt, name, source{})
 }
 
-// findOther is find for names, passing over the file at the path except.
-func findOther(opt Options, name, except string) (source, error) {
+// findOther is find for names, passing over the profile except.
+func findOther(opt Options, name string, except source) (source, error) {
 	for _, dir := range opt.Dirs {
+		if isFile(dir) { // a stack
+			found := source{name: name, path: absolute(opt, dir), shown: dir, inStack: true}
+			if (found.path != except.path || name != except.name) && contains(membersIn(found.path), name) {
+				return found, nil
+			}
+			continue
+		}
 		for _, suffix := range []string{".yaml", ".yml"} {
 			shown := filepath.Join(dir, name+suffix)
 			if name == "" || name == "." || name == ".." {
@@ -103,7 +128,7 @@ func findOther(opt Options, name, except string) (source, error) {
 			}
 			fi, err := os.Stat(absolute(opt, shown))
 			switch {
-			case err == nil && !fi.IsDir() && absolute(opt, shown) != except:
+			case err == nil && !fi.IsDir() && (absolute(opt, shown) != except.path || except.inStack):
 				return source{name: name, path: absolute(opt, shown), shown: shown}, nil
 			case err != nil && errors.Is(err, fs.ErrPermission):
 				return source{}, finding.Errorf(finding.StatusPermission, "make it readable, or run hostrun as its owner", "find the profile %q in %s: %w", name, dir, cause(err))
@@ -117,7 +142,11 @@ func findOther(opt Options, name, except string) (source, error) {
 }
 
 func fromPath(opt Options, name string) (source, error) {
-	s := source{name: stem(name), path: absolute(opt, name), shown: name}
+	file, member, inStack := cutMember(name)
+	s := source{name: stem(file), path: absolute(opt, file), shown: file, inStack: inStack}
+	if inStack {
+		s.name = member
+	}
 	if _, err := os.Stat(s.path); err != nil {
 		return s, finding.Errorf(statusOfRead(err), remedyOfRead(err), "read the profile %s: %w", name, cause(err))
 	}
@@ -126,6 +155,14 @@ func fromPath(opt Options, name string) (source, error) {
 
 // unknown is the error about a name that no file has, with up to five that are like it.
 func unknown(opt Options, name string) error {
+	for _, dir := range opt.Dirs { // a stack that can't be read may have it
+		if text, err := readBounded(absolute(opt, dir), maxFile); isFile(dir) && err == nil {
+			r := &report{}
+			if parse(dir, text, r); r.err() != nil {
+				return r.err()
+			}
+		}
+	}
 	entries, err := List(opt)
 	if err != nil {
 		return err
@@ -158,6 +195,12 @@ type Entry struct {
 func List(opt Options) ([]Entry, error) {
 	var all []Entry
 	for _, dir := range opt.Dirs {
+		if isFile(dir) {
+			for _, name := range membersIn(absolute(opt, dir)) {
+				all = append(all, Entry{Name: name, File: dir})
+			}
+			continue
+		}
 		files, err := os.ReadDir(absolute(opt, dir))
 		if errors.Is(err, fs.ErrNotExist) {
 			continue

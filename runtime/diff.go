@@ -1,7 +1,11 @@
 package runtime
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 
@@ -31,4 +35,42 @@ func orNone(s string) string {
 		return "(none)"
 	}
 	return s
+}
+
+// A Comparison is a container beside the plan that would be started now.
+type Comparison struct {
+	Action  string   // what Up would do: "created", "replaced", "started", "unchanged"
+	Changed []string // the fields of its specification, as in UpResult
+	MadeOf  []byte   // plan.Made as JSON; nil where nobody has kept it
+}
+
+// Compare says in what a container differs from the plan. It changes nothing.
+func (c *Client) Compare(ctx context.Context, pl plan.Plan) (Comparison, error) {
+	ctx = c.in(ctx)
+	r, err := c.own(ctx, pl.ID)
+	if errors.Is(err, ErrNoContainer) {
+		return Comparison{Action: "created"}, nil
+	}
+	if err != nil {
+		return Comparison{}, err
+	}
+	if err := taken(r, pl); err != nil {
+		return Comparison{}, err
+	}
+	task, err := c.getTask(ctx, pl.ID)
+	if err != nil {
+		return Comparison{}, err
+	}
+	found := Comparison{Action: "unchanged"}
+	switch {
+	case r.Labels[labelHash] != pl.Hash:
+		found.Action, found.Changed = "replaced", changes(r, pl)
+	case !runs(task):
+		found.Action = "started"
+	}
+	found.MadeOf, err = os.ReadFile(c.madeOf(pl.ID))
+	if errors.Is(err, fs.ErrNotExist) { // of an earlier version
+		err = nil
+	}
+	return found, err
 }

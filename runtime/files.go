@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"hostrun.dev/hostrun/finding"
 	"hostrun.dev/hostrun/plan"
 )
 
@@ -28,6 +29,11 @@ func (c *Client) writeFiles(pl plan.Plan) error {
 	if err := c.writeData(pl); err != nil {
 		return err
 	}
+	if pl.MadeOf != nil {
+		if err := writeFile(plan.File{Path: c.madeOf(pl.ID), Binary: pl.MadeOf(), Mode: 0o600}); err != nil {
+			return err
+		}
+	}
 	return makeRoot(pl.Root)
 }
 
@@ -39,6 +45,9 @@ func makeDirectory(d plan.Directory) error {
 		return nil
 	case err == nil:
 		return fmt.Errorf("make directory %s: a file is there", d.Path)
+	case d.External != "" && errors.Is(err, fs.ErrNotExist):
+		return finding.Errorf(finding.StatusNoPath, "correct its name, make it (mkdir "+d.Path+"), or remove external: true",
+			"%s: the external volume %s is not there", finding.VolumeAbsent, d.External)
 	case !errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("make directory: %w", err)
 	}

@@ -229,6 +229,15 @@ func (c *Client) complete(ctx context.Context, img images.Image) error {
 	return finding.Errorf(finding.StatusFailed, "fetch it again: hostrun pull "+familiar(img.Name), "image %s: content is missing from containerd's store", img.Name)
 }
 
+// EventName is an image's name as the IDs of events have it: "nginx:latest" for nginx.
+func EventName(ref string) string {
+	full, err := fullName(ref)
+	if err != nil {
+		return ref
+	}
+	return familiar(full)
+}
+
 func familiar(name string) string {
 	named, err := imagename.Parse(name)
 	if err != nil {

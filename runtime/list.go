@@ -125,7 +125,7 @@ func (c Container) live() bool { return c.Status == "running" || c.Status == "pa
 
 // describe puts together what the record and the task say.
 func describe(r containers.Container, p *taskapi.Process) Container {
-	one := Container{Schema: 1, Profile: r.Labels[labelProfile], Container: r.ID, Image: r.Image, Devices: []string{},
+	one := Container{Schema: 1, Profile: r.Labels[labelProfile], Container: r.ID, Stack: r.Labels[plan.LabelStackName], StackFile: r.Labels[plan.LabelStack], Image: r.Image, Devices: []string{},
 		CreatedAt: r.CreatedAt, StartedAt: labelTime(r.Labels, labelStartedAt)}
 	for _, l := range devices.ParseLeases(r.Labels[labelDevices], r.ID) {
 		one.Devices = append(one.Devices, l.Kind+"="+l.Name)

@@ -87,7 +87,7 @@ func (c *Client) pullOnce(ctx context.Context, name, platform string) (met bool,
 	if err != nil {
 		return false, err
 	}
-	watch := c.watchPull(ctx)
+	watch := c.watchPull(ctx, name)
 	defer watch.stop()
 	opts := []containerd.RemoteOpt{containerd.WithResolver(resolver()), containerd.WithPullSnapshotter(sn),
 		containerd.WithPlatformMatcher(match), containerd.WithImageHandler(images.HandlerFunc(watch.seen))}
@@ -201,11 +201,12 @@ type pullWatch struct {
 	cancel context.CancelFunc
 	over   chan struct{}
 	met    atomic.Bool // a layer
+	parent string      // the image's event ID
 }
 
-func (c *Client) watchPull(ctx context.Context) *pullWatch {
+func (c *Client) watchPull(ctx context.Context, name string) *pullWatch {
 	ctx, cancel := context.WithCancel(ctx)
-	w := &pullWatch{c: c, descs: make(chan ocispec.Descriptor, 64), cancel: cancel, over: make(chan struct{})}
+	w := &pullWatch{c: c, descs: make(chan ocispec.Descriptor, 64), cancel: cancel, over: make(chan struct{}), parent: "Image " + familiar(name)}
 	go w.run(ctx)
 	return w
 }
@@ -258,9 +259,9 @@ func (w *pullWatch) report(ctx context.Context, layers map[digest.Digest]ocispec
 	}
 	for dgst, d := range layers {
 		if n, ok := at[remotes.MakeRefKey(ctx, d)]; ok {
-			w.c.progressBytes(Event{ID: "Layer " + dgst.String(), Status: "Downloading", Current: n, Total: d.Size})
+			w.c.progressBytes(Event{ID: "Layer " + dgst.String(), Parent: w.parent, Status: "Downloading", Current: n, Total: d.Size})
 		} else if _, err := w.c.ctrd.ContentStore().Info(ctx, dgst); err == nil {
-			w.c.progressBytes(Event{ID: "Layer " + dgst.String(), Status: "Downloaded", Current: d.Size, Total: d.Size})
+			w.c.progressBytes(Event{ID: "Layer " + dgst.String(), Parent: w.parent, Status: "Downloaded", Current: d.Size, Total: d.Size})
 			delete(layers, dgst)
 		}
 	}

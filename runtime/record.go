@@ -145,3 +145,6 @@ func grace(labels map[string]string) time.Duration {
 	}
 	return time.Duration(s * float64(time.Second))
 }
+
+// madeOf is the file with what the container was made of, for diff.
+func (c *Client) madeOf(id string) string { return filepath.Join(c.dir(id), "made-of.json") }

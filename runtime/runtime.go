@@ -37,9 +37,11 @@ type Options struct {
 
 // An Event is one change that a person may want to see while hostrun works.
 type Event struct {
-	ID      string `json:"id"` // "Container dinov2", "Image dinov2:latest", "Layer sha256:..."
+	ID      string `json:"id"`                  // "Container dinov2", "Image dinov2:latest", "Layer sha256:..."
+	Parent  string `json:"parent_id,omitempty"` // of a layer: its image's ID
 	Status  string `json:"status"`
 	Text    string `json:"text,omitempty"`
+	Details string `json:"details,omitempty"`
 	Current int64  `json:"current,omitempty"` // bytes
 	Total   int64  `json:"total,omitempty"`   // bytes; 0 when unknown
 }
@@ -49,6 +51,7 @@ type UpResult struct {
 	ID      string   `json:"id"`
 	Action  string   `json:"action"`            // "unchanged", "created", "started", "replaced"
 	Changed []string `json:"changed,omitempty"` // of a replacement: "process.args: [...] -> [...]"
+	MadeOf  []byte   `json:"-"`                 // of the container that was replaced: plan.Made as JSON; nil where nobody has kept it
 }
 
 // IO is the terminal or the pipes of a foreground process.
@@ -73,6 +76,8 @@ type Container struct {
 	Schema    int      `json:"schema"` // 1
 	Profile   string   `json:"profile"`
 	Container string   `json:"container"`
+	Stack     string   `json:"stack,omitempty"`      // the name of the stack that its profile is of
+	StackFile string   `json:"stack_file,omitempty"` // and the stack's file
 	Image     string   `json:"image"`
 	Status    string   `json:"status"` // "created", "running", "paused", "exited", "unknown" (it ran, and its end was not seen)
 	Health    string   `json:"health"`

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"time"
 
 	"github.com/containerd/containerd/v2/core/containers"
@@ -52,6 +53,8 @@ func (c *Client) upLocked(ctx context.Context, pl plan.Plan, force bool) (UpResu
 	case old.Labels[labelOneOff] != "" && !abandoned(old):
 		return res, finding.Errorf(finding.StatusFailed, "wait for its end, or end it: hostrun down "+pl.ID,
 			"container %s: the name is in use by a container of hostrun run", pl.ID)
+	case taken(old, pl) != nil:
+		return res, taken(old, pl)
 	case old.Labels[labelState] != stateReady: // whoever made it no longer holds the lock: it is dead
 		if err := c.finish(work, old); err != nil {
 			return res, err
@@ -75,6 +78,21 @@ func (c *Client) upLocked(ctx context.Context, pl plan.Plan, force bool) (UpResu
 	return res, nil
 }
 
+// taken refuses to replace what was started from somewhere else: a container of another profile's replicas, or of another stack.
+func taken(old containers.Container, pl plan.Plan) error {
+	owner := ""
+	switch stack := old.Labels[plan.LabelStack]; {
+	case old.Labels[labelProfile] != pl.Profile:
+		owner = "the profile " + old.Labels[labelProfile]
+	case stack != "" && stack != pl.Labels[plan.LabelStack]:
+		owner = "the stack " + old.Labels[plan.LabelStackName] + " (" + stack + ")"
+	default:
+		return nil
+	}
+	return finding.Errorf(finding.StatusProfile, "end it first, if it is not needed: hostrun down "+pl.ID+"\nhostrun explain "+finding.NameOther+" tells more",
+		"%s: container %s: the name is taken by a container of %s", finding.NameOther, pl.ID, owner)
+}
+
 // upOver decides about a container that is there. After "replaced" it is gone.
 func (c *Client) upOver(ctx context.Context, pl plan.Plan, old containers.Container, force bool) (UpResult, error) {
 	res := UpResult{ID: pl.ID, Action: "unchanged"}
@@ -83,6 +101,7 @@ func (c *Client) upOver(ctx context.Context, pl plan.Plan, old containers.Contai
 			return res, err
 		}
 		res.Action, res.Changed = "replaced", changes(old, pl)
+		res.MadeOf, _ = os.ReadFile(c.madeOf(pl.ID)) // one that can't be read says nothing
 		c.progress("Container "+pl.ID, "Replacing", "")
 		return res, c.replace(ctx, old)
 	}
@@ -233,8 +252,10 @@ func (c *Client) noteReady(ctx context.Context, id string, notes map[string]stri
 // to be up, after a stop that was cut off before it had an effect.
 func (c *Client) noteWish(ctx context.Context, r containers.Container, pl plan.Plan) error {
 	labels := map[string]string{}
-	if r.Labels[plan.LabelDependsOn] != pl.Labels[plan.LabelDependsOn] {
-		labels[plan.LabelDependsOn] = pl.Labels[plan.LabelDependsOn]
+	for _, key := range []string{plan.LabelDependsOn, plan.LabelStack, plan.LabelStackName, plan.LabelExternal} {
+		if r.Labels[key] != pl.Labels[key] {
+			labels[key] = pl.Labels[key]
+		}
 	}
 	if r.Labels[labelStoppedBy] != "" {
 		labels[labelStoppedBy] = ""

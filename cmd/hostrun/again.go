@@ -33,6 +33,8 @@ import (
 type recorded struct {
 	Schema  int               `json:"schema"` // 1
 	Profile profiles.Profile  `json:"profile"`
+	ID      string            `json:"id,omitempty"` // of the container, where that is not the profile's name
+	Replica int               `json:"replica,omitempty"`
 	Strict  bool              `json:"strict,omitempty"`
 	Dir     string            `json:"dir"` // of the caller
 	Env     map[string]string `json:"env"` // of it, what leads to an interpreter
@@ -40,7 +42,7 @@ type recorded struct {
 
 // sourceOf returns what is kept with the container.
 func (s *session) sourceOf(facts plan.Facts) []byte {
-	r := recorded{Schema: 1, Profile: facts.Profile, Strict: facts.Strict, Dir: s.dir, Env: map[string]string{}}
+	r := recorded{Schema: 1, Profile: facts.Profile, ID: facts.ID, Replica: facts.Replica, Strict: facts.Strict, Dir: s.dir, Env: map[string]string{}}
 	for name, value := range s.env {
 		if leadsToPython(name) {
 			r.Env[name] = value
@@ -101,7 +103,7 @@ func runAgain(ctx context.Context, s *session, o againOptions) error {
 	if _, timed := profiles.PullAge(r.Profile.PullPolicy); timed || r.Profile.PullPolicy == "always" { // at a start by a person; a crash is no reason
 		r.Profile.PullPolicy = "missing"
 	}
-	facts, pl, err := s.assemble(ctx, order{name: r.Profile.Name, loaded: &r.Profile, strict: r.Strict, starts: true, again: true})
+	facts, pl, err := s.assemble(ctx, order{name: r.Profile.Name, id: r.ID, replica: r.Replica, loaded: &r.Profile, strict: r.Strict, starts: true, again: true})
 	defer s.unreserve(facts)
 	var refused *plan.Refused
 	if errors.As(err, &refused) && client.OtherImage(ctx, pl) {
@@ -110,6 +112,7 @@ func runAgain(ctx context.Context, s *session, o againOptions) error {
 	if err != nil {
 		return err
 	}
+	pl.MadeOf = madeOf(facts, pl)
 	_, err = client.Again(ctx, pl, created)
 	return err
 }

@@ -116,7 +116,7 @@ func verbs() []verb {
 	return []verb{
 		{"up", upCommand}, {"run", runCommand}, {"down", downCommand}, {"stop", stopCommand}, {"start", startCommand}, {"restart", restartCommand},
 		{"pause", pauseCommand}, {"unpause", unpauseCommand}, {"kill", killCommand}, {"rm", rmCommand}, {"wait", waitCommand}, {"supervise", superviseCommand}, {"systemd", systemdCommand}, {"exec", execCommand}, {"shell", shellCommand}, {"attach", attachCommand}, {"cp", cpCommand},
-		{"ps", psCommand}, {"top", topCommand}, {"stats", statsCommand}, {"devices", devicesCommand}, {"logs", logsCommand}, {"events", eventsCommand},
+		{"ps", psCommand}, {"diff", diffCommand}, {"top", topCommand}, {"stats", statsCommand}, {"devices", devicesCommand}, {"logs", logsCommand}, {"events", eventsCommand},
 		{"inspect", inspectCommand}, {"port", portCommand},
 		{"check", checkCommand}, {"where", whereCommand}, {"spec", specCommand}, {"facts", factsCommand}, {"export", exportCommand},
 		{"doctor", doctorCommand}, {"explain", explainCommand}, {"profiles", profilesCommand},

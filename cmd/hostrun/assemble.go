@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -25,6 +26,8 @@ type order struct {
 	name string // of the profile
 	text string // of a profile without a file, instead of name
 	id   string // of the container; "" for the profile's name
+
+	replica int // of the profile's; 0 for none
 
 	loaded *profiles.Profile // instead of the one that name leads to: it has been read, or is that of a container that is started again
 
@@ -81,7 +84,7 @@ func (s *session) gather(ctx context.Context, o order) (plan.Facts, error) {
 		return plan.Facts{}, err
 	}
 	s.foresee(ctx, p, o)
-	facts := plan.Facts{Schema: 1, ID: o.id, Profile: *p, Strict: o.strict, Unit: o.unit}
+	facts := plan.Facts{Schema: 1, ID: o.id, Replica: o.replica, Profile: *p, Strict: o.strict, Unit: o.unit}
 	var found, foundBlocks []finding.Finding
 	outer := ctx
 	group, ctx := errgroup.WithContext(ctx)
@@ -215,6 +218,9 @@ func (s *session) look(paths []string) map[string]plan.Source {
 // containerName is the container of a profile that may be named by its path.
 func containerName(name string) string {
 	base := filepath.Base(name)
+	if file, member, ok := strings.Cut(base, ":"); ok && (strings.HasSuffix(file, ".yaml") || strings.HasSuffix(file, ".yml")) {
+		return member // of a stack
+	}
 	if ext := filepath.Ext(base); ext == ".yaml" || ext == ".yml" {
 		return base[:len(base)-len(ext)]
 	}

@@ -45,11 +45,11 @@ func runAttach(ctx context.Context, s *session, o attachOptions) error {
 	if err != nil {
 		return err
 	}
-	name := containerName(names[0])
-	client, err := s.home(ctx, name)
+	of, err := s.theOne(ctx, names[0], 0)
 	if err != nil {
 		return err
 	}
+	client, name := of.client, of.name
 	var signals <-chan string
 	if o.sigProxy {
 		proxied, release := s.proxied()

@@ -84,6 +84,7 @@ func runCheck(ctx context.Context, s *session, o checkOptions) error {
 	if err != nil {
 		return err
 	}
+	names = s.eachOfStacks(names)
 	if s.line.dashes {
 		o.over.command = s.line.rest
 	}

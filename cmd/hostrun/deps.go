@@ -4,6 +4,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"hostrun.dev/hostrun/profiles"
 )
 
 // deps is what a command line depends on besides its words and streams.
@@ -31,7 +33,7 @@ func thisMachine() deps {
 // person's and the machine's.
 func (d deps) profileDirs(first []string) []string {
 	dirs := append([]string{}, first...)
-	dirs = append(dirs, filepath.Join(d.dir, "profiles"))
+	dirs = append(dirs, d.projectDirs()...)
 	config := d.env["XDG_CONFIG_HOME"]
 	if !filepath.IsAbs(config) { // XDG base directory specification: a relative value is to be ignored
 		config = ""
@@ -43,6 +45,22 @@ func (d deps) profileDirs(first []string) []string {
 		dirs = append(dirs, filepath.Join(config, "hostrun", "profiles"))
 	}
 	return append(dirs, "/etc/hostrun/profiles")
+}
+
+// projectDirs are where the caller's own directory has profiles: ./profiles, and files with several.
+func (d deps) projectDirs() []string {
+	dirs := []string{filepath.Join(d.dir, "profiles")}
+	for _, name := range profiles.StackFiles {
+		if file := filepath.Join(d.dir, name); d.isFile(file) {
+			dirs = append(dirs, file)
+		}
+	}
+	return dirs
+}
+
+func (d deps) isFile(path string) bool {
+	fi, err := os.Stat(path)
+	return err == nil && fi.Mode().IsRegular()
 }
 
 // libexecDir returns the directory that holds hostrun-log and its like: beside the executable where they were

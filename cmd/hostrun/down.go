@@ -7,27 +7,33 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"hostrun.dev/hostrun/finding"
+	"hostrun.dev/hostrun/profiles"
 	"hostrun.dev/hostrun/runtime"
 )
 
 type downOptions struct {
-	timeout  string
-	all, yes bool
+	timeout                           string
+	all, yes, volumes, orphans, dryly bool
 }
 
 func downCommand(s *session) *cli.Command {
 	var o downOptions
 	return &cli.Command{
-		Name: "down", Category: "containers", Usage: "stop and remove containers", ArgsUsage: "NAME... | --all",
+		Name: "down", Category: "containers", Usage: "stop and remove containers", ArgsUsage: "[NAME...] | --all",
 		Description: page{
-			about:    "Stops the containers and removes them with their snapshot, generated files and log. Named volumes stay. It returns when the processes have ended; the removal goes on in the background. A container that is not there is not an error: the end is the same. Several are ended side by side, but each before those that it depends on.",
-			examples: []string{"hostrun down dinov2", "hostrun down --all -y"},
+			about: "Stops the containers and removes them with their snapshot, generated files and log. Named volumes stay. It returns when the processes have ended; the removal goes on in the background. A container that is not there is not an error: the end is the same. Several are ended side by side, but each before those that it depends on.\n\n" +
+				"NAME is a container, a profile with replicas, or the file of a stack; without NAME it is the stack of this directory (hostrun.yaml or stack.yaml).",
+			examples: []string{"hostrun down dinov2", "hostrun down --all -y", "hostrun down ./stack.yaml -v"},
 			statuses: containerdStatuses,
 		}.on(s),
 		Flags: []cli.Flag{
 			timeoutFlag(&o.timeout),
 			&cli.BoolFlag{Name: "all", Aliases: []string{"a"}, Usage: "every container of the namespace", Destination: &o.all},
+			&cli.BoolFlag{Name: "volumes", Aliases: []string{"v"}, Usage: "remove their named volumes too, with all data; refused where another container has one", Destination: &o.volumes},
+			&cli.BoolFlag{Name: "remove-orphans", Usage: "with a stack: also its containers whose profiles are gone from the file", Destination: &o.orphans},
 			yesFlag(&o.yes),
+			dryFlag(&o.dryly),
 		},
 		Action: action(func(ctx context.Context) error { return runDown(ctx, s, o) }),
 	}
@@ -47,13 +53,32 @@ func runDown(ctx context.Context, s *session, o downOptions) error {
 		return err
 	}
 	if !o.all {
+		s.withStackHere()
 		if _, err := s.names(wants{what: "container", min: 1}, false); err != nil {
 			return err
 		}
 	}
 	chosen, trouble := s.chosen(ctx, o.all)
-	if len(chosen) == 0 {
+	stacks, more, err := s.stacksNamed(ctx, o.orphans)
+	if err != nil {
+		return err
+	}
+	chosen = append(chosen, more...)
+	var volumes []string
+	if o.volumes && trouble == nil {
+		if volumes, err = s.volumesToRemove(ctx, chosen, stacks); err != nil {
+			return err
+		}
+	}
+	if len(chosen)+len(volumes) == 0 {
 		return trouble
+	}
+	if o.dryly {
+		err := s.dryEnd(ctx, chosen, "stopped and removed", "removed")
+		for _, name := range volumes {
+			s.drySay("the volume %s would be removed", name)
+		}
+		return severally([]error{err, trouble})
 	}
 	if o.all {
 		if err := s.confirmed(o.yes, "stop and remove %s?", namesOf(chosen)); err != nil {
@@ -61,7 +86,46 @@ func runDown(ctx context.Context, s *session, o downOptions) error {
 		}
 	}
 	err = s.onEachReversed(ctx, chosen, func(client *runtime.Client, name string) error { return client.Down(ctx, name, timeout) })
-	return severally([]error{s.exceptAbsent(err), trouble})
+	err = s.exceptAbsent(err)
+	if err == nil && len(volumes) > 0 {
+		var client *runtime.Client
+		if client, err = s.containerd(ctx); err == nil {
+			err = s.removeVolumes(ctx, volumes, client)
+		}
+	}
+	return severally([]error{err, trouble})
+}
+
+// stacksNamed returns the stacks that the line names, and their orphans if these are wanted; else they are told.
+func (s *session) stacksNamed(ctx context.Context, orphans bool) (stacks []*profiles.Stack, more []resident, err error) {
+	for _, word := range s.line.names {
+		if strings.ContainsRune(word, '/') || containerName(word) != word || !s.traceOf(word) {
+			if st := profiles.ReadStack(s.profileOptions(), word); st != nil {
+				stacks = append(stacks, st)
+			}
+		}
+	}
+	if len(stacks) == 0 {
+		if orphans {
+			return nil, nil, finding.Errorf(finding.StatusUsage, "name its file: hostrun "+s.line.verb().Name+" ./stack.yaml --remove-orphans", "flag --remove-orphans: no stack is named")
+		}
+		return nil, nil, nil
+	}
+	all, err := s.list(ctx)
+	if err != nil && len(all) == 0 {
+		return nil, nil, err
+	}
+	for _, st := range stacks {
+		of := orphansOf(all, st)
+		switch {
+		case len(of) == 0:
+		case orphans:
+			more = append(more, of...)
+		default:
+			s.note("%s: %s has no such profile any more; --remove-orphans ends them", namesOf(of), st.Shown)
+		}
+	}
+	return stacks, more, nil
 }
 
 func namesOf(chosen []resident) string {

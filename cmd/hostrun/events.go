@@ -41,6 +41,10 @@ func runEvents(ctx context.Context, s *session, o eventsOptions) error {
 	}
 	var chosen []string
 	for _, name := range names {
+		if st := s.stackAt(name); st != nil && len(st.Profiles) > 0 {
+			chosen = append(chosen, st.Profiles...)
+			continue
+		}
 		chosen = append(chosen, containerName(name))
 	}
 	p := s.present(ctx)
@@ -55,7 +59,7 @@ func runEvents(ctx context.Context, s *session, o eventsOptions) error {
 	for _, there := range p.there {
 		group.Go(guard(func() error {
 			return there.client.Happenings(ctx, func(h runtime.Happening) {
-				if len(chosen) > 0 && !slices.Contains(chosen, h.ID) {
+				if len(chosen) > 0 && !slices.ContainsFunc(chosen, func(name string) bool { return isReplica(h.ID, name) }) {
 					return
 				}
 				printing.Lock()

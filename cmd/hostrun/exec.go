@@ -14,6 +14,7 @@ type execOptions struct {
 	env                     cli.StringSlice
 	workdir, user           string
 	tty, noTTY, interactive bool
+	index                   int
 	args                    []string
 }
 
@@ -22,6 +23,7 @@ func (o *execOptions) flags() []cli.Flag {
 		&cli.StringSliceFlag{Name: "env", Aliases: []string{"e"}, Usage: "set `NAME=VALUE`; NAME alone takes the caller's value", KeepSpace: true, Destination: &o.env},
 		&cli.StringFlag{Name: "workdir", Aliases: []string{"w"}, Usage: "start in directory `DIR` of the container", Destination: &o.workdir},
 		&cli.StringFlag{Name: "user", Aliases: []string{"u"}, Usage: "run as `USER[:GROUP]`, a name of the container or numbers", Destination: &o.user},
+		&cli.IntFlag{Name: "index", Usage: "of a profile with replicas, container `NUMBER`; the first by default", Destination: &o.index},
 	}
 }
 
@@ -59,7 +61,10 @@ func runExec(ctx context.Context, s *session, o execOptions) error {
 	case o.tty && !isTerminal(s.stdin):
 		return finding.Errorf(finding.StatusUsage, "leave -t away, or run it from a terminal", "flag --tty: stdin is no terminal")
 	}
-	client, err := s.home(ctx, containerName(names[0]))
+	if o.index < 0 {
+		return finding.Errorf(finding.StatusUsage, "", "flag --index: replicas count from 1")
+	}
+	one, err := s.theOne(ctx, names[0], o.index)
 	if err != nil {
 		return beforeStart(err)
 	}
@@ -70,7 +75,7 @@ func runExec(ctx context.Context, s *session, o execOptions) error {
 	}
 	signals, release := s.signals.foreground("", execGrace)
 	defer release()
-	status, err := client.Exec(ctx, containerName(names[0]), runtime.ExecOptions{
+	status, err := one.client.Exec(ctx, one.name, runtime.ExecOptions{
 		Args: o.args, Env: s.callerEnv(o.env.Value()), WorkingDir: o.workdir, User: o.user, TTY: tty,
 	}, stdio, signals)
 	return s.inForeground(status, err)

@@ -43,6 +43,16 @@ func runInspect(ctx context.Context, s *session, o inspectOptions) error {
 	if err != nil {
 		return err
 	}
+	if !o.image {
+		chosen, err := s.chosen(ctx, false)
+		if err != nil {
+			return err
+		}
+		names = nil
+		for _, r := range chosen {
+			names = append(names, r.name)
+		}
+	}
 	found := make([]any, len(names))
 	for i, name := range names {
 		if found[i], err = o.look(ctx, s, name); err != nil {

@@ -21,9 +21,10 @@ type logsOptions struct {
 func logsCommand(s *session) *cli.Command {
 	var o logsOptions
 	return &cli.Command{
-		Name: "logs", Category: "look", Usage: "print what a container wrote to stdout and stderr", ArgsUsage: "NAME... | --all",
+		Name: "logs", Category: "look", Usage: "print what a container wrote to stdout and stderr", ArgsUsage: "[NAME...] | --all",
 		Description: page{
 			about: "Prints the lines where they were written: stdout to stdout, stderr to stderr. Output stays until the container is removed; old output is rotated away. Of several containers each line begins with the name.\n\n" +
+				"NAME is a container, a profile with replicas, or the file of a stack; without NAME it is the stack of this directory.\n\n" +
 				"TIME is a duration back from now (10m, 2h), a date or an RFC 3339 time, or seconds since 1970.",
 			examples: []string{"hostrun logs -f dinov2", "hostrun logs --tail 100 --timestamps dinov2", "hostrun logs --since 10m dinov2", "hostrun logs -f web worker"},
 			statuses: containerdStatuses,
@@ -43,6 +44,7 @@ func logsCommand(s *session) *cli.Command {
 
 func runLogs(ctx context.Context, s *session, o logsOptions) error {
 	if !o.all {
+		s.withStackHere()
 		if _, err := s.names(wants{what: "container", min: 1}, false); err != nil {
 			return err
 		}

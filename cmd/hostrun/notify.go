@@ -103,7 +103,7 @@ func (n *notifier) event(e runtime.Event) {
 	if changed || e.Current > was.Current {
 		n.ask()
 	}
-	text := (&task{Event: e}).describe()
+	text := (&task{Event: e}).describe(time.Now())
 	if text = e.ID + ": " + text; text != n.status && (changed || n.now().Sub(n.said) >= sayEvery) {
 		n.status, n.said = text, n.now()
 		n.tell(statusLine(text))

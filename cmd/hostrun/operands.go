@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -95,7 +96,15 @@ func (s *session) chosen(ctx context.Context, all bool) ([]resident, error) {
 	if !all {
 		words, err := s.names(wants{what: "container", min: 1}, false)
 		for _, word := range words {
-			chosen = append(chosen, resident{name: containerName(word)})
+			of, _, err := s.meant(ctx, word)
+			if err != nil {
+				return nil, err
+			}
+			for _, r := range of {
+				if !slices.ContainsFunc(chosen, func(have resident) bool { return have.name == r.name }) {
+					chosen = append(chosen, r)
+				}
+			}
 		}
 		return chosen, err
 	}

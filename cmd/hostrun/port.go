@@ -40,15 +40,23 @@ func runPort(ctx context.Context, s *session, format string) error {
 	if err != nil {
 		return err
 	}
-	ports, err := s.portsOf(ctx, names[0])
+	of, _, err := s.meant(ctx, names[0])
 	if err != nil {
 		return err
 	}
-	if len(names) == 1 {
-		rows := make([]portRow, len(ports))
-		for i, b := range ports {
-			rows[i] = portRow{Schema: 1, Container: names[0], Binding: b}
+	var ports []network.Binding
+	var rows []portRow
+	for _, r := range of {
+		some, err := s.portsOf(ctx, r.name)
+		if err != nil {
+			return err
 		}
+		ports = append(ports, some...)
+		for _, b := range some {
+			rows = append(rows, portRow{Schema: 1, Container: r.name, Binding: b})
+		}
+	}
+	if len(names) == 1 {
 		return show(s.stdout, format, rows, table[portRow]{
 			header: []string{"CONTAINER", "HOST"},
 			cells:  func(r portRow) []string { return []string{fmt.Sprintf("%d/%s", r.Port, r.Protocol), r.Address()} },

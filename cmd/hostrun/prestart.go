@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"path/filepath"
+	"sync"
 
 	"hostrun.dev/hostrun/finding"
 	"hostrun.dev/hostrun/plan"
@@ -15,8 +16,8 @@ import (
 
 // preStart runs the profile's pre_start, one after another, each in a container of its own, where up is about to make the container:
 // not again for one that is there and was made by the same profile. The first that fails ends the start.
-func (s *session) preStart(ctx context.Context, client *runtime.Client, facts plan.Facts, pl plan.Plan, recreate bool) error {
-	p := &facts.Profile
+func (s *session) preStart(ctx context.Context, m *member, facts plan.Facts, pl plan.Plan, recreate bool) error {
+	p, client := &facts.Profile, m.client
 	if len(p.PreStart) == 0 {
 		return nil
 	}
@@ -24,11 +25,36 @@ func (s *session) preStart(ctx context.Context, client *runtime.Client, facts pl
 		return err
 	}
 	for _, h := range p.PreStart {
-		if err := s.preStartOne(ctx, client, *p, h, pl.ID); err != nil {
+		run := func() error { return s.preStartOne(ctx, client, *p, h, pl.ID) }
+		prepared := m.prepared
+		if h.PerReplica {
+			prepared = nil
+		}
+		if err := prepared.once(h.Key, run); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// A preparation is what is done once for all replicas of a profile: each of them waits for it.
+type preparation struct {
+	mu   sync.Mutex
+	done map[string]func() error
+}
+
+// once calls fn, unless that was done for the key; nil always does.
+func (p *preparation) once(key string, fn func() error) error {
+	if p == nil {
+		return fn()
+	}
+	p.mu.Lock()
+	if p.done[key] == nil {
+		p.done[key] = sync.OnceValue(fn)
+	}
+	fn = p.done[key]
+	p.mu.Unlock()
+	return fn()
 }
 
 func (s *session) preStartOne(ctx context.Context, client *runtime.Client, p profiles.Profile, h profiles.Hook, id string) error {

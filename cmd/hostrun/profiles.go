@@ -82,6 +82,7 @@ type profileLine struct {
 }
 
 func profilesSchemaCommand(s *session) *cli.Command {
+	var stack bool
 	return &cli.Command{
 		Name: "schema", Usage: "print the JSON Schema of a profile, for editors",
 		Description: page{
@@ -90,11 +91,16 @@ func profilesSchemaCommand(s *session) *cli.Command {
 			examples: []string{"hostrun profiles schema > profiles/profile.schema.json"},
 			statuses: []int{0, finding.StatusUsage},
 		}.on(s),
+		Flags: []cli.Flag{&cli.BoolFlag{Name: "stack", Usage: "that of a file with several profiles", Destination: &stack}},
 		Action: action(func(context.Context) error {
 			if err := s.none(); err != nil {
 				return err
 			}
-			_, err := s.stdout.Write(profiles.Schema())
+			text := profiles.Schema()
+			if stack {
+				text = profiles.StackSchema()
+			}
+			_, err := s.stdout.Write(text)
 			return err
 		}),
 	}

@@ -24,9 +24,14 @@ type progress struct {
 	tap   func(runtime.Event) // gets all, whatever is shown; may be nil
 	tasks []*task
 	index map[string]*task
-	drawn int // lines on the screen that belong to us
+	rows  []*row // of up: a line for each container, in place of tasks
+	done  int    // rows that are gone, as their result has been printed
+	drawn int    // lines on the screen that belong to us
 	last  time.Time
 	now   func() time.Time
+
+	timer *time.Timer // draws again while time passes; nil as long as there is nothing to draw
+	held  bool        // something is being printed: the next tick does not draw
 
 	began    time.Time
 	patience time.Duration // nothing is shown before it has passed
@@ -38,8 +43,13 @@ type task struct {
 	since, changed time.Time
 }
 
-// redrawEvery keeps a fast download from flooding a slow terminal.
-const redrawEvery = 80 * time.Millisecond
+const (
+	// redrawEvery keeps a fast download from flooding a slow terminal.
+	redrawEvery = 80 * time.Millisecond
+	// tickEvery lets seconds go on where nothing happens. Before the first tick nothing is drawn on a terminal: what is over by
+	// then needs no picture, and no goroutine.
+	tickEvery = 100 * time.Millisecond
+)
 
 func newProgress(w io.Writer, mode string, dumb bool) *progress {
 	if mode == "auto" {
@@ -48,7 +58,11 @@ func newProgress(w io.Writer, mode string, dumb bool) *progress {
 			mode = "tty"
 		}
 	}
-	return &progress{w: w, mode: mode, index: map[string]*task{}, now: time.Now, began: time.Now()}
+	p := &progress{w: w, mode: mode, index: map[string]*task{}, now: time.Now, began: time.Now()}
+	if mode == "tty" {
+		p.patience = tickEvery
+	}
+	return p
 }
 
 // event takes note of a change. Several goroutines may call it.
@@ -60,6 +74,12 @@ func (p *progress) event(e runtime.Event) {
 	}
 	if p.mode == "quiet" {
 		return
+	}
+	if p.mode == "tty" {
+		p.tickLater()
+		if p.inRow(e) {
+			return
+		}
 	}
 	changed := p.note(e)
 	if p.now().Sub(p.began) < p.patience {
@@ -73,7 +93,7 @@ func (p *progress) event(e runtime.Event) {
 			fmt.Fprintln(p.w, strings.TrimSpace(e.ID+"  "+e.Status+"  "+e.Text))
 		}
 	case "tty":
-		if changed || p.now().Sub(p.last) >= redrawEvery {
+		if len(p.rows) == 0 && (changed || p.now().Sub(p.last) >= redrawEvery) {
 			p.draw()
 		}
 	}
@@ -102,14 +122,15 @@ func (p *progress) note(e runtime.Event) bool {
 	return changed
 }
 
-// writeJSON prints an event in compose's field names (docker compose --progress json), with our time and schema.
+// writeJSON prints an event in compose's field names (docker compose --progress json), with our time, schema and profile.
 func (p *progress) writeJSON(e runtime.Event) {
 	line := struct {
 		Schema int    `json:"schema"`
 		Time   string `json:"time"`
 		runtime.Event
-		Percent int `json:"percent,omitempty"`
-	}{1, p.now().UTC().Format(time.RFC3339Nano), e, 0}
+		Profile string `json:"profile,omitempty"`
+		Percent int    `json:"percent,omitempty"`
+	}{1, p.now().UTC().Format(time.RFC3339Nano), e, p.profileOf(e), 0}
 	if e.Total > 0 {
 		line.Percent = int(100 * e.Current / e.Total)
 	}
@@ -123,25 +144,42 @@ func (p *progress) draw() {
 	if p.drawn > 0 {
 		fmt.Fprintf(&b, "\x1b[%dA", p.drawn) // CUU: up to our first line
 	}
-	width, columns := 0, columnsOf(p.w)
+	columns, height := sizeOf(p.w)
+	lines := p.lines()
+	if len(lines) >= height { // what has scrolled away can't be drawn over
+		lines = append(lines[:max(height-2, 1)], fmt.Sprintf(" ... and %d more", len(lines)-max(height-2, 1)))
+	}
+	for _, line := range lines {
+		fmt.Fprintf(&b, "\x1b[2K%s\n", clip(line, columns)) // EL 2: clear the line first
+	}
+	if p.drawn > len(lines) {
+		b.WriteString("\x1b[J") // ED: what was below
+	}
+	p.drawn, p.last = len(lines), p.now()
+	_, _ = io.WriteString(p.w, b.String()) // a terminal that is gone takes nothing more
+}
+
+// lines are what is to be on the screen.
+func (p *progress) lines() []string {
+	lines := p.rowLines()
+	width := 0
 	for _, t := range p.tasks {
 		width = max(width, len(t.ID))
 	}
 	for _, t := range p.tasks {
-		fmt.Fprintf(&b, "\x1b[2K%s\n", clip(fmt.Sprintf(" %-*s  %s", width, t.ID, t.describe()), columns)) // EL 2: clear the line first
+		lines = append(lines, fmt.Sprintf(" %-*s  %s", width, t.ID, t.describe(p.now())))
 	}
-	p.drawn, p.last = len(p.tasks), p.now()
-	_, _ = io.WriteString(p.w, b.String()) // a terminal that is gone takes nothing more
+	return lines
 }
 
-// columnsOf is the width of a terminal, 80 where it is unknown.
-func columnsOf(w io.Writer) int {
+// sizeOf is the size of a terminal, 80 by 24 where it is unknown.
+func sizeOf(w io.Writer) (columns, height int) {
 	if file, ok := w.(*os.File); ok {
-		if columns, _, err := term.GetSize(int(file.Fd())); err == nil && columns > 0 {
-			return columns
+		if columns, height, err := term.GetSize(int(file.Fd())); err == nil && columns > 0 && height > 0 {
+			return columns, height
 		}
 	}
-	return 80
+	return 80, 24
 }
 
 // clip keeps a line from wrapping: going up by lines would miss what wrapped.
@@ -153,7 +191,7 @@ func clip(line string, columns int) string {
 	return string(runes[:columns-1])
 }
 
-func (t *task) describe() string {
+func (t *task) describe(now time.Time) string {
 	parts := []string{t.Status}
 	if t.Text != "" {
 		parts = append(parts, t.Text)
@@ -164,24 +202,81 @@ func (t *task) describe() string {
 	case t.Current > 0:
 		parts = append(parts, size(t.Current))
 	}
-	if took := t.changed.Sub(t.since); took >= 100*time.Millisecond {
+	took := t.changed.Sub(t.since)
+	if !strings.HasSuffix(t.Status, "ed") && !t.since.IsZero() { // Pulling and not Pulled: it goes on
+		took = now.Sub(t.since)
+	}
+	if took >= 100*time.Millisecond {
 		parts = append(parts, fmt.Sprintf("%.1fs", took.Seconds()))
 	}
 	return strings.Join(parts, "  ")
 }
 
-// pause leaves what is drawn on the screen: something else is about to be printed below it.
+// tickLater has the lines drawn when time has passed, unless that is arranged already.
+func (p *progress) tickLater() {
+	if p.timer == nil {
+		p.timer = time.AfterFunc(tickEvery, p.tick)
+	}
+}
+
+// tick draws what is under way.
+func (p *progress) tick() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.timer == nil || len(p.rows)+len(p.tasks) == 0 {
+		p.timer = nil
+		return
+	}
+	if p.held || p.now().Sub(p.began) < p.patience {
+		p.held = false
+	} else {
+		p.draw()
+	}
+	p.timer.Reset(tickEvery)
+}
+
+// pause leaves what is drawn of tasks on the screen: something else is about to be printed below it. Rows go away, and come back
+// below that.
 func (p *progress) pause() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.settle()
+}
+
+func (p *progress) settle() {
+	if p.mode == "tty" && len(p.rows) > 0 {
+		p.erase()
+		p.held = true
+		return
+	}
 	if p.mode == "tty" && len(p.tasks) > 0 && p.now().Sub(p.began) >= p.patience {
 		p.draw()
 	}
 	p.drawn, p.tasks, p.index = 0, nil, map[string]*task{}
 }
 
-// end draws the last state.
-func (p *progress) end() { p.pause() }
+// erase takes our lines from the screen.
+func (p *progress) erase() {
+	if p.drawn > 0 {
+		_, _ = fmt.Fprintf(p.w, "\x1b[%dA\x1b[J", p.drawn) // up to our first line, and clear from there
+	}
+	p.drawn = 0
+}
+
+// end takes the rows away and leaves the last state of the tasks.
+func (p *progress) end() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.timer != nil {
+		p.timer.Stop()
+		p.timer = nil
+	}
+	if len(p.rows) > 0 {
+		p.erase()
+		p.rows = nil
+	}
+	p.settle()
+}
 
 // size is a number of bytes for a person, in units of 1000 as disks are sold and docker prints them.
 func size(bytes int64) string { return units.HumanSizeWithPrecision(float64(bytes), 3) }

@@ -27,7 +27,7 @@ func psCommand(s *session) *cli.Command {
 	return &cli.Command{
 		Name: "ps", Category: "look", Usage: "list containers", ArgsUsage: "[NAME...]",
 		Description: page{
-			about:    "Lists the running containers of the namespace; with -a those that have ended too. Both the machine's containerd and hostrun's own are asked; where both hold containers a column says which. The fields of the JSON form are the names that a template takes. A filter is status=, health=, name=, ancestor= (the image), exited= (the exit status): several of one kind are alternatives.",
+			about:    "Lists the running containers of the namespace; with -a those that have ended too. Both the machine's containerd and hostrun's own are asked; where both hold containers a column says which. NAME is a container, a profile with replicas, or the file of a stack. The fields of the JSON form are the names that a template takes. A filter is status=, health=, name=, ancestor= (the image), exited= (the exit status): several of one kind are alternatives.",
 			examples: []string{"hostrun ps -a", "hostrun ps --format json", "hostrun ps --format '{{.container}} {{.pid}}'", "hostrun ps --status exited -q"},
 			statuses: containerdStatuses,
 		}.on(s),
@@ -56,13 +56,19 @@ func runPs(ctx context.Context, s *session, o psOptions) error {
 	if trouble != nil && len(all) == 0 {
 		return trouble
 	}
-	for _, name := range names {
-		if !slices.ContainsFunc(all, func(c listed) bool { return c.Container.Container == containerName(name) }) {
-			return noContainer(name)
+	var chosen []resident
+	if len(names) > 0 {
+		if chosen, err = s.chosen(ctx, false); err != nil {
+			return err
+		}
+	}
+	for _, r := range chosen {
+		if !slices.ContainsFunc(all, func(c listed) bool { return c.Container.Container == r.name }) {
+			return noContainer(r.name)
 		}
 	}
 	all = slices.DeleteFunc(all, func(c listed) bool {
-		named := len(names) == 0 || slices.ContainsFunc(names, func(name string) bool { return containerName(name) == c.Container.Container })
+		named := len(names) == 0 || slices.ContainsFunc(chosen, func(r resident) bool { return r.name == c.Container.Container })
 		return !named || !wanted.hold(c.Container) || !o.all && !wanted.ofEnded() && !c.lives()
 	})
 	if !o.quiet {
@@ -71,6 +77,7 @@ func runPs(ctx context.Context, s *session, o psOptions) error {
 	err = o.print(s, all)
 	if o.format == "table" && !o.quiet && !o.services {
 		s.noteWaiters()
+		s.noteOrphans(all)
 		s.notice(all)
 	}
 	return severally([]error{err, trouble})
@@ -115,6 +122,9 @@ func containerTable(now time.Time, all []listed) table[listed] {
 	}
 	if slices.ContainsFunc(all, func(c listed) bool { return len(c.Ports) > 0 }) {
 		t = t.with("PORTS", func(c listed) string { return dash(strings.Join(network.Words(c.Ports), ", ")) })
+	}
+	if slices.ContainsFunc(all, func(c listed) bool { return c.Stack != "" }) {
+		t = t.with("STACK", func(c listed) string { return dash(c.Stack) })
 	}
 	if !slices.ContainsFunc(all, func(c listed) bool { return c.Engine != all[0].Engine }) {
 		return t

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"hostrun.dev/hostrun/finding"
 	"hostrun.dev/hostrun/plan"
@@ -74,7 +75,12 @@ func (s *session) reportOne(err error) {
 
 func (s *session) reportJSON(err error) {
 	findings := findingsOf(err)
+	profile := ""
+	if refused := (*plan.Refused)(nil); errors.As(err, &refused) {
+		profile = refused.Profile
+	}
 	line, _ := json.Marshal(map[string]any{
+		"schema": 1, "time": time.Now().UTC().Format(time.RFC3339Nano), "profile": profile,
 		"error": true, "message": s.headline(err, findings), "hint": strings.Join(hintsOf(err, findings), "\n"),
 		"findings": append([]finding.Finding{}, findings...), "code": s.status(err),
 	})

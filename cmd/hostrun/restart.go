@@ -10,18 +10,21 @@ import (
 	"hostrun.dev/hostrun/runtime"
 )
 
-type restartOptions struct{ timeout string }
+type restartOptions struct {
+	timeout string
+	dryly   bool
+}
 
 func restartCommand(s *session) *cli.Command {
 	var o restartOptions
 	return &cli.Command{
-		Name: "restart", Category: "containers", Usage: "stop containers and start them again, as they are", ArgsUsage: "NAME...",
+		Name: "restart", Category: "containers", Usage: "stop containers and start them again, as they are", ArgsUsage: "[NAME...]",
 		Description: page{
-			about:    "Stops the container as hostrun stop does and starts it with the specification that it has. After a change of the profile use hostrun up. Containers whose profiles say depends_on with restart: true of one of them are restarted after it.",
+			about:    "Stops the container as hostrun stop does and starts it with the specification that it has. After a change of the profile use hostrun up. Containers whose profiles say depends_on with restart: true of one of them are restarted after it. NAME is a container, a profile with replicas, or the file of a stack; without NAME it is the stack of this directory.",
 			examples: []string{"hostrun restart dinov2", "hostrun restart -t 5 dinov2"},
 			statuses: containerdStatuses,
 		}.on(s),
-		Flags:  []cli.Flag{timeoutFlag(&o.timeout)},
+		Flags:  []cli.Flag{timeoutFlag(&o.timeout), dryFlag(&o.dryly)},
 		Action: action(func(ctx context.Context) error { return runRestart(ctx, s, o) }),
 	}
 }
@@ -31,11 +34,29 @@ func runRestart(ctx context.Context, s *session, o restartOptions) error {
 	if err != nil {
 		return err
 	}
-	err = s.onContainers(ctx, false, func(client *runtime.Client, name string) error { return restartOne(ctx, s, client, name, timeout) })
+	s.withStackHere()
+	chosen, err := s.chosen(ctx, false)
 	if err != nil {
 		return err
 	}
-	return s.restartDependents(ctx, timeout)
+	var names []string
+	for _, r := range chosen {
+		names = append(names, r.name)
+	}
+	if o.dryly {
+		if err := s.dryEnd(ctx, chosen, "stopped and started", "started"); err != nil {
+			return err
+		}
+		return s.restartDependents(ctx, names, func(c listed) error {
+			s.drySay("%s would be restarted after it", c.Container.Container)
+			return nil
+		})
+	}
+	err = s.onEach(ctx, chosen, func(client *runtime.Client, name string) error { return restartOne(ctx, s, client, name, timeout) })
+	if err != nil {
+		return err
+	}
+	return s.restartDependents(ctx, names, func(c listed) error { return restartOne(ctx, s, c.client, c.Container.Container, timeout) })
 }
 
 // restartOne stops a container and starts it again, as it is.
@@ -59,14 +80,16 @@ func restartOne(ctx context.Context, s *session, client *runtime.Client, name st
 
 // restartDependents restarts the running containers whose profiles want that after a restart of one of those on the line
 // (depends_on with restart: true), and so on.
-func (s *session) restartDependents(ctx context.Context, timeout *time.Duration) error {
+func (s *session) restartDependents(ctx context.Context, restarted []string, restart func(listed) error) error {
 	all, err := s.list(ctx)
 	if err != nil {
 		return nil // what was asked for is done
 	}
 	done := map[string]bool{}
-	for _, name := range s.line.names {
-		done[containerName(name)] = true
+	for _, c := range all {
+		if slices.Contains(restarted, c.Container.Container) {
+			done[c.Container.Container], done[c.Profile] = true, true
+		}
 	}
 	for again := true; again; {
 		again = false
@@ -75,10 +98,10 @@ func (s *session) restartDependents(ctx context.Context, timeout *time.Duration)
 			if done[id] || !c.lives() || c.Unit != "" || !slices.ContainsFunc(c.RestartWith, func(on string) bool { return done[on] }) {
 				continue
 			}
-			if err := restartOne(ctx, s, c.client, id, timeout); err != nil {
+			if err := restart(c); err != nil {
 				return err
 			}
-			done[id], again = true, true
+			done[id], done[c.Profile], again = true, true, true
 		}
 	}
 	return nil

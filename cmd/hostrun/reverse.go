@@ -16,9 +16,15 @@ func (s *session) dependents(ctx context.Context, chosen []resident) map[string]
 	if err != nil {
 		return nil // the verb itself says what is wrong
 	}
+	of := map[string][]string{} // a profile's containers
+	for _, c := range all {
+		of[c.Profile] = append(of[c.Profile], c.Container.Container)
+	}
 	needs := map[string][]string{}
 	for _, c := range all {
-		needs[c.Container.Container] = c.DependsOn
+		for _, on := range c.DependsOn {
+			needs[c.Container.Container] = append(needs[c.Container.Container], of[on]...)
+		}
 	}
 	var names []string
 	for _, r := range chosen {

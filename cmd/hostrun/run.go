@@ -68,7 +68,7 @@ func runRun(ctx context.Context, s *session, o runOptions) error {
 	if id == "" {
 		id = oneOffName(containerName(names[0]))
 	}
-	st, err := s.stackOf(names)
+	st, err := s.stackOf(ctx, names, stackOptions{one: true})
 	if err == nil {
 		err = st.before(ctx, o.devices)
 	}

@@ -20,16 +20,35 @@ import (
 type stack struct {
 	s       *session
 	members []*member
-	byID    map[string]*member
+	groups  map[string]*group // by the profile's name
+	wholes  []profiles.Stack  // files that were named as a whole
+	circles map[string]error  // that were met, by the names in them
+	opt     stackOptions
 }
 
-// A member is one profile of a stack.
+// stackOptions are what the command line says of all.
+type stackOptions struct {
+	scale map[string]int // containers of a profile, instead of what it says
+	one   bool           // of what is named there is one container, whatever it says: it is run's
+}
+
+// A group is the containers of one profile: one, or its replicas.
+type group struct {
+	profile *profiles.Profile
+	members []*member
+	counted bool // they are replicas
+}
+
+// A member is one container of a stack.
 type member struct {
 	id      string // of its container
+	replica int    // from 1; 0 for one that is alone
 	name    string // as profiles.Load takes it
 	asked   bool   // on the command line, rather than by depends_on alone
 	profile *profiles.Profile
 	needs   []need
+
+	prepared *preparation // of it and the other replicas of its profile; nil for one that is alone
 
 	done   chan struct{} // closed when it has been started, or has failed
 	action string        // what up has done
@@ -45,17 +64,60 @@ type need struct {
 }
 
 // stackOf reads the profiles with those that they depend on. Its errors name file and line.
-func (s *session) stackOf(names []string) (*stack, error) {
-	st := &stack{s: s, byID: map[string]*member{}}
-	errs := make([]error, len(names))
-	for i, name := range names {
-		var m *member
-		if m, errs[i] = st.add(name, s.profileOptions(), nil); errs[i] == nil {
-			m.asked = true
-		}
+func (s *session) stackOf(ctx context.Context, names []string, opt stackOptions) (*stack, error) {
+	st := &stack{s: s, groups: map[string]*group{}, opt: opt}
+	var errs []error
+	for _, name := range names {
+		errs = append(errs, st.name(ctx, name)...)
+	}
+	err := severally(once(errs))
+	if err == nil {
+		err = st.checkNames()
 	}
 	st.orderNetworks()
-	return st, severally(errs)
+	return st, err
+}
+
+// name adds what a word of the line names: a profile, or a file with several.
+func (st *stack) name(ctx context.Context, name string) (errs []error) {
+	g, err := st.add(ctx, name, st.s.profileOptions(), nil)
+	var whole *profiles.StackError
+	switch {
+	case errors.As(err, &whole) && !st.opt.one:
+		st.wholes = append(st.wholes, whole.Stack)
+		for _, one := range whole.Stack.Profiles {
+			errs = append(errs, st.name(ctx, whole.Stack.Member(one))...)
+		}
+		return errs
+	case err != nil:
+		return []error{err}
+	}
+	for _, m := range g.members {
+		m.asked = true
+	}
+	return nil
+}
+
+// once leaves out what has been said before: profiles of one file have problems in common.
+func once(errs []error) []error {
+	said := map[profiles.Problem]bool{}
+	for i, err := range errs {
+		var invalid *profiles.InvalidError
+		if !errors.As(err, &invalid) {
+			continue
+		}
+		left := &profiles.InvalidError{}
+		for _, p := range invalid.Problems {
+			if !said[p] {
+				left.Problems = append(left.Problems, p)
+			}
+			said[p] = true
+		}
+		if errs[i] = left; len(left.Problems) == 0 {
+			errs[i] = nil
+		}
+	}
+	return errs
 }
 
 // asked is the one that the line names, or the last of them.
@@ -70,66 +132,95 @@ func (st *stack) inOrder(fn func(*member) error) error {
 	return severally(errs)
 }
 
-// add reads a profile and what it depends on. way are the members that have led here.
-func (st *stack) add(name string, opt profiles.Options, way []*member) (*member, error) {
-	if m := st.byID[containerName(name)]; m != nil {
-		return m, nil
+// add reads a profile and what it depends on. way are the profiles that have led here.
+func (st *stack) add(ctx context.Context, name string, opt profiles.Options, way []*profiles.Profile) (*group, error) {
+	if g := st.groups[containerName(name)]; g != nil {
+		return g, nil
 	}
 	p, err := profiles.Load(opt, name)
 	if err != nil {
 		return nil, err
 	}
-	m := &member{id: p.Name, name: name, profile: p, done: make(chan struct{})}
-	st.byID[m.id] = m
-	way = append(slices.Clip(way), m)
+	g, err := st.group(ctx, name, p, st.opt.one && len(way) == 0)
+	if err != nil {
+		return nil, err
+	}
+	st.groups[p.Name] = g
+	way = append(slices.Clip(way), p)
 	for _, d := range p.DependsOn {
-		on, err := st.depend(m, d, way)
+		on, err := st.depend(ctx, p, d, way)
 		if err != nil {
-			delete(st.byID, m.id)
+			delete(st.groups, p.Name)
 			return nil, err
 		}
-		if on != nil {
-			m.needs = append(m.needs, need{d, on})
+		for _, m := range g.members {
+			for _, other := range on {
+				m.needs = append(m.needs, need{d, other})
+			}
 		}
 	}
-	st.members = append(st.members, m) // after what it needs
-	return m, nil
+	st.members = append(st.members, g.members...) // after what they need
+	return g, nil
 }
 
-// depend finds the member that m depends on; nil where there is none, and that does not matter.
-func (st *stack) depend(m *member, d profiles.Dependency, way []*member) (*member, error) {
-	if i := slices.IndexFunc(way, func(w *member) bool { return w.id == d.Name }); i >= 0 {
+// depend finds the members that p depends on; none where there are none, and that does not matter.
+func (st *stack) depend(ctx context.Context, p *profiles.Profile, d profiles.Dependency, way []*profiles.Profile) ([]*member, error) {
+	if i := slices.IndexFunc(way, func(w *profiles.Profile) bool { return w.Name == d.Name }); i >= 0 {
 		var round []string
 		for _, w := range way[i:] {
-			round = append(round, w.id)
+			round = append(round, w.Name)
 		}
-		return nil, m.problem(d, finding.DependCycle, "remove one of these depends_on",
-			"the profiles depend on each other: "+strings.Join(append(round, d.Name), " -> "))
+		return nil, st.circle(round, problem(p, d, finding.DependCycle, "remove one of these depends_on",
+			"the profiles depend on each other: "+strings.Join(append(slices.Clip(round), d.Name), " -> ")))
 	}
-	opt := st.s.profileOptions()
-	beside := filepath.Dir(m.profile.File)
-	if !strings.HasPrefix(m.profile.File, "builtin:") && !slices.Contains(opt.Dirs, beside) {
-		opt.Dirs = append([]string{beside}, opt.Dirs...)
-	}
-	on, err := st.add(d.Name, opt, way)
+	on, err := st.add(ctx, d.Name, st.beside(p), way)
 	var invalid *profiles.InvalidError
 	switch {
 	case err == nil && d.Condition == profiles.DependHealthy && on.profile.Unprobed():
-		return nil, m.problem(d, finding.DependUnprobed, "give "+d.Name+" a healthcheck:, or wait for condition: started",
+		return nil, problem(p, d, finding.DependUnprobed, "give "+d.Name+" a healthcheck:, or wait for condition: started",
 			d.Name+" has no healthcheck, and its health is waited for")
-	case err == nil, errors.As(err, &invalid):
-		return on, err
+	case err == nil:
+		return on.members, nil
+	case errors.As(err, &invalid):
+		return nil, err
 	case d.Optional:
-		st.s.note("%s goes on without %s: %v", m.id, d.Name, err)
+		st.s.note("%s goes on without %s: %v", p.Name, d.Name, err)
 		return nil, nil
 	case finding.StatusOf(err) != finding.StatusProfile:
 		return nil, err
 	}
-	return nil, m.problem(d, finding.DependUnknown, strings.Join(finding.HintOf(err), "\n"), fmt.Sprintf("there is no profile %s", d.Name))
+	return nil, problem(p, d, finding.DependUnknown, strings.Join(finding.HintOf(err), "\n"), fmt.Sprintf("there is no profile %s", d.Name))
 }
 
-func (m *member) problem(d profiles.Dependency, id, remedy, message string) error {
-	return &profiles.InvalidError{Problems: []profiles.Problem{{Position: m.profile.Lines[d.Key], Key: d.Key, ID: id,
+// circle returns the error about a circle as it was met first: from each profile on it there is another way round.
+func (st *stack) circle(names []string, err error) error {
+	key := strings.Join(slices.Sorted(slices.Values(names)), " ")
+	if first := st.circles[key]; first != nil {
+		return first
+	}
+	if st.circles == nil {
+		st.circles = map[string]error{}
+	}
+	st.circles[key] = err
+	return err
+}
+
+// beside looks for profiles in the stack of p, then beside its file, before it looks elsewhere.
+func (st *stack) beside(p *profiles.Profile) profiles.Options {
+	opt := st.s.profileOptions()
+	var first []string
+	if p.Stack != nil {
+		first = append(first, p.Stack.Shown)
+	}
+	if beside := filepath.Dir(p.File); !strings.HasPrefix(p.File, "builtin:") && !slices.Contains(opt.Dirs, beside) {
+		first = append(first, beside)
+	}
+	opt.Dirs = append(first, opt.Dirs...)
+	return opt
+}
+
+func problem(p *profiles.Profile, d profiles.Dependency, id, remedy, message string) error {
+	return &profiles.InvalidError{Problems: []profiles.Problem{{Position: p.Lines[d.Key], Key: d.Key, ID: id,
 		Message: "depends_on: " + message, Remedy: remedy}}}
 }
 
@@ -137,9 +228,11 @@ func (m *member) problem(d profiles.Dependency, id, remedy, message string) erro
 // errors are in the members' order; one that is only about another member is left out.
 func (st *stack) each(ctx context.Context, fn func(context.Context, *member) error) error {
 	var group errgroup.Group
+	st.s.progress.expect(st.members)
 	for _, m := range st.members {
 		group.Go(func() error {
 			defer close(m.done)
+			defer st.s.progress.finish(m.id)
 			m.err = guard(func() error {
 				if err := st.ready(ctx, m); err != nil {
 					return err
@@ -205,7 +298,7 @@ func (st *stack) await(ctx context.Context, m *member, n need) error {
 		return nil
 	}
 	if n.Condition == profiles.DependHealthy && n.of.plan.Labels != nil && n.of.plan.Labels[plan.LabelHealthcheck] == "" { // its image might have had one
-		return m.problem(n.Dependency, finding.DependUnprobed, "give "+n.of.id+" a healthcheck:, or wait for condition: started",
+		return problem(m.profile, n.Dependency, finding.DependUnprobed, "give "+n.of.id+" a healthcheck:, or wait for condition: started",
 			n.of.id+" has no healthcheck, and neither has its image, and its health is waited for")
 	}
 	st.s.progress.event(runtime.Event{ID: "Container " + m.id, Status: "Waiting", Text: n.of.id + " " + waitedFor[n.Condition]})

@@ -13,9 +13,9 @@ type startOptions struct{}
 func startCommand(s *session) *cli.Command {
 	var o startOptions
 	return &cli.Command{
-		Name: "start", Category: "containers", Usage: "start stopped containers again, as they are", ArgsUsage: "NAME...",
+		Name: "start", Category: "containers", Usage: "start stopped containers again, as they are", ArgsUsage: "[NAME...]",
 		Description: page{
-			about:    "Starts the container with the specification that it has, without looking at the profile. After a change of the profile use hostrun up.",
+			about:    "Starts the container with the specification that it has, without looking at the profile. After a change of the profile use hostrun up. NAME is a container, a profile with replicas, or the file of a stack; without NAME it is the stack of this directory.",
 			examples: []string{"hostrun start dinov2"},
 			statuses: containerdStatuses,
 		}.on(s),
@@ -24,6 +24,7 @@ func startCommand(s *session) *cli.Command {
 }
 
 func runStart(ctx context.Context, s *session, _ startOptions) error {
+	s.withStackHere()
 	return s.onContainers(ctx, false, func(client *runtime.Client, name string) error {
 		if err := client.Start(ctx, name); err != nil {
 			return err

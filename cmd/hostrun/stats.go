@@ -144,10 +144,14 @@ func (s *session) statsOf(ctx context.Context, names []string, o statsOptions) (
 		return slices.DeleteFunc(all, func(c listed) bool { return !o.all && !c.lives() }), nil
 	}
 	var some []listed
-	for _, name := range names {
-		i := slices.IndexFunc(all, func(c listed) bool { return c.Container.Container == containerName(name) })
+	chosen, err := s.chosen(ctx, false)
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range chosen {
+		i := slices.IndexFunc(all, func(c listed) bool { return c.Container.Container == r.name })
 		if i < 0 {
-			return nil, finding.Errorf(finding.StatusFailed, "hostrun ps -a lists the containers", "container %s: %w", name, runtime.ErrNoContainer)
+			return nil, finding.Errorf(finding.StatusFailed, "hostrun ps -a lists the containers", "container %s: %w", r.name, runtime.ErrNoContainer)
 		}
 		some = append(some, all[i])
 	}

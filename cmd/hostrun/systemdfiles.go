@@ -78,9 +78,9 @@ func systemdVersion(ctx context.Context) (n int) {
 // add reads a profile, and those that it depends on, as the service will.
 func (v *services) add(name string) (*service, error) {
 	env := v.environment(containerName(name))
-	st, err := v.withEnvironment(env).stackOf([]string{name})
+	st, err := v.withEnvironment(env).stackOf(context.Background(), []string{name}, stackOptions{one: true})
 	if err != nil {
-		if _, plain := v.s.stackOf([]string{name}); plain == nil {
+		if _, plain := v.s.stackOf(context.Background(), []string{name}, stackOptions{one: true}); plain == nil {
 			return nil, finding.Errorf(finding.StatusOf(err), "the service has none of your shell's variables: put them into "+v.envFile(containerName(name)), "%w", err)
 		}
 		return nil, err

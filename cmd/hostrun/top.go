@@ -113,8 +113,10 @@ func runTop(ctx context.Context, s *session, o topOptions) error {
 		return err
 	}
 	var chosen []resident
-	for _, word := range words {
-		chosen = append(chosen, resident{name: containerName(word)})
+	if len(words) > 0 {
+		if chosen, err = s.chosen(ctx, false); err != nil {
+			return err
+		}
 	}
 	if len(words) == 0 {
 		all, err := s.list(ctx)

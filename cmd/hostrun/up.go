@@ -18,6 +18,8 @@ import (
 type upOptions struct {
 	over                                       overrides
 	attach, wait, recreate, dryly, strict, all bool
+	orphans                                    bool
+	scale                                      cli.StringSlice
 	waitTimeout                                string
 	devices                                    waitFlag
 	supervise                                  bool
@@ -26,12 +28,13 @@ type upOptions struct {
 func upCommand(s *session) *cli.Command {
 	var o upOptions
 	return &cli.Command{
-		Name: "up", Category: "containers", Usage: "check, create and start the containers of profiles", ArgsUsage: "NAME... [-- ARGS...] | --all",
+		Name: "up", Category: "containers", Usage: "check, create and start the containers of profiles", ArgsUsage: "[NAME...] [-- ARGS...] | --all",
 		Description: page{
 			about: "Proves that host and image fit, then creates and starts the container, detached. Nothing happens if the same specification " +
 				"already runs. If it differs, the container is replaced and the fields that changed are printed. Several names start side by side, but each after those that its profile names under depends_on, which are started too.\n\n" +
+				"NAME may be the file of a stack, which has several profiles, or FILE:NAME for one of them; without NAME it is the stack of this directory (hostrun.yaml or stack.yaml).\n\n" +
 				"ARGS replace the profile's command.",
-			examples: []string{"hostrun up dinov2", "hostrun up dinov2 --dry-run", "hostrun up --attach dinov2 -e BATCH=8   # ^C stops it, twice kills it", "hostrun up --supervise dinov2   # what hostrun@dinov2.service runs (docs/systemd.md)"},
+			examples: []string{"hostrun up dinov2", "hostrun up dinov2 --dry-run", "hostrun up ./stack.yaml", "hostrun up --scale web=3 web", "hostrun up --attach dinov2 -e BATCH=8   # ^C stops it, twice kills it", "hostrun up --supervise dinov2   # what hostrun@dinov2.service runs (docs/systemd.md)"},
 			own:      "With --attach and --supervise the status is the container's own, or one of 125 to 130 below.",
 			statuses: append(append([]int{}, startStatuses[:len(startStatuses)-1]...), foregroundStatuses[1:]...),
 		}.on(s),
@@ -39,12 +42,14 @@ func upCommand(s *session) *cli.Command {
 			&cli.BoolFlag{Name: "attach", Usage: "follow the output until the container ends; its status becomes ours", Destination: &o.attach},
 			&cli.BoolFlag{Name: "wait", Usage: "return when the containers are healthy, or run if they have no healthcheck; fail if one has ended", Destination: &o.wait},
 			&cli.StringFlag{Name: "wait-timeout", Usage: "wait at most `SECONDS`, or a duration as 1m30s, and then fail; implies --wait", Destination: &o.waitTimeout},
-			&cli.BoolFlag{Name: "all", Aliases: []string{"a"}, Usage: "every profile of ./profiles, or of the directories that --profile-dir names", Destination: &o.all},
+			&cli.BoolFlag{Name: "all", Aliases: []string{"a"}, Usage: "every profile of ./profiles and of the stack of this directory, or of what --profile-dir names", Destination: &o.all},
+			&cli.StringSliceFlag{Name: "scale", Usage: "start so many containers of a profile, instead of what it says: `NAME=NUMBER`", Destination: &o.scale},
+			&cli.BoolFlag{Name: "remove-orphans", Usage: "with a stack: end its containers whose profiles are gone from the file", Destination: &o.orphans},
 			&cli.BoolFlag{Name: "force-recreate", Usage: "replace the container even if nothing changed", Destination: &o.recreate},
 			strictFlag(&o.strict),
 			waitDeviceFlag(&o.devices),
 			&cli.BoolFlag{Name: "supervise", Usage: "stay in the foreground as the container's supervisor, as a service of systemd does; the status becomes ours", Destination: &o.supervise},
-			&cli.BoolFlag{Name: "dry-run", Usage: "say what would be done, and do nothing", Destination: &o.dryly},
+			dryFlag(&o.dryly),
 		}, o.over.flags()...),
 		Action: action(func(ctx context.Context) error { return runUp(ctx, s, o) }),
 	}
@@ -71,21 +76,33 @@ func runUp(ctx context.Context, s *session, o upOptions) error {
 		return err
 	}
 	o.wait = o.wait || timeout != nil
-	st, err := s.stackOf(names)
+	var st *stack
+	scale, err := scales(o.scale)
+	if err == nil {
+		st, err = s.stackOf(ctx, names, stackOptions{scale: scale})
+	}
+	if err == nil {
+		err = st.checkUp(o)
+	}
 	switch {
 	case err != nil && o.attach:
 		return beforeStart(err)
 	case err != nil:
 		return err
 	case o.dryly:
-		return st.inOrder(func(m *member) error { return dryUp(ctx, s, o.of(m), m) })
+		return st.dryUp(ctx, o)
 	}
 	if timeout != nil {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, *timeout)
 		defer cancel()
 	}
-	err = st.each(ctx, func(ctx context.Context, m *member) error { return memberUp(ctx, s, o.of(m), m) })
+	if err = st.removeSurplus(ctx); err == nil {
+		err = st.each(ctx, func(ctx context.Context, m *member) error { return memberUp(ctx, s, o.of(m), m) })
+	}
+	if err == nil && len(st.wholes) > 0 {
+		err = st.endOrphans(ctx, o)
+	}
 	switch {
 	case o.attach && err != nil:
 		return beforeStart(err)
@@ -98,13 +115,18 @@ func runUp(ctx context.Context, s *session, o upOptions) error {
 // names are the profiles that the line names, or all.
 func (o upOptions) names(s *session) ([]string, error) {
 	if !o.all {
+		s.withStackHere()
 		return s.names(wants{what: "profile", min: 1}, true)
 	}
 	if len(s.line.names) > 0 {
 		return nil, finding.Errorf(finding.StatusUsage, "", "hostrun up: give names or --all, not both")
 	}
 	opt := s.profileOptions()
-	opt.Dirs = opt.Dirs[:max(len(s.global.profileDirs.Value()), 1)] // those of the line, else ./profiles, which comes first
+	if first := len(s.global.profileDirs.Value()); first > 0 {
+		opt.Dirs = opt.Dirs[:first]
+	} else {
+		opt.Dirs = s.projectDirs()
+	}
 	all, err := profiles.List(opt)
 	if err != nil {
 		return nil, err
@@ -131,8 +153,12 @@ func (o upOptions) of(m *member) upOptions {
 
 // memberUp starts one member of a stack, and waits where that is asked for.
 func memberUp(ctx context.Context, s *session, o upOptions, m *member) error {
+	s.progress.at(m.id, "Checking")
 	if err := oneUp(ctx, s, o, m); err != nil {
 		return err
+	}
+	if m.action == "unchanged" {
+		s.progress.at(m.id, "Running")
 	}
 	if m.restartsWith() {
 		if err := restartOne(ctx, s, m.client, m.id, nil); err != nil {
@@ -148,9 +174,19 @@ func memberUp(ctx context.Context, s *session, o upOptions, m *member) error {
 	case !o.wait:
 		return nil
 	case m.plan.Labels[plan.LabelHealthcheck] != "":
+		s.progress.awaits(m.id, "its health")
 		return s.awaitState(ctx, m.client, m.id, profiles.DependHealthy)
 	}
 	return stillRuns(ctx, m.client, m.id)
+}
+
+// order is o for the member.
+func (m *member) order(o order) order {
+	o.name, o.loaded = m.name, m.profile
+	if m.replica > 0 {
+		o.id, o.replica = m.id, m.replica
+	}
+	return o
 }
 
 // oneUp starts one profile and prints what was done.
@@ -161,7 +197,7 @@ func oneUp(ctx context.Context, s *session, o upOptions, m *member) error {
 	}
 	layer := s.headStart(ctx)
 	defer layer.end()
-	facts, pl, err := s.assemble(ctx, order{name: m.name, loaded: m.profile, over: o.over, strict: o.strict, starts: true, wait: o.devices.wait, layer: layer, unit: whose})
+	facts, pl, err := s.assemble(ctx, m.order(order{over: o.over, strict: o.strict, starts: true, wait: o.devices.wait, layer: layer, unit: whose}))
 	defer s.unreserve(facts)
 	if err != nil {
 		return err
@@ -173,9 +209,10 @@ func oneUp(ctx context.Context, s *session, o upOptions, m *member) error {
 	if runtime.NeedsSupervisor(pl.Labels) {
 		pl.Source = s.sourceOf(facts)
 	}
-	if err := s.preStart(ctx, m.client, facts, pl, o.recreate); err != nil {
+	if err := s.preStart(ctx, m, facts, pl, o.recreate); err != nil {
 		return err
 	}
+	pl.MadeOf = madeOf(facts, pl)
 	done, err := m.client.Up(ctx, pl, o.recreate)
 	if err == nil && runtime.NeedsSupervisor(pl.Labels) {
 		err = s.supervised(ctx, m.client, pl.ID)
@@ -184,6 +221,7 @@ func oneUp(ctx context.Context, s *session, o upOptions, m *member) error {
 		return err
 	}
 	m.action, m.plan = done.Action, pl
+	done.Changed = whyReplaced(done, facts, pl)
 	s.printUp(done, plan.DeviceNumbers(facts.Grants))
 	return nil
 }
@@ -250,12 +288,23 @@ func attached(ctx context.Context, s *session, m *member) error {
 }
 
 // dryUp says what up would do, from containerd's records and the plan alone.
+func (st *stack) dryUp(ctx context.Context, o upOptions) error {
+	more, err := st.surplus(ctx)
+	if err != nil {
+		return err
+	}
+	for _, r := range more {
+		st.s.drySay("%s would be removed", r.name)
+	}
+	return st.inOrder(func(m *member) error { return dryUp(ctx, st.s, o.of(m), m) })
+}
+
 func dryUp(ctx context.Context, s *session, o upOptions, m *member) error {
 	whose, err := s.unitOf(ctx, m.id)
 	if err != nil {
 		return err
 	}
-	_, pl, err := s.assemble(ctx, order{name: m.name, loaded: m.profile, over: o.over, pull: "never", strict: o.strict, unit: whose})
+	facts, pl, err := s.assemble(ctx, m.order(order{over: o.over, pull: "never", strict: o.strict, unit: whose}))
 	if err != nil {
 		return err
 	}
@@ -264,38 +313,24 @@ func dryUp(ctx context.Context, s *session, o upOptions, m *member) error {
 	if err != nil {
 		return err
 	}
-	all, err := existing(ctx, client)
+	found, err := client.Compare(ctx, pl)
 	if err != nil {
 		return err
 	}
-	have, exists := all[pl.ID]
-	fmt.Fprintf(s.stdout, "%s would be %s\n", pl.ID, dryAction(have, exists, pl.Hash, planHash(ctx, client, pl.ID, exists), o.recreate))
+	action := found.Action
+	if o.recreate && action != "created" {
+		action = "replaced"
+	}
+	s.drySay("%s would be %s", pl.ID, dryActions[action])
+	if action != "replaced" {
+		return nil
+	}
+	for _, words := range whyReplaced(runtime.UpResult{Changed: found.Changed, MadeOf: found.MadeOf}, facts, pl) {
+		s.drySay("  %s", words)
+	}
 	return nil
 }
 
-func dryAction(have runtime.Container, exists bool, want, got string, recreate bool) string {
-	switch {
-	case !exists:
-		return "created"
-	case recreate || want != got:
-		return "replaced"
-	case have.Status == "running":
-		return "left unchanged"
-	}
-	return "started"
-}
-
-// planHash returns the hash of the plan that the container was made from.
-func planHash(ctx context.Context, client *runtime.Client, id string, exists bool) string {
-	if !exists {
-		return ""
-	}
-	known, err := client.InspectContainer(ctx, id)
-	if err != nil {
-		return ""
-	}
-	record, _ := known.(runtime.Inspection)
-	return record.Labels["hostrun.dev/plan-sha256"]
-}
+var dryActions = map[string]string{"created": "created", "replaced": "replaced", "started": "started", "unchanged": "left unchanged"}
 
 func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }

@@ -33,7 +33,7 @@ func (k *keeper) reload(ctx context.Context) {
 // retune returns the new status; "" for that of before.
 func (k *keeper) retune(ctx context.Context) (string, error) {
 	s := k.s
-	st, err := s.stackOf([]string{k.m.name})
+	st, err := s.stackOf(ctx, []string{k.m.name}, stackOptions{one: true})
 	if err != nil {
 		return "", err
 	}

@@ -91,7 +91,7 @@ func (k *keeper) start(ctx context.Context, name string, o upOptions) (release f
 	defer close(asking)
 	go k.n.keepAsking(asking)
 	s.progress.tapped(k.n.event)
-	st, err := s.stackOf([]string{name})
+	st, err := s.stackOf(ctx, []string{name}, stackOptions{one: true})
 	if err != nil {
 		return release, err
 	}

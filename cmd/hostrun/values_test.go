@@ -125,6 +125,7 @@ func TestPlainProgressPrintsChangesOnly(t *testing.T) {
 func TestTerminalProgressStaysOnItsLines(t *testing.T) {
 	var b bytes.Buffer
 	p := newProgress(&b, "tty", false)
+	p.now, p.timer = func() time.Time { return p.began.Add(time.Second) }, time.NewTimer(time.Hour) // no tick of its own
 	p.event(runtime.Event{ID: "A", Status: "x"})
 	p.event(runtime.Event{ID: "B", Status: strings.Repeat("long ", 40)})
 	p.event(runtime.Event{ID: "A", Status: "y"})

@@ -24,9 +24,13 @@ func waitCommand(s *session) *cli.Command {
 }
 
 func runWait(ctx context.Context, s *session, _ waitOptions) error {
-	names, err := s.names(wants{what: "container", min: 1}, false)
+	chosen, err := s.chosen(ctx, false)
 	if err != nil {
 		return err
+	}
+	var names []string
+	for _, r := range chosen {
+		names = append(names, r.name)
 	}
 	statuses := make([]int, len(names))
 	index := map[string][]int{}

@@ -1,0 +1,64 @@
+package plan
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"hostrun.dev/hostrun/abi"
+	"hostrun.dev/hostrun/devices"
+	"hostrun.dev/hostrun/host"
+	"hostrun.dev/hostrun/profiles"
+)
+
+func TestWords(t *testing.T) {
+	old := &specs.Spec{Hostname: "a", Process: &specs.Process{Args: []string{"a"}, Env: []string{"COLOR=red", "GONE=1"}, Rlimits: []specs.POSIXRlimit{{Type: "RLIMIT_NOFILE", Soft: 1, Hard: 2}}},
+		Mounts: []specs.Mount{{Destination: "/same", Source: "/a", Type: "bind"}, {Destination: "/gone", Source: "/x", Type: "bind", Options: []string{"ro"}}},
+		Linux:  &specs.Linux{Seccomp: &specs.LinuxSeccomp{DefaultAction: "SCMP_ACT_ERRNO"}, Devices: []specs.LinuxDevice{{Path: "/dev/mine", Type: "c", Major: 1, Minor: 3}}}}
+	now := &specs.Spec{Hostname: "a", Process: &specs.Process{Args: []string{"b"}, Env: []string{"PATH=/bin", "COLOR=blue"}, Rlimits: []specs.POSIXRlimit{{Type: "RLIMIT_NOFILE", Soft: 5, Hard: 2}}},
+		Mounts: []specs.Mount{{Destination: "/same", Source: "/b", Type: "bind"}, {Destination: "/new", Source: "/y", Type: "bind", Options: []string{"ro"}}},
+		Linux:  &specs.Linux{Seccomp: &specs.LinuxSeccomp{DefaultAction: "SCMP_ACT_ALLOW"}, Devices: []specs.LinuxDevice{{Path: "/dev/mine", Type: "c", Major: 1, Minor: 5}}}}
+	pl := Plan{Spec: now, Origins: map[string]string{"/process/env/1": "profile web.yaml:3", "/mounts/1": "profile web.yaml:7", "/process/args": "image", "/linux/seccomp": "hostrun", "/linux/devices/0": "profile web.yaml:9"}}
+	lines := append(Diff(old, now), "image: sha256:1 -> sha256:2", "generated files")
+	got := strings.Join(Words(lines, pl), "\n")
+	want := `the device node /dev/mine (minor): 3 -> 5 (profile web.yaml:9)
+the seccomp filter: another one
+the mount at /gone: /x -> (none)
+the mount at /new: (none) -> /y (profile web.yaml:7)
+the mount at /same (source): /a -> /b
+the command: [a] -> [b] (image)
+the variable COLOR: red -> blue (profile web.yaml:3)
+the variable GONE: 1 -> (none)
+the variable PATH: (none) -> /bin
+the limit RLIMIT_NOFILE (soft): 1 -> 5
+the image's digest: sha256:1 -> sha256:2
+files that hostrun makes for it (hosts, resolv.conf, links)`
+	if got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
+func TestMadeSince(t *testing.T) {
+	facts := func(torch, driver, command string) Facts {
+		c := profiles.Command{command}
+		return Facts{Profile: profiles.Profile{Name: "web", Command: &c, Environment: []profiles.EnvVar{{Name: "A", Value: command}},
+			Lines: map[string]profiles.Position{"command": {File: "web.yaml", Line: 4}, "environment.A": {File: "web.yaml", Line: 6}}},
+			Host:        host.Facts{Python: &host.Python{Python: abi.Python{Executable: "/usr/bin/python3"}, Packages: []host.Package{{Name: "torch", Version: torch}, {Name: "same", Version: "1"}}}},
+			Inventories: []devices.Inventory{{Kind: devices.KindGPU, Driver: driver}}}
+	}
+	was := MadeOf(facts("2.5", "550", "a"), Plan{Digest: "sha256:1"})
+	now := facts("2.6", "560", "b")
+	var got []string
+	for _, c := range MadeOf(now, Plan{Digest: "sha256:2"}).Since(was, now.Profile.Lines) {
+		got = append(got, c.What+": "+c.Text)
+	}
+	want := []string{"profile: the profile's command: [a] -> [b] (web.yaml:4)", "profile: the profile's environment[A].value: a -> b (web.yaml:6)", "image: the image's digest: sha256:1 -> sha256:2",
+		"package: the host's package torch: 2.5 -> 2.6", "driver: the driver of GPUs: 550 -> 560"}
+	if strings.Join(got, "\n") != strings.Join(want, "\n") {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	if same := MadeOf(now, Plan{}).Since(MadeOf(now, Plan{}), nil); len(same) > 0 {
+		t.Errorf("nothing has changed: %v", same)
+	}
+}
