@@ -100,6 +100,7 @@ func (k *keeper) start(ctx context.Context, name string, o upOptions) (release f
 	if k.client, err = s.containerdFor(ctx, k.id); err != nil {
 		return release, err
 	}
+	k.m.client = k.client
 	if release, err = k.client.LockKeeper(k.id); err != nil {
 		return func() {}, err
 	}
@@ -178,7 +179,7 @@ func (k *keeper) up(ctx context.Context, o upOptions) error {
 		return err
 	}
 	s.warn(pl.Findings)
-	if err := s.preStart(ctx, k.client, facts, pl, o.recreate); err != nil {
+	if err := s.preStart(ctx, k.m, facts, pl, o.recreate); err != nil {
 		return err
 	}
 	pl.Keeper = true
