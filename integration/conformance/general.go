@@ -1,0 +1,48 @@
+package main
+
+// general are the differences that any service may show.
+var general = []difference{
+	{"call.io_uring_setup", "EFAULT", "EPERM", "a newer default filter of system calls than Docker 20.10's: Docker took io_uring out in 25"},
+	{"call.mbind", "EPERM", "EINVAL", "the newer filter lets NUMA's calls through, as they act on the caller alone"},
+	{"call.name_to_handle_at", "EPERM", "EFAULT", "the newer filter lets it through: it opens nothing by itself"},
+	{"call.process_vm_readv", "EPERM", "done", "the newer filter lets it through on kernels from 4.8, where the rules of ptrace hold"},
+	{"env.ASCEND_VISIBLE_DEVICES", "-", "void", "a vendor's OCI runtime that is the machine's default must not inject devices a second time"},
+	{"env.NVIDIA_VISIBLE_DEVICES", "-", "void", "likewise"},
+	{"file./etc/hostname.writable", "yes", "read-only file system", "hostrun's file, which says what the record says"},
+	{"file./etc/hosts.writable", "yes", "read-only file system", "the machine's own file, or one that hostrun brings up to date when containers come and go: what a container wrote would be lost"},
+	{"file./etc/resolv.conf.writable", "yes", "read-only file system", "the machine's own file, which follows its changes"},
+	{"mount./etc/hostname.options", "relatime,rw", "*ro", "likewise"},
+	{"mount./etc/hosts.options", "relatime,rw", "*ro", "likewise"},
+	{"mount./etc/resolv.conf.options", "relatime,rw", "*ro", "likewise"},
+	{"masked./proc/interrupts", "false", "true", "the list of Docker 28: counts of interrupts tell about other containers"},
+	{"mount./proc/interrupts.*", "-", "", "likewise"},
+	{"mount./.propagation", "master", "private", "Docker mounts the root on the machine, hostrun in the container alone; nothing is propagated into either"},
+	{"mount./dev/shm.own", "rw,size=65536k", "rw", "half of the memory, as the machine's own: 64 MiB end data loaders of PyTorch by a bus error"},
+	{"path./dev/shm.bytes", "67108864", "", "likewise"},
+	{"status.NoNewPrivs", "0", "1", "programs gain no rights by set-user-ID files unless security_opt says so"},
+	{"file./etc/hosts ID", "-", "127.0.1.1", "without a network a container can look up its own name all the same: gloo fails without"},
+	{"file./etc/resolv.conf", "-", "no such file or directory", "without a network there is no name server to ask"},
+	{"file./etc/resolv.conf nameserver", "10.*", "-", "likewise"},
+	{"file./etc/resolv.conf.*", "", "-", "likewise"},
+	{"mount./etc/resolv.conf.*", "", "-", "likewise"},
+	{"file./etc/resolv.conf nameserver", "127.0.0.11", "", "Docker's own resolver answers for names of containers; hostrun writes them into /etc/hosts, and questions go to the servers themselves"},
+	{"file./etc/resolv.conf options", "ndots:0", "-", "likewise"},
+	{"interface.lo", "*0 of IPv6*", "*1 of IPv6*", "Docker switches IPv6 off, even at the loopback interface, where the network has none; hostrun leaves the kernel's setting"},
+	{"sysctl.net.ipv6.conf.all.disable_ipv6", "1", "0", "likewise"},
+}
+
+// Differences of several cases.
+var (
+	initDifferences []difference
+	unknownUser     = difference{"env.USER", absent, "4242", "a user without a line in passwd: getpass.getuser, and torch by it, fail without it"}
+	deepReadOnly    = difference{field: "*"}
+	copied          = difference{field: "*"}
+	deviceRights    = difference{field: "*"}
+	notCreated      = difference{"state", "created", "none", "a container whose dependency has failed is not created"}
+	lastLine        = difference{field: "*"}
+	emptyVariable   = difference{field: "*"}
+	missingSource   = difference{field: "*"}
+	anonymousVolume = difference{field: "*"}
+	shellWords      = difference{field: "*"}
+	shmBesideHost   = difference{field: "*"}
+)
