@@ -18,6 +18,7 @@ const (
 	LabelStopSignal  = "hostrun.dev/stop-signal"
 	LabelStopSeconds = "hostrun.dev/stop-seconds"
 	LabelTTY         = "hostrun.dev/tty"
+	LabelStdinOpen   = "hostrun.dev/stdin-open"  // absent for no
 	LabelRuntime     = "hostrun.dev/oci-runtime" // that the profile asks for
 	LabelDevices     = "hostrun.dev/devices"     // what it holds (devices.FormatLeases)
 	LabelNumbers     = "hostrun.dev/device-numbers"
@@ -54,6 +55,9 @@ func (b *builder) setLabels() {
 	pl.Labels[LabelStopSignal] = pl.StopSignal
 	pl.Labels[LabelStopSeconds] = fmt.Sprintf("%g", pl.StopSeconds)
 	pl.Labels[LabelTTY] = fmt.Sprint(pl.TTY)
+	if pl.StdinOpen {
+		pl.Labels[LabelStdinOpen] = "true"
+	}
 }
 
 // checkLabels refuses what containerd would refuse later, and what is ours.

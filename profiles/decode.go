@@ -18,6 +18,8 @@ type decoder struct {
 	level   int               // of the file being read: 0 for the deepest base
 	name    string
 
+	sharesService bool // network_mode: service:NAME, rather than container:NAME
+
 	counts   map[string]int // key -> entries so far, of volumes and tmpfs
 	levels   map[string]int // key path of an entry -> level of the file that it came from
 	vars     []variableEntry

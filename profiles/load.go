@@ -168,6 +168,7 @@ func (l *loader) decode(src source, layers []layer) *Profile {
 	d.finishEnvironment()
 	d.finishVisible()
 	d.finishHealthcheck()
+	d.finishNetworkMode()
 	d.finishConflicts()
 	if !hidesImage(layers) {
 		d.finishRequired(src.shown)

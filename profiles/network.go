@@ -3,6 +3,7 @@ package profiles
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -23,9 +24,19 @@ func readNetworkMode(d *decoder, p *Profile, n *node, key string) {
 			return
 		}
 		p.NetworkMode = "container:" + name
+		d.sharesService = word == "service"
 	default:
 		d.bad(n, key, "write host, none, bridge or container:NAME", "%q is not known", abridged(s))
 	}
+}
+
+// finishNetworkMode makes a service whose network is shared one that comes first, as compose does: without it there is none.
+func (d *decoder) finishNetworkMode() {
+	name, shares := strings.CutPrefix(d.profile.NetworkMode, "container:")
+	if !shares || !d.sharesService || slices.ContainsFunc(d.profile.DependsOn, func(o Dependency) bool { return o.Name == name }) {
+		return
+	}
+	d.profile.DependsOn = append(d.profile.DependsOn, Dependency{Name: name, Condition: DependStarted, Restart: true, Key: "network_mode"})
 }
 
 func readIPC(d *decoder, p *Profile, n *node, key string) {

@@ -116,8 +116,9 @@ type Volume struct {
 	CreateHostPath bool   `json:"create_host_path,omitempty"` // bind: make the missing source, a directory
 	Recursive      string `json:"recursive,omitempty"`        // bind: "" or "enabled": submounts too; "disabled"
 
-	TmpfsSize int64  `json:"tmpfs_size,omitempty"` // bytes; 0: the kernel's default, half of the memory
-	TmpfsMode uint32 `json:"tmpfs_mode,omitempty"` // permission bits; 0: 01777
+	TmpfsSize    int64    `json:"tmpfs_size,omitempty"`    // bytes; 0: the kernel's default, half of the memory
+	TmpfsOptions []string `json:"tmpfs_options,omitempty"` // of mount(8), in place of the defaults: "exec", "uid=1000"
+	TmpfsMode    uint32   `json:"tmpfs_mode,omitempty"`    // permission bits; 0: 01777
 
 	Key string `json:"key"` // in Lines: "volumes[0]", "tmpfs[1]"
 }

@@ -119,7 +119,7 @@ func changes(old containers.Container, pl plan.Plan) []string {
 func (c *Client) launch(ctx context.Context, pl plan.Plan) (err error) {
 	work, cancel := steady(ctx)
 	defer cancel()
-	uri, err := c.logURI(pl.ID, terminal(pl.Spec))
+	s, err := c.detached(pl.ID, pl.Spec, pl.Labels)
 	if err != nil {
 		return err
 	}
@@ -136,7 +136,6 @@ func (c *Client) launch(ctx context.Context, pl plan.Plan) (err error) {
 		return context.Cause(ctx)
 	}
 	m.notes = freshNotes(m.record.Labels)
-	s := streams{stdout: uri, stderr: uri, terminal: terminal(pl.Spec)}
 	return c.begin(ctx, work, m, s, argv0(pl.Spec))
 }
 
@@ -224,11 +223,10 @@ func (c *Client) restart(ctx context.Context, r containers.Container, notes map[
 	if err != nil {
 		return fmt.Errorf("start container %s: read its snapshot: %w", r.ID, err)
 	}
-	uri, err := c.logURI(r.ID, terminal(spec))
+	s, err := c.detached(r.ID, spec, r.Labels)
 	if err != nil {
 		return err
 	}
-	s := streams{stdout: uri, stderr: uri, terminal: terminal(spec)}
 	if err := c.begin(ctx, work, made{record: r, root: root, notes: notes}, s, argv0(spec)); err != nil {
 		return errors.Join(err, c.deleteTask(work, r.ID), c.unwire(work, r.ID), c.noteAsBefore(work, r))
 	}

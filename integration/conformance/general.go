@@ -16,9 +16,10 @@ var general = []difference{
 	{"mount./etc/resolv.conf.options", "relatime,rw", "*ro", "likewise"},
 	{"masked./proc/interrupts", "false", "true", "the list of Docker 28: counts of interrupts tell about other containers"},
 	{"mount./proc/interrupts.*", "-", "", "likewise"},
-	{"mount./.propagation", "master", "private", "Docker mounts the root on the machine, hostrun in the container alone; nothing is propagated into either"},
+	{"mount.*.propagation", "master", "private", "Docker mounts roots and volumes on the machine as slaves, hostrun in the container alone; nothing is propagated into either"},
 	{"mount./dev/shm.own", "rw,size=65536k", "rw", "half of the memory, as the machine's own: 64 MiB end data loaders of PyTorch by a bus error"},
 	{"path./dev/shm.bytes", "67108864", "", "likewise"},
+	{"oom_score_adj", "0", "1", "that of containerd's shim, which adds 1 to containerd's; a daemon's protection (-999) is not handed down"},
 	{"status.NoNewPrivs", "0", "1", "programs gain no rights by set-user-ID files unless security_opt says so"},
 	{"file./etc/hosts ID", "-", "127.0.1.1", "without a network a container can look up its own name all the same: gloo fails without"},
 	{"file./etc/resolv.conf", "-", "no such file or directory", "without a network there is no name server to ask"},
@@ -33,7 +34,11 @@ var general = []difference{
 
 // Differences of several cases.
 var (
-	initDifferences []difference
+	initDifferences = []difference{
+		{"pid.1", "docker-init", ".hostrun-init", "each has its own"},
+		{"mount./.hostrun-init.*", "-", "", "likewise: Docker's lies below /sbin, where not every user of every image can look"},
+		{"mount./sbin/docker-init.*", "", "-", "likewise"},
+	}
 	unknownUser     = difference{"env.USER", absent, "4242", "a user without a line in passwd: getpass.getuser, and torch by it, fail without it"}
 	deepReadOnly    = difference{field: "*"}
 	copied          = difference{field: "*"}

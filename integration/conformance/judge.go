@@ -22,6 +22,12 @@ func (o *outcome) judge() {
 	if len(names) == 0 {
 		o.problems = append(o.problems, "nothing was seen")
 	}
+	for i, v := range []view{o.docker, o.ours} {
+		if why, failed := v["start"]; failed && len(names) > 1 {
+			o.problems = append(o.problems, fmt.Sprintf("%s has not started it: %s", []string{"docker", "hostrun"}[i], why))
+			return
+		}
+	}
 	for _, name := range sortedKeys(names) {
 		docker, ours := o.docker.value(name), o.ours.value(name)
 		if docker == ours {

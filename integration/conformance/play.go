@@ -56,9 +56,12 @@ func (p *player) noteStatus(name string, r result) {
 	p.seen["~"+name+".stderr"] = r.err + r.out
 }
 
+// patience bounds how long anything is waited for that ought to come at once.
+const patience = 30 * time.Second
+
 // wait polls until fn is content. What it waited for is noted as not come if it does not.
 func (p *player) wait(what string, fn func() bool) bool {
-	for deadline := time.Now().Add(60 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
 		if fn() {
 			return true
 		}
@@ -200,7 +203,11 @@ func (m *machine) observe(project string, cases []scene) ([]outcome, error) {
 		up := s.up(nil, names...)
 		for i, c := range cases {
 			p := &player{side: s, m: m, name: c.name, seen: view{}}
-			p.observe(up)
+			if up.status == 0 {
+				p.observe(up)
+			} else { // one of them keeps the others from being started
+				p.observe(s.up(nil, c.names()...))
+			}
 			if s == docker {
 				results[i].docker = p.seen
 			} else {

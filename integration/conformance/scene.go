@@ -11,6 +11,7 @@ type scene struct {
 	service string            // the service's mapping: a service of the compose file, and the whole of a profile
 	others  map[string]string // further services by name
 	compose string            // what compose wants besides at the file's top level: networks, volumes
+	whole   bool              // needs every capability, which docker asks for by name
 	image   string            // "": the plain one. "none": the text names it, or has none
 
 	// play does something and notes what is seen; nil starts the probe, takes its report, looks from outside, and ends it.
@@ -49,6 +50,9 @@ func (s scene) with(name, service string) scene {
 
 // top adds to what compose wants at its top level.
 func (s scene) top(text string) scene { s.compose += text; return s }
+
+// all says that it can be compared only where the machine has every capability.
+func (s scene) all() scene { s.whole = true; return s }
 
 // of takes another image.
 func (s scene) of(image string) scene { s.image = image; return s }

@@ -35,8 +35,9 @@ type state struct {
 
 // dockerSide is docker compose, with one file.
 type dockerSide struct {
-	m    *machine
-	file string
+	m       *machine
+	project string
+	file    string
 }
 
 // stage writes the services of some cases, once for each side.
@@ -56,7 +57,7 @@ func (m *machine) stage(project string, scenes []scene) (docker, ours side, err 
 	}
 	text.WriteString(merged(top.String()))
 	file := filepath.Join(dir, "compose-"+project+".yml")
-	return &dockerSide{m, file}, &ourSide{m}, os.WriteFile(file, []byte(text.String()), 0o644)
+	return &dockerSide{m, "c-" + project, file}, &ourSide{m}, os.WriteFile(file, []byte(text.String()), 0o644)
 }
 
 // of leaves out the lines of the other side. A line of one side begins with its name and a bar: where compose describes a network at
@@ -109,7 +110,7 @@ func indent(text string) string {
 func (d *dockerSide) title() string { return "docker" }
 
 func (d *dockerSide) compose(stdin string, args ...string) result {
-	return d.m.runWith(stdin, append([]string{d.m.program, "-f", d.file}, args...)...)
+	return d.m.runWith(stdin, append([]string{d.m.program, "-p", d.project, "-f", d.file}, args...)...)
 }
 
 func (d *dockerSide) do(stdin, verb string, flags []string, name string, args ...string) result {

@@ -57,8 +57,8 @@ func limitScenes() []scene {
 		alone(g, "pids-unlimited", "any number of processes", "pids_limit: -1"),
 		alone(g, "ulimit-number", "one number", "ulimits: {nofile: 1000, core: 0}"),
 		alone(g, "ulimit-pair", "soft and hard", "ulimits: {nofile: {soft: 500, hard: 1500}, nproc: {soft: 100, hard: 200}}"),
-		alone(g, "ulimit-unlimited", "without bound", "ulimits: {memlock: -1, stack: {soft: -1, hard: -1}}"),
-		alone(g, "ulimit-others", "the rarer ones", "ulimits: {rtprio: 5, nice: 10, msgqueue: 100000, sigpending: 100, fsize: 1000000, cpu: 100, rss: 1000000, data: 1000000000, locks: 50}"),
+		alone(g, "ulimit-unlimited", "without bound", "ulimits: {memlock: -1, stack: {soft: -1, hard: -1}}").all(),
+		alone(g, "ulimit-others", "the rarer ones", "ulimits: {rtprio: 5, nice: 10, msgqueue: 100000, sigpending: 100, fsize: 1000000, cpu: 100, rss: 1000000, data: 1000000000, locks: 50}").all(),
 		played(g, "memory-exceeded", "more memory than allowed", "mem_limit: 32m\ncommand: [/probe, use, \"100000000\"]\nnetwork_mode: none\n", func(p *player) {
 			p.start()
 			p.ended(p.name)
@@ -86,12 +86,12 @@ func rightScenes() []scene {
 		alone(g, "cap-drop-all", "none", "cap_drop: [ALL]"),
 		alone(g, "cap-drop-add", "none but one", "cap_drop: [ALL]\ncap_add: [CHOWN]"),
 		alone(g, "cap-drop-one", "all but one of the usual", "cap_drop: [MKNOD]"),
-		alone(g, "cap-add-all", "all", "cap_add: [ALL]"),
+		alone(g, "cap-add-all", "all", "cap_add: [ALL]").all(),
 		alone(g, "cap-user", "for a user", "cap_add: [NET_ADMIN]\nuser: app"),
 		alone(g, "cap-case", "small letters", "cap_add: [net_admin]"),
-		alone(g, "privileged", "everything", "privileged: true"),
-		alone(g, "privileged-user", "everything, for a user", "privileged: true\nuser: app"),
-		alone(g, "privileged-ro", "everything, on a read-only root", "privileged: true\nread_only: true"),
+		alone(g, "privileged", "everything", "privileged: true").all(),
+		alone(g, "privileged-user", "everything, for a user", "privileged: true\nuser: app").all(),
+		alone(g, "privileged-ro", "everything, on a read-only root", "privileged: true\nread_only: true").all(),
 		alone(g, "no-new-privileges", "no new privileges", "security_opt: [\"no-new-privileges:true\"]"),
 		alone(g, "new-privileges", "new privileges may be had", "security_opt: [\"no-new-privileges:false\"]"),
 		alone(g, "seccomp-unconfined", "no filter", "security_opt: [\"seccomp:unconfined\"]"),

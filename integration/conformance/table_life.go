@@ -137,7 +137,7 @@ func logScenes() []scene {
 		logs("logs-unfinished", "a last line without its end", "command: [printf, \"one\\ntwo\"]", nil, lastLine),
 		logs("logs-empty-lines", "empty lines", "command: [printf, \"\\n\\nx\\n\\n\"]", nil),
 		logs("logs-carriage", "carriage returns and tabs", "command: [printf, \"10%%\\r20%%\\r\\n\\ta\\n\"]", nil),
-		logs("logs-colours", "escapes and other scripts", "command: [printf, \"\\033[31mäß漢\\033[0m\\n\"]", nil),
+		logs("logs-colours", "escapes and other scripts", "command: [printf, \"\\\\033[31mäß漢\\\\033[0m\\n\"]", nil),
 		logs("logs-long-line", "a line of 100,000 bytes", "command: [sh, -c, \"head -c 100000 /dev/zero | tr '\\\\0' x; echo; echo next\"]", nil),
 		logs("logs-tty", "of a terminal", "tty: true\n"+ten, nil),
 		logs("logs-nothing", "of one that says nothing", "command: [\"true\"]", nil),

@@ -94,7 +94,7 @@ func execScenes() []scene {
 		exec("exec-directory", "in another directory", "working_dir: /tmp\n", []string{"-w", "/etc"}, "pwd"),
 		exec("exec-service-directory", "in the service's directory", "working_dir: /tmp\n", nil, "pwd"),
 		exec("exec-rights", "with the service's rights", "cap_drop: [ALL]\ncap_add: [KILL]\nsecurity_opt: [\"no-new-privileges:true\"]\n", nil, "sh", "-c", "grep -E 'Cap|NoNew' /proc/self/status"),
-		exec("exec-privileged", "with all rights of a privileged one", "privileged: true\n", nil, "sh", "-c", "grep -E 'Cap|NoNew|Seccomp:' /proc/self/status"),
+		exec("exec-privileged", "with all rights of a privileged one", "privileged: true\n", nil, "sh", "-c", "grep -E 'Cap|NoNew|Seccomp:' /proc/self/status").all(),
 		exec("exec-limits", "with the service's limits", "ulimits: {nofile: {soft: 300, hard: 400}, core: 0}\n", nil, "sh", "-c", "ulimit -S -n; ulimit -H -n; ulimit -c"),
 		played(g, "exec-stdin", "standard input", idle, func(p *player) {
 			p.start()
@@ -234,7 +234,7 @@ func restartScenes() []scene {
 		p.wait("it runs again", func() bool { return strings.Count(p.logged(p.name), "RUN") >= 2 && p.state(p.name).Status == "running" })
 	}
 	return []scene{
-		dying("restart-no", "no restart", "\\\"no\\\"", "echo RUN; exit 3", 0),
+		dying("restart-no", "no restart", "\"no\"", "echo RUN; exit 3", 0),
 		dying("restart-on-failure", "at most two", "on-failure:2", "echo RUN; exit 3", 2),
 		dying("restart-on-success", "on-failure does not restart a success", "on-failure", "echo RUN; exit 0", 0),
 		living("restart-always", "always, after a death", "always", func(p *player) {
