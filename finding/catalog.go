@@ -172,15 +172,19 @@ const (
 	AscendHealth          = "HR188" // npu-smi does not tell the NPUs' health
 	AscendOption          = "HR189" // a value below ascend: that is not known
 
-	AscendAllNodes   = "HR205" // a mount of /dev shows the container NPUs that it may not open
-	PortTaken        = "HR240" // a port of the host is in use
-	NetworkTools     = "HR241" // CNI's plugins or iptables are missing
-	SubnetTaken      = "HR242" // a network's subnet overlaps with one that is there
-	PortsDiffer      = "HR243" // ports that differ on both sides, with the host's network
-	NameServerLocal  = "HR244" // the host's name server can't be reached from a bridge
-	AddressTaken     = "HR245" // an address is another container's, or none of the network's
-	NetworkDiffers   = "HR246" // two profiles describe one network in different ways
-	PortFamily       = "HR247" // a port at an IPv6 address, and a network without IPv6; or no address of this machine
+	AscendAllNodes  = "HR205" // a mount of /dev shows the container NPUs that it may not open
+	PortTaken       = "HR240" // a port of the host is in use
+	NetworkTools    = "HR241" // CNI's plugins or iptables are missing
+	SubnetTaken     = "HR242" // a network's subnet overlaps with one that is there
+	PortsDiffer     = "HR243" // ports that differ on both sides, with the host's network
+	NameServerLocal = "HR244" // the host's name server can't be reached from a bridge
+	AddressTaken    = "HR245" // an address is another container's, or none of the network's
+	NetworkDiffers  = "HR246" // two profiles describe one network in different ways
+	PortFamily      = "HR247" // a port at an IPv6 address, and a network without IPv6; or no address of this machine
+
+	BuildNone        = "HR295" // build:, and no builder answers
+	BuildFailed      = "HR296" // the builder ended with an error
+	BuildPath        = "HR297" // the context, the Dockerfile or the file of a secret is not there
 	DeviceClosed     = "HR190" // a node that the container was given can't be used in it
 	DeviceSilent     = "HR191" // a device does not answer: an open of it hangs
 	DriverUnloadable = "HR192" // the container's loader can't load the driver's library

@@ -219,8 +219,11 @@ func (b *builder) openNetwork() {
 	if kernelAtLeast(b.f.Host.Kernel, 4, 11) { // the release that brought it
 		settings["net.ipv4.ip_unprivileged_port_start"] = "0"
 	}
-	b.spec.Linux.Sysctl = settings
-	for name := range settings {
+	if b.spec.Linux.Sysctl == nil {
+		b.spec.Linux.Sysctl = map[string]string{}
+	}
+	for name, value := range settings {
+		b.spec.Linux.Sysctl[name] = value
 		b.plan.Origins["/linux/sysctl/"+name] = "hostrun"
 	}
 }

@@ -79,14 +79,14 @@ func readPullPolicy(d *decoder, p *Profile, n *node, path string) {
 		return
 	}
 	switch {
-	case s == "always", s == "missing", s == "never":
+	case s == "always", s == "missing", s == "never", s == "build":
 		p.PullPolicy = s
 	case s == "if_not_present": // compose's older word
 		p.PullPolicy = "missing"
-	case s == "build", s == "refresh", s == "daily", s == "weekly", strings.HasPrefix(s, "every_"):
-		d.notYetProblem(n.pos, path, "write always, missing or never", fmt.Sprintf("%q", s))
+	case s == "refresh", s == "daily", s == "weekly", strings.HasPrefix(s, "every_"):
+		d.notYetProblem(n.pos, path, "write always, missing, never or build", fmt.Sprintf("%q", s))
 	default:
-		d.bad(n, path, "write always, missing or never", "%q is not known", s)
+		d.bad(n, path, "write always, missing, never or build", "%q is not known", s)
 	}
 }
 

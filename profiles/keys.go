@@ -40,9 +40,10 @@ var imageFields = []field[Profile]{
 	{name: "name", about: "the profile's name; must be that of the file", schema: textSchema, read: readName},
 	{name: "container_name", about: "the container's name; must be the profile's", schema: textSchema, read: readName},
 	{name: "image", about: "the image, as docker names it", schema: textSchema, read: readImage},
+	{name: "build", about: "how the image is made: the directory of a Dockerfile, or a mapping", schema: object{"oneOf": []object{textSchema, schemaOf(buildFields)}}, read: readBuild},
 	{name: "rootfs", about: "host: no image; the root is made of this machine's own system directories", schema: enum("host"), read: readRootfs},
 	{name: "platform", about: "os/arch[/variant] of the image; this machine's by default", schema: textSchema, read: readPlatform},
-	{name: "pull_policy", about: "when to pull the image; missing by default", schema: enum("always", "missing", "if_not_present", "never"), read: readPullPolicy},
+	{name: "pull_policy", about: "when to pull the image; missing by default", schema: enum("always", "missing", "if_not_present", "never", "build"), read: readPullPolicy},
 	{name: "labels", about: "labels of the container", schema: namedSchema, read: readLabels},
 	{name: "annotations", about: "annotations of the OCI spec", schema: namedSchema, read: readAnnotations},
 }

@@ -164,6 +164,7 @@ func (l *loader) decode(src source, layers []layer) *Profile {
 	if !complete {
 		return p
 	}
+	d.finishBuild()
 	d.finishRootfs()
 	d.finishEnvironment()
 	d.finishVisible()

@@ -11,7 +11,7 @@ import (
 // notYet maps the keys of a compose service that this version does not act on to what to do meanwhile. They are all of
 // compose-spec.json's container_spec, workload_spec and service that profileFields lacks; "" is the remedy of all.
 var notYet = map[string]string{
-	"attach": "", "blkio_config": "", "build": "build the image first, and name it under image:",
+	"attach": "", "blkio_config": "",
 	"cgroup": "", "cgroup_parent": "", "configs": "bind the file under volumes:", "cpu_count": "use cpus:", "cpu_percent": "use cpus:",
 	"cpu_period": "use cpus:", "cpu_quota": "use cpus:", "cpu_rt_period": "", "cpu_rt_runtime": "", "cpu_shares": "use cpus: or cpuset:",
 	"credential_spec": "", "develop": "", "device_cgroup_rules": "name the nodes under devices:",

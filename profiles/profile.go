@@ -14,8 +14,9 @@ type Profile struct {
 
 	Image      string `json:"image"`
 	Rootfs     string `json:"rootfs,omitempty"`      // "": the image's. "host": the root is made of this machine's own files, and Image is ""
+	Build      *Build `json:"build,omitempty"`       // how the image is made; nil: it is pulled or loaded
 	Platform   string `json:"platform,omitempty"`    // os/arch[/variant]; "" is this machine's
-	PullPolicy string `json:"pull_policy,omitempty"` // "always", "missing" (default), "never"
+	PullPolicy string `json:"pull_policy,omitempty"` // "always", "missing" (default), "never", "build"
 
 	Entrypoint *Command `json:"entrypoint,omitempty"` // nil: the image's. Empty: none
 	Command    *Command `json:"command,omitempty"`    // nil: the image's

@@ -31,7 +31,7 @@ func Schema() []byte {
 	s := schemaOf(profileFields())
 	s["$schema"] = "https://json-schema.org/draft/2020-12/schema"
 	s["title"] = "hostrun profile"
-	s["anyOf"] = []object{{"required": []string{"image"}}, {"required": []string{"rootfs"}}, {"required": []string{"extends"}}, {"required": []string{"<<"}}}
+	s["anyOf"] = []object{{"required": []string{"image"}}, {"required": []string{"build"}}, {"required": []string{"rootfs"}}, {"required": []string{"extends"}}, {"required": []string{"<<"}}}
 	properties := s["properties"].(object)
 	properties["<<"] = object{"description": "YAML's merge key"}
 	for name := range notYet {

@@ -13,14 +13,15 @@ import (
 )
 
 // detached are the streams of a container that nobody sits before: its output goes to the log, and its standard input is empty, or
-// with stdin_open one that stays open and that nobody has written to yet.
+// with stdin_open and a terminal one that stays open and that nobody has written to yet. Without a terminal, containerd's shim gives a
+// process whose output goes to a log program no standard input (pkg/process, NewBinaryIO).
 func (c *Client) detached(id string, spec *specs.Spec, labels map[string]string) (streams, error) {
 	uri, err := c.logURI(id, terminal(spec))
 	if err != nil {
 		return streams{}, err
 	}
 	s := streams{stdout: uri, stderr: uri, terminal: terminal(spec)}
-	if labels[plan.LabelStdinOpen] != "" {
+	if s.terminal && labels[plan.LabelStdinOpen] != "" {
 		s.stdin, err = c.stdinFIFO(id)
 	}
 	return s, err

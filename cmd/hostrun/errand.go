@@ -10,7 +10,7 @@ import (
 )
 
 // asRoot are the verbs that need hostrun's own directories, which are root's, or the files of an image.
-var asRoot = []string{"up", "run", "down", "stop", "start", "restart", "rm", "exec", "shell", "logs", "check", "where", "spec", "facts", "load", "pull"}
+var asRoot = []string{"up", "run", "down", "stop", "start", "restart", "rm", "exec", "shell", "logs", "check", "where", "spec", "facts", "load", "pull", "build"}
 
 // errand has the private engine do the whole command as root, for members of its group, who could not do it themselves:
 // where this is not root, the verb needs it, and the private engine is the one that would be used. done says that the

@@ -17,6 +17,7 @@ import (
 type upOptions struct {
 	over                                       overrides
 	attach, wait, recreate, dryly, strict, all bool
+	build                                      bool
 	waitTimeout                                string
 	devices                                    waitFlag
 }
@@ -39,6 +40,7 @@ func upCommand(s *session) *cli.Command {
 			&cli.StringFlag{Name: "wait-timeout", Usage: "wait at most `SECONDS`, or a duration as 1m30s, and then fail; implies --wait", Destination: &o.waitTimeout},
 			&cli.BoolFlag{Name: "all", Aliases: []string{"a"}, Usage: "every profile of ./profiles, or of the directories that --profile-dir names", Destination: &o.all},
 			&cli.BoolFlag{Name: "force-recreate", Usage: "replace the container even if nothing changed", Destination: &o.recreate},
+			&cli.BoolFlag{Name: "build", Usage: "build images that profiles say how to build, even if they are here", Destination: &o.build},
 			strictFlag(&o.strict),
 			waitDeviceFlag(&o.devices),
 			&cli.BoolFlag{Name: "dry-run", Usage: "say what would be done, and do nothing", Destination: &o.dryly},
@@ -118,7 +120,7 @@ func (o upOptions) names(s *session) ([]string, error) {
 // of are the options for one member: the changes of the line are for those that it names.
 func (o upOptions) of(m *member) upOptions {
 	if !m.asked {
-		o.over, o.recreate, o.wait = overrides{}, false, false
+		o.over, o.recreate, o.wait, o.build = overrides{}, false, false, false
 	}
 	return o
 }
@@ -149,6 +151,9 @@ func memberUp(ctx context.Context, s *session, o upOptions, m *member) error {
 
 // oneUp starts one profile and prints what was done.
 func oneUp(ctx context.Context, s *session, o upOptions, m *member) error {
+	if err := s.buildMissing(ctx, m.profile, o.over.image, o.build); err != nil {
+		return err
+	}
 	layer := s.headStart(ctx)
 	defer layer.end()
 	facts, pl, err := s.assemble(ctx, order{name: m.name, loaded: m.profile, over: o.over, strict: o.strict, starts: true, wait: o.devices.wait, layer: layer})
@@ -157,6 +162,9 @@ func oneUp(ctx context.Context, s *session, o upOptions, m *member) error {
 		return err
 	}
 	s.warn(pl.Findings)
+	if pl.StdinOpen && !pl.TTY {
+		s.note("container %s: stdin_open has no effect without tty: true: containerd gives a detached process without a terminal an empty standard input", pl.ID)
+	}
 	if m.client, err = s.containerdFor(ctx, pl.ID); err != nil {
 		return err
 	}
@@ -180,13 +188,17 @@ func (s *session) printUp(done runtime.UpResult, numbers []plan.DeviceNumber) {
 		return
 	}
 	s.progress.pause()
-	fmt.Fprintf(s.stdout, "%s %s\n", done.ID, done.Action)
+	out := s.stdout
+	if s.foreground { // that is the container's alone
+		out = s.stderr
+	}
+	fmt.Fprintf(out, "%s %s\n", done.ID, done.Action)
 	for _, change := range done.Changed {
-		fmt.Fprintf(s.stdout, "  %s\n", change)
+		fmt.Fprintf(out, "  %s\n", change)
 	}
 	if done.Action != "unchanged" {
 		for _, n := range numbers {
-			fmt.Fprintf(s.stdout, "  %s\n", n)
+			fmt.Fprintf(out, "  %s\n", n)
 		}
 	}
 }

@@ -54,6 +54,12 @@ func (s scene) top(text string) scene { s.compose += text; return s }
 // all says that it can be compared only where the machine has every capability.
 func (s scene) all() scene { s.whole = true; return s }
 
+// but adds intended differences.
+func (s scene) but(differ ...difference) scene {
+	s.differ = append(s.differ[:len(s.differ):len(s.differ)], differ...)
+	return s
+}
+
 // of takes another image.
 func (s scene) of(image string) scene { s.image = image; return s }
 

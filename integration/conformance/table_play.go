@@ -25,10 +25,10 @@ func runScenes() []scene {
 		run("run-status", "a status", "sh", "-c", "exit 3"),
 		run("run-status-255", "the highest status", "sh", "-c", "exit 255"),
 		run("run-killed", "ended by SIGKILL", "sh", "-c", "sh -c 'kill -9 $$'; exit $?"),
-		run("run-not-found", "a command that is not there: 127", "nowhere"),
-		run("run-path-not-found", "a path that is not there: 127", "/nowhere/at/all"),
-		run("run-not-executable", "a file without x: 126", "/etc/notexec"),
-		run("run-directory", "a directory: 126", "/etc"),
+		run("run-not-found", "a command that is not there: 127", "nowhere").but(runStatus),
+		run("run-path-not-found", "a path that is not there: 127", "/nowhere/at/all").but(runStatus),
+		run("run-not-executable", "a file without x: 126", "/etc/notexec").but(runStatus),
+		run("run-directory", "a directory: 126", "/etc").but(runStatus),
 		run("run-damaged", "no program at all", "/bin/damaged"),
 		run("run-script", "a script, with arguments", "script", "a b", "c"),
 		run("run-output", "both streams", "sh", "-c", "echo out; echo err >&2; printf end"),
@@ -85,8 +85,8 @@ func execScenes() []scene {
 		exec("exec-status", "a status", "", nil, "sh", "-c", "exit 7"),
 		exec("exec-killed", "ended by SIGKILL: 128+9", "", nil, "sh", "-c", "kill -9 $$"),
 		exec("exec-terminated", "ended by SIGTERM: 128+15", "", nil, "sh", "-c", "kill -15 $$"),
-		exec("exec-not-found", "a command that is not there: 127", "", nil, "nowhere"),
-		exec("exec-not-executable", "a file without x: 126", "", nil, "/etc/notexec"),
+		exec("exec-not-found", "a command that is not there: 127", "", nil, "nowhere").but(execStatus, execWords),
+		exec("exec-not-executable", "a file without x: 126", "", nil, "/etc/notexec").but(execWords),
 		exec("exec-output", "both streams", "", nil, "sh", "-c", "echo out; echo err >&2"),
 		exec("exec-environment", "the service's environment, and more", "environment: {A: service}\n", []string{"-e", "B=line"}, "sh", "-c", "echo $A $B $HOME $PATH"),
 		exec("exec-user", "as another user", "", []string{"-u", "app"}, "sh", "-c", "id; echo $HOME"),
@@ -95,7 +95,7 @@ func execScenes() []scene {
 		exec("exec-service-directory", "in the service's directory", "working_dir: /tmp\n", nil, "pwd"),
 		exec("exec-rights", "with the service's rights", "cap_drop: [ALL]\ncap_add: [KILL]\nsecurity_opt: [\"no-new-privileges:true\"]\n", nil, "sh", "-c", "grep -E 'Cap|NoNew' /proc/self/status"),
 		exec("exec-privileged", "with all rights of a privileged one", "privileged: true\n", nil, "sh", "-c", "grep -E 'Cap|NoNew|Seccomp:' /proc/self/status").all(),
-		exec("exec-limits", "with the service's limits", "ulimits: {nofile: {soft: 300, hard: 400}, core: 0}\n", nil, "sh", "-c", "ulimit -S -n; ulimit -H -n; ulimit -c"),
+		exec("exec-limits", "with the service's limits", "ulimits: {nofile: {soft: 300, hard: 400}, core: 0}\n", nil, "sh", "-c", "ulimit -S -n; ulimit -H -n; ulimit -c").but(softLimit),
 		played(g, "exec-stdin", "standard input", idle, func(p *player) {
 			p.start()
 			p.noteResult("exec", p.do("a\nb\nc\n", "exec", nil, p.name, "wc", "-l"))
@@ -195,7 +195,7 @@ func stopScenes() []scene {
 		played(g, "wait", "wait prints the status", "command: [/bin/sh, -c, \"sleep 1; exit 6\"]\nnetwork_mode: none\n", func(p *player) {
 			p.start()
 			p.noteResult("wait", p.do("", "wait", nil, p.name))
-		}),
+		}, waitWords),
 		played(g, "rm", "rm of one that has ended", "command: [\"true\"]\nnetwork_mode: none\n", func(p *player) {
 			p.start()
 			p.ended(p.name)
