@@ -186,6 +186,14 @@ func secrets(o *Order) []string {
 
 // buildctl builds by buildkitd, which streams the archive.
 func (b *Builder) buildctl(ctx context.Context, o *Order, load func(io.Reader) error) error {
+	if o.Build.Fetched() && o.Build.DockerfileInline != "" {
+		return fmt.Errorf("build %s: a Dockerfile of the profile for a context that is fetched: docker and buildah can, buildctl can't", o.Name)
+	}
+	return b.pipe(ctx, o, load, b.buildctlArgs(o)...)
+}
+
+// buildctlArgs are the words for buildctl(1), with the options of the frontend dockerfile.v0 (frontend/dockerfile/docs of BuildKit).
+func (b *Builder) buildctlArgs(o *Order) []string {
 	args := []string{"--addr", b.address, "build", "--progress", "plain", "--frontend", "dockerfile.v0",
 		"--output", `type=oci,"name=` + strings.Join(o.names, ",") + `",dest=-`}
 	opt := func(name, value string) { args = append(args, "--opt", name+"="+value) }
@@ -193,9 +201,6 @@ func (b *Builder) buildctl(ctx context.Context, o *Order, load func(io.Reader) e
 	switch {
 	case bd.Fetched():
 		opt("context", bd.Context)
-		if bd.DockerfileInline != "" {
-			return fmt.Errorf("build %s: a Dockerfile of the profile for a context that is fetched: docker and buildah can, buildctl can't", o.Name)
-		}
 		if bd.Dockerfile != "" {
 			opt("filename", bd.Dockerfile)
 		}
@@ -267,7 +272,7 @@ func (b *Builder) buildctl(ctx context.Context, o *Order, load func(io.Reader) e
 	for _, c := range bd.CacheTo {
 		args = append(args, "--export-cache", cache(c))
 	}
-	return b.pipe(ctx, o, load, args...)
+	return args
 }
 
 // cache: compose takes an image's name for a cache in a registry.
