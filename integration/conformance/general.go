@@ -63,7 +63,6 @@ var (
 	execWords  = difference{"exec.output", "OCI runtime exec failed*", "", "errors go to the standard error alone"}
 	waitWords  = difference{"wait.output", "container * exited with status code 6", "6", "a number, as docker wait prints it"}
 	followEnds = difference{"follow.output", "one*two*exited with code 0", "one*two", "the output is the container's alone"}
-	softLimit  = difference{"exec.output", "400*", "300*", "the soft limit that was set: Docker's runc, built by Go 1.19, raises it to the hard one"}
 	noStdin    = []difference{
 		{"stream.stdin", "pipe", "null", "containerd gives a detached process without a terminal no standard input; up says so. With tty: true it has one"},
 		{"stream.stdin at end", "false", "true", "likewise"},
