@@ -73,9 +73,10 @@ func (c *Client) FindImage(ctx context.Context, ref, platform, policy string) (F
 		return FoundImage{}, err
 	}
 	if policy == "always" {
+		c.imagesAsked.Delete(name) // as it was before
 		return c.pulled(ctx, ref, platform)
 	}
-	img, err := c.ctrd.ImageService().Get(ctx, name)
+	img, err := c.askedImage(ctx, name)
 	switch {
 	case err == nil:
 		return FoundImage{Name: name, record: &img}, nil
@@ -85,6 +86,58 @@ func (c *Client) FindImage(ctx context.Context, ref, platform, policy string) (F
 		return FoundImage{}, c.absent(ctx, name, nil)
 	}
 	return c.pulled(ctx, ref, platform)
+}
+
+// An imageAnswer is what containerd said of an image.
+type imageAnswer struct {
+	images.Image
+	err error
+}
+
+// FindAhead asks for an image that FindImage will be asked for, together with what else is under way on the connection.
+func (c *Client) FindAhead(ctx context.Context, ref string) {
+	name, err := fullName(ref)
+	if err != nil {
+		return // FindImage says so
+	}
+	answer := make(chan imageAnswer, 1)
+	c.imagesAsked.Store(name, answer)
+	img, err := c.ctrd.ImageService().Get(c.in(ctx), name)
+	answer <- imageAnswer{img, err}
+}
+
+// askedImage is the answer that FindAhead is waiting for, once; or a fresh one.
+func (c *Client) askedImage(ctx context.Context, name string) (images.Image, error) {
+	if asked, ok := c.imagesAsked.LoadAndDelete(name); ok {
+		select {
+		case a := <-asked.(chan imageAnswer):
+			return a.Image, a.err
+		case <-ctx.Done():
+			return images.Image{}, context.Cause(ctx)
+		}
+	}
+	return c.ctrd.ImageService().Get(ctx, name)
+}
+
+// layerKey names the note of an image's chain ID in the cache.
+func (c *Client) layerKey(ref, platform string) (string, bool) {
+	name, err := fullName(ref)
+	return fmt.Sprintf("image/layer-%s.json", hashOf(cacheFormat, c.opt.Address, c.opt.Namespace, name, platform)), err == nil
+}
+
+// LikelyLayer is the chain ID that an image had when NoteLayer was last called, before anybody is asked; "" if it is not known.
+func (c *Client) LikelyLayer(ref, platform string) (chainID string) {
+	if key, ok := c.layerKey(ref, platform); ok {
+		c.cached(key, &chainID)
+	}
+	return chainID
+}
+
+// NoteLayer keeps an image's chain ID for the next LikelyLayer.
+func (c *Client) NoteLayer(ref, platform, chainID string) {
+	if key, ok := c.layerKey(ref, platform); ok && c.LikelyLayer(ref, platform) != chainID {
+		c.cache(key, chainID)
+	}
 }
 
 func (c *Client) pulled(ctx context.Context, ref, platform string) (FoundImage, error) {

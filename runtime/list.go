@@ -21,24 +21,11 @@ import (
 
 // List returns the containers of the namespace that are hostrun's, by name; ended ones too if all is set.
 func (c *Client) List(ctx context.Context, all bool) ([]Container, error) {
-	ctx = c.in(ctx)
-	var records []containers.Container
-	running := map[string]*taskapi.Process{}
-	g, gctx := errgroup.WithContext(ctx)
-	g.Go(func() (err error) {
-		records, err = c.ctrd.ContainerService().List(gctx, `labels."`+labelProfile+`"`)
-		return err
-	})
-	g.Go(func() error {
-		r, err := c.ctrd.TaskService().List(gctx, &tasks.ListTasksRequest{})
-		for _, p := range r.GetTasks() {
-			running[p.ID] = p
-		}
-		return native(err)
-	})
-	if err := g.Wait(); err != nil {
+	what, err := c.inventory(c.in(ctx))
+	if err != nil {
 		return nil, fmt.Errorf("list the containers: %w", err)
 	}
+	records, running := what.records, what.running
 	var list []Container
 	wired := c.networks()
 	for _, r := range records {
@@ -53,6 +40,52 @@ func (c *Client) List(ctx context.Context, all bool) ([]Container, error) {
 	}
 	sort.Slice(list, func(i, j int) bool { return list[i].Container < list[j].Container })
 	return list, nil
+}
+
+// An inventory is what containerd holds of hostrun's: records, and the tasks of the namespace by container.
+type inventory struct {
+	records []containers.Container
+	running map[string]*taskapi.Process
+	err     error
+}
+
+// inventory is the one that Open has asked for, once; or a fresh one.
+func (c *Client) inventory(ctx context.Context) (inventory, error) {
+	if asked := c.asked.Swap(nil); asked != nil {
+		select {
+		case i := <-*asked:
+			return i, i.err
+		case <-ctx.Done():
+			return inventory{}, context.Cause(ctx)
+		}
+	}
+	i := c.take(ctx)
+	return i, i.err
+}
+
+// takeAhead asks for the inventory before anybody wants it.
+func (c *Client) takeAhead(ctx context.Context) {
+	asked := make(chan inventory, 1)
+	c.asked.Store(&asked)
+	go func() { asked <- c.take(c.in(ctx)) }()
+}
+
+func (c *Client) take(ctx context.Context) inventory {
+	i := inventory{running: map[string]*taskapi.Process{}}
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() (err error) {
+		i.records, err = c.ctrd.ContainerService().List(gctx, `labels."`+labelProfile+`"`)
+		return err
+	})
+	g.Go(func() error {
+		r, err := c.ctrd.TaskService().List(gctx, &tasks.ListTasksRequest{})
+		for _, p := range r.GetTasks() {
+			i.running[p.ID] = p
+		}
+		return native(err)
+	})
+	i.err = g.Wait()
+	return i
 }
 
 // leaving reports that the container is being removed: a one-off one is, as soon as it has ended.

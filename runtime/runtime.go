@@ -24,7 +24,13 @@ type Options struct {
 	// RuntimeRoot is where the OCI runtime keeps its state; "" for its default, which all containerds of a machine share.
 	RuntimeRoot string
 	// Peers are further containerds in which containers of hostrun may hold devices; nil for none.
-	Peers    func(context.Context) []*Client
+	Peers func(context.Context) []*Client
+	// ListAhead asks for the containers together with the first call of Open, for a command that surely calls List: List then
+	// returns what was there at that moment, the first time.
+	ListAhead bool
+	// Beside is called in a goroutine of its own with a client that has connected, while Open waits for containerd's first
+	// answer; nil for none. What it begins fails if Open does.
+	Beside   func(*Client)
 	Log      *slog.Logger
 	Progress func(Event) // called from several goroutines; nil for none
 }

@@ -39,7 +39,10 @@ func (c *Client) upLocked(ctx context.Context, pl plan.Plan, force bool) (UpResu
 	work, cancel := steady(ctx)
 	defer cancel()
 	res := UpResult{ID: pl.ID, Action: "created"}
-	old, err := c.ctrd.ContainerService().Get(work, pl.ID)
+	old, err := containers.Container{}, error(errdefs.ErrNotFound)
+	if _, begun := c.ahead.Load(pl.ID); !begun { // else the name is likely free, and to take it says so
+		old, err = c.ctrd.ContainerService().Get(work, pl.ID)
+	}
 	switch {
 	case errdefs.IsNotFound(err):
 	case err != nil:

@@ -73,6 +73,7 @@ func (s *session) gather(ctx context.Context, o order) (plan.Facts, error) {
 	if err := o.over.apply(s, p); err != nil {
 		return plan.Facts{}, err
 	}
+	s.foresee(ctx, p, o)
 	facts := plan.Facts{Schema: 1, ID: o.id, Profile: *p, Strict: o.strict}
 	var found []finding.Finding
 	outer := ctx
@@ -152,7 +153,7 @@ func (s *session) askContainerd(ctx context.Context, p *profiles.Profile, o orde
 			return s.imageElsewhere(ctx, client, p.Image, p.Platform, err)
 		}
 		if facts.Image, err = client.InspectFound(ctx, image, p.Platform, plan.Needs(p)); err == nil {
-			o.layer.begin(client, id, facts.Image.ChainID)
+			o.layer.begin(client, id, facts.Image, p.Platform)
 			inspected(client)
 		}
 		return err

@@ -112,6 +112,8 @@ var badNPUs = []badCase{
 	{"an NPU that the driver has given to another container", a2(usedByDocker), "npus: [4]", finding.StatusTryAgain, finding.DeviceBusy,
 		"NPU 4 can't be given now: process 81234 (vllm in docker container 0123456789ab) uses it", "process 81234", "end that"},
 	{"all of /dev", a2(nil), "npus: [4]\nvolumes: ['/dev:/dev']", finding.StatusMisfit, finding.AscendAllNodes, "opens every NPU that it sees at /dev", "8 NPUs", "remove the volume"},
+	{"several NPUs behind a bridge", a2(nil), "npus: [4, 5]\nnetwork_mode: bridge", 0, finding.AscendNetwork, "HCCL takes each network namespace for a server: with 2 NPUs", "bridge", "network_mode: host"},
+	{"several NPUs on a network of the profile", a2(nil), "npus: [4, 5]\nnetworks: [train]", 0, finding.AscendNetwork, "HCCL takes each network namespace", "bridge", "network_mode: host"},
 	{"a chip that npu-smi calls critical", critical, "npus: [4, 5]", finding.StatusNoDevice, finding.DeviceUnfit, "NPU 5 can't be given: it does not work (npu-smi: Critical)", "it does not work", "name another one"},
 	{"a user outside of the group", a2(func(t *testing.T, root string) {
 		for _, n := range []string{"davinci0", "davinci_manager", "devmm_svm", "hisi_hdc"} {

@@ -52,6 +52,8 @@ type engines struct {
 	looks   map[engineKind]*look
 	ahead   context.CancelFunc // ends the looks that nobody has asked for
 
+	errandAhead errandAhead // what the first containerd is asked for while it is being greeted
+
 	holding sync.Mutex
 	release func() // of engine.Hold
 
@@ -88,7 +90,7 @@ func (e *engines) close() {
 	for _, l := range looks {
 		l.Lock()
 		if l.client != nil {
-			_ = l.client.Close()
+			go func() { _ = l.client.Close() }() // the end of the program does the same, and sooner
 		}
 		l.Unlock()
 	}
@@ -151,6 +153,7 @@ func (s *session) libexec() string {
 
 func (s *session) runtimeOptions(kind engineKind) runtime.Options {
 	opt := runtime.Options{
+		ListAhead:  s.lists(),
 		Namespace:  s.global.namespace,
 		StateDir:   s.global.stateDir,
 		DataDir:    s.global.dataDir,
@@ -172,6 +175,12 @@ func (s *session) runtimeOptions(kind engineKind) runtime.Options {
 		opt.RuntimeRoot = s.layout().RuntimeRoot()
 	}
 	return opt
+}
+
+// lists says whether the command is there for the list of containers.
+func (s *session) lists() bool {
+	verb := s.line.verb()
+	return verb != nil && verb.Name == "ps"
 }
 
 // reach looks at one containerd and starts nothing.
@@ -205,6 +214,9 @@ func (s *session) open(ctx context.Context, kind engineKind) opening {
 		if err := s.hold(); err != nil && kind == privateEngine {
 			return opening{kind: kind, standing: standingOf(err), err: err}
 		}
+	}
+	if s.errandAhead != nil && kind == s.kinds()[0] {
+		opt.Beside = s.errandAhead.beside(ctx)
 	}
 	client, err := runtime.Open(ctx, opt)
 	if err == nil {

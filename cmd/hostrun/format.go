@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
 	"fmt"
@@ -46,12 +47,16 @@ func show[T any](w io.Writer, format string, rows []T, t table[T]) error {
 }
 
 func writeTable[T any](w io.Writer, rows []T, t table[T]) error {
-	tw := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
+	out := bufio.NewWriter(w) // tabwriter writes each cell by itself
+	tw := tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)
 	fmt.Fprintln(tw, strings.Join(t.header, "\t"))
 	for _, row := range rows {
 		fmt.Fprintln(tw, strings.Join(t.cells(row), "\t"))
 	}
-	return tw.Flush()
+	if err := tw.Flush(); err != nil {
+		return err
+	}
+	return out.Flush()
 }
 
 func writeJSONLines[T any](w io.Writer, rows []T) error {

@@ -114,6 +114,7 @@ func (s *session) begin(ctx context.Context) error {
 	}
 	switch verb := s.line.verb().Name; {
 	case slices.Contains(startVerbs, verb):
+		s.errandAhead = make(errandAhead, 1)
 		s.reachAhead(ctx, s.kinds()[:1])
 	case slices.Contains(findVerbs, verb):
 		s.reachAhead(ctx, s.kinds())

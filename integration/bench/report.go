@@ -26,7 +26,7 @@ func (r report) write(w io.Writer) error {
 	p.f("# Benchmarks\n\nWritten by `make bench` (`go run ./integration/bench`), on %s. Figures of another machine differ; the ratios are what to compare.\n\n", r.date.UTC().Format("2 January 2006"))
 	p.f("- Machine: %s\n- Peers: %s\n", strings.Join(r.machine, ", "), strings.Join(r.peers, ", "))
 	p.f("- Method: whole processes, from before the start to the end, in turn (A B A B), %d rounds after %d that do not count. "+
-		"Milliseconds, as minimum / median / maximum; ratios are of medians.\n- containerd and dockerd are private to the run: own directories and sockets, their state on a file system in memory as /run is one.\n", r.rounds, warmups)
+		"Milliseconds, as minimum / median / maximum; ratios are of medians.\n- containerd and dockerd are private to the run: own directories and sockets, their state on a file system in memory as /run is one. hostrun and compose v2 run from copies, as installed programs are.\n", r.rounds, warmups)
 	for _, t := range r.tables {
 		t.write(p)
 	}

@@ -105,6 +105,7 @@ command:
         assert error < 0.02, error
         print(f"GPU {i} {torch.cuda.get_device_name(i)}: {2 * n**3 / took / 1e12:.0f} TFLOPS in bfloat16")
 PROFILE
+printf 'image: dinov2:latest\npython: {packages: [torch]}\ncommand: ["true"]\n' >"$run/profiles/none.yaml"
 venv=$(ls -d "$cache"/venv-* | head -n 1)
 export VIRTUAL_ENV=$venv PATH=$venv/bin:$PATH
 hostrun load "$cache"/dinov2-*.tar
@@ -112,6 +113,13 @@ hostrun --profile-dir "$run/profiles" check gpu
 hostrun --profile-dir "$run/profiles" run gpu | tee "$out/torch.txt"
 figure "run of nothing with gpus: all (ms, median of 9)" "$(median "$top/bin/hostrun" --profile-dir "$run/profiles" run gpu -- true)"
 figure "run of nvidia-smi -L (ms, median of 9)" "$(median "$top/bin/hostrun" --profile-dir "$run/profiles" run gpu -- nvidia-smi -L)"
+
+step "The same without a GPU, and stats while it runs"
+figure "run of nothing without a GPU (ms, median of 9)" "$(median "$top/bin/hostrun" --profile-dir "$run/profiles" run none -- true)"
+hostrun --profile-dir "$run/profiles" up gpu -- sleep 60
+trap 'hostrun down -y gpu >/dev/null 2>&1 || true' EXIT
+hostrun stats --no-stream gpu | tee "$out/stats.txt"
+hostrun --profile-dir "$run/profiles" down -y gpu
 
 step "It worked. Results are in $out:"
 cat "$out/figures.txt"
