@@ -59,7 +59,7 @@ func TestBuild(t *testing.T) {
 		t.Errorf("pull_policy: build: %q", out)
 	}
 	s.write("profiles/app/Dockerfile", "FROM scratch\nCOPY nowhere /\n")
-	refuse(s, 1, []string{"HR296", "nowhere", "always.yaml:2"}, "up", "always")
+	refuse(s, 65, []string{"HR296", "nowhere", "always.yaml:2"}, "up", "always")
 }
 
 // TestNothingBuilds names the three ways, and the image that the Dockerfile begins with; and what is not there to build from.
