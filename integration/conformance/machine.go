@@ -28,7 +28,8 @@ type machine struct {
 	daemons []*exec.Cmd
 }
 
-func newMachine(dir, bin string) (m *machine, err error) {
+// newMachine starts what both sides need, or without docker what hostrun needs.
+func newMachine(dir, bin string, docker bool) (m *machine, err error) {
 	if bin, err = filepath.Abs(bin); err != nil {
 		return nil, err
 	}
@@ -52,7 +53,7 @@ func newMachine(dir, bin string) (m *machine, err error) {
 	if err := m.files(); err != nil {
 		return m, err
 	}
-	if err := m.start(); err != nil {
+	if err := m.start(docker); err != nil {
 		return m, err
 	}
 	m.env = []string{
@@ -64,10 +65,16 @@ func newMachine(dir, bin string) (m *machine, err error) {
 	}
 	for _, archive := range []string{imageFile, dressedTar} {
 		for _, args := range [][]string{{"docker", "load", "--quiet", "-i", filepath.Join(dir, archive)}, {filepath.Join(bin, "hostrun"), "load", filepath.Join(dir, archive)}} {
+			if args[0] == "docker" && !docker {
+				continue
+			}
 			if r := m.run(args...); r.status != 0 {
 				return m, fmt.Errorf("load the image: %v", r)
 			}
 		}
+	}
+	if !docker {
+		return m, nil
 	}
 	m.docker = strings.TrimSpace(m.run("docker", "version", "--format", "{{.Server.Version}}").out)
 	m.compose = strings.TrimPrefix(strings.TrimSpace(m.run(m.program, "version", "--short").out), "v")
@@ -148,14 +155,14 @@ func (m *machine) files() error {
 	return nil
 }
 
-func (m *machine) start() error {
+func (m *machine) start(docker bool) error {
 	config := filepath.Join(m.dir, "containerd.toml")
 	text := fmt.Sprintf("version = 2\nroot = %q\nstate = %q\ndisabled_plugins = [\"io.containerd.grpc.v1.cri\"]\n[grpc]\naddress = %q\n",
 		filepath.Join(m.dir, "containerd"), "/run/containerd", m.socket("containerd"))
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		return err
 	}
-	if err := m.daemon("containerd", "containerd", "--config", config); err != nil {
+	if err := m.daemon("containerd", "containerd", "--config", config); err != nil || !docker {
 		return err
 	}
 	return m.daemon("docker", "dockerd", "--containerd", m.socket("containerd"), "--data-root", filepath.Join(m.dir, "docker"), "--exec-root", "/run/docker",

@@ -26,6 +26,7 @@ type settings struct {
 	out     string
 	records string
 	verbose bool
+	replay  bool
 }
 
 // inside is set in the environment of the process that has a machine of its own.
@@ -37,6 +38,7 @@ func main() {
 	flag.StringVar(&s.only, "only", "", "a pattern of names or groups: run only these cases, and write nothing")
 	flag.StringVar(&s.out, "out", "docs/conformance.md", "file to write")
 	flag.StringVar(&s.records, "records", "integration/conformance/records/docker.json", "file to write what docker did to; the tests compare hostrun with it")
+	flag.BoolVar(&s.replay, "recorded", false, "run some cases by hostrun alone, against -records; needs no docker")
 	flag.BoolVar(&s.verbose, "v", false, "print what both sides have shown")
 	flag.Parse()
 	run := outside
@@ -62,8 +64,10 @@ func outside(s settings) (err error) {
 	if _, err := os.Stat(initProgram); err != nil {
 		return fmt.Errorf("find hostrun's binaries: %w\nhint: make build", err)
 	}
-	if err := script("integration/conformance/setup.sh"); err != nil {
-		return err
+	if !s.replay {
+		if err := script("integration/conformance/setup.sh"); err != nil {
+			return err
+		}
 	}
 	dir, err := os.MkdirTemp("", "hrc") // short: a socket's path has 107 bytes at most
 	if err != nil {
@@ -100,11 +104,14 @@ func script(path string) error {
 
 // within runs the cases in the machine.
 func within(s settings) (err error) {
-	m, err := newMachine(os.Getenv(inside), s.bin)
+	m, err := newMachine(os.Getenv(inside), s.bin, !s.replay)
 	if err != nil {
 		return err
 	}
 	defer m.close()
+	if s.replay {
+		return m.runRecorded(s.records)
+	}
 	cases, err := chosen(s.only)
 	if err != nil {
 		return err

@@ -22,6 +22,7 @@ type outcome struct {
 	used         map[*difference]bool
 	found        []found
 	problems     []string
+	partly       bool // not all of it was compared
 	took         time.Duration
 }
 

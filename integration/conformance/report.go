@@ -1,68 +1,11 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"os"
-	"path/filepath"
 	"sort"
 	"strings"
 )
-
-// A record is what docker did to the services that only look, for tests on machines without docker.
-type record struct {
-	Docker  string                       `json:"docker"`
-	Compose string                       `json:"compose"`
-	Kernel  string                       `json:"kernel"`
-	Cases   map[string]map[string]string `json:"cases"`
-}
-
-// recorded are the cases whose docker side is written down: quick ones, of each kind, that do not depend on the machine.
-var recorded = []string{
-	"plain-none", "dressed", "env-defaults", "env-file", "env-file-raw", "env-over-image", "command-text", "entrypoint-list", "working-dir-missing", "tty-stdin", "user-unknown", "group-add-user",
-	"bind-ro", "volume", "tmpfs-exec", "tmpfs-long", "read-only", "shm-size", "ulimit-pair", "cap-drop-add", "seccomp-file", "sysctl-map", "hostname-domain", "extra-hosts", "labels-list",
-}
-
-func (m *machine) writeRecords(path string, results []outcome) error {
-	r := record{Docker: m.docker, Compose: m.compose, Kernel: kernel(), Cases: map[string]map[string]string{}}
-	for _, o := range results {
-		if !contains(recorded, o.name) {
-			continue
-		}
-		seen := map[string]string{}
-		for name, value := range o.docker {
-			if portable(name) {
-				seen[name] = value
-			}
-		}
-		r.Cases[o.name] = seen
-	}
-	text, err := json.MarshalIndent(r, "", " ")
-	if err != nil {
-		return err
-	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return err
-	}
-	return os.WriteFile(path, append(text, '\n'), 0o644)
-}
-
-// portable reports whether a value is a service's rather than a machine's: another kernel or cgroup version, or limits of the shell that
-// the daemon was started from, change the others.
-func portable(name string) bool {
-	for _, prefix := range []string{"~", "outside.", "cgroup.", "mount./sys", "mount./proc", "masked.", "interface", "call.", "limit.", "sysctl.", "status.Cpus", "oom_score_adj", "nice", "stop.", "end.", "namespace.cgroup", "path./dev/mqueue", "write.", "mount./.", "file./etc/resolv"} {
-		if strings.HasPrefix(name, prefix) {
-			return false
-		}
-	}
-	return true
-}
-
-func kernel() string {
-	text, _ := os.ReadFile("/proc/sys/kernel/osrelease")
-	release, _, _ := strings.Cut(strings.TrimSpace(string(text)), "-")
-	return release
-}
 
 // writeReport writes docs/conformance.md.
 func (m *machine) writeReport(path string, results []outcome) error {
