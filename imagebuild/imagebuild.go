@@ -94,10 +94,7 @@ func (b *Builder) Build(ctx context.Context, o Order, load func(io.Reader) error
 		return fmt.Errorf("build %s: %w", o.Name, err)
 	}
 	defer os.RemoveAll(dir)
-	o.dir, o.names = dir, []string{o.Name}
-	for _, tag := range o.Build.Tags {
-		o.names = append(o.names, tag)
-	}
+	o.dir, o.names = dir, append([]string{o.Name}, o.Build.Tags...)
 	if o.Build.DockerfileInline != "" {
 		o.Build.Dockerfile = filepath.Join(dir, "Dockerfile")
 		if err := os.WriteFile(o.Build.Dockerfile, []byte(o.Build.DockerfileInline), 0o600); err != nil {
