@@ -123,7 +123,7 @@ func (m *machine) wires() error {
 func (m *machine) files() error {
 	for path, text := range map[string]string{
 		"services/.env": "FROM_DOTENV=dotenv\nOVER_DOTENV=dotenv\nWITH_QUOTES=\"a b\"\nPORT_DOTENV=8123\n", "services/one.env": oneEnv, "services/two.env": twoEnv, "services/raw.env": rawEnv,
-		"services/data/file": "of the host\n", "services/data/sub/file": "below\n", "services/single": "single\n", "services/order/none": "",
+		"services/data/file": "of the host\n", "services/data/sub/file": "below\n", "services/single": "single\n", "services/order/none": "", "services/app/Dockerfile": dockerfile, "services/app/other.Dockerfile": "FROM conformance:1\nENV WHICH=other\n", "services/app/content": "content\n",
 		"services/filter.json": `{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["chroot"], "action": "SCMP_ACT_ERRNO"}]}`,
 	} {
 		path = filepath.Join(m.dir, path)
