@@ -19,7 +19,7 @@ TAGS     := urfave_cli_no_docs,grpcnotrace
 # The shim speaks ttrpc alone: without gRPC's parts it starts in half the time.
 SHIMTAGS := no_grpc
 # What describes and decides without touching anything: it builds where there is no Linux.
-PURE     := ./finding ./pattern ./imagename ./rootfs ./abi/... ./host/... ./devices/... ./profiles/... ./plan/... ./doctor
+PURE     := ./finding ./pattern ./imagename ./rootfs ./unit ./abi/... ./host/... ./devices/... ./profiles/... ./plan/... ./doctor
 # Slowest package of `go test`, with a wide margin: a hang ends in a stack dump instead of silence.
 TIMEOUT  ?= 25m
 
@@ -119,13 +119,18 @@ install: build ## Install below PREFIX (/usr/local); DESTDIR for packagers
 	bin/hostrun completion bash >$(DESTDIR)$(PREFIX)/share/bash-completion/completions/hostrun
 	bin/hostrun completion zsh >$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_hostrun
 	bin/hostrun completion fish >$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/hostrun.fish
+	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system $(DESTDIR)$(PREFIX)/lib/systemd/user
+	bin/hostrun systemd print --program $(PREFIX)/bin/hostrun >$(DESTDIR)$(PREFIX)/lib/systemd/system/hostrun@.service
+	bin/hostrun systemd print --supervisor --program $(PREFIX)/bin/hostrun >$(DESTDIR)$(PREFIX)/lib/systemd/system/hostrun.service
+	bin/hostrun systemd print --user --program $(PREFIX)/bin/hostrun >$(DESTDIR)$(PREFIX)/lib/systemd/user/hostrun@.service
 	install -m 644 docs/hostrun.1 $(DESTDIR)$(PREFIX)/share/man/man1/hostrun.1
 
 uninstall: ## Remove what install put there; images, volumes and logs stay
 	rm -f $(DESTDIR)$(PREFIX)/bin/hostrun $(DESTDIR)$(PREFIX)/share/man/man1/hostrun.1 \
 		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/hostrun \
 		$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_hostrun \
-		$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/hostrun.fish
+		$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/hostrun.fish \
+		$(DESTDIR)$(PREFIX)/lib/systemd/system/hostrun.service $(DESTDIR)$(PREFIX)/lib/systemd/system/hostrun@.service $(DESTDIR)$(PREFIX)/lib/systemd/user/hostrun@.service
 	rm -rf $(DESTDIR)$(PREFIX)/lib/hostrun $(DESTDIR)$(PREFIX)/share/doc/hostrun
 
 clean: ## Remove bin/

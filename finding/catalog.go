@@ -122,6 +122,12 @@ const (
 	RestartRefused   = "HR225" // a restart found what no restart mends
 	SuperviseRunning = "HR226" // hostrun supervise runs already
 
+	UnitsOwn   = "HR260" // a container belongs to a unit, which starts it by itself
+	KeptTwice  = "HR261" // a container has a hostrun up --supervise already
+	NotInUnit  = "HR262" // the container can't be in its unit's cgroup
+	NoSystemd  = "HR263" // systemctl is not there, or has failed
+	UnitReload = "HR264" // a change of the profile needs a restart of the unit
+
 	GPUNoDriver    = "HR140" // NVIDIA's GPUs are on the bus, and their driver is not loaded
 	GPUNodeMissing = "HR141" // a device node of NVIDIA's driver is absent, or none
 	GPUUVM         = "HR142" // nvidia-uvm is not loaded, or its node is stale
@@ -172,22 +178,31 @@ const (
 	AscendHealth          = "HR188" // npu-smi does not tell the NPUs' health
 	AscendOption          = "HR189" // a value below ascend: that is not known
 
-	AscendAllNodes  = "HR205" // a mount of /dev shows the container NPUs that it may not open
-	PortTaken       = "HR240" // a port of the host is in use
-	NetworkTools    = "HR241" // CNI's plugins or iptables are missing
-	SubnetTaken     = "HR242" // a network's subnet overlaps with one that is there
-	PortsDiffer     = "HR243" // ports that differ on both sides, with the host's network
-	NameServerLocal = "HR244" // the host's name server can't be reached from a bridge
-	AddressTaken    = "HR245" // an address is another container's, or none of the network's
-	NetworkDiffers  = "HR246" // two profiles describe one network in different ways
-	PortFamily      = "HR247" // a port at an IPv6 address, and a network without IPv6; or no address of this machine
-
+	AscendAllNodes   = "HR205" // a mount of /dev shows the container NPUs that it may not open
+	DataMissing      = "HR270" // where a secret or config comes from is missing
+	HookFailed       = "HR271" // a command of pre_start, post_start or pre_stop has failed
+	LogUnreachable   = "HR272" // the journal is not there for logging: {driver: journald}
+	HealthUntested   = "HR273" // healthcheck says nothing of how to test, and the image has no HEALTHCHECK
+	RelabelNeeded    = "HR274" // a mount asks for SELinux labels, and SELinux enforces
+	PortTaken        = "HR240" // a port of the host is in use
+	NetworkTools     = "HR241" // CNI's plugins or iptables are missing
+	SubnetTaken      = "HR242" // a network's subnet overlaps with one that is there
+	PortsDiffer      = "HR243" // ports that differ on both sides, with the host's network
+	NameServerLocal  = "HR244" // the host's name server can't be reached from a bridge
+	AddressTaken     = "HR245" // an address is another container's, or none of the network's
+	NetworkDiffers   = "HR246" // two profiles describe one network in different ways
+	PortFamily       = "HR247" // a port at an IPv6 address, and a network without IPv6; or no address of this machine
 	BuildNone        = "HR295" // build:, and no builder answers
 	BuildFailed      = "HR296" // the builder ended with an error
 	BuildPath        = "HR297" // the context, the Dockerfile or the file of a secret is not there
 	DeviceClosed     = "HR190" // a node that the container was given can't be used in it
 	DeviceSilent     = "HR191" // a device does not answer: an open of it hangs
 	DriverUnloadable = "HR192" // the container's loader can't load the driver's library
+	CommandOnHost    = "HR250" // the command is a console script of the host's environment, which the container does not have
+	CommandMissing   = "HR251" // the command is in no directory of the container's PATH
+	CopyReadOnly     = "HR265" // cp would write into what the container has read-only
+	DockerAway       = "HR266" // the local Docker can't be asked
+	DockerNoImage    = "HR267" // the local Docker has no such image
 )
 
 // Explain returns the entry of id; an unknown id gives an Entry with the id alone and exit status 1.

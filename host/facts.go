@@ -10,21 +10,24 @@ import (
 
 // Facts is this machine. Its JSON form is documented in docs/facts.md; a recording replays in `hostrun spec --facts`.
 type Facts struct {
-	Schema        int               `json:"schema"` // 1
-	Hostname      string            `json:"hostname"`
-	Arch          string            `json:"arch"`   // as image platforms say it: amd64, arm64
-	Kernel        string            `json:"kernel"` // uname -r
-	OS            OS                `json:"os"`
-	CPUs          int               `json:"cpus"`           // online
-	MemoryBytes   int64             `json:"memory_bytes"`   // MemTotal
-	CgroupVersion int               `json:"cgroup_version"` // 1 (hybrid too) or 2
-	AppArmor      bool              `json:"apparmor"`
-	Hosts         string            `json:"hosts"`              // content of /etc/hosts
-	ResolvConf    string            `json:"resolv_conf"`        // content of /etc/resolv.conf
-	Upstream      string            `json:"upstream,omitempty"` // content of systemd-resolved's own resolv.conf, where /etc/resolv.conf names its stub
-	Python        *Python           `json:"python,omitempty"`   // nil unless the profile borrows packages
-	CUDA          *CUDA             `json:"cuda,omitempty"`     // nil unless the profile asks for it and it is there
-	Findings      []finding.Finding `json:"findings,omitempty"` // what was wrong while reading
+	Schema        int    `json:"schema"` // 1
+	Hostname      string `json:"hostname"`
+	Arch          string `json:"arch"`   // as image platforms say it: amd64, arm64
+	Kernel        string `json:"kernel"` // uname -r
+	OS            OS     `json:"os"`
+	CPUs          int    `json:"cpus"`           // online
+	MemoryBytes   int64  `json:"memory_bytes"`   // MemTotal
+	CgroupVersion int    `json:"cgroup_version"` // 1 (hybrid too) or 2
+	// SwapAccounting says that a cgroup of v1 can be given a limit of swap; v2 always can.
+	SwapAccounting bool              `json:"swap_accounting,omitempty"`
+	AppArmor       bool              `json:"apparmor"`
+	SELinux        bool              `json:"selinux,omitempty"`  // it enforces
+	Hosts          string            `json:"hosts"`              // content of /etc/hosts
+	ResolvConf     string            `json:"resolv_conf"`        // content of /etc/resolv.conf
+	Upstream       string            `json:"upstream,omitempty"` // content of systemd-resolved's own resolv.conf, where /etc/resolv.conf names its stub
+	Python         *Python           `json:"python,omitempty"`   // nil unless the profile borrows packages
+	CUDA           *CUDA             `json:"cuda,omitempty"`     // nil unless the profile asks for it and it is there
+	Findings       []finding.Finding `json:"findings,omitempty"` // what was wrong while reading
 }
 
 // OS is /etc/os-release.

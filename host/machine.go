@@ -27,6 +27,8 @@ func (m machine) readMachine(f *Facts) {
 	f.CPUs = countCPUs(m.firstLine("/sys/devices/system/cpu/online"))
 	f.MemoryBytes = memTotal(m.text("/proc/meminfo"))
 	f.CgroupVersion = m.cgroupVersion()
+	f.SwapAccounting = f.CgroupVersion == 1 && m.firstLine("/sys/fs/cgroup/memory/memory.memsw.limit_in_bytes") != ""
+	f.SELinux = m.firstLine("/sys/fs/selinux/enforce") == "1"
 	f.AppArmor = m.firstLine("/sys/module/apparmor/parameters/enabled") == "Y"
 	f.Hosts = m.text("/etc/hosts")
 	f.ResolvConf = m.text("/etc/resolv.conf")

@@ -54,6 +54,37 @@ func TestHealth(t *testing.T) {
 	}
 }
 
+// TestHealthcheckOfTheImage: without a healthcheck in the profile the image's counts, and with one what that leaves to it.
+func TestHealthcheckOfTheImage(t *testing.T) {
+	t.Parallel()
+	s := supervised(t)
+	img := tiny(t, "checked")
+	img.Healthcheck = map[string]any{"Test": []string{"CMD-SHELL", "cat /tmp/ok"}, "Interval": 500_000_000, "Retries": 1}
+	s.load(img)
+	const ready, never = "image: checked\npull_policy: never\nstop_signal: SIGKILL\ncommand: [sh, -c, 'echo ok >/tmp/ok; exec sleep 1000']\n", "image: checked\npull_policy: never\nstop_signal: SIGKILL\ncommand: [sleep, '1000']\n"
+	s.profile("own", ready)
+	s.profile("needs", ready+"depends_on: {own: {condition: healthy}}\n")
+	s.profile("off", never+"healthcheck: {disable: true}\n")
+	s.profile("ill", never+"healthcheck: {on_failure: stop}\n")
+	s.profile("bare", "image: job\npull_policy: never\ncommand: [sleep, '1000']\n")
+	s.profile("vain", ready+"depends_on: {bare: {condition: healthy}}\n")
+	s.profile("untold", "image: job\npull_policy: never\ncommand: [sleep, '1000']\nhealthcheck: {interval: 1s}\n")
+	s.must("up", "--wait", "own", "needs", "off")
+	s.must("up", "ill")
+	for name, want := range map[string]string{"own": "healthy", "needs": "healthy", "off": ""} {
+		if c := s.all()[name]; c.Health != want || !running(c) {
+			t.Errorf("%s is %q: %+v", name, c.Health, c)
+		}
+	}
+	s.is("ill", "was stopped for its health", func(c runtime.Container) bool { return c.Status == "exited" && c.StoppedBy == "health" })
+	if r := s.hostrun("up", "untold"); r.status != 65 || !strings.Contains(r.stderr, "HR273") || !strings.Contains(r.stderr, "untold.yaml:4") {
+		t.Errorf("intervals, and no test: %v", r)
+	}
+	if r := s.hostrun("up", "vain"); r.status != 65 || !strings.Contains(r.stderr, "HR223") || !strings.Contains(r.stderr, "vain.yaml:5") || s.all()["vain"].Container != "" {
+		t.Errorf("the health of one without: %v", r)
+	}
+}
+
 // TestUpWaitFails: with the container's last words, and not before nor after what was asked for.
 func TestUpWaitFails(t *testing.T) {
 	t.Parallel()

@@ -21,7 +21,7 @@ import (
 const module = "hostrun.dev/hostrun"
 
 // pure are the packages that describe and decide. They read files below a root that they are given, and nothing else.
-var pure = []string{"finding", "pattern", "rootfs", "abi", "host", "devices", "profiles", "plan", "doctor", "imagename", "supervise"}
+var pure = []string{"finding", "pattern", "rootfs", "abi", "host", "devices", "profiles", "plan", "doctor", "imagename", "supervise", "unit"}
 
 // arrow says which packages of ours a package may import directly: cmd -> runtime -> plan -> {profiles, devices, host}
 // -> abi -> rootfs -> finding (docs/architecture.md). A package that is not listed may import none.
@@ -43,12 +43,13 @@ var arrow = map[string][]string{
 	"network":                     {"finding"},
 	"plan":                        {"network", "profiles", "devices", "host", "abi/proof", "abi", "rootfs", "finding", "pattern"},
 	"supervise":                   {"profiles"},
+	"unit":                        {"profiles"},
 	"logfile":                     {},
 	"runtime":                     {"imagename", "plan", "network", "network/bridge", "network/sockets", "supervise", "profiles", "devices", "host", "abi", "rootfs", "finding", "pattern", "logfile"},
 	"imagebuild":                  {"profiles", "pattern"},
 	"engine":                      {"finding"},
 	"doctor":                      {"host", "abi", "rootfs", "finding"},
-	"cmd/hostrun":                 {"runtime", "imagebuild", "imagename", "network", "supervise", "engine", "doctor", "plan", "profiles", "devices", "host", "abi", "rootfs", "finding", "pattern", "logfile"},
+	"cmd/hostrun":                 {"runtime", "imagebuild", "imagename", "network", "supervise", "unit", "engine", "doctor", "plan", "profiles", "devices", "host", "abi", "rootfs", "finding", "pattern", "logfile"},
 	"cmd/hostrun-log":             {"logfile"},
 	"cmd/hostrun-init":            {},
 	"cmd/hostrun-reap":            {},

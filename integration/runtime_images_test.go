@@ -12,9 +12,11 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"hostrun.dev/hostrun/integration/fixture"
 	"hostrun.dev/hostrun/plan"
+	"hostrun.dev/hostrun/profiles"
 	"hostrun.dev/hostrun/runtime"
 )
 
@@ -159,6 +161,21 @@ func TestRuntimePull(t *testing.T) {
 			t.Error("the transfer began anew")
 		}
 		equal(t, "images", w.imageNames(), ref)
+		newer := fixture.BusyboxImage(t, "")
+		newer.Layers = append(newer.Layers, []fixture.Entry{{Name: "newer", Dir: true, Mode: 0o755}})
+		registry.Add("team/tool:v1", newer)
+		digest := func(policy string) string {
+			name, err := c.EnsureImage(ctx, ref, "", policy)
+			ok(t, err)
+			img, err := c.Inspect(ctx, name, "", plan.ImageNeeds{})
+			ok(t, err)
+			return img.Digest
+		}
+		was := digest("missing")
+		equal(t, "pulled within the hour", digest(profiles.PullEvery(time.Hour)), was)
+		if digest(profiles.PullEvery(0)) == was {
+			t.Error("an image that is older than its policy wants is not pulled again")
+		}
 		_, err = c.EnsureImage(ctx, registry.Host+"/team/none:v1", "", "missing")
 		refused(t, "unknown to the registry", err, 1, "neither here nor in its registry")
 		_, err = c.EnsureImage(ctx, "127.0.0.1:1/team/none:v1", "", "missing")

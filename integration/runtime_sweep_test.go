@@ -5,7 +5,11 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
+	containerd "github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/pkg/namespaces"
+	"github.com/containerd/errdefs"
 	"golang.org/x/sys/unix"
 
 	"hostrun.dev/hostrun/integration/fixture"
@@ -35,5 +39,40 @@ func TestRuntimeSweepBesideAnUp(t *testing.T) {
 		if _, err := os.Stat(dir); !os.IsNotExist(err) {
 			t.Errorf("what is nobody's stays: %v", err)
 		}
+	})
+}
+
+// TestTaskWithoutARecord: containerd made a task for a command that was killed in the middle of that call, after the next command had
+// removed the record. Its shim and its mount stayed for ever.
+func TestTaskWithoutARecord(t *testing.T) {
+	eachEngine(t, func(t *testing.T, w *world) {
+		ctx := namespaces.WithNamespace(context.Background(), w.opt.Namespace)
+		pl := quick(w.plan("lost", "sleep", "1000"))
+		w.up(pl, "created")
+		cl, err := containerd.New(w.opt.Address)
+		ok(t, err)
+		defer cl.Close()
+		record, err := cl.ContainerService().Get(ctx, pl.ID)
+		ok(t, err)
+		ok(t, cl.ContainerService().Delete(ctx, pl.ID))
+		ok(t, os.RemoveAll(filepath.Join(w.opt.DataDir, "containers", w.opt.Namespace, pl.ID)))
+		ok(t, w.c.Sweep(context.Background()))
+		if len(w.leaks().Tasks) != 1 {
+			t.Errorf("a task that containerd may be about to undo was taken: %s", w.leaks())
+		}
+		var bundle string
+		for _, m := range fixture.MountsBelow(w.ctrd.Dir) {
+			if filepath.Base(m) == "rootfs" {
+				bundle = filepath.Dir(m)
+			}
+		}
+		ok(t, os.Chtimes(bundle, time.Now().Add(-time.Hour), time.Now().Add(-time.Hour)))
+		ok(t, w.c.Sweep(context.Background()))
+		// Without a record the layer is the garbage collector's, which may have been.
+		if err := cl.SnapshotService(record.Snapshotter).Remove(ctx, record.SnapshotKey); !errdefs.IsNotFound(err) {
+			ok(t, err)
+		}
+		ok(t, w.c.Sweep(context.Background())) // the cgroup of a process that had to be killed
+		w.clean()
 	})
 }

@@ -23,6 +23,8 @@ import (
 
 	tasks "github.com/containerd/containerd/api/services/tasks/v1"
 
+	"golang.org/x/sys/unix"
+
 	"hostrun.dev/hostrun/integration/fixture"
 	"hostrun.dev/hostrun/integration/image/archive"
 )
@@ -103,12 +105,13 @@ func build(dir, tags string) error {
 // An engine is a containerd of the tests' own.
 type engine struct {
 	address string
+	root    string
 	process *exec.Cmd
 }
 
 // startEngine starts a containerd that keeps its data in root, and its socket and state in run.
 func startEngine(root, run string) (*engine, error) {
-	e := &engine{address: filepath.Join(run, "c.sock")}
+	e := &engine{address: filepath.Join(run, "c.sock"), root: root}
 	config := filepath.Join(run, "containerd.toml")
 	text := fmt.Sprintf(`version = 2
 root = %q
@@ -216,6 +219,9 @@ func (s *stage) strike() {
 		}
 	}
 	_ = s.client.Close()
+	for _, m := range append(fixture.MountsBelow(s.path("state", "secrets")), fixture.MountsBelow(s.path("state", "subpaths"))...) { // of a test that failed
+		_ = unix.Unmount(m, unix.MNT_DETACH)
+	}
 	fixture.RemoveCgroups(s.namespace)
 }
 

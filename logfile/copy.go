@@ -9,16 +9,15 @@ import (
 )
 
 const (
-	readSize  = 16 << 10               // bytes a read; a longer line is kept in parts, as CRI does
-	batchSize = 32 << 10               // bytes a write, about
-	idle      = 100 * time.Millisecond // after which an unfinished line (a prompt, a progress bar) is written as a part
+	readSize  = 16 << 10 // bytes a read; a longer line is kept in parts, as CRI does
+	batchSize = 32 << 10 // bytes a write, about
 )
 
 // deadliner is a pipe that can stop waiting: an os.File in non-blocking mode.
 type deadliner interface{ SetReadDeadline(time.Time) error }
 
 // Copy writes what r yields as entries of the stream, until r ends. It returns nil at the end of r, else r's error. An
-// unfinished line is written as a part after a tenth of a second if r knows deadlines, at the end of r in any case.
+// unfinished line is written as a part after the writer's Idle if r knows deadlines, at the end of r in any case.
 func (w *Writer) Copy(stream Stream, r io.Reader) error {
 	c := copier{w: w, stream: stream, in: make([]byte, readSize)}
 	c.out.data = make([]byte, 0, batchSize+readSize+headerLen)
@@ -58,7 +57,7 @@ func (c *copier) deadline() time.Time {
 	if c.held == 0 {
 		return time.Time{}
 	}
-	return c.since.Add(idle)
+	return c.since.Add(c.w.opt.Idle)
 }
 
 // take cuts the n bytes that were read after the held ones.
@@ -87,6 +86,9 @@ func (c *copier) take(n int) {
 }
 
 func (c *copier) add(e Entry) {
+	if tap := c.w.opt.Tap; tap != nil {
+		tap(e)
+	}
 	c.out.data = appendEntry(c.out.data, e)
 	c.out.text += int64(len(e.Text))
 	if !e.Partial {

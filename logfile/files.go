@@ -9,26 +9,27 @@ import (
 
 // openAll opens every file of the log, oldest first. The caller closes them. It looks from the youngest to the oldest:
 // files move that way only, so a rotation meanwhile can show a file twice, but hide none.
-func openAll(path string) ([]*os.File, error) {
+func openAll(path string) ([]*os.File, map[*os.File]identity, error) {
 	var files []*os.File
+	ids := map[*os.File]identity{}
 	for n, missing := 0, 0; missing < 2; n++ {
-		file, err := os.Open(generation(path, n))
+		file, id, err := openGeneration(path, n)
 		if errors.Is(err, fs.ErrNotExist) {
 			missing++
 			continue
 		}
 		if err != nil {
 			closeAll(files)
-			return nil, err
+			return nil, nil, err
 		}
 		missing = 0
-		if len(files) > 0 && sameFile(file, files[0]) {
+		if len(files) > 0 && id == ids[files[0]] && id != (identity{}) {
 			file.Close()
 			continue
 		}
-		files = append([]*os.File{file}, files...)
+		files, ids[file] = append([]*os.File{file}, files...), id
 	}
-	return files, nil
+	return files, ids, nil
 }
 
 func closeAll(files []*os.File) {
@@ -37,61 +38,44 @@ func closeAll(files []*os.File) {
 	}
 }
 
-func sameFile(a, b *os.File) bool {
-	infoA, errA := a.Stat()
-	infoB, errB := b.Stat()
-	return errA == nil && errB == nil && os.SameFile(infoA, infoB)
-}
-
-// isNamed reports whether the file at name is file.
-func isNamed(file *os.File, name string) bool {
-	info, err := os.Stat(name)
-	if err != nil {
-		return false
-	}
-	own, err := file.Stat()
-	return err == nil && os.SameFile(info, own)
-}
-
-// openNext opens the file that the writer began after it was done with file; nil if file is the current one, or the
-// writer is just between the two.
-func openNext(path string, file *os.File) (*os.File, error) {
-	if isNamed(file, path) {
-		return nil, nil
+// openNext opens the file that the writer began after it was done with the one of that identity; nil if that is the current one, or
+// the writer is just between the two.
+func openNext(path string, id identity) (*os.File, identity, error) {
+	if named(path, 0, id) {
+		return nil, identity{}, nil
 	}
 	if _, err := os.Stat(path); err != nil {
-		return nil, ignoreMissing(err)
+		return nil, identity{}, ignoreMissing(err)
 	}
 	for n, missing := 1, 0; missing < 2; n++ {
-		name := generation(path, n)
-		if _, err := os.Stat(name); err != nil {
+		if !exists(path, n) {
 			missing++
 			continue
 		}
-		if !isNamed(file, name) {
+		if !named(path, n, id) {
 			continue
 		}
-		next, err := os.Open(generation(path, n-1))
+		next, nextID, err := openGeneration(path, n-1)
 		if err != nil {
-			return nil, ignoreMissing(err)
+			return nil, identity{}, ignoreMissing(err)
 		}
-		if !isNamed(file, name) || sameFile(file, next) { // rotated again meanwhile
+		if !named(path, n, id) || nextID == id { // rotated again meanwhile
 			next.Close()
-			return nil, nil
+			return nil, identity{}, nil
 		}
-		return next, nil
+		return next, nextID, nil
 	}
 	return openOldest(path)
 }
 
 // openOldest opens the oldest file of the log, whose predecessors are gone.
-func openOldest(path string) (*os.File, error) {
-	files, err := openAll(path)
+func openOldest(path string) (*os.File, identity, error) {
+	files, ids, err := openAll(path)
 	if err != nil || len(files) == 0 {
-		return nil, err
+		return nil, identity{}, err
 	}
 	closeAll(files[1:])
-	return files[0], nil
+	return files[0], ids[files[0]], nil
 }
 
 func ignoreMissing(err error) error {

@@ -137,7 +137,7 @@ func TestPromptAndProgressBar(t *testing.T) {
 	}
 	for bar := true; bar; { // never silent as long as the idle time
 		fmt.Fprint(w, ".")
-		time.Sleep(idle / 50)
+		time.Sleep(DefaultIdle / 50)
 		bar = strings.Count(content(t, path), "\n") < 4
 	}
 	fmt.Fprint(w, "done\n")

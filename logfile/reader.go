@@ -53,9 +53,10 @@ type reader struct {
 	watch *watch
 
 	files []*os.File // oldest first; grows with each rotation, the read ones are closed
-	at    int        // of files: the one being read
-	lines *lines     // of it
-	from  [2]place   // by stream: entries before it are not wanted
+	ids   map[*os.File]identity
+	at    int      // of files: the one being read
+	lines *lines   // of it
+	from  [2]place // by stream: entries before it are not wanted
 
 	over   bool   // the last line was a piece of an overlong one
 	stream Stream // of that piece
@@ -64,11 +65,11 @@ type reader struct {
 // open opens what there is, waits for the first file if asked to follow, and finds where to begin.
 func (r *reader) open(ctx context.Context) error {
 	for {
-		files, err := openAll(r.path)
+		files, ids, err := openAll(r.path)
 		if err != nil {
 			return err
 		}
-		if r.files = files; len(files) > 0 {
+		if r.files, r.ids = files, ids; len(files) > 0 {
 			break
 		}
 		if !r.opt.Follow || r.ended() {
@@ -184,11 +185,11 @@ func (r *reader) nextFile() (bool, error) {
 		if !r.opt.Follow {
 			return false, nil
 		}
-		next, err := openNext(r.path, r.files[r.at])
+		next, id, err := openNext(r.path, r.ids[r.files[r.at]])
 		if err != nil || next == nil {
 			return false, err
 		}
-		r.files = append(r.files, next)
+		r.files, r.ids[next] = append(r.files, next), id
 		// The writer left the old file before the new one had its name: now it is complete.
 		if err := r.drain(); err != nil {
 			return false, err

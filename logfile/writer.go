@@ -6,6 +6,7 @@ import (
 	"os"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -14,6 +15,7 @@ import (
 const (
 	DefaultMaxSize  = 50_000_000 // bytes a file
 	DefaultMaxFiles = 3          // files, the current one included
+	DefaultIdle     = 100 * time.Millisecond
 )
 
 const (
@@ -26,6 +28,12 @@ const (
 type WriterOptions struct {
 	MaxSize  int64 // bytes a file; a file that has reached it is rotated. At most one batch of entries is beyond it
 	MaxFiles int   // files, the current one included; with 1 only that
+	// Idle is after which an unfinished line (a prompt, a progress bar) is written as a part.
+	Idle     time.Duration
+	Compress bool // files but the current one, with gzip: path.1.gz
+
+	// Tap is called with each entry, too, by the goroutine that copies it; its text is valid during the call.
+	Tap func(Entry)
 }
 
 // A Writer is the only writer of a log. Its methods may be called from several goroutines. None of them returns an
@@ -42,6 +50,10 @@ type Writer struct {
 	torn    bool     // file holds half an entry beyond size
 	retryAt time.Time
 	lost    loss
+
+	packing bool // a file is being compressed
+	packers sync.WaitGroup
+	closing atomic.Bool
 }
 
 // loss counts what was dropped since the last entry that was written.
@@ -60,6 +72,9 @@ func NewWriter(path string, opt WriterOptions) *Writer {
 	}
 	if opt.MaxFiles <= 0 {
 		opt.MaxFiles = DefaultMaxFiles
+	}
+	if opt.Idle <= 0 {
+		opt.Idle = DefaultIdle
 	}
 	w := &Writer{path: path, opt: opt, now: time.Now}
 	deadline := w.now().Add(lockWait)
@@ -202,8 +217,8 @@ func mendEnd(file *os.File) (end int64, err error) {
 // rotate makes the current file path.1 and starts a new one. The new one is locked before it gets its name, so that
 // nobody sees a log of a living writer without a lock. The oldest goes first: on a full disk that is what makes room.
 func (w *Writer) rotate() error {
-	for i := w.opt.MaxFiles - 1; i > 1; i-- {
-		if err := ignoreMissing(os.Rename(generation(w.path, i-1), generation(w.path, i))); err != nil {
+	for i := w.opt.MaxFiles - 2; i > 0; i-- {
+		if err := moveGeneration(w.path, i); err != nil {
 			return err
 		}
 	}
@@ -213,7 +228,9 @@ func (w *Writer) rotate() error {
 		return err
 	}
 	if w.opt.MaxFiles > 1 {
-		err = os.Rename(w.path, generation(w.path, 1))
+		if err = os.Rename(w.path, generation(w.path, 1)); err == nil {
+			_ = os.Remove(generation(w.path, 1) + zipped) // of a writer with more files than this one
+		}
 	}
 	if err = ignoreMissing(err); err == nil { // somebody may have removed the file
 		err = os.Rename(fresh, w.path)
@@ -224,11 +241,16 @@ func (w *Writer) rotate() error {
 	}
 	w.file.Close()
 	w.file, w.size = file, 0
+	if w.opt.Compress && w.opt.MaxFiles > 1 {
+		w.compress()
+	}
 	return nil
 }
 
 // Close tells what was lost and not yet told, if the file takes it now, and gives up the lock.
 func (w *Writer) Close() {
+	w.closing.Store(true)
+	w.packers.Wait()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if !w.lost.since.IsZero() && w.ready(0) == nil && w.append(w.lost.entry(w.now())) == nil {

@@ -37,7 +37,7 @@ func Hosts(e Entry, all []Entry) string {
 				continue
 			}
 			for _, ip := range peer.IPs {
-				fmt.Fprintf(&b, "%s\t%s\n", ip, strings.Join(unique(append([]string{o.ID}, peer.Aliases...)), " "))
+				fmt.Fprintf(&b, "%s\t%s\n", ip, strings.Join(unique(append(append([]string{o.ID}, peer.Aliases...), linked(e, o.ID)...)), " "))
 			}
 		}
 	}
@@ -54,6 +54,17 @@ func own(e Entry) []string {
 		names = append(names, e.Request.Hostname)
 	}
 	return append(names, e.ID)
+}
+
+// linked are e's own names for another container.
+func linked(e Entry, id string) []string {
+	var names []string
+	for _, l := range e.Request.Links {
+		if l.Name == id {
+			names = append(names, l.Alias)
+		}
+	}
+	return names
 }
 
 func gateways(b *strings.Builder, e Entry) {

@@ -188,6 +188,11 @@ func TestHostsOfPeers(t *testing.T) {
 	if got := Hosts(db, all); got != HostsMark+"10.6.0.3\tdb sql\n10.6.0.2\tweb\n" {
 		t.Errorf("db: %q", got)
 	}
+	linked := db
+	linked.Request.Links = []OtherName{{Name: "web", Alias: "frontend"}, {Name: "gone", Alias: "x"}, {Name: "web", Alias: "web"}}
+	if got := Hosts(linked, all); got != HostsMark+"10.6.0.3\tdb sql\n10.6.0.2\tweb frontend\n" {
+		t.Errorf("db, with links: %q", got)
+	}
 	if got := Hosts(Entry{Namespace: "n", ID: "y", Request: Request{Mode: Container, Join: "hostly"}}, all); got != "" {
 		t.Errorf("a container that shares the host's network: %q", got)
 	}

@@ -26,7 +26,14 @@ type Request struct {
 	Domain      string       `json:"domain,omitempty"`
 	Attachments []Attachment `json:"attachments,omitempty"` // interfaces eth0, eth1, ..., in order; the first has the default route and the ports
 	Ports       []Port       `json:"ports,omitempty"`
+	Links       []OtherName  `json:"links,omitempty"`    // further names for others, for this container alone
 	Gateways    []string     `json:"gateways,omitempty"` // names for the host as the container sees it (host-gateway)
+}
+
+// An OtherName is a further name of a container that is on one of the same networks.
+type OtherName struct {
+	Name  string `json:"name"`
+	Alias string `json:"alias"`
 }
 
 // An Attachment is one interface.

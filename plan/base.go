@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"slices"
 	"strconv"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -55,14 +56,20 @@ func (b *builder) addDefaultMounts() {
 // setNamespaces isolates all but the network, by default, and what ipc: host shares. A cgroup namespace needs cgroup
 // v2 to be of use: with v1, docker shares the host's too.
 func (b *builder) setNamespaces() {
-	kinds := []specs.LinuxNamespaceType{specs.PIDNamespace, specs.UTSNamespace, specs.MountNamespace}
+	kinds := []specs.LinuxNamespaceType{specs.MountNamespace}
+	if b.p.PID == "" {
+		kinds = append([]specs.LinuxNamespaceType{specs.PIDNamespace}, kinds...)
+	}
+	if b.p.UTS == "" {
+		kinds = slices.Insert(kinds, len(kinds)-1, specs.UTSNamespace)
+	}
 	if b.p.IPC != "host" {
 		kinds = append(kinds, specs.IPCNamespace)
 	}
 	if !b.hostNetwork() && !b.madeNetwork() {
 		kinds = append(kinds, specs.NetworkNamespace)
 	}
-	if b.f.Host.CgroupVersion == 2 {
+	if b.p.Cgroup == "private" || b.p.Cgroup == "" && b.f.Host.CgroupVersion == 2 {
 		kinds = append(kinds, specs.CgroupNamespace)
 	}
 	for _, k := range kinds {
@@ -71,9 +78,21 @@ func (b *builder) setNamespaces() {
 	if b.madeNetwork() {
 		b.spec.Linux.Namespaces = append(b.spec.Linux.Namespaces, specs.LinuxNamespace{Type: specs.NetworkNamespace, Path: b.networkNamespace()})
 	}
-	b.spec.Linux.CgroupsPath = "/" + b.f.Engine.Namespace + "/" + b.plan.ID
+	if b.sharesPID() != "" {
+		b.spec.Linux.Namespaces = append(b.spec.Linux.Namespaces, specs.LinuxNamespace{Type: specs.PIDNamespace, Path: PIDNamespacePath(b.f.Engine.StateDir, b.plan.Namespace, b.plan.ID)})
+		b.plan.Origins["/linux/namespaces/"+itoa(len(b.spec.Linux.Namespaces)-1)] = b.fromProfile("pid")
+	}
+	b.spec.Linux.CgroupsPath = b.p.CgroupParent + "/" + b.f.Engine.Namespace + "/" + b.plan.ID
+	if b.p.CgroupParent != "" {
+		b.plan.Origins["/linux/cgroupsPath"] = b.fromProfile("cgroup_parent")
+	}
+	if u := b.f.Unit; u != nil && u.Cgroup != "" { // a service's is its unit's, whatever the profile says
+		b.spec.Linux.CgroupsPath = u.Cgroup
+	}
 	b.spec.Root.Readonly = b.p.ReadOnly
-	b.spec.Hostname = b.hostname()
+	if b.p.UTS == "" { // with the machine's it can't be set
+		b.spec.Hostname = b.hostname()
+	}
 }
 
 func (b *builder) hostNetwork() bool { return b.p.NetworkMode == "" || b.p.NetworkMode == "host" }
@@ -86,7 +105,7 @@ func (b *builder) hostname() string {
 	switch {
 	case b.p.Hostname != "":
 		name = b.p.Hostname
-	case b.hostNetwork() && b.f.Host.Hostname != "":
+	case (b.hostNetwork() || b.p.UTS == "host") && b.f.Host.Hostname != "":
 		name = b.f.Host.Hostname
 	}
 	return name[:min(len(name), maxHostname)]

@@ -35,6 +35,7 @@ func Build(f Facts) (Plan, error) {
 		b.setNetwork,
 		b.addDefaultMounts,
 		b.addVolumes,
+		b.addData,
 		b.addHostRoot,
 		b.addGrants,
 		b.addNames,
@@ -50,6 +51,10 @@ func Build(f Facts) (Plan, error) {
 		b.finishEnvironment,
 		b.finishMounts,
 		b.setStop,
+		b.annotateData,
+		b.annotateHooks,
+		b.annotateSubpaths,
+		b.setHealthcheck,
 		b.tellPython,
 		b.mergeFindings,
 		b.setLabels,
@@ -102,7 +107,9 @@ type builder struct {
 	python *abi.Python // that runs the command: of the image, or of the host where it is the root; nil until it is known
 	root   *Root       // nil with an image
 
-	network network.Request // zero for a container that has none
+	health   string // the healthcheck, as JSON; "" for none
+	subpaths []Subpath
+	network  network.Request // zero for a container that has none
 }
 
 func newBuilder(f Facts) *builder {

@@ -3,6 +3,7 @@ package plan_test
 import (
 	"encoding/json"
 	"strings"
+	"time"
 
 	cdi "tags.cncf.io/container-device-interface/specs-go"
 
@@ -267,6 +268,94 @@ var cases = map[string]func() plan.Facts{
 		f := limits()
 		f.Profile.CPUs, f.Profile.MemLimit = 64, 1<<20
 		f.Profile.Ulimits = map[string]profiles.Ulimit{"nofiles": {Soft: 1, Hard: 1}}
+		return f
+	},
+	"secrets-and-configs": secretsAndConfigs,
+	"secrets-refused": func() plan.Facts {
+		f := secretsAndConfigs()
+		f.Data = map[string]plan.DataSource{"secret-1": {}, "secret-2": {}, "config-1": {Error: "permission denied"}}
+		f.Image.Paths["/app"] = plan.Path{Real: "/app", Dir: true, Mode: 0o755}
+		return f
+	},
+	"volumes-read-only-below": volumesReadOnlyBelow,
+	"volumes-that-want-labels-refused": func() plan.Facts {
+		f := volumesReadOnlyBelow()
+		f.Host.SELinux, f.Engine.MountOptions = true, nil
+		return f
+	},
+	"links-with-the-hosts-network": func() plan.Facts {
+		f := simple()
+		f.Profile.Links = []profiles.Link{{Name: "db", Alias: "database", Key: "links[0]"}}
+		return f
+	},
+	"links-on-a-bridge": func() plan.Facts {
+		f := simple()
+		f.Profile.NetworkMode = "bridge"
+		f.Profile.Links = []profiles.Link{{Name: "db", Alias: "database", Key: "links[0]"}}
+		return f
+	},
+	"hooks": hooks,
+	"healthcheck-of-the-image": func() plan.Facts {
+		f := simple()
+		f.Image.Healthcheck = &profiles.Healthcheck{Test: []string{"CMD-SHELL", "curl -f localhost"}, Interval: time.Minute, Retries: 5}
+		return f
+	},
+	"healthcheck-beside-the-images": func() plan.Facts {
+		f := simple()
+		f.Image.Healthcheck = &profiles.Healthcheck{Test: []string{"CMD-SHELL", "curl -f localhost"}, Interval: time.Minute, Retries: 5}
+		f.Profile.Healthcheck = &profiles.Healthcheck{Interval: time.Second, OnFailure: "restart"}
+		return f
+	},
+	"healthcheck-switched-off": func() plan.Facts {
+		f := simple()
+		f.Image.Healthcheck = &profiles.Healthcheck{Test: []string{"CMD", "true"}}
+		f.Profile.NoHealthcheck = true
+		return f
+	},
+	"healthcheck-without-a-test-refused": func() plan.Facts {
+		f := simple()
+		f.Profile.Healthcheck = &profiles.Healthcheck{Interval: time.Second}
+		f.Profile.Lines["healthcheck"] = at(3)
+		return f
+	},
+	"healthcheck-too-long-refused": func() plan.Facts {
+		f := simple()
+		f.Profile.Healthcheck = &profiles.Healthcheck{Test: []string{"CMD-SHELL", strings.Repeat("x", 5000)}}
+		f.Profile.Lines["healthcheck"] = at(3)
+		return f
+	},
+	"output-to-the-journal": func() plan.Facts {
+		f := simple()
+		f.Profile.Logging = &profiles.Logging{Driver: "journald", MaxSize: 20 << 20, MaxFiles: 5, Compress: true, Tag: "{{.Name}}"}
+		return f
+	},
+	"hooks-of-a-one-off": func() plan.Facts {
+		f := hooks()
+		f.ID = "job-run-1"
+		return f
+	},
+	"weights":             weights,
+	"weights-in-cgroup-1": weightsInCgroup1,
+	"weights-refused": func() plan.Facts {
+		f := weights()
+		f.Profile.CPUQuota, f.Profile.CPURTRuntime, f.Profile.CPUReservation, f.Profile.MemReservation = 2_000_000, 1000, 64, 64<<30
+		f.Profile.Lines["cpu_quota"], f.Profile.Lines["cpu_rt_runtime"] = at(4), at(5)
+		f.Profile.Lines["deploy.resources.reservations.cpus"] = at(6)
+		f.Blocks[0].Type = "c"
+		return f
+	},
+	"shared-namespaces": func() plan.Facts {
+		f := simple()
+		f.Profile.PID, f.Profile.UTS, f.Profile.Cgroup, f.Profile.CgroupParent = "container:web", "host", "host", "/jobs.slice"
+		f.Profile.NetworkMode, f.Profile.Userns = "none", "host"
+		f.Profile.Lines["pid"], f.Profile.Lines["cgroup_parent"] = at(3), at(4)
+		return f
+	},
+	"processes-of-the-host": func() plan.Facts {
+		f := simple()
+		mask := uint32(0o027)
+		f.Profile.PID, f.Profile.Umask = "host", &mask
+		f.Profile.Lines["umask"] = at(3)
 		return f
 	},
 	"privileged": func() plan.Facts {

@@ -40,6 +40,7 @@ func (b *builder) addDevices() {
 			b.addNode(n, b.deviceOrigin(n))
 		}
 	}
+	b.addDeviceRules()
 }
 
 // othersNodes are those of accelerators that were not chosen, of the kinds that the container gets some of: a whole directory of nodes

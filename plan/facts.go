@@ -22,19 +22,29 @@ type Facts struct {
 	ID      string           `json:"id,omitempty"`
 	Profile profiles.Profile `json:"profile"`
 	Host    host.Facts       `json:"host"`
-	Nodes   []devices.Node   `json:"nodes,omitempty"` // of the profile's devices
+	Nodes   []devices.Node   `json:"nodes,omitempty"`  // of the profile's devices
+	Blocks  []devices.Node   `json:"blocks,omitempty"` // of blkio_config
 	// Inventories are of the kinds of accelerators that the profile asks for, and Grants what was chosen of them.
-	Inventories []devices.Inventory `json:"inventories,omitempty"`
-	Grants      []devices.Grant     `json:"grants,omitempty"`
-	Sources     map[string]Source   `json:"sources,omitempty"` // of bind mounts: host path -> what is there
-	Network     *Network            `json:"network,omitempty"` // nil unless the profile has ports or a bridge
-	Image       Image               `json:"image"`
-	Engine      Engine              `json:"engine"`
+	Inventories []devices.Inventory   `json:"inventories,omitempty"`
+	Grants      []devices.Grant       `json:"grants,omitempty"`
+	Sources     map[string]Source     `json:"sources,omitempty"` // of bind mounts: host path -> what is there
+	Data        map[string]DataSource `json:"data,omitempty"`    // of secrets and configs, by DataKey
+	Network     *Network              `json:"network,omitempty"` // nil unless the profile has ports or a bridge
+	Image       Image                 `json:"image"`
+	Engine      Engine                `json:"engine"`
 	// Proof says what of the packages loads; nil before it is made, and where nothing is to be proved.
 	Proof  *proof.Report `json:"proof,omitempty"`
 	Strict bool          `json:"strict,omitempty"` // warnings of the proof stop the start, too
+	// Unit says that one process looks after the container and ends with it, as a service; nil for none.
+	Unit *Unit `json:"unit,omitempty"`
 	// Findings of the stages before, of devices and of the image among them; Host's are in Host.
 	Findings []finding.Finding `json:"findings,omitempty"`
+}
+
+// A Unit is what a container belongs to that `hostrun up --supervise` keeps.
+type Unit struct {
+	Name   string `json:"name"`             // "hostrun@web.service"; of what is no unit, words for a person
+	Cgroup string `json:"cgroup,omitempty"` // for the container: below the unit's, which systemd has delegated; "" for one of its own
 }
 
 // A Source is what a host path of a bind mount is.
@@ -60,7 +70,9 @@ type Image struct {
 	User       string            `json:"user,omitempty"`
 	StopSignal string            `json:"stop_signal,omitempty"`
 	Labels     map[string]string `json:"labels,omitempty"`
-	Volumes    []string          `json:"volumes,omitempty"` // anonymous volumes that the image declares
+	// Healthcheck is docker's HEALTHCHECK: Test as in a profile; nil without one.
+	Healthcheck *profiles.Healthcheck `json:"healthcheck,omitempty"`
+	Volumes     []string              `json:"volumes,omitempty"` // anonymous volumes that the image declares
 
 	Pythons  []abi.Python   `json:"pythons,omitempty"`  // nil unless Needs.Python
 	Sites    []host.Site    `json:"sites,omitempty"`    // of all Pythons: Path, Kind and Modules only
@@ -148,16 +160,22 @@ type Plan struct {
 	Spec        *specs.Spec       `json:"spec"`
 	Labels      map[string]string `json:"labels,omitempty"` // of the container: the profile's own and hostrun.dev/*
 
-	Files       []File            `json:"files,omitempty"`       // to write before the start
-	Directories []Directory       `json:"directories,omitempty"` // to make before the start
-	Findings    []finding.Finding `json:"findings,omitempty"`
-	Borrowed    []Borrowed        `json:"borrowed,omitempty"`
+	Files       []File      `json:"files,omitempty"`       // to write before the start
+	Directories []Directory `json:"directories,omitempty"` // to make before the start
+	Data        []Data      `json:"data,omitempty"`        // likewise, in memory: secrets and configs
+	// Values are the contents of Data, by their Path: read at the start, shown and kept nowhere.
+	Values   map[string][]byte `json:"-"`
+	Findings []finding.Finding `json:"findings,omitempty"`
+	Borrowed []Borrowed        `json:"borrowed,omitempty"`
 	// Frameworks are those that the command's Python would import; nil for none.
 	Frameworks *frameworks.Facts `json:"frameworks,omitempty"`
 	Origins    map[string]string `json:"origins,omitempty"` // JSON pointer into the spec -> where it comes from ("profile dinov2.yaml:7", "image", "host python")
 
 	// Source is what the plan was made of, for those who make it again: kept with the container, and nobody else's to read.
 	Source []byte `json:"-"`
+
+	// Keeper says that this process is what the container's unit runs.
+	Keeper bool `json:"-"`
 
 	Lending Lending     `json:"-"` // what the proof may lend, beyond this plan
 	Python  *abi.Python `json:"-"` // that runs the command, where packages are borrowed

@@ -18,14 +18,18 @@ const (
 	LabelStopSignal  = "hostrun.dev/stop-signal"
 	LabelStopSeconds = "hostrun.dev/stop-seconds"
 	LabelTTY         = "hostrun.dev/tty"
-	LabelStdinOpen   = "hostrun.dev/stdin-open"  // absent for no
 	LabelRuntime     = "hostrun.dev/oci-runtime" // that the profile asks for
 	LabelDevices     = "hostrun.dev/devices"     // what it holds (devices.FormatLeases)
 	LabelNumbers     = "hostrun.dev/device-numbers"
 	LabelRestart     = "hostrun.dev/restart"     // the profile's policy; absent for no
 	LabelHealthcheck = "hostrun.dev/healthcheck" // the profile's, as JSON
+	LabelUnit        = "hostrun.dev/unit"        // whose service it is (Unit.Name): hostrun supervise leaves it alone
 	LabelDependsOn   = "hostrun.dev/depends-on"  // names of containers, joined by commas; a ! after a name is restart: true
 	LabelNetwork     = "hostrun.dev/network"     // what it asks of the network (network.Request)
+	LabelLogging     = "hostrun.dev/logging"     // the profile's, as JSON; absent for the default
+	LabelHooks       = "hostrun.dev/hooks"       // kinds of hooks that it has, joined by commas
+	LabelSubpaths    = "hostrun.dev/subpaths"    // "true": parts of volumes are bound before each start (AnnotationSubpaths)
+	LabelPID         = "hostrun.dev/pid-of"      // container whose processes it shares
 	LabelProbe       = "hostrun.dev/probe"       // what is tried before each start: a devices.Probe, as JSON
 )
 
@@ -42,6 +46,14 @@ func (b *builder) setLabels() {
 	if b.p.Runtime != "" { // hostrun's own choice is none of the container's identity
 		pl.Labels[LabelRuntime] = b.p.Runtime
 	}
+	if other := b.sharesPID(); other != "" {
+		pl.Labels[LabelPID] = other
+	}
+	if len(b.subpaths) > 0 {
+		pl.Labels[LabelSubpaths] = "true"
+	}
+	b.setHookLabel()
+	b.setLoggingLabel()
 	b.setDeviceLabel()
 	b.setLifeLabels()
 	b.setNetworkLabel()
@@ -55,9 +67,6 @@ func (b *builder) setLabels() {
 	pl.Labels[LabelStopSignal] = pl.StopSignal
 	pl.Labels[LabelStopSeconds] = fmt.Sprintf("%g", pl.StopSeconds)
 	pl.Labels[LabelTTY] = fmt.Sprint(pl.TTY)
-	if pl.StdinOpen {
-		pl.Labels[LabelStdinOpen] = "true"
-	}
 }
 
 // checkLabels refuses what containerd would refuse later, and what is ours.

@@ -1,11 +1,13 @@
 package plan
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"strings"
 
 	"hostrun.dev/hostrun/finding"
+	"hostrun.dev/hostrun/profiles"
 )
 
 // setLifeLabels keeps with the container what hostrun supervise does for it. A one-off container has a person who looks
@@ -14,13 +16,24 @@ func (b *builder) setLifeLabels() {
 	if b.oneOff() {
 		return
 	}
-	if b.p.Restart != "" {
+	switch {
+	case b.f.Unit != nil: // the service is started again, not the container
+		b.plan.Labels[LabelUnit] = b.f.Unit.Name
+	case b.p.Restart != "":
 		b.plan.Labels[LabelRestart] = b.p.Restart
 	}
-	if b.p.Healthcheck == nil {
+	if b.health != "" {
+		b.plan.Labels[LabelHealthcheck] = b.health
+	}
+}
+
+// setHealthcheck settles what health is, in the form that the record keeps.
+func (b *builder) setHealthcheck() {
+	check := b.healthcheck()
+	if check == nil || b.oneOff() {
 		return
 	}
-	text, err := json.Marshal(b.p.Healthcheck)
+	text, err := json.Marshal(check)
 	if err != nil { // it is text and numbers
 		panic("plan: a healthcheck is no JSON: " + err.Error())
 	}
@@ -33,7 +46,36 @@ func (b *builder) setLifeLabels() {
 		})
 		return
 	}
-	b.plan.Labels[LabelHealthcheck] = string(text)
+	b.health = string(text)
+}
+
+// healthcheck is the profile's, with what it leaves to the image's HEALTHCHECK by docker's rules (moby, daemon/commit.go, merge): each
+// of the command and the numbers that it does not say. nil without any.
+func (b *builder) healthcheck() *profiles.Healthcheck {
+	image, own := b.f.Image.Healthcheck, b.p.Healthcheck
+	if b.p.NoHealthcheck {
+		return nil
+	}
+	if own == nil {
+		return image
+	}
+	check := *own
+	if image != nil {
+		if !check.Probes() {
+			check.Test = image.Test
+		}
+		check.Interval = cmp.Or(check.Interval, image.Interval)
+		check.Timeout = cmp.Or(check.Timeout, image.Timeout)
+		check.StartPeriod = cmp.Or(check.StartPeriod, image.StartPeriod)
+		check.StartInterval = cmp.Or(check.StartInterval, image.StartInterval)
+		check.Retries = cmp.Or(check.Retries, image.Retries)
+	}
+	if !check.Probes() {
+		b.report("healthcheck", finding.Finding{ID: finding.HealthUntested, Severity: finding.Error, Subject: "healthcheck", Got: "no HEALTHCHECK in " + b.f.Image.Reference,
+			Message: "nothing says what healthy means: healthcheck has no test, and the image has no HEALTHCHECK", Remedy: "add test:, http:, tcp:, log: or gpu:"})
+		return nil
+	}
+	return &check
 }
 
 // setDependLabel lets down stop containers before those that they need.
@@ -57,3 +99,15 @@ func (b *builder) setDependLabel() {
 
 // oneOff says whether the container is one of run: it has a name of its own.
 func (b *builder) oneOff() bool { return b.f.ID != "" }
+
+// setLoggingLabel keeps with the container where its output goes. That of a one-off container goes to who started it.
+func (b *builder) setLoggingLabel() {
+	if b.p.Logging == nil || b.oneOff() {
+		return
+	}
+	text, err := json.Marshal(b.p.Logging)
+	if err != nil { // it is text and numbers
+		panic("plan: logging is no JSON: " + err.Error())
+	}
+	b.plan.Labels[LabelLogging] = string(text)
+}

@@ -41,6 +41,7 @@ func (b *builder) setLimits() {
 	}
 	b.setRlimits()
 	b.setOOMScore()
+	b.setWeights()
 }
 
 // setOOMScore gives the kernel leave to end the container where memory is short. A daemon that service managers protect
@@ -74,10 +75,21 @@ func (b *builder) limitMemory(r *specs.LinuxResources) {
 	if limit < minMemory {
 		b.unsupported("mem_limit", finding.Error, fmt.Sprintf("mem_limit: %d bytes is less than the 6 MiB that starting takes", limit), "raise it")
 	}
+	if b.p.MemSwapLimit != 0 {
+		swap = b.p.MemSwapLimit
+		b.plan.Origins["/linux/resources/memory/swap"] = b.fromProfile("memswap_limit")
+	}
 	r.Memory = &specs.LinuxMemory{Limit: &limit}
-	if b.f.Host.CgroupVersion == 1 {
+	switch {
+	case b.f.Host.SwapAccounting && b.p.MemSwapLimit != 0:
+		r.Memory.Swap = &swap
+	case b.f.Host.CgroupVersion == 1 && b.p.MemSwapLimit > 0:
+		delete(b.plan.Origins, "/linux/resources/memory/swap")
+		b.unsupported("memswap_limit", finding.Warning, "memswap_limit has no effect: this kernel does not count swap", "boot with swapaccount=1, or with cgroup v2")
+	case b.f.Host.CgroupVersion == 1 && b.p.MemSwapLimit < 0:
+	case b.f.Host.CgroupVersion == 1:
 		b.unsupported("mem_limit", finding.Info, "mem_limit leaves swap unlimited: this machine has cgroup v1", "boot with cgroup v2")
-	} else {
+	default:
 		r.Memory.Swap = &swap
 	}
 	b.plan.Origins["/linux/resources/memory/limit"] = b.fromProfile("mem_limit")

@@ -13,7 +13,7 @@ import (
 func (b *builder) addNames() {
 	b.addName("/etc/hosts", b.hosts())
 	b.addName("/etc/resolv.conf", b.resolvConf())
-	b.addName("/etc/hostname", generated("hostname", b.spec.Hostname+"\n", "hostrun"))
+	b.addName("/etc/hostname", generated("hostname", b.hostname()+"\n", "hostrun"))
 }
 
 // nameFile is one of the three: content to generate, or the host's.
@@ -60,13 +60,18 @@ func (b *builder) hosts() nameFile {
 		}
 		fmt.Fprintf(&own, "%s\t%s\n", ip, h.Name)
 	}
+	for _, l := range b.p.Links {
+		if b.hostNetwork() { // what is on the host's network, too, is at the host's own address
+			fmt.Fprintf(&own, "127.0.0.1\t%s\n", l.Alias)
+		}
+	}
 	base := localHosts
 	if b.hostNetwork() && b.f.Host.Hosts != "" {
 		base = strings.TrimSuffix(b.f.Host.Hosts, "\n") + "\n"
 	}
 	if b.p.NetworkMode == "none" || b.hostNetwork() && b.p.Hostname != "" { // on a bridge it has an address, which the runtime writes
-		if !names(base+own.String(), b.spec.Hostname) {
-			fmt.Fprintf(&own, "127.0.1.1\t%s\n", b.spec.Hostname)
+		if !names(base+own.String(), b.hostname()) {
+			fmt.Fprintf(&own, "127.0.1.1\t%s\n", b.hostname())
 		}
 	}
 	switch {

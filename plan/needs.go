@@ -18,6 +18,7 @@ func Needs(p *profiles.Profile) ImageNeeds {
 			paths[path.Clean(v.Target)] = true
 		}
 	}
+	EachData(p, func(_, _ string, v profiles.Data) { paths[path.Clean(v.Target)] = true })
 	if borrowsPython(p) && !usesHostRoot(p) { // there the host's Python is the one that runs
 		n.Python = true
 		n.Command = namedInterpreter(p)

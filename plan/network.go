@@ -77,7 +77,10 @@ func (b *builder) setNetwork() {
 	case joins:
 		b.network = network.Request{Mode: network.Container, Join: other}
 	case Bridged(b.p):
-		b.network = network.Request{Mode: network.Bridge, Hostname: b.spec.Hostname, Domain: b.p.Domainname, Attachments: b.attachments()}
+		b.network = network.Request{Mode: network.Bridge, Hostname: b.hostname(), Domain: b.p.Domainname, Attachments: b.attachments()}
+		for _, l := range b.p.Links {
+			b.network.Links = append(b.network.Links, network.OtherName{Name: l.Name, Alias: l.Alias})
+		}
 		b.checkTools()
 		b.checkNetworks()
 	case b.hostNetwork() && len(b.p.Ports) > 0:

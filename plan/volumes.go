@@ -90,6 +90,9 @@ func (b *builder) namedVolume(v profiles.Volume) specs.Mount {
 	}
 	b.addDirectory(dir)
 	v.Source = dir.Path
+	if v.Subpath != "" {
+		v.Source = b.subpath(v, dir.Path)
+	}
 	return b.bindMount(v)
 }
 
@@ -153,8 +156,17 @@ func (b *builder) bindMount(v profiles.Volume) specs.Mount {
 		propagation = "rprivate"
 	}
 	options := []string{how, propagation}
-	if v.ReadOnly {
-		options = append(options, b.readOnly(how == "rbind"))
+	switch {
+	case v.ReadOnly && v.Recursive == "readonly" && !b.recursiveReadOnly():
+		b.report(v.Key, finding.Finding{ID: finding.RuntimeTooOld, Severity: finding.Error, Subject: v.Target, Got: b.f.Engine.OCIRuntime + ", Linux " + b.f.Host.Kernel,
+			Want: "runc 1.1 or crun 1.4, and Linux 5.12", Message: "recursive: readonly can't be done: the OCI runtime or the kernel does not know recursive read-only mounts",
+			Remedy: "upgrade runc, or remove recursive:"})
+	case v.ReadOnly:
+		options = append(options, b.readOnly(how == "rbind" && v.Recursive != "writable"))
+	}
+	if v.Relabel && b.f.Host.SELinux {
+		b.report(v.Key, finding.Finding{ID: finding.RelabelNeeded, Severity: finding.Error, Subject: v.Target, Got: "SELinux enforces on this machine",
+			Message: "hostrun does not label the files of a mount (z, Z)", Remedy: "chcon -Rt container_file_t " + shellQuote(v.Source) + ", and remove the option"})
 	}
 	b.propagate(propagation)
 	return specs.Mount{Destination: v.Target, Type: "bind", Source: v.Source, Options: options}

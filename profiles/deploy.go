@@ -1,31 +1,41 @@
 package profiles
 
-// deploy is compose's long way to say gpus. Its other keys are none of a single machine's.
+// deploy is compose's long way to say gpus, cpus, mem_limit, pids_limit and mem_reservation. Its other keys are none of a
+// single container's.
 type deploy struct{ requests []Accelerator }
 
-type (
-	resources    struct{ deploy }
-	reservations struct{ deploy }
-)
+// A deployed is a limit of deploy.
+type deployed struct {
+	key   string
+	level int
+	value float64 // bytes and numbers are exact up to 2^53
+}
 
 var deployFields = []field[deploy]{
-	{name: "resources", about: "of it only reservations", schema: schemaOf(resourceFields), read: func(d *decoder, to *deploy, n *node, key string) {
-		var r resources
-		readFields(d, &r, n, key, resourceFields)
-		*to = r.deploy
+	{name: "resources", about: "limits and reservations", schema: schemaOf(resourceFields), read: func(d *decoder, to *deploy, n *node, key string) {
+		readFields(d, to, n, key, resourceFields)
 	}},
 }
 
-var resourceFields = []field[resources]{
-	{name: "reservations", about: "of it only devices", schema: schemaOf(reservationFields), read: func(d *decoder, to *resources, n *node, key string) {
-		var r reservations
-		readFields(d, &r, n, key, reservationFields)
-		to.deploy = r.deploy
+var resourceFields = []field[deploy]{
+	{name: "limits", about: "cpus, memory, pids", schema: schemaOf(deployLimitFields), read: func(d *decoder, to *deploy, n *node, key string) {
+		readFields(d, to, n, key, deployLimitFields)
+	}},
+	{name: "reservations", about: "cpus, memory, devices", schema: schemaOf(reservationFields), read: func(d *decoder, to *deploy, n *node, key string) {
+		readFields(d, to, n, key, reservationFields)
 	}},
 }
 
-var reservationFields = []field[reservations]{
-	{name: "devices", about: "device requests, as under gpus", schema: listOf(schemaOf(acceleratorFields())), read: func(d *decoder, to *reservations, n *node, key string) {
+var deployLimitFields = []field[deploy]{
+	{name: "cpus", about: "the same as cpus", schema: object{"type": []string{"number", "string"}}, read: readDeployed("cpus", readCPUs, func(p *Profile) float64 { return p.CPUs })},
+	{name: "memory", about: "the same as mem_limit", schema: sizeSchema, read: readDeployed("mem_limit", readBytes(func(p *Profile) *int64 { return &p.MemLimit }), func(p *Profile) float64 { return float64(p.MemLimit) })},
+	{name: "pids", about: "the same as pids_limit", schema: intSchema, read: readDeployed("pids_limit", readPidsLimit, func(p *Profile) float64 { return float64(p.PidsLimit) })},
+}
+
+var reservationFields = []field[deploy]{
+	{name: "cpus", about: "processors that the machine has to have", schema: object{"type": []string{"number", "string"}}, read: readDeployed("cpu_reservation", readCPUs, func(p *Profile) float64 { return p.CPUs })},
+	{name: "memory", about: "the same as mem_reservation", schema: sizeSchema, read: readDeployed("mem_reservation", readBytes(func(p *Profile) *int64 { return &p.MemLimit }), func(p *Profile) float64 { return float64(p.MemLimit) })},
+	{name: "devices", about: "device requests, as under gpus", schema: listOf(schemaOf(acceleratorFields())), read: func(d *decoder, to *deploy, n *node, key string) {
 		if n.kind != list {
 			d.bad(n, key, "write a list: - {driver: nvidia, count: 1, capabilities: [gpu]}", "expected a list of device requests, got %s", n.describe())
 			return
@@ -40,8 +50,55 @@ var reservationFields = []field[reservations]{
 	}},
 }
 
+// readDeployed reads a limit as the plain key is read, and keeps it until all files are read.
+func readDeployed(plain string, read func(*decoder, *Profile, *node, string), value func(*Profile) float64) func(*decoder, *deploy, *node, string) {
+	return func(d *decoder, _ *deploy, n *node, key string) {
+		var p Profile
+		before := d.report.added
+		if read(d, &p, n, key); d.report.added > before {
+			return
+		}
+		if d.deployed == nil {
+			d.deployed = map[string]deployed{}
+		}
+		d.deployed[plain] = deployed{key: key, level: d.level, value: value(&p)}
+	}
+}
+
+// finishDeploy gives the plain keys what deploy says. Both in one file have to say the same, as in compose; of files that extend each
+// other the nearer one counts.
+func (d *decoder) finishDeploy() {
+	p := d.profile
+	for plain, at := range map[string]*int64{"mem_limit": &p.MemLimit, "mem_reservation": &p.MemReservation, "pids_limit": &p.PidsLimit} {
+		if v, counts := d.deploys(plain, float64(*at)); counts {
+			*at = int64(v)
+		}
+	}
+	for plain, at := range map[string]*float64{"cpus": &p.CPUs, "cpu_reservation": &p.CPUReservation} {
+		if v, counts := d.deploys(plain, *at); counts {
+			*at = v
+		}
+	}
+}
+
+func (d *decoder) deploys(plain string, have float64) (float64, bool) {
+	from, said := d.deployed[plain]
+	if !said {
+		return 0, false
+	}
+	_, both := d.profile.Lines[plain]
+	switch {
+	case both && d.levels[plain] > from.level:
+		return 0, false
+	case both && d.levels[plain] == from.level && have != from.value:
+		d.badAt(d.profile.Lines[from.key], from.key, "remove one of the two", "%s says another number, in line %d", plain, d.profile.Lines[plain].Line)
+	}
+	d.profile.Lines[plain] = d.profile.Lines[from.key]
+	return from.value, true
+}
+
 // deployRemedies are for keys of deploy that have another word in a profile.
-var deployRemedies = map[string]string{"limits": "use cpus: and mem_limit:", "replicas": "start the profile once", "restart_policy": "remove it"}
+var deployRemedies = map[string]string{"replicas": "start the profile once", "restart_policy": "use restart:", "labels": "use labels:"}
 
 func readDeploy(d *decoder, p *Profile, n *node, key string) {
 	var to deploy
@@ -69,8 +126,7 @@ func readDeploy(d *decoder, p *Profile, n *node, key string) {
 }
 
 // composeDeploy are the keys of compose's deploy and its resources that hostrun does not act on (compose-spec.json, "deployment").
-var composeDeploy = []string{"endpoint_mode", "labels", "limits", "mode", "placement", "replicas", "restart_policy", "rollback_config", "update_config",
-	"cpus", "memory", "pids", "generic_resources"}
+var composeDeploy = []string{"endpoint_mode", "labels", "mode", "placement", "replicas", "restart_policy", "rollback_config", "update_config", "generic_resources"}
 
 // notYetBelow reports them wherever they stand.
 func (d *decoder) notYetBelow(n *node, key string) {

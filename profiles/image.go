@@ -3,6 +3,7 @@ package profiles
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/containerd/platforms"
 	"hostrun.dev/hostrun/imagename"
@@ -78,15 +79,62 @@ func readPullPolicy(d *decoder, p *Profile, n *node, path string) {
 	if !ok {
 		return
 	}
+	const remedy = "write always, missing, never, build, daily, weekly, or every_12h"
+	age, timed := strings.CutPrefix(s, "every_")
 	switch {
-	case s == "always", s == "missing", s == "never", s == "build":
+	case s == "always", s == "missing", s == "never", s == "refresh", s == "build":
 		p.PullPolicy = s
 	case s == "if_not_present": // compose's older word
 		p.PullPolicy = "missing"
-	case s == "refresh", s == "daily", s == "weekly", strings.HasPrefix(s, "every_"):
-		d.notYetProblem(n.pos, path, "write always, missing, never or build", fmt.Sprintf("%q", s))
+	case s == "daily":
+		p.PullPolicy = PullEvery(24 * time.Hour)
+	case s == "weekly":
+		p.PullPolicy = PullEvery(7 * 24 * time.Hour)
+	case timed && pullAge.MatchString(age):
+		v, err := parseDuration(age)
+		if err != nil {
+			d.bad(n, path, remedy, "%q is no duration", abridged(age))
+			return
+		}
+		p.PullPolicy = PullEvery(v)
+	case timed:
+		d.bad(n, path, "write a number and a unit: every_12h, every_1w2d; units w d h m s", "%q is no duration", abridged(age))
 	default:
-		d.bad(n, path, "write always, missing, never or build", "%q is not known", s)
+		d.bad(n, path, remedy, "%q is not known", s)
+	}
+}
+
+// pullAge is compose's form of the time in every_ (compose-spec.json, "pull_policy").
+var pullAge = pattern.New(`^([0-9]+[wdhms])+$`)
+
+// PullEvery is the policy of an image that is pulled again once its last pull is longer ago than that.
+func PullEvery(age time.Duration) string { return "every_" + age.String() }
+
+// PullAge is what PullEvery was made of; false for another policy.
+func PullAge(policy string) (time.Duration, bool) {
+	text, timed := strings.CutPrefix(policy, "every_")
+	age, err := time.ParseDuration(text)
+	return age, timed && err == nil
+}
+
+// readPullRefresh reads after how long pull_policy: refresh pulls again.
+func readPullRefresh(d *decoder, p *Profile, n *node, path string) {
+	if v, ok := d.duration(n, path); ok {
+		d.refreshAfter = v
+	}
+}
+
+// finishPull settles what refresh means.
+func (d *decoder) finishPull() {
+	p := d.profile
+	_, said := p.Lines["pull_refresh_after"]
+	switch {
+	case p.PullPolicy == "refresh" && !said:
+		p.PullPolicy = PullEvery(24 * time.Hour)
+	case p.PullPolicy == "refresh":
+		p.PullPolicy = PullEvery(d.refreshAfter)
+	case said:
+		d.badAt(p.Lines["pull_refresh_after"], "pull_refresh_after", "write pull_policy: refresh, or every_12h instead of both", "it has no meaning without pull_policy: refresh")
 	}
 }
 

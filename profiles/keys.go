@@ -29,7 +29,7 @@ func enum(words ...string) object {
 // come from it.
 func profileFields() []field[Profile] {
 	var all []field[Profile]
-	for _, group := range [][]field[Profile]{imageFields, processFields, mountFields, securityFields, limitFields, networkFields, lifeFields, hostFields, acceleratorKeys} {
+	for _, group := range [][]field[Profile]{imageFields, processFields, mountFields, securityFields, limitFields, networkFields, lifeFields, hostFields, acceleratorKeys, weightFields, isolationFields, dataKeys, hookKeys, loggingKeys, linkKeys} {
 		all = append(all, group...)
 	}
 	return all
@@ -43,7 +43,8 @@ var imageFields = []field[Profile]{
 	{name: "build", about: "how the image is made: the directory of a Dockerfile, or a mapping", schema: object{"oneOf": []object{textSchema, schemaOf(buildFields)}}, read: readBuild},
 	{name: "rootfs", about: "host: no image; the root is made of this machine's own system directories", schema: enum("host"), read: readRootfs},
 	{name: "platform", about: "os/arch[/variant] of the image; this machine's by default", schema: textSchema, read: readPlatform},
-	{name: "pull_policy", about: "when to pull the image; missing by default", schema: enum("always", "missing", "if_not_present", "never", "build"), read: readPullPolicy},
+	{name: "pull_policy", about: "when to pull the image: always, missing (default), never, build, daily, weekly, every_12h", schema: object{"type": "string", "pattern": `^(always|missing|if_not_present|never|build|refresh|daily|weekly|every_([0-9]+[wdhms])+)$|\$`}, read: readPullPolicy},
+	{name: "pull_refresh_after", about: "the age at which pull_policy: refresh pulls again; 24h", schema: textSchema, read: readPullRefresh},
 	{name: "labels", about: "labels of the container", schema: namedSchema, read: readLabels},
 	{name: "annotations", about: "annotations of the OCI spec", schema: namedSchema, read: readAnnotations},
 }
@@ -76,7 +77,7 @@ var securityFields = []field[Profile]{
 	{name: "cap_add", about: "capabilities to add: SYS_PTRACE, or ALL", schema: textsSchema, read: readCaps(func(p *Profile) *[]string { return &p.CapAdd })},
 	{name: "cap_drop", about: "capabilities to take away", schema: textsSchema, read: readCaps(func(p *Profile) *[]string { return &p.CapDrop })},
 	{name: "security_opt", about: "no-new-privileges[:BOOL], seccomp:unconfined, seccomp:multiarch, seccomp:FILE", schema: textsSchema, read: readSecurityOpt},
-	{name: "runtime", about: "the OCI runtime: crun, runc, or its path; crun where it works on this machine, else runc", schema: textSchema, read: readRuntime},
+	{name: "runtime", about: "the OCI runtime: crun, runc, or its path; crun where it works on this machine, else runc; nvidia: GPUs as NVIDIA_VISIBLE_DEVICES says, else all", schema: textSchema, read: readRuntime},
 	{name: "privileged", about: "all capabilities and devices, no seccomp: root on the host", schema: boolSchema, read: readBool(func(p *Profile) *bool { return &p.Privileged })},
 }
 
@@ -84,7 +85,7 @@ var limitFields = []field[Profile]{
 	{name: "ulimits", about: "resource limits of the process; -1 is unlimited", schema: object{"type": "object", "propertyNames": object{"enum": ulimitNames}, "additionalProperties": object{"oneOf": []object{intSchema, schemaOf(ulimitFields)}}}, read: readUlimits},
 	{name: "cpus", about: "processors' worth of time: 1.5", schema: object{"type": []string{"number", "string"}}, read: readCPUs},
 	{name: "cpuset", about: "processors to run on: 0-3,8", schema: object{"type": []string{"string"}}, read: readCPUSet},
-	{name: "mem_limit", about: "most memory", schema: sizeSchema, read: readBytes(func(p *Profile) *int64 { return &p.MemLimit })},
+	{name: "mem_limit", about: "most memory; no swap beside it, unless memswap_limit says so", schema: sizeSchema, read: readBytes(func(p *Profile) *int64 { return &p.MemLimit })},
 	{name: "pids_limit", about: "most processes and threads; -1 is no limit", schema: intSchema, read: readPidsLimit},
 	{name: "sysctls", about: "kernel parameters of the container's namespaces", schema: namedSchema, read: readSysctls},
 }

@@ -9,13 +9,15 @@ import (
 	"hostrun.dev/hostrun/pattern"
 )
 
-// A Healthcheck says how to tell whether the container does its work. Exactly one of Test, HTTP, TCP and Log is set. A duration of
-// 0, and 0 retries, are the default: see Interval and its like in package supervise.
+// A Healthcheck says how to tell whether the container does its work. At most one of Test, HTTP, TCP, Log and GPU is set; none means
+// that the image's HEALTHCHECK says it. A duration of 0, and 0 retries, are the image's, else the default: see Interval and its like in
+// package supervise.
 type Healthcheck struct {
 	Test []string `json:"test,omitempty"` // compose's: [CMD, word...] or [CMD-SHELL, line], run in the container; 0 is healthy
 	HTTP string   `json:"http,omitempty"` // a URL that has to answer with a status below 400
 	TCP  string   `json:"tcp,omitempty"`  // host:port that has to take a connection
 	Log  string   `json:"log,omitempty"`  // a regular expression that a line of the output has to match
+	GPU  bool     `json:"gpu,omitempty"`  // the container's accelerators have to answer, and to be well
 
 	Interval      time.Duration `json:"interval,omitempty"`
 	Timeout       time.Duration `json:"timeout,omitempty"`
@@ -24,6 +26,16 @@ type Healthcheck struct {
 	Retries       int           `json:"retries,omitempty"`
 
 	OnFailure string `json:"on_failure,omitempty"` // "" or "none", "restart", "kill", "stop"
+}
+
+// Probes reports whether it says how to test.
+func (h *Healthcheck) Probes() bool {
+	return len(h.Test) > 0 || h.HTTP != "" || h.TCP != "" || h.Log != "" || h.GPU
+}
+
+// Unprobed reports whether the container certainly has no health: the profile says so, or it has neither a healthcheck nor an image.
+func (p *Profile) Unprobed() bool {
+	return p.NoHealthcheck || p.Healthcheck == nil && p.Rootfs != ""
 }
 
 // A Dependency is a profile that has to be there first.
@@ -51,7 +63,7 @@ var lifeFields = []field[Profile]{
 }
 
 // probes are the keys of healthcheck of which one is needed.
-var probes = []string{"test", "http", "tcp", "log"}
+var probes = []string{"test", "http", "tcp", "log", "gpu"}
 
 var (
 	restartForm  = pattern.New(`^(always|unless-stopped|on-failure(?::[0-9]+)?)$`)
@@ -60,6 +72,13 @@ var (
 		{name: "http", about: "a port, or a URL, that has to answer: 8000, :8000/health", schema: object{"type": []string{"integer", "string"}}, read: readHTTP},
 		{name: "tcp", about: "a port, or host:port, that has to take a connection", schema: object{"type": []string{"integer", "string"}}, read: readTCP},
 		{name: "log", about: "a regular expression that a line of the output has to match", schema: textSchema, read: readLogProbe},
+		{name: "gpu", about: "true: the container's GPUs or NPUs have to answer and to be well: no device lost, no fault in the kernel's log, by nvidia-smi's library or npu-smi", schema: boolSchema, read: func(d *decoder, h *Healthcheck, n *node, key string) {
+			if on, ok := d.boolean(n, key); ok && !on {
+				d.bad(n, key, "write gpu: true, or another probe", "it says nothing of how to test")
+			} else if ok {
+				h.GPU = true
+			}
+		}},
 		{name: "interval", about: "between two probes; 30s", schema: textSchema, read: readDuration(func(h *Healthcheck) *time.Duration { return &h.Interval })},
 		{name: "timeout", about: "after which a probe has failed; 30s", schema: textSchema, read: readDuration(func(h *Healthcheck) *time.Duration { return &h.Timeout })},
 		{name: "start_period", about: "after the start, in which failures do not count; 0s", schema: textSchema, read: readDuration(func(h *Healthcheck) *time.Duration { return &h.StartPeriod })},
@@ -123,7 +142,7 @@ func readHealthcheck(d *decoder, p *Profile, n *node, key string) {
 		}
 	}
 	if len(kinds) > 0 { // of the file that this one extends
-		h.Test, h.HTTP, h.TCP, h.Log = nil, "", "", ""
+		h.Test, h.HTTP, h.TCP, h.Log, h.GPU = nil, "", "", "", false
 	}
 	if !readFields(d, &h, n, key, healthFields) {
 		return
@@ -135,22 +154,37 @@ func readHealthcheck(d *decoder, p *Profile, n *node, key string) {
 	p.Healthcheck = &h
 }
 
-// finishHealthcheck removes one that is switched off, and wants a probe in every other.
+// finishHealthcheck removes one that is switched off, and wants a probe where no image can have one.
 func (d *decoder) finishHealthcheck() {
-	h := d.profile.Healthcheck
+	p := d.profile
+	h := p.Healthcheck
 	switch {
 	case h == nil:
 	case len(h.Test) > 0 && h.Test[0] == "NONE":
-		d.profile.Healthcheck = nil
-	case len(h.Test) == 0 && h.HTTP == "" && h.TCP == "" && h.Log == "":
-		d.profile.Healthcheck = nil
+		p.Healthcheck, p.NoHealthcheck = nil, true
+	case h.GPU && len(p.GPUs)+len(p.NPUs) == 0 && !p.namesAccelerators():
+		d.badAt(d.place("healthcheck.gpu", "healthcheck"), "healthcheck.gpu", "add gpus: or npus:, or another probe", "the profile asks for no GPU and no NPU")
+	case !h.Probes():
 		for _, probe := range probes {
-			if _, tried := d.profile.Lines["healthcheck."+probe]; tried { // and has been reported
+			if _, tried := p.Lines["healthcheck."+probe]; tried { // and has been reported
+				p.Healthcheck = nil
 				return
 			}
 		}
-		d.badAt(d.profile.Lines["healthcheck"], "healthcheck", "add test:, http:, tcp: or log:", "nothing says what healthy means")
+		if p.Rootfs != "" {
+			d.badAt(p.Lines["healthcheck"], "healthcheck", "add test:, http:, tcp:, log: or gpu:", "nothing says what healthy means")
+		}
 	}
+}
+
+// namesAccelerators reports whether an entry of devices is one.
+func (p *Profile) namesAccelerators() bool {
+	for _, v := range p.Devices {
+		if v.Accelerator() {
+			return true
+		}
+	}
+	return false
 }
 
 func readTest(d *decoder, h *Healthcheck, n *node, key string) {

@@ -51,6 +51,7 @@ type loader struct {
 	opt    Options
 	report *report
 	env    map[string]string
+	taking map[string]bool // profiles whose volumes are being taken
 }
 
 // environment is the caller's, over the .env beside the profile.
@@ -164,12 +165,20 @@ func (l *loader) decode(src source, layers []layer) *Profile {
 	if !complete {
 		return p
 	}
+	d.finishPull()
 	d.finishBuild()
 	d.finishRootfs()
 	d.finishEnvironment()
 	d.finishVisible()
 	d.finishHealthcheck()
+	d.finishLabels()
+	l.takeVolumes(src, d)
 	d.finishNetworkMode()
+	d.finishImplied()
+	d.finishResources()
+	d.finishIsolation()
+	d.finishData()
+	d.finishLogging()
 	d.finishConflicts()
 	if !hidesImage(layers) {
 		d.finishRequired(src.shown)

@@ -3,7 +3,6 @@ package profiles
 import (
 	"fmt"
 	"net/netip"
-	"slices"
 	"strings"
 )
 
@@ -32,11 +31,9 @@ func readNetworkMode(d *decoder, p *Profile, n *node, key string) {
 
 // finishNetworkMode makes a service whose network is shared one that comes first, as compose does: without it there is none.
 func (d *decoder) finishNetworkMode() {
-	name, shares := strings.CutPrefix(d.profile.NetworkMode, "container:")
-	if !shares || !d.sharesService || slices.ContainsFunc(d.profile.DependsOn, func(o Dependency) bool { return o.Name == name }) {
-		return
+	if name, shares := strings.CutPrefix(d.profile.NetworkMode, "container:"); shares && d.sharesService {
+		d.implied = append(d.implied, Dependency{Name: name, Condition: DependStarted, Restart: true, Key: "network_mode"})
 	}
-	d.profile.DependsOn = append(d.profile.DependsOn, Dependency{Name: name, Condition: DependStarted, Restart: true, Key: "network_mode"})
 }
 
 func readIPC(d *decoder, p *Profile, n *node, key string) {

@@ -11,16 +11,21 @@ import (
 // notYet maps the keys of a compose service that this version does not act on to what to do meanwhile. They are all of
 // compose-spec.json's container_spec, workload_spec and service that profileFields lacks; "" is the remedy of all.
 var notYet = map[string]string{
-	"attach": "", "blkio_config": "",
-	"cgroup": "", "cgroup_parent": "", "configs": "bind the file under volumes:", "cpu_count": "use cpus:", "cpu_percent": "use cpus:",
-	"cpu_period": "use cpus:", "cpu_quota": "use cpus:", "cpu_rt_period": "", "cpu_rt_runtime": "", "cpu_shares": "use cpus: or cpuset:",
-	"credential_spec": "", "develop": "", "device_cgroup_rules": "name the nodes under devices:",
-	"external_links": "", "isolation": "", "label_file": "use labels:", "links": "",
-	"logging": "", "mem_reservation": "use mem_limit:", "mem_swappiness": "", "memswap_limit": "", "models": "",
-	"oom_kill_disable": "", "oom_score_adj": "", "pid": "",
-	"post_start": "", "pre_start": "", "pre_stop": "", "profiles": "a profile of hostrun is one service: write one file for each",
-	"provider": "", "pull_refresh_after": "use pull_policy:", "scale": "", "secrets": "bind the file under volumes:",
-	"storage_opt": "", "umask": "", "use_api_socket": "", "userns_mode": "", "uts": "", "volumes_from": "repeat them under volumes:",
+	"cpu_count": "use cpus:", "cpu_percent": "use cpus:", "credential_spec": "", "develop": "",
+	"isolation": "",
+	"models":    "",
+	"profiles":  "a profile of hostrun is one service: write one file for each",
+	"provider":  "", "scale": "",
+	"storage_opt":    "use tmpfs: with a size for what may go, and a volume on a file system of that size for what stays",
+	"use_api_socket": "",
+}
+
+// never says why a key of them can't be done: it will not be.
+var never = map[string]string{
+	"cpu_count": "it is for Windows containers", "cpu_percent": "it is for Windows containers",
+	"credential_spec": "it is for Windows containers", "isolation": "it is for Windows containers",
+	"storage_opt":    "a snapshot of containerd's has no size of its own",
+	"use_api_socket": "there is no docker whose socket it could be",
 }
 
 // elsewhere maps keys that are no service's to what a person who wrote them needs to know.
@@ -70,6 +75,14 @@ func (d *decoder) readRoot(root *node) {
 }
 
 func (d *decoder) unknownKey(p pair, fields []field[Profile]) {
+	if why, ok := never[p.key]; ok {
+		remedy := notYet[p.key]
+		if remedy == "" {
+			remedy = "remove it, or write x-" + p.key + " to keep it unread"
+		}
+		d.badAt(p.pos, p.key, remedy, "hostrun can't do this key of compose: %s", why)
+		return
+	}
 	if remedy, ok := notYet[p.key]; ok {
 		d.notYetProblem(p.pos, p.key, remedy, "this key of compose")
 		return

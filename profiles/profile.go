@@ -16,7 +16,7 @@ type Profile struct {
 	Rootfs     string `json:"rootfs,omitempty"`      // "": the image's. "host": the root is made of this machine's own files, and Image is ""
 	Build      *Build `json:"build,omitempty"`       // how the image is made; nil: it is pulled or loaded
 	Platform   string `json:"platform,omitempty"`    // os/arch[/variant]; "" is this machine's
-	PullPolicy string `json:"pull_policy,omitempty"` // "always", "missing" (default), "never", "build"
+	PullPolicy string `json:"pull_policy,omitempty"` // "" or "missing", "always", "never", "build", or one of PullEvery
 
 	Entrypoint *Command `json:"entrypoint,omitempty"` // nil: the image's. Empty: none
 	Command    *Command `json:"command,omitempty"`    // nil: the image's
@@ -31,6 +31,9 @@ type Profile struct {
 
 	Volumes []Volume `json:"volumes,omitempty"` // volumes and tmpfs of the profile, in order
 	Devices []Device `json:"devices,omitempty"`
+
+	Secrets []Data `json:"secrets,omitempty"`
+	Configs []Data `json:"configs,omitempty"`
 
 	GPUs   []Accelerator `json:"gpus,omitempty"`
 	NPUs   []Accelerator `json:"npus,omitempty"`
@@ -58,14 +61,44 @@ type Profile struct {
 	StopSignal      string         `json:"stop_signal,omitempty"`       // "" the image's, else SIGTERM
 	StopGracePeriod *time.Duration `json:"stop_grace_period,omitempty"` // nil: 10 s
 
+	Logging *Logging `json:"logging,omitempty"` // nil: rotated files, with the defaults of package logfile
+
+	PreStart  []Hook `json:"pre_start,omitempty"`
+	PostStart []Hook `json:"post_start,omitempty"`
+	PreStop   []Hook `json:"pre_stop,omitempty"`
+
 	Restart     string       `json:"restart,omitempty"`     // "": no; "always", "unless-stopped", "on-failure", "on-failure:3"
-	Healthcheck *Healthcheck `json:"healthcheck,omitempty"` // nil: none
-	DependsOn   []Dependency `json:"depends_on,omitempty"`
+	Healthcheck *Healthcheck `json:"healthcheck,omitempty"` // nil: the image's HEALTHCHECK, if it has one
+	// NoHealthcheck switches the image's off, too: test: [NONE], disable: true.
+	NoHealthcheck bool         `json:"no_healthcheck,omitempty"`
+	DependsOn     []Dependency `json:"depends_on,omitempty"`
 
 	CPUs      float64 `json:"cpus,omitempty"`       // 0: no limit
 	CPUSet    string  `json:"cpuset,omitempty"`     // "0-3,8"
 	MemLimit  int64   `json:"mem_limit,omitempty"`  // bytes
 	PidsLimit int64   `json:"pids_limit,omitempty"` // -1: none
+
+	CPUShares      int64   `json:"cpu_shares,omitempty"`      // 0: not said, as of all of these
+	CPUPeriod      int64   `json:"cpu_period,omitempty"`      // µs
+	CPUQuota       int64   `json:"cpu_quota,omitempty"`       // µs; -1: no limit
+	CPURTPeriod    int64   `json:"cpu_rt_period,omitempty"`   // µs
+	CPURTRuntime   int64   `json:"cpu_rt_runtime,omitempty"`  // µs
+	CPUReservation float64 `json:"cpu_reservation,omitempty"` // processors that have to be there (deploy.resources.reservations.cpus)
+	MemReservation int64   `json:"mem_reservation,omitempty"` // bytes
+	MemSwapLimit   int64   `json:"memswap_limit,omitempty"`   // bytes of memory and swap; -1: no limit
+	MemSwappiness  *int64  `json:"mem_swappiness,omitempty"`  // 0 to 100
+	OOMKillDisable bool    `json:"oom_kill_disable,omitempty"`
+	OOMScoreAdj    *int    `json:"oom_score_adj,omitempty"`
+	BlkIO          *BlkIO  `json:"blkio_config,omitempty"`
+
+	DeviceRules []DeviceRule `json:"device_cgroup_rules,omitempty"`
+
+	PID          string  `json:"pid,omitempty"`           // "" its own, "host", "container:NAME"
+	UTS          string  `json:"uts,omitempty"`           // "" its own, "host"
+	Userns       string  `json:"userns_mode,omitempty"`   // "" or "host"
+	Cgroup       string  `json:"cgroup,omitempty"`        // "" by cgroup version, "host", "private"
+	CgroupParent string  `json:"cgroup_parent,omitempty"` // absolute, below the cgroups' root
+	Umask        *uint32 `json:"umask,omitempty"`
 
 	Sysctls     map[string]string `json:"sysctls,omitempty"`
 	ExtraHosts  []Host            `json:"extra_hosts,omitempty"`
@@ -76,6 +109,7 @@ type Profile struct {
 	MACAddress  string            `json:"mac_address,omitempty"`  // of the first network's interface
 	NetworkMode string            `json:"network_mode,omitempty"` // "" is "host"; "none", "bridge", "container:NAME"
 	Networks    []Network         `json:"networks,omitempty"`     // with "bridge"; none: the one called default
+	Links       []Link            `json:"links,omitempty"`
 	Ports       []Port            `json:"ports,omitempty"`
 	Expose      []string          `json:"expose,omitempty"` // for people: containers of a network reach every port of each other
 
@@ -115,7 +149,9 @@ type Volume struct {
 
 	Propagation    string `json:"propagation,omitempty"`      // bind: "" is rprivate; [r]private|[r]shared|[r]slave
 	CreateHostPath bool   `json:"create_host_path,omitempty"` // bind: make the missing source, a directory
-	Recursive      string `json:"recursive,omitempty"`        // bind: "" or "enabled": submounts too; "disabled"
+	Recursive      string `json:"recursive,omitempty"`        // bind: "" or "enabled": submounts too; "disabled"; "writable", "readonly" where it is read-only
+	Subpath        string `json:"subpath,omitempty"`          // volume: what of it
+	Relabel        bool   `json:"relabel,omitempty"`          // bind: options z and Z
 
 	TmpfsSize    int64    `json:"tmpfs_size,omitempty"`    // bytes; 0: the kernel's default, half of the memory
 	TmpfsOptions []string `json:"tmpfs_options,omitempty"` // of mount(8), in place of the defaults: "exec", "uid=1000"

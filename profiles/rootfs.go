@@ -9,7 +9,7 @@ func readRootfs(d *decoder, p *Profile, n *node, path string) {
 
 // imageKeys mean something only where there is an image, pythonKeys where the container has a Python other than the host's.
 var (
-	imageKeys  = []string{"platform", "pull_policy", "build"}
+	imageKeys  = []string{"platform", "pull_policy", "pull_refresh_after", "build"}
 	pythonKeys = []string{"python.target", "python.precedence", "python.borrow_libraries", "python.interpreter_from"}
 )
 

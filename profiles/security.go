@@ -120,15 +120,15 @@ func (d *decoder) seccomp(p *Profile, n *node, key, value string) {
 	p.Seccomp, p.SeccompProfile = file, text
 }
 
-// readRuntime takes a program, not one of docker's names for a configured runtime.
+// readRuntime takes a program, or docker's name for the runtime of a vendor of accelerators; no other name of a configured runtime.
 func readRuntime(d *decoder, p *Profile, n *node, path string) {
 	s, ok := d.text(n, path)
 	switch {
 	case !ok:
 	case s == "runc", s == "crun", strings.HasPrefix(s, "/"):
-		p.Runtime = s
-	case s == "nvidia":
-		d.bad(n, path, "remove it: name the nodes under devices:, no hook of a runtime is needed", "%q is not an OCI runtime that hostrun uses", s)
+		p.Runtime, d.vendor = s, ""
+	case s == "nvidia", s == "ascend": // what they would inject, hostrun gives itself: the word is a request (finishVisible)
+		p.Runtime, d.vendor = "", s
 	default:
 		d.bad(n, path, "write crun, runc, or the absolute path of one", "%q is not known", abridged(s))
 	}

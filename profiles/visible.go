@@ -18,9 +18,11 @@ func (v Device) Accelerator() bool { return v.CDI || npuNode.MatchString(v.Sourc
 var visibleNPU = pattern.New(`^(?:Ascend(?:910|310B|310P|310)|npu)-([0-9]+)$`)
 
 // finishVisible reads the variables by which a vendor's OCI runtime is asked for devices. ASCEND_VISIBLE_DEVICES is the same
-// request as npus; NVIDIA's is in too many images and scripts with the value all, so gpus has to say it. Neither reaches the container.
+// request as npus; NVIDIA's is in too many images and scripts with the value all, so gpus has to say it, or runtime: nvidia beside it.
+// Neither reaches the container.
 func (d *decoder) finishVisible() {
 	p := d.profile
+	nvidia := visible{value: "all", key: "runtime", pos: p.Lines["runtime"]} // without the variable: as who writes runtime: nvidia means it
 	kept := p.Environment[:0:0]
 	for _, v := range p.Environment {
 		key := join("environment", v.Name)
@@ -28,14 +30,59 @@ func (d *decoder) finishVisible() {
 		switch nothing := v.Value == "" || v.Value == "void" || v.Value == "none"; {
 		case v.Name == "ASCEND_VISIBLE_DEVICES" && !nothing:
 			d.visibleNPUs(v.Value, key, pos)
+		case v.Name == "NVIDIA_VISIBLE_DEVICES" && d.vendor == "nvidia":
+			nvidia = visible{value: v.Value, key: key, pos: pos}
+			if nothing {
+				nvidia.value = ""
+			}
 		case v.Name == "NVIDIA_VISIBLE_DEVICES" && !nothing:
-			d.badAt(pos, key, "remove it, and say which GPUs the container gets: gpus: all, gpus: 1, gpus: [0, 3]", "it is the container toolkit's, and no hook of it runs here")
+			d.badAt(pos, key, "say which GPUs the container gets: gpus: all, gpus: 1, gpus: [0, 3]; or add runtime: nvidia", "it is the container toolkit's, and no hook of it runs here")
 		case v.Name != "ASCEND_VISIBLE_DEVICES" && v.Name != "NVIDIA_VISIBLE_DEVICES":
 			kept = append(kept, v)
 		}
 	}
 	p.Environment = kept
+	if d.vendor == "nvidia" && nvidia.value != "" && len(p.GPUs) == 0 {
+		d.visibleGPUs(nvidia)
+	}
 }
+
+// A visible is what a vendor's variable says, and where.
+type visible struct {
+	value, key string
+	pos        Position
+}
+
+// visibleGPUs makes a request of what NVIDIA's runtime would read (container toolkit, "NVIDIA_VISIBLE_DEVICES" and "NVIDIA_DRIVER_CAPABILITIES").
+func (d *decoder) visibleGPUs(v visible) {
+	a := Accelerator{Key: v.key, All: v.value == "all"}
+	if !a.All {
+		for word := range strings.SplitSeq(v.value, ",") {
+			if word = strings.TrimSpace(word); word != "" {
+				a.IDs = append(a.IDs, word)
+			}
+		}
+	}
+	for _, e := range d.profile.Environment {
+		if e.Name != "NVIDIA_DRIVER_CAPABILITIES" || e.Value == "" {
+			continue
+		}
+		for word := range strings.SplitSeq(e.Value, ",") {
+			word = strings.TrimSpace(word)
+			if !contains(driverCapabilities, word) {
+				key := join("environment", e.Name)
+				d.badAt(d.place(key, "environment"), key, "known: "+strings.Join(driverCapabilities, ", "), "%q is no capability of the driver", abridged(word))
+				return
+			}
+			a.Capabilities = append(a.Capabilities, word)
+		}
+	}
+	d.mark(v.key, v.pos)
+	d.profile.GPUs = []Accelerator{a}
+}
+
+// driverCapabilities are those of NVIDIA's runtime.
+var driverCapabilities = []string{"compute", "compat32", "graphics", "utility", "video", "display", "ngx", "all"}
 
 func (d *decoder) visibleNPUs(value, key string, pos Position) {
 	var words []string

@@ -2,6 +2,7 @@ package profiles
 
 import (
 	"fmt"
+	"path"
 	"path/filepath"
 	"strings"
 
@@ -47,9 +48,11 @@ var bindFields = []field[longVolume]{
 		v.Propagation, _ = d.oneOf(n, key, propagations...)
 	}},
 	{name: "create_host_path", about: "make the missing source, a directory", schema: boolSchema, read: readVolumeBool(func(v *longVolume) *bool { return &v.CreateHostPath })},
-	{name: "recursive", about: "disabled: without the mounts below", schema: enum("enabled", "disabled"), read: readRecursive},
-	{name: "selinux", about: "not yet", schema: absentSchema, read: func(d *decoder, _ *longVolume, n *node, key string) {
-		d.notYetProblem(n.pos, key, "remove it", "SELinux labels of mounts")
+	{name: "recursive", about: "disabled: without the mounts below; writable: those stay writable where it is read-only; readonly: it must be read-only with them", schema: enum(recursions...), read: func(d *decoder, v *longVolume, n *node, key string) {
+		v.Recursive, _ = d.oneOf(n, key, recursions...)
+	}},
+	{name: "selinux", about: "z or Z, which mean something where SELinux enforces: an error there", schema: enum("z", "Z"), read: func(d *decoder, v *longVolume, n *node, key string) {
+		_, v.Relabel = d.oneOf(n, key, "z", "Z")
 	}},
 }
 
@@ -59,8 +62,13 @@ var namedVolumeFields = []field[longVolume]{
 			d.notYetProblem(n.pos, key, "remove it: a new volume is empty", "copying the image's files into a new volume")
 		}
 	}},
-	{name: "subpath", about: "not yet", schema: absentSchema, read: func(d *decoder, _ *longVolume, n *node, key string) {
-		d.notYetProblem(n.pos, key, "use a volume of its own", "a part of a volume")
+	{name: "subpath", about: "directory or file in the volume that is mounted instead of the whole; it has to be there", schema: textSchema, read: func(d *decoder, v *longVolume, n *node, key string) {
+		s, ok := d.text(n, key)
+		if ok && (strings.HasPrefix(s, "/") || contains(strings.Split(s, "/"), "..") || path.Clean(s) == ".") {
+			d.bad(n, key, "write a path in the volume: data/train", "%q does not lie in the volume", abridged(s))
+		} else if ok {
+			v.Subpath = path.Clean(s)
+		}
 	}},
 	{name: "labels", about: "not yet", schema: absentSchema, read: func(d *decoder, _ *longVolume, n *node, key string) {
 		d.notYetProblem(n.pos, key, "remove it", "labels of volumes")
@@ -93,14 +101,8 @@ func readVolumeType(d *decoder, v *longVolume, n *node, key string) {
 	}
 }
 
-func readRecursive(d *decoder, v *longVolume, n *node, key string) {
-	switch n.text {
-	case "writable", "readonly":
-		d.notYetProblem(n.pos, key, "write enabled or disabled: read-only is always recursive", fmt.Sprintf("%q", n.text))
-	default:
-		v.Recursive, _ = d.oneOf(n, key, "enabled", "disabled")
-	}
-}
+// recursions are docker's words for what becomes of the mounts below a bind.
+var recursions = []string{"enabled", "disabled", "writable", "readonly"}
 
 func readVolumes(d *decoder, _ *Profile, n *node, key string) {
 	if n.kind != list {
@@ -137,6 +139,9 @@ func (d *decoder) longVolume(n *node, key string) (Volume, bool) {
 	}
 	if v.CreateHostPath && v.Type != "bind" {
 		d.bad(n, key, "remove create:", "create: has no meaning for a volume of type %s", v.Type)
+	}
+	if (v.Recursive == "writable" || v.Recursive == "readonly") && !v.ReadOnly {
+		d.bad(n, key, "add read_only: true, or remove recursive:", "recursive: %s has no meaning for a mount that is not read-only", v.Recursive)
 	}
 	switch v.Type {
 	case "tmpfs":
@@ -208,8 +213,8 @@ func (d *decoder) volumeOption(n *node, key string, v *Volume, option string) {
 		v.ReadOnly = true
 	case "rw", "cached", "delegated", "consistent": // the last three are Docker Desktop's; on Linux a bind is direct
 	case "nocopy": // hostrun never copies
-	case "z", "Z":
-		d.notYetProblem(n.pos, key, "remove the option; where SELinux is not enforcing it does nothing", fmt.Sprintf("SELinux labels of mounts (%q)", option))
+	case "z", "Z": // it says nothing where SELinux does not enforce, which the plan looks at
+		v.Relabel = true
 	case "rprivate", "private", "rshared", "shared", "rslave", "slave":
 		if v.Type != "bind" {
 			d.bad(n, key, "remove it", "%s is for binds, and %q is a named volume", option, v.Source)

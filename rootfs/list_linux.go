@@ -4,8 +4,9 @@ import (
 	"bytes"
 	"encoding/binary"
 	"io/fs"
-	"slices"
+	"math/bits"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -59,7 +60,7 @@ func entries(fd int, b []byte, each func([]byte, fs.FileMode)) {
 		if len(name) == 0 || string(name) == "." || string(name) == ".." {
 			continue
 		}
-		if mode, known := kinds[kind]; known {
+		if mode := kinds[kind]; mode != unknownKind {
 			each(name, mode)
 			continue
 		}
@@ -70,37 +71,61 @@ func entries(fd int, b []byte, each func([]byte, fs.FileMode)) {
 	}
 }
 
+// unknownKind is of what a file system does not tell.
+const unknownKind = fs.ModeIrregular
+
 // kinds are those of d_type, which is st_mode's file type shifted (IFTODT).
-var kinds = map[uint8]fs.FileMode{
-	unix.DT_REG: 0, unix.DT_DIR: fs.ModeDir, unix.DT_LNK: fs.ModeSymlink, unix.DT_FIFO: fs.ModeNamedPipe, unix.DT_SOCK: fs.ModeSocket,
-	unix.DT_BLK: fs.ModeDevice, unix.DT_CHR: fs.ModeDevice | fs.ModeCharDevice,
-}
+var kinds = func() (table [256]fs.FileMode) {
+	for i := range table {
+		table[i] = unknownKind
+	}
+	table[unix.DT_REG], table[unix.DT_DIR], table[unix.DT_LNK] = 0, fs.ModeDir, fs.ModeSymlink
+	table[unix.DT_FIFO], table[unix.DT_SOCK] = fs.ModeNamedPipe, fs.ModeSocket
+	table[unix.DT_BLK], table[unix.DT_CHR] = fs.ModeDevice, fs.ModeDevice|fs.ModeCharDevice
+	return table
+}()
 
 // ReadRegular reads a file of this machine that was seen to be a regular one into buf, or a larger one, and takes nothing
-// else that has taken its place since. One of more than limit bytes is ErrTooLarge.
-func ReadRegular(real string, limit int64, buf []byte) ([]byte, error) {
+// else that has taken its place since. One of more than limit bytes is ErrTooLarge. The stamp is the file's before it was read.
+func ReadRegular(real string, limit int64, buf []byte) ([]byte, Stamp, error) {
 	fd, err := ignoringEINTR(func() (int, error) {
 		return unix.Open(real, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	})
 	if err != nil {
-		return nil, &fs.PathError{Op: "open", Path: real, Err: err}
+		return nil, Stamp{}, &fs.PathError{Op: "open", Path: real, Err: err}
 	}
 	defer unix.Close(fd)
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFREG {
-		return nil, &fs.PathError{Op: "open", Path: real, Err: ErrNotRegular}
+		return nil, Stamp{}, &fs.PathError{Op: "open", Path: real, Err: ErrNotRegular}
 	}
 	if st.Size > limit {
-		return nil, &fs.PathError{Op: "read", Path: real, Err: ErrTooLarge}
+		return nil, Stamp{}, &fs.PathError{Op: "read", Path: real, Err: ErrTooLarge}
 	}
-	buf = slices.Grow(buf[:0], int(st.Size))[:st.Size]
+	if int64(cap(buf)) < st.Size { // in steps, as the caller may give it back for a larger file
+		buf = make([]byte, 1<<bits.Len64(uint64(st.Size)))
+	}
+	buf = buf[:st.Size]
 	for at := 0; ; {
 		n, err := ignoringEINTR(func() (int, error) { return unix.Read(fd, buf[at:]) })
 		if err != nil {
-			return nil, &fs.PathError{Op: "read", Path: real, Err: err}
+			return nil, Stamp{}, &fs.PathError{Op: "read", Path: real, Err: err}
 		}
 		if at += n; n <= 0 || at == len(buf) {
-			return buf[:at], nil
+			return buf[:at], stampOf(&st), nil
 		}
 	}
+}
+
+// StampOf is the stamp of a regular file of this machine; false for all else.
+func StampOf(real string) (Stamp, bool) {
+	var st unix.Stat_t
+	if unix.Lstat(real, &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFREG {
+		return Stamp{}, false
+	}
+	return stampOf(&st), true
+}
+
+func stampOf(st *unix.Stat_t) Stamp {
+	return Stamp{Device: uint64(st.Dev), Inode: st.Ino, Size: st.Size, Modified: time.Unix(st.Mtim.Unix()).UnixNano(), Changed: time.Unix(st.Ctim.Unix()).UnixNano()}
 }

@@ -18,6 +18,10 @@ func List(dir string, each func(name []byte, kind fs.FileMode)) error {
 
 // ReadRegular reads a file of this machine that was seen to be a regular one, and takes nothing else that has taken its
 // place since. One of more than limit bytes is ErrTooLarge.
-func ReadRegular(real string, limit int64, _ []byte) ([]byte, error) {
-	return readAtMost(real, Resolved{Real: real}, limit)
+func ReadRegular(real string, limit int64, _ []byte) ([]byte, Stamp, error) {
+	b, err := readAtMost(real, Resolved{Real: real}, limit)
+	return b, Stamp{}, err
 }
+
+// StampOf knows no stamps here.
+func StampOf(string) (Stamp, bool) { return Stamp{}, false }

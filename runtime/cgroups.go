@@ -4,8 +4,6 @@ import (
 	"context"
 	"os"
 	"path/filepath"
-
-	"github.com/containerd/errdefs"
 )
 
 // sweepCgroups removes empty cgroups of containers that do not exist: an OCI runtime that was killed in the middle of
@@ -24,12 +22,7 @@ func (c *Client) sweepCgroups(ctx context.Context) {
 }
 
 func (c *Client) sweepCgroupsOf(ctx context.Context, id string, dirs []string) {
-	gone := func() bool {
-		_, err := c.ctrd.ContainerService().Get(ctx, id)
-		_, files := os.Lstat(c.dir(id))
-		return errdefs.IsNotFound(err) && os.IsNotExist(files)
-	}
-	if !gone() { // as good as always: without a lock
+	if !c.gone(ctx, id) { // as good as always: without a lock
 		return
 	}
 	l, err := c.tryLock(id)
@@ -37,7 +30,7 @@ func (c *Client) sweepCgroupsOf(ctx context.Context, id string, dirs []string) {
 		return
 	}
 	defer l.unlock()
-	if gone() {
+	if c.gone(ctx, id) {
 		for _, dir := range dirs {
 			_ = os.Remove(dir) // rmdir(2) refuses one that is in use
 		}

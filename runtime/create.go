@@ -48,6 +48,7 @@ func (c *Client) make(ctx context.Context, pl plan.Plan, labels map[string]strin
 	if err != nil {
 		return made{}, createError(pl.ID, err)
 	}
+	c.unholdImage(pl.Image)
 	step("record-created")
 	c.Unreserve(pl.ID)
 	root, err := c.fill(ctx, pl, record, early)

@@ -3,10 +3,6 @@ package runtime
 import (
 	"context"
 	"fmt"
-	"net"
-	"net/http"
-	"net/url"
-	"os"
 	"sort"
 	"strings"
 	"sync"
@@ -55,7 +51,7 @@ func (c *Client) elsewhere(ctx context.Context, name string) []string {
 		hints = append(hints, fmt.Sprintf("it is in containerd's namespace %s: hostrun --namespace %s save %s | hostrun%s load", ns, ns, short, into))
 	}
 	if inDocker {
-		hints = append(hints, fmt.Sprintf("it is in Docker: docker save %s | hostrun%s load", short, into))
+		hints = append(hints, fmt.Sprintf("it is in Docker: hostrun%s pull %s%s", into, DockerDaemon, short))
 	}
 	return hints
 }
@@ -78,27 +74,14 @@ func (c *Client) otherNamespaces(ctx context.Context, name string) []string {
 	return found
 }
 
-// dockerHas asks the local Docker, if there is one (its API, GET /images/{name}/json).
+// dockerHas asks the local Docker, if there is one.
 func dockerHas(ctx context.Context, name string) bool {
-	socket := "/var/run/docker.sock"
-	if h, ok := strings.CutPrefix(os.Getenv("DOCKER_HOST"), "unix://"); ok {
-		socket = h
-	}
-	transport := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		var d net.Dialer
-		return d.DialContext(ctx, "unix", socket)
-	}}
-	u := url.URL{Scheme: "http", Host: "docker", Path: "/images/" + name + "/json"}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
+	d, err := localDocker()
 	if err != nil {
 		return false
 	}
-	resp, err := (&http.Client{Transport: transport}).Do(req)
-	if err != nil {
-		return false
-	}
-	_ = resp.Body.Close()
-	return resp.StatusCode == http.StatusOK
+	_, err = d.image(ctx, name)
+	return err == nil
 }
 
 // nearest returns the image of the namespace whose name differs least, if that is little.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -32,6 +33,9 @@ func (c *Client) Exec(ctx context.Context, name string, opt ExecOptions, stdio I
 	task, err := c.getTask(ctx, name)
 	if err != nil {
 		return 0, err
+	}
+	if isPaused(task) {
+		return 0, isPausedError(name, "exec in")
 	}
 	if task == nil || task.Status != taskapi.Status_RUNNING {
 		return 0, notRunning(name)
@@ -71,6 +75,8 @@ func execProcess(r containers.Container, opt ExecOptions, pid uint32) (*specs.Pr
 		p.Env = mergeEnv(p.Env, homeOf(view, p.Env, spec.Process.User.UID, p.User.UID))
 	}
 	p.Env = mergeEnv(p.Env, opt.Env)
+	p.Capabilities = execCapabilities(&p, spec, opt.Privileged)
+	p.NoNewPrivileges = p.NoNewPrivileges && !opt.Privileged
 	return &p, nil
 }
 
@@ -87,6 +93,42 @@ func homeOf(view *rootfs.View, env []string, own, user uint32) []string {
 		return nil
 	}
 	return []string{"HOME=" + home[user]}
+}
+
+// execCapabilities are those of the container's process. Root gets what the container may have at most, as in docker, also where the
+// container's own user is another one: with no_new_privileges the kernel would give it nothing (capabilities(7), "Capabilities and
+// execution of programs by root"; prctl(2), PR_SET_NO_NEW_PRIVS). A privileged process gets all that this process has, too.
+func execCapabilities(p *specs.Process, spec *specs.Spec, privileged bool) *specs.LinuxCapabilities {
+	have := spec.Process.Capabilities
+	if privileged {
+		all := ownCapabilities()
+		return &specs.LinuxCapabilities{Bounding: all, Effective: all, Permitted: all}
+	}
+	if p.User.UID != 0 || have == nil {
+		return have
+	}
+	return &specs.LinuxCapabilities{Bounding: have.Bounding, Effective: have.Bounding, Permitted: have.Bounding, Inheritable: have.Inheritable, Ambient: have.Ambient}
+}
+
+// ownCapabilities are those of this process's bounding set.
+func ownCapabilities() []string {
+	text, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return nil
+	}
+	for line := range strings.Lines(string(text)) {
+		if hex, ok := strings.CutPrefix(line, "CapBnd:"); ok {
+			set, _ := strconv.ParseUint(strings.TrimSpace(hex), 16, 64)
+			var names []string
+			for bit, name := range plan.Capabilities() {
+				if set&(1<<bit) != 0 {
+					names = append(names, name)
+				}
+			}
+			return names
+		}
+	}
+	return nil
 }
 
 // mergeEnv adds NAME=VALUE entries; a later one replaces an earlier one in its place.

@@ -25,6 +25,9 @@ func (c *Client) writeFiles(pl plan.Plan) error {
 			return err
 		}
 	}
+	if err := c.writeData(pl); err != nil {
+		return err
+	}
 	return makeRoot(pl.Root)
 }
 
@@ -98,5 +101,5 @@ func replaceFile(path string, content []byte, mode fs.FileMode) error {
 
 // removeFiles deletes what the container had on the host. Named volumes and bind sources are not among it.
 func (c *Client) removeFiles(id string) error {
-	return errors.Join(os.RemoveAll(c.dir(id)), os.RemoveAll(c.ioDir(id)))
+	return errors.Join(c.removeData(id), os.RemoveAll(c.dir(id)), os.RemoveAll(c.ioDir(id)))
 }

@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	containerd "github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/containerd/v2/core/images/archive"
 	"github.com/containerd/errdefs"
@@ -72,12 +74,15 @@ func (c *Client) FindImage(ctx context.Context, ref, platform, policy string) (F
 	if err != nil {
 		return FoundImage{}, err
 	}
+	c.holdImage(name)
 	if policy == "always" {
 		c.imagesAsked.Delete(name) // as it was before
 		return c.pulled(ctx, ref, platform)
 	}
 	img, err := c.askedImage(ctx, name)
 	switch {
+	case err == nil && outdated(img, policy, time.Now()):
+		return c.refreshed(ctx, ref, platform, img)
 	case err == nil:
 		return FoundImage{Name: name, record: &img}, nil
 	case !errdefs.IsNotFound(err):
@@ -100,6 +105,7 @@ func (c *Client) FindAhead(ctx context.Context, ref string) {
 	if err != nil {
 		return // FindImage says so
 	}
+	c.holdImage(name)
 	answer := make(chan imageAnswer, 1)
 	c.imagesAsked.Store(name, answer)
 	img, err := c.ctrd.ImageService().Get(c.in(ctx), name)
@@ -179,6 +185,13 @@ func (c *Client) describeImage(ctx context.Context, img images.Image) ImageInfo 
 		info.Platforms = append(info.Platforms, platforms.Format(p))
 		if size, err := img.Size(ctx, store, one); err == nil {
 			info.Size += size
+		}
+	}
+	if desc, err := img.Config(ctx, store, platforms.Default()); err == nil {
+		info.ID = desc.Digest.String()
+		var config ocispec.Image
+		if text, err := content.ReadBlob(ctx, store, desc); err == nil && json.Unmarshal(text, &config) == nil {
+			info.BuiltAt = config.Created
 		}
 	}
 	return info

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
+	"time"
 
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/images"
@@ -16,6 +18,7 @@ import (
 
 	"hostrun.dev/hostrun/finding"
 	"hostrun.dev/hostrun/plan"
+	"hostrun.dev/hostrun/profiles"
 )
 
 // cacheFormat changes when the meaning of what is cached does.
@@ -96,6 +99,7 @@ func (c *Client) configOf(ctx context.Context, record images.Image, platform str
 		return img, fmt.Errorf("read its configuration: %w", err)
 	}
 	img = imageOf(config, stopSignalOf(raw))
+	img.Healthcheck = healthcheckOf(raw)
 	c.cache(key, img)
 	return img, nil
 }
@@ -105,6 +109,36 @@ func stopSignalOf(raw []byte) string {
 	var v struct{ Config struct{ StopSignal string } }
 	_ = json.Unmarshal(raw, &v)
 	return v.Config.StopSignal
+}
+
+// healthcheckOf is docker's HEALTHCHECK, which image-spec leaves to whom it may concern (moby, docker image specification 1.2,
+// "Healthcheck"). A command for a shell is run by the image's SHELL. nil without one, and for one that is NONE.
+func healthcheckOf(raw []byte) *profiles.Healthcheck {
+	var v struct {
+		Config struct {
+			Shell       []string
+			Healthcheck *struct {
+				Test                                          []string
+				Interval, Timeout, StartPeriod, StartInterval time.Duration // ns
+				Retries                                       int
+			}
+		} `json:"config"`
+	}
+	if json.Unmarshal(raw, &v) != nil || v.Config.Healthcheck == nil {
+		return nil
+	}
+	h := v.Config.Healthcheck
+	check := &profiles.Healthcheck{Test: h.Test, Interval: h.Interval, Timeout: h.Timeout, StartPeriod: h.StartPeriod, StartInterval: h.StartInterval, Retries: h.Retries}
+	switch {
+	case len(h.Test) > 1 && h.Test[0] == "CMD-SHELL" && len(v.Config.Shell) > 0:
+		check.Test = append(append([]string{"CMD"}, v.Config.Shell...), strings.Join(h.Test[1:], " "))
+	case len(h.Test) > 1 && h.Test[0] == "CMD-SHELL":
+		check.Test = []string{"CMD-SHELL", strings.Join(h.Test[1:], " ")}
+	case len(h.Test) > 1 && h.Test[0] == "CMD":
+	default:
+		return nil
+	}
+	return check
 }
 
 func imageOf(i ocispec.Image, stopSignal string) plan.Image {

@@ -157,7 +157,8 @@ func (c *Container) supervision(r containers.Container, p *taskapi.Process) {
 			c.RestartWith = append(c.RestartWith, plain)
 		}
 	}
-	if !supervised(r.Labels) {
+	c.Unit = r.Labels[plan.LabelUnit]
+	if !tended(r.Labels) {
 		return
 	}
 	now := supervision(r, p)

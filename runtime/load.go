@@ -96,25 +96,33 @@ func (c *Client) importArchive(ctx context.Context, r io.Reader, name string) ([
 
 // renamed completes names that the archive gives in short (io.containerd.image.name is taken as it is written).
 func (c *Client) renamed(ctx context.Context, imgs []images.Image) ([]images.Image, error) {
-	store := c.ctrd.ImageService()
 	for i, img := range imgs {
 		name, err := fullName(img.Name)
 		if err != nil || name == img.Name {
 			continue // a digest or a foreign convention: leave it
 		}
-		full := images.Image{Name: name, Target: img.Target, Labels: img.Labels}
-		if _, err = store.Create(ctx, full); errdefs.IsAlreadyExists(err) {
-			_, err = store.Update(ctx, full, "target")
+		if imgs[i], err = c.renamedTo(ctx, img, name); err != nil {
+			return imgs, err
 		}
-		if err != nil {
-			return imgs, fmt.Errorf("name image %s: %w", name, err)
-		}
-		if err := store.Delete(ctx, img.Name); err != nil && !errdefs.IsNotFound(err) {
-			return imgs, fmt.Errorf("rename image %s: %w", img.Name, err)
-		}
-		imgs[i] = full
 	}
 	return imgs, nil
+}
+
+// renamedTo gives an image another name, and takes its present one.
+func (c *Client) renamedTo(ctx context.Context, img images.Image, name string) (images.Image, error) {
+	store := c.ctrd.ImageService()
+	full := images.Image{Name: name, Target: img.Target, Labels: img.Labels}
+	_, err := store.Create(ctx, full)
+	if errdefs.IsAlreadyExists(err) {
+		_, err = store.Update(ctx, full, "target")
+	}
+	if err != nil {
+		return img, fmt.Errorf("name image %s: %w", name, err)
+	}
+	if err := store.Delete(ctx, img.Name); err != nil && !errdefs.IsNotFound(err) {
+		return full, fmt.Errorf("rename image %s: %w", img.Name, err)
+	}
+	return full, nil
 }
 
 // archiveName reads org.opencontainers.image.ref.name: tools write a full name there, or only a tag.

@@ -33,6 +33,14 @@ type wiring struct{ done chan error }
 // wire makes the network namespace that the container's spec names, and goes on beside the caller to connect it. The container
 // can be created meanwhile; wait comes before its start.
 func (c *Client) wire(ctx context.Context, r containers.Container) (*wiring, error) {
+	if err := c.sharePID(ctx, r); err != nil {
+		return nil, err
+	}
+	if r.Labels[plan.LabelSubpaths] != "" {
+		if err := c.bindSubpaths(r); err != nil {
+			return nil, err
+		}
+	}
 	req := network.ParseLabel(r.Labels[plan.LabelNetwork])
 	o := bridge.Order{Key: c.networkKey(r.ID), Owner: c.opt.Address, Request: req, Hosts: filepath.Join(c.dir(r.ID), "hosts")}
 	switch req.Mode {
@@ -94,7 +102,7 @@ func networkError(id string, err error) error {
 
 // unwire removes what the container has of networks; most have nothing.
 func (c *Client) unwire(ctx context.Context, id string) error {
-	err := c.kernel().Detach(ctx, c.networkKey(id))
+	err := errors.Join(c.kernel().Detach(ctx, c.networkKey(id)), c.unsharePID(id), c.unbindSubpaths(id))
 	step("network-removed")
 	if err != nil {
 		return fmt.Errorf("disconnect container %s: %w", id, err)

@@ -36,6 +36,8 @@ type Client struct {
 	imagesAsked sync.Map                       // of full names, the chan imageAnswer that FindAhead fills
 	ahead       sync.Map                       // of container IDs, the *earlySnapshot that Ahead has begun
 
+	held holds
+
 	engineOnce sync.Once
 	engine     engineFacts
 	engineErr  error

@@ -39,6 +39,8 @@ func (c *Client) Probe(ctx context.Context, of supervise.Container) supervise.Pr
 			}
 			return err
 		})
+	case check.GPU:
+		err = errors.New("its devices are looked at by who probes")
 	case check.Log != "":
 		err = c.probeLog(ctx, of)
 	}

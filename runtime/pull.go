@@ -48,6 +48,7 @@ func (c *Client) Pull(ctx context.Context, ref, platform string) (string, error)
 	}
 	switch {
 	case err == nil:
+		c.notePull(ctx, name)
 		c.progress("Image "+familiar(name), "Pulled", "")
 		return name, nil
 	case ctx.Err() != nil:

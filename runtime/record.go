@@ -29,6 +29,7 @@ const (
 	labelCreator    = "hostrun.dev/creator" // <pid>:<starttime>:<boot_id>
 	labelOneOff     = "hostrun.dev/one-off" // "true": lives and dies with its creator
 	labelLog        = "hostrun.dev/log"
+	labelStdin      = "hostrun.dev/stdin" // the fifo by which attach reaches a detached container's terminal
 	labelStartedAt  = "hostrun.dev/started-at"
 	labelFinishedAt = "hostrun.dev/finished-at"
 	labelExitStatus = "hostrun.dev/exit-status"

@@ -190,6 +190,11 @@ func (c *Client) cut(ctx context.Context, r containers.Container, execID string,
 // Attach follows the output of a detached container until it ends and returns its exit status. A cancelled ctx stops
 // following and leaves the container as it is.
 func (c *Client) Attach(ctx context.Context, name string, stdio IO, signals <-chan string) (int, error) {
+	return c.attachSince(ctx, name, stdio, signals, time.Time{})
+}
+
+// attachSince is Attach with the output from a moment on; the zero time is that of the start.
+func (c *Client) attachSince(ctx context.Context, name string, stdio IO, signals <-chan string, since time.Time) (int, error) {
 	ctx = c.in(ctx)
 	r, err := c.own(ctx, name)
 	if err != nil {
@@ -206,7 +211,7 @@ func (c *Client) Attach(ctx context.Context, name string, stdio IO, signals <-ch
 		}
 		close(over)
 	}()
-	if err := c.copyLog(following, r, over, stdio); err != nil && ctx.Err() == nil {
+	if err := c.copyLog(following, r, over, stdio, since); err != nil && ctx.Err() == nil {
 		return 0, err
 	}
 	select {

@@ -65,6 +65,7 @@ type ExecOptions struct {
 	WorkingDir string
 	User       string // uid[:gid] or a name of the container
 	TTY        bool
+	Privileged bool // with every capability
 }
 
 // A Container is one line of `hostrun ps`. Its JSON form is part of the contract.
@@ -97,6 +98,7 @@ type Supervision struct {
 	Restart      string     `json:"restart,omitempty"`       // the profile's policy; "" for no
 	Restarts     int        `json:"restarts,omitempty"`      // since a person started it
 	RestartAt    *time.Time `json:"restart_at,omitempty"`    // when it is due, of a container that has ended
+	Unit         string     `json:"unit,omitempty"`          // the service that it belongs to: systemd restarts that, and hostrun supervise leaves it alone
 	Refused      string     `json:"refused,omitempty"`       // why it is not started again
 	RefusedAs    int        `json:"refused_as,omitempty"`    // the exit status that this would have
 	StoppedBy    string     `json:"stopped_by,omitempty"`    // "user", or "health": on_failure
@@ -115,10 +117,12 @@ type LogOptions struct {
 
 // An ImageInfo is one line of `hostrun images`.
 type ImageInfo struct {
-	Schema    int       `json:"schema"` // 1
-	Name      string    `json:"name"`
-	Digest    string    `json:"digest"`
-	Platforms []string  `json:"platforms"`
-	Size      int64     `json:"size"` // bytes of content: compressed layers and configuration
-	CreatedAt time.Time `json:"created_at"`
+	Schema    int        `json:"schema"` // 1
+	Name      string     `json:"name"`
+	Digest    string     `json:"digest"`
+	ID        string     `json:"id,omitempty"` // digest of its configuration, as docker counts images; of this machine's platform
+	Platforms []string   `json:"platforms"`
+	Size      int64      `json:"size"`               // bytes of content: compressed layers and configuration
+	CreatedAt time.Time  `json:"created_at"`         // here: pulled or loaded
+	BuiltAt   *time.Time `json:"built_at,omitempty"` // as its configuration says
 }

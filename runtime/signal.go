@@ -42,7 +42,7 @@ func inCgroup(pid int, path string) bool {
 		return false
 	}
 	for _, line := range strings.Split(string(raw), "\n") {
-		if f := strings.SplitN(line, ":", 3); len(f) == 3 && f[2] == path {
+		if f := strings.SplitN(line, ":", 3); len(f) == 3 && (f[2] == path || strings.HasSuffix(f[2], path)) { // below cgroup_parent
 			return true
 		}
 	}

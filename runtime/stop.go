@@ -26,10 +26,19 @@ func (c *Client) Start(ctx context.Context, name string) error {
 	defer l.unlock()
 	defer c.sweeping(ctx, 0)()
 	task, err := c.getTask(ctx, name)
+	if err == nil && isPaused(task) {
+		err = isPausedError(name, "start")
+	}
 	if err != nil || runs(task) {
 		return err
 	}
-	return c.restart(ctx, r, freshNotes(r.Labels))
+	if err := c.unitsOwn(r, nil); err != nil {
+		return err
+	}
+	if err := c.restart(ctx, r, freshNotes(r.Labels)); err != nil {
+		return err
+	}
+	return c.postStart(ctx, name, true)
 }
 
 // lockOwn locks a container of hostrun's that is complete.
@@ -62,6 +71,9 @@ func (c *Client) Stop(ctx context.Context, name string, timeout *time.Duration) 
 	}
 	defer l.unlock()
 	defer c.sweeping(ctx, 0)()
+	if err := c.preStop(ctx, r); err != nil {
+		return err
+	}
 	if err := c.markStopped(ctx, r); err != nil {
 		return err
 	}
@@ -105,6 +117,9 @@ func (c *Client) stop(ctx context.Context, r containers.Container, timeout *time
 // there is none.
 func (c *Client) Down(ctx context.Context, name string, timeout *time.Duration) error {
 	return c.remove(ctx, name, func(ctx context.Context, r containers.Container, task *taskapi.Process) error {
+		if err := c.preStop(ctx, r); err != nil {
+			return err
+		}
 		return c.end(ctx, r, task, timeout)
 	})
 }
@@ -215,12 +230,12 @@ func (c *Client) terminate(ctx context.Context, r containers.Container, wait tim
 	following, cancel := context.WithCancel(ctx)
 	defer cancel()
 	ended := c.waiting(following, r.ID, "")
-	if task.Status == taskapi.Status_PAUSED {
-		wait = 0
-	}
 	if wait > 0 {
 		if err := c.signalTask(ctx, r.ID, task, sig); err != nil && !errdefs.IsNotFound(err) {
 			return exit{}, err
+		}
+		if isPaused(task) {
+			c.thaw(ctx, r.ID)
 		}
 		step("stop-signalled")
 		select {
@@ -256,12 +271,20 @@ func (c *Client) Kill(ctx context.Context, name, sig string) error {
 	if err != nil {
 		return err
 	}
-	if stop, err := signal.ParseSignal(stopSignal(r.Labels)); n == unix.SIGKILL || err == nil && n == stop { // as in docker
+	task, err := c.getTask(ctx, name)
+	if err != nil {
+		return err
+	}
+	final := ends(r.Labels, n)
+	if final { // as in docker
 		if err := c.markStopped(ctx, r); err != nil {
 			return err
 		}
 	}
 	err = c.killTask(ctx, name, "", n, false)
+	if err == nil && final && isPaused(task) {
+		c.thaw(ctx, name)
+	}
 	if errdefs.IsNotFound(err) || errdefs.IsFailedPrecondition(err) {
 		return notRunning(name)
 	}

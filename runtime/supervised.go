@@ -41,7 +41,7 @@ type refusal struct {
 }
 
 func supervised(labels map[string]string) bool {
-	return labels[labelOneOff] == "" && (labels[plan.LabelRestart] != "" || labels[plan.LabelHealthcheck] != "")
+	return tended(labels) && labels[plan.LabelUnit] == ""
 }
 
 // NeedsSupervisor says whether a container with these labels has a restart policy or a healthcheck.
@@ -55,7 +55,7 @@ func (c *Client) OtherImage(ctx context.Context, pl plan.Plan) bool {
 
 // freshNotes are what a start by a person writes into the record: nothing of earlier lives is held against the container.
 func freshNotes(labels map[string]string) map[string]string {
-	if !supervised(labels) {
+	if !tended(labels) {
 		return nil
 	}
 	notes := map[string]string{labelStoppedBy: "", labelRefused: "", labelOwed: "", labelRestarts: "", labelStreak: "", labelTriedAt: "",
@@ -147,9 +147,14 @@ func (c *Client) Supervised(ctx context.Context) ([]supervise.Container, error) 
 
 // SupervisedOne is Supervised for one container; false if it is none of them.
 func (c *Client) SupervisedOne(ctx context.Context, id string) (supervise.Container, bool, error) {
+	return c.lookedAfter(ctx, id, supervised)
+}
+
+// lookedAfter is what supervise has to know of a container, if its labels are of the kind that is meant.
+func (c *Client) lookedAfter(ctx context.Context, id string, kind func(labels map[string]string) bool) (supervise.Container, bool, error) {
 	ctx = c.in(ctx)
 	r, err := c.ctrd.ContainerService().Get(ctx, id)
-	if errdefs.IsNotFound(err) || err == nil && (!supervised(r.Labels) || r.Labels[labelState] == stateRemoving) {
+	if errdefs.IsNotFound(err) || err == nil && (!kind(r.Labels) || r.Labels[labelState] == stateRemoving) {
 		return supervise.Container{}, false, nil
 	}
 	if err != nil {
@@ -195,7 +200,10 @@ func (c *Client) Again(ctx context.Context, pl plan.Plan, created time.Time) (Up
 		return res, err
 	}
 	res.Action = "started"
-	return res, c.restart(ctx, r, restartNotes(r, now))
+	if err := c.restart(ctx, r, restartNotes(r, now)); err != nil {
+		return res, err
+	}
+	return res, c.postStart(ctx, r.ID, false)
 }
 
 // refit gives the record of a stopped container the spec and the labels of the plan, in one step.
@@ -217,7 +225,7 @@ func (c *Client) refit(ctx context.Context, r containers.Container, pl plan.Plan
 	}
 	update := containers.Container{ID: r.ID, Spec: fresh.Spec, Labels: map[string]string{}}
 	paths := []string{"spec"}
-	for _, key := range []string{plan.LabelDevices, plan.LabelNumbers} { // that may be gone
+	for _, key := range []string{plan.LabelDevices, plan.LabelNumbers, plan.LabelHooks, plan.LabelLogging, plan.LabelPID, plan.LabelSubpaths} { // that may be gone
 		update.Labels[key] = ""
 	}
 	for key, value := range pl.Labels {
@@ -232,6 +240,19 @@ func (c *Client) refit(ctx context.Context, r containers.Container, pl plan.Plan
 	}
 	step("again-refitted")
 	return updated, nil
+}
+
+// Numbers are the accelerators of a container.
+func (c *Client) Numbers(ctx context.Context, id string) ([]plan.DeviceNumber, error) {
+	r, err := c.own(c.in(ctx), id)
+	if err != nil {
+		return nil, err
+	}
+	var numbers []plan.DeviceNumber
+	if err := json.Unmarshal([]byte(r.Labels[plan.LabelNumbers]), &numbers); err != nil {
+		return nil, fmt.Errorf("container %s: read which devices it has (label %s): %w", id, plan.LabelNumbers, err)
+	}
+	return numbers, nil
 }
 
 // Source returns what the container's plan was made of.
@@ -303,7 +324,7 @@ func (c *Client) amend(ctx context.Context, was supervise.Container, labels map[
 		return err
 	}
 	defer l.unlock()
-	now, there, err := c.SupervisedOne(ctx, was.ID)
+	now, there, err := c.Tended(ctx, was.ID)
 	if err != nil || !there || !now.Created.Equal(was.Created) || !fits(now) {
 		return err
 	}
@@ -341,13 +362,14 @@ func (c *Client) EndUnhealthy(ctx context.Context, was supervise.Container) erro
 	if err != nil {
 		return fmt.Errorf("note why container %s is stopped: %w", r.ID, err)
 	}
+	c.preStopAnyway(ctx, r)
 	return c.stop(ctx, r, nil)
 }
 
 // markStopped writes down that a person wants the container down, before anything is done about it: whatever happens then,
 // nobody starts it again behind their back.
 func (c *Client) markStopped(ctx context.Context, r containers.Container) error {
-	if !supervised(r.Labels) || r.Labels[labelStoppedBy] == supervise.ByUser {
+	if !tended(r.Labels) || r.Labels[labelStoppedBy] == supervise.ByUser {
 		return nil
 	}
 	if err := c.setLabels(ctx, r.ID, map[string]string{labelStoppedBy: supervise.ByUser}); err != nil {

@@ -68,6 +68,9 @@ func (c *Client) upLocked(ctx context.Context, pl plan.Plan, force bool) (UpResu
 	if err := c.launch(ctx, pl); err != nil {
 		return res, err
 	}
+	if err := c.postStart(ctx, pl.ID, true); err != nil {
+		return res, err
+	}
 	c.progress("Container "+pl.ID, "Started", "")
 	return res, nil
 }
@@ -76,11 +79,30 @@ func (c *Client) upLocked(ctx context.Context, pl plan.Plan, force bool) (UpResu
 func (c *Client) upOver(ctx context.Context, pl plan.Plan, old containers.Container, force bool) (UpResult, error) {
 	res := UpResult{ID: pl.ID, Action: "unchanged"}
 	if old.Labels[labelHash] != pl.Hash || force {
+		if err := c.unitsOwn(old, &pl); err != nil {
+			return res, err
+		}
 		res.Action, res.Changed = "replaced", changes(old, pl)
 		c.progress("Container "+pl.ID, "Replacing", "")
 		return res, c.replace(ctx, old)
 	}
 	task, err := c.getTask(ctx, pl.ID)
+	if err == nil && isPaused(task) {
+		return res, isPausedError(pl.ID, "start")
+	}
+	if err == nil && !runs(task) {
+		err = c.unitsOwn(old, &pl)
+	}
+	if err == nil && runs(task) {
+		if res.Changed = dataChanges(pl); len(res.Changed) > 0 {
+			if err := c.unitsOwn(old, &pl); err != nil {
+				return res, err
+			}
+			res.Action = "replaced"
+			c.progress("Container "+pl.ID, "Replacing", "")
+			return res, c.replace(ctx, old)
+		}
+	}
 	if err != nil || runs(task) {
 		if err == nil {
 			err = c.noteWish(ctx, old, pl)
@@ -92,11 +114,15 @@ func (c *Client) upOver(ctx context.Context, pl plan.Plan, old containers.Contai
 		return res, err
 	}
 	c.progress("Container "+pl.ID, "Starting", "")
-	return res, c.restart(ctx, old, freshNotes(old.Labels))
+	if err := c.restart(ctx, old, freshNotes(old.Labels)); err != nil {
+		return res, err
+	}
+	return res, c.postStart(ctx, pl.ID, true)
 }
 
 // replace ends and removes a container whose name is needed at once.
 func (c *Client) replace(ctx context.Context, old containers.Container) error {
+	c.preStopAnyway(ctx, old)
 	task, err := c.getTask(ctx, old.ID)
 	if err == nil {
 		err = c.end(ctx, old, task, nil)
@@ -122,11 +148,20 @@ func changes(old containers.Container, pl plan.Plan) []string {
 func (c *Client) launch(ctx context.Context, pl plan.Plan) (err error) {
 	work, cancel := steady(ctx)
 	defer cancel()
-	s, err := c.detached(pl.ID, pl.Spec, pl.Labels)
+	labels := map[string]string{}
+	if pl.StdinOpen && terminal(pl.Spec) {
+		labels[labelStdin] = c.stdinPath(pl.ID)
+	}
+	all := maps.Clone(labels)
+	maps.Copy(all, pl.Labels)
+	s, err := c.detached(pl.ID, pl.Image, all, terminal(pl.Spec))
 	if err != nil {
 		return err
 	}
-	m, err := c.make(work, pl, map[string]string{labelLog: c.logPath(pl.ID)})
+	if s.stdout != "" {
+		labels[labelLog] = c.logPath(pl.ID)
+	}
+	m, err := c.make(work, pl, labels)
 	if err != nil {
 		return err
 	}
@@ -140,6 +175,14 @@ func (c *Client) launch(ctx context.Context, pl plan.Plan) (err error) {
 	}
 	m.notes = freshNotes(m.record.Labels)
 	return c.begin(ctx, work, m, s, argv0(pl.Spec))
+}
+
+// logLabel says where the log is, of a container that has one.
+func (c *Client) logLabel(id, uri string) map[string]string {
+	if uri == "" {
+		return nil
+	}
+	return map[string]string{labelLog: c.logPath(id)}
 }
 
 // begin makes and starts the task and notes it in the record: while it is being started, for the note waits for the disk.
@@ -222,11 +265,14 @@ func (c *Client) restart(ctx context.Context, r containers.Container, notes map[
 	if err := sameNodes(r, spec); err != nil {
 		return err
 	}
+	if err := c.dataReady(r, spec); err != nil {
+		return err
+	}
 	root, err := c.rootOf(work, r)
 	if err != nil {
 		return fmt.Errorf("start container %s: read its snapshot: %w", r.ID, err)
 	}
-	s, err := c.detached(r.ID, spec, r.Labels)
+	s, err := c.detached(r.ID, r.Image, r.Labels, terminal(spec))
 	if err != nil {
 		return err
 	}

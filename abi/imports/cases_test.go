@@ -108,23 +108,26 @@ func TestCasesAgreeWithPython(t *testing.T) {
 			if py.Version.Minor < c.least {
 				continue
 			}
-			dir := t.TempDir()
-			for name, text := range c.files {
-				must(t, os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o755))
-				must(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644))
-			}
-			report, err := Scan(t.Context(), rootfs.Dir("/"), Request{Python: py, Command: []string{python, "-c", c.code}, Env: map[string]string{"PYTHONPATH": dir}, Deep: true})
-			must(t, err)
-			for _, w := range disagreements(report, trace(t, python, c.code, "PYTHONPATH="+dir)) {
-				t.Errorf("%s: %s: %s", py.Version, c.name, w)
-			}
-			first := ""
-			if m := report.First(); m != nil {
-				first = m.Message
-			}
-			if first != strings.ReplaceAll(c.first, "{dir}", dir) {
-				t.Errorf("%s: %s: the scan says %q, want %q", py.Version, c.name, first, c.first)
-			}
+			t.Run(py.Version.String()+": "+c.name, func(t *testing.T) {
+				t.Parallel()
+				dir := t.TempDir()
+				for name, text := range c.files {
+					must(t, os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o755))
+					must(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644))
+				}
+				report, err := Scan(t.Context(), rootfs.Dir("/"), Request{Python: py, Known: &parsed, Command: []string{python, "-c", c.code}, Env: map[string]string{"PYTHONPATH": dir}, Deep: true})
+				must(t, err)
+				for _, w := range disagreements(report, trace(t, python, c.code, "PYTHONPATH="+dir)) {
+					t.Error(w)
+				}
+				first := ""
+				if m := report.First(); m != nil {
+					first = m.Message
+				}
+				if first != strings.ReplaceAll(c.first, "{dir}", dir) {
+					t.Errorf("the scan says %q, want %q", first, c.first)
+				}
+			})
 		}
 	}
 }
@@ -154,7 +157,7 @@ func TestZipOnPath(t *testing.T) {
 	for _, python := range pythons(t) {
 		py := detect(t, python)
 		for _, code := range []string{"import top", "import p", "import p.sub", "import n.part"} {
-			report, err := Scan(t.Context(), rootfs.Dir("/"), Request{Python: py, Command: []string{python, "-c", code}, Env: map[string]string{"PYTHONPATH": file}, Deep: true})
+			report, err := Scan(t.Context(), rootfs.Dir("/"), Request{Python: py, Known: &parsed, Command: []string{python, "-c", code}, Env: map[string]string{"PYTHONPATH": file}, Deep: true})
 			must(t, err)
 			for _, wrong := range disagreements(report, trace(t, python, code, "PYTHONPATH="+file)) {
 				t.Errorf("%s: %s: %s", py.Version, code, wrong)

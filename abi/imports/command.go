@@ -39,15 +39,22 @@ type argv struct {
 	doubt string // of the programs from here on
 
 	inShell bool // words are a shell's, which puts things into them
+	loose   bool // behind a wrapper that may do something else than to run them
+	lacking string
 }
 
 // understand finds the programs of Python in a command: behind wrappers and launchers, in the script of a shell.
 func understand(view *rootfs.View, r Request) ([]Root, []NotChecked) {
+	a := takeApart(view, r)
+	return a.roots, a.not
+}
+
+func takeApart(view *rootfs.View, r Request) *argv {
 	a := &argv{view: view, cwd: r.WorkingDir, path: strings.Split(r.Env["PATH"], ":")}
 	if len(r.Command) > 0 {
 		a.command(r.Command)
 	}
-	return a.roots, a.not
+	return a
 }
 
 func (a *argv) skip(name, why string) {
@@ -72,6 +79,7 @@ func (a *argv) command(words []string) {
 		a.doubts(name + " changes what the program finds")
 		a.command(afterOptions(words[1:], wrappers[name]))
 	case wrappers[name] != nil:
+		a.loose = a.loose || !wrappers[name].sure
 		a.command(afterOptions(words[1:], wrappers[name]))
 	default:
 		a.program(words)
@@ -80,16 +88,17 @@ func (a *argv) command(words []string) {
 
 // wrappers run the command behind their options: which of these take a value, and how many words of their own follow.
 var wrappers = map[string]*wrapper{
-	"exec": {values: []string{"-a"}}, "nohup": {}, "time": {}, "command": {}, "setsid": {}, "catchsegv": {}, "fakeroot": {}, "stdbuf": {values: []string{"-i", "-o", "-e"}},
-	"nice": {values: []string{"-n"}}, "ionice": {values: []string{"-c", "-n", "-p"}}, "timeout": {values: []string{"-s", "-k"}, own: 1},
-	"tini": {values: []string{"-p", "-e"}}, "dumb-init": {values: []string{"-r"}}, "catatonit": {}, "chrt": {own: 1}, "taskset": {own: 1},
-	"numactl": {values: []string{"-m", "-N", "-C", "-i", "-p"}}, "gosu": {own: 1}, "su-exec": {own: 1}, "xvfb-run": {values: []string{"-s", "-n", "-e", "-f", "-p"}},
+	"exec": {values: []string{"-a"}}, "nohup": {sure: true}, "time": {sure: true}, "command": {}, "setsid": {sure: true}, "catchsegv": {}, "fakeroot": {}, "stdbuf": {sure: true, values: []string{"-i", "-o", "-e"}},
+	"nice": {sure: true, values: []string{"-n"}}, "ionice": {sure: true, values: []string{"-c", "-n", "-p"}}, "timeout": {sure: true, values: []string{"-s", "-k"}, own: 1},
+	"tini": {sure: true, values: []string{"-p", "-e"}}, "dumb-init": {sure: true, values: []string{"-r"}}, "catatonit": {sure: true}, "chrt": {sure: true, own: 1}, "taskset": {sure: true, own: 1},
+	"numactl": {sure: true, values: []string{"-m", "-N", "-C", "-i", "-p"}}, "gosu": {own: 1}, "su-exec": {own: 1}, "xvfb-run": {values: []string{"-s", "-n", "-e", "-f", "-p"}},
 	"strace": {values: []string{"-e", "-o", "-s", "-p"}}, "sudo": {values: []string{"-u", "-g"}}, "chroot": {own: 1}, "docker-entrypoint.sh": {},
 }
 
 type wrapper struct {
 	values []string
 	own    int
+	sure   bool // it ends with an error where the program is not found on PATH
 }
 
 func afterOptions(words []string, w *wrapper) []string {
@@ -280,6 +289,9 @@ func (a *argv) program(words []string) {
 	file := a.lookup(words[0])
 	if file == "" {
 		a.skip(words[0], "it was not found on PATH")
+		if !strings.Contains(words[0], "/") && !a.inShell && !a.loose && a.doubt == "" {
+			a.lacking = words[0]
+		}
 		a.launched(path.Base(words[0]), words[1:])
 		return
 	}

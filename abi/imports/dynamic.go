@@ -16,7 +16,7 @@ func (p *parser) dynamic(toks []token) {
 			if name, ok := argument(toks[i+2:]); ok {
 				s.action, s.soft = doImport, true
 				s.name = strings.TrimLeft(name, ".")
-				s.level = len(name) - len(s.name)
+				s.level = int32(len(name) - len(s.name))
 			}
 		}
 		p.add(s)

@@ -19,7 +19,7 @@ func (p *process) beyond(st *statement, f frame, at At, lvl level) *failure {
 	if f.pkg == "" {
 		text, class = "attempted relative import with no known parent package", "ImportError"
 	}
-	return p.miss(strings.Repeat(".", st.level)+st.name, text, class, lvl, at)
+	return p.miss(strings.Repeat(".", int(st.level))+st.name, text, class, lvl, at)
 }
 
 // notNamed reports that a package has no such name (Python/ceval.c, import_from): the native module of that name is one
@@ -39,6 +39,9 @@ func (p *process) notNamed(name string, m *module, lvl level, at At) *failure {
 func (p *process) notFound(full string, parent *module, lvl level, at At) *failure {
 	if who := p.provider(full, parent); who != "" {
 		p.skip("hook", full, at, who+" may give it a place at run time: by sys.modules, sys.meta_path or sys.path", lvl)
+		if last := &p.checked[len(p.checked)-1]; last.Name == full && last.At == at {
+			last.Absent = true
+		}
 		return nil
 	}
 	message := fmt.Sprintf("No module named '%s'", full)
@@ -108,8 +111,14 @@ func (p *process) promote(f *failure, lvl level) {
 	f.missing.Chain = slices.Clone(p.chain)
 }
 
+// A notChecked tells entries of Report.NotChecked apart.
+type notChecked struct {
+	what, name, file string
+	line             int
+}
+
 func (p *process) skip(what, name string, at At, why string, lvl level) {
-	key := fmt.Sprintf("%s\x00%s\x00%s\x00%d", what, name, at.File, at.Line)
+	key := notChecked{what, name, at.File, at.Line}
 	if p.not[key] {
 		return
 	}

@@ -3,6 +3,7 @@ package imports
 import (
 	"io/fs"
 	"path"
+	"slices"
 	"strings"
 	"sync"
 
@@ -31,10 +32,17 @@ type finder struct {
 	builtins map[string]bool
 	frozen   map[string]bool
 	stdlib   string
-	implicit bool     // see openArchive
-	spaces   sync.Map // entry of sys.path that is no place -> *editable with its namespaces
-	entries  sync.Map // path -> func() *listing
-	found    sync.Map // place -> *spec, nil for none
+	implicit bool                     // see openArchive
+	dotted   bool                     // every suffix begins with a dot
+	spaces   table[string, *editable] // entry of sys.path that is no place -> what has its namespaces
+	entries  table[string, *entry]    // by path
+	found    table[place, *spec]      // nil for none
+}
+
+// An entry is one of a search path, read once.
+type entry struct {
+	once sync.Once
+	list listing
 }
 
 // A place is one where a name was looked for.
@@ -52,6 +60,7 @@ func newFinder(view *rootfs.View, py abi.Python) *finder {
 		f.suffixes = append(f.suffixes, suffix{s, Extension})
 	}
 	f.suffixes = append(f.suffixes, suffix{".py", Source}, suffix{".pyc", Bytecode})
+	f.dotted = !slices.ContainsFunc(f.suffixes, func(s suffix) bool { return !strings.HasPrefix(s.text, ".") })
 	for _, name := range py.Builtins {
 		f.builtins[name] = true
 	}
@@ -64,6 +73,7 @@ type listing struct {
 	dir     string
 	real    string                 // on this machine, if all that the view shows below dir lies below it; else ""
 	names   map[string]fs.FileMode // types of a directory's entries
+	stems   stemSet                // of names
 	archive *archive               // of a zip file
 }
 
@@ -71,40 +81,67 @@ func (f *finder) list(dir string) *listing {
 	if !path.IsAbs(dir) { // a name that a hook knows (sys.path_hooks)
 		return &listing{dir: dir}
 	}
-	if once, ok := f.entries.Load(dir); ok {
-		return once.(func() *listing)()
+	e, ok := f.entries.load(dir)
+	if !ok {
+		e = f.entries.add(dir, &entry{})
 	}
-	once, _ := f.entries.LoadOrStore(dir, sync.OnceValue(func() *listing { return f.read(dir) }))
-	return once.(func() *listing)()
+	return e.read(f, dir)
 }
 
-func (f *finder) read(dir string) *listing {
-	l := &listing{dir: dir, real: f.single(dir)}
+func (e *entry) read(f *finder, dir string) *listing {
+	e.once.Do(func() { f.read(&e.list, dir) })
+	return &e.list
+}
+
+func (f *finder) read(l *listing, dir string) {
+	l.dir, l.real = dir, f.single(dir)
 	if l.real != "" {
 		l.names = make(map[string]fs.FileMode, 32)
-		if rootfs.List(l.real, func(name []byte, kind fs.FileMode) { l.names[string(name)] = kind }) == nil {
-			return l
+		if rootfs.List(l.real, func(name []byte, kind fs.FileMode) { l.add(string(name), kind) }) == nil {
+			return
 		}
-		l.real, l.names = "", nil
+		l.real, l.names, l.stems = "", nil, stemSet{}
 	}
 	entries, err := f.view.ReadDir(dir)
 	if err != nil {
 		if l.archive = openArchive(f.view, dir, f.implicit); l.archive == nil {
 			l.archive = archiveBelow(f, dir)
 		}
-		return l
+		return
 	}
 	l.names = make(map[string]fs.FileMode, len(entries))
 	for _, e := range entries {
-		l.names[e.Name()] = e.Type()
+		l.add(e.Name(), e.Type())
 	}
-	return l
+}
+
+func (l *listing) add(name string, kind fs.FileMode) {
+	l.names[name] = kind
+	stem, _, _ := strings.Cut(name, ".")
+	l.stems.add(stem)
+}
+
+// A stemSet says of most names that no file begins with them and a dot: nearly all that is looked for in a directory is not
+// there, as "from package import name" looks for a module first.
+type stemSet [8]uint64
+
+func (s *stemSet) add(stem string) { s[stemBit(stem)/64] |= 1 << (stemBit(stem) % 64) }
+
+func (s *stemSet) may(stem string) bool { return s[stemBit(stem)/64]>>(stemBit(stem)%64)&1 == 1 }
+
+// stemBit is a hash (FNV-1a, folded).
+func stemBit(stem string) uint32 {
+	h := uint32(2166136261)
+	for i := range len(stem) {
+		h = (h ^ uint32(stem[i])) * 16777619
+	}
+	return (h ^ h>>16) % (64 * uint32(len(stemSet{})))
 }
 
 // single is View.Single of a directory. What lies in such a one, and is no link, is one too.
 func (f *finder) single(dir string) string {
-	if once, ok := f.entries.Load(path.Dir(dir)); ok && dir != "/" {
-		if parent := once.(func() *listing)(); parent.real != "" && parent.names[path.Base(dir)].IsDir() {
+	if e, ok := f.entries.load(path.Dir(dir)); ok && dir != "/" {
+		if parent := e.read(f, path.Dir(dir)); parent.real != "" && parent.names[path.Base(dir)].IsDir() {
 			return join(parent.real, path.Base(dir))
 		}
 	}
@@ -178,21 +215,22 @@ func (f *finder) find(name string, search []string) *spec {
 
 // findIn is FileFinder.find_spec or zipimporter.find_spec of one entry.
 func (f *finder) findIn(name, entry string) *spec {
-	at := place{entry, name}
-	if known, ok := f.found.Load(at); ok {
-		return known.(*spec)
+	if e, ok := f.spaces.load(entry); ok {
+		return e.space(name)
 	}
-	s := f.lookIn(name, entry)
-	f.found.Store(at, s)
-	return s
+	l, tail := f.list(entry), name[strings.LastIndexByte(name, '.')+1:]
+	if l.archive == nil && f.dotted && !l.stems.may(tail) {
+		return nil
+	}
+	at := place{entry, name}
+	if known, ok := f.found.load(at); ok {
+		return known
+	}
+	return f.found.add(at, f.lookIn(l, name, tail, entry))
 }
 
-func (f *finder) lookIn(name, entry string) *spec {
-	tail := name[strings.LastIndexByte(name, '.')+1:]
-	if e, ok := f.spaces.Load(entry); ok {
-		return e.(*editable).space(name)
-	}
-	l := f.list(entry)
+// lookIn looks a name up in a directory or an archive.
+func (f *finder) lookIn(l *listing, name, tail, entry string) *spec {
 	if l.archive != nil {
 		return l.archive.find(name, tail, entry)
 	}
@@ -253,10 +291,9 @@ func (f *finder) findFrozen(name string) *spec {
 
 // close gives archives back.
 func (f *finder) close() {
-	f.entries.Range(func(_, once any) bool {
-		if a := once.(func() *listing)().archive; a != nil && a.file != nil {
+	for dir, e := range f.entries.all() {
+		if a := e.read(f, dir).archive; a != nil && a.file != nil {
 			a.close()
 		}
-		return true
-	})
+	}
 }

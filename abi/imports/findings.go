@@ -12,6 +12,9 @@ import (
 // NVIDIA's.
 func (r Report) Findings(gpu bool) []finding.Finding {
 	var all []finding.Finding
+	if r.Lacking != nil {
+		all = append(all, r.Lacking.finding())
+	}
 	all = append(all, r.missings()...)
 	all = append(all, r.shadowed()...)
 	for _, l := range r.Lost {

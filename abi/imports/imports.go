@@ -22,6 +22,8 @@ type Request struct {
 	Deep bool
 	// Broken are native modules that the loader refuses: path in the view -> its message. Their import raises ImportError.
 	Broken map[string]string
+	// Known are files that scans before this one have parsed, and is told of those that this one parses; nil for none.
+	Known *Known
 	// Native is told of native modules that may be imported, by as many goroutines as read ahead; nil for nobody.
 	Native func(file string)
 }
@@ -97,11 +99,13 @@ type Shadowed struct {
 
 // A NotChecked is what could import more, and files do not say what.
 type NotChecked struct {
-	What  string `json:"what"` // "dynamic", "native", "exec", "hook", "bytecode", "pth", "command", "syntax", "zip"
+	What  string `json:"what"` // "dynamic", "native", "exec", "hook", "bytecode", "pth", "command", "syntax", "zip", "mixed", "raise", "deferred"
 	Name  string `json:"name"` // the module concerned
 	At    At     `json:"at,omitzero"`
 	Why   string `json:"why"` // one sentence
 	Reach Reach  `json:"reach"`
+	// Absent: there is no such module in the files. The statement fails, unless what is named gives it a place.
+	Absent bool `json:"absent,omitempty"`
 }
 
 // Counts are those of Report.
@@ -122,9 +126,12 @@ type Report struct {
 	Lost       []Lost       `json:"lost,omitempty"`
 	Duplicates []Duplicate  `json:"duplicates,omitempty"`
 	Autoloads  []Autoload   `json:"autoloads,omitempty"`
+	Lacking    *Lacking     `json:"lacking,omitempty"`    // the program that the command names is nowhere on PATH
 	TorchCUDA  string       `json:"torch_cuda,omitempty"` // of torch/version.py, where torch is reached: "none" for a build without
 	Counts     Counts       `json:"counts"`
 	Watch      []string     `json:"-"` // files and directories that were read, sorted: the report holds as long as none of them changes
+	// Real are those of Watch of which it is known where they lie on this machine, and that they were no links.
+	Real map[string]string `json:"-"`
 }
 
 // A Candidate is one place where a module is found.

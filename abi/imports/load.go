@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"hostrun.dev/hostrun/rootfs"
 )
@@ -19,16 +20,19 @@ type loader struct {
 	ctx    context.Context
 	finder *finder
 	facts  facts
-	units  sync.Map // file -> func() *unit
-	places sync.Map // name -> *spec: what locate returned
-	search []string // of top-level names, for reading ahead
+	units  table[string, *source] // by file
+	places table[string, *spec]   // name -> what locate returned
+	search []string               // of top-level names, for reading ahead
 	queue  queue
-	parses chan struct{}     // held while a file is parsed ahead
+	parses chan struct{}     // held while a file is parsed ahead of who walks
 	broken map[string]string // see Request.Broken
 	native func(string)      // see Request.Native
+	known  *Known            // see Request.Known
+	kind   string            // of the interpreter, for known
+	again  bool              // something is known
 	files  atomic.Int64
 	bytes  atomic.Int64
-	read   sync.Map // file -> true
+	read   table[string, string] // file -> its place on this machine, "" where that is not known
 }
 
 // readAheads are files read side by side, as on a cold disk most of the time is spent waiting. Parsing is for as many as there
@@ -41,6 +45,13 @@ func newLoader(ctx context.Context, f *finder, known facts, search []string, nat
 	return l
 }
 
+// remember takes what scans before have read.
+func (l *loader) remember(r Request) {
+	if l.known = r.Known; l.known != nil {
+		l.kind, l.again = kindOf(r.Python), !l.known.units.empty()
+	}
+}
+
 // readAhead reads what a statement may load: a module, and of a package the modules in it that a from list names.
 func (l *loader) readAhead(w wish) {
 	s := l.locate(w.name)
@@ -48,7 +59,7 @@ func (l *loader) readAhead(w wish) {
 	case s == nil || l.ctx.Err() != nil:
 		return
 	case s.kind != Extension:
-		l.unitBy(s, l.parseAhead)
+		l.unitAhead(s)
 	case l.native != nil:
 		l.native(s.file)
 	}
@@ -130,73 +141,134 @@ func (q *queue) close() {
 	q.workers.Wait()
 }
 
-// unit returns what a module's file says; nil for what has no source.
-func (l *loader) unit(s *spec) *unit { return l.unitBy(s, l.parse) }
+// A source is the file of a module: its text is read by whoever comes first, and parsed by whoever has a processor first.
+type source struct {
+	read, parse sync.Once
+	followed    atomic.Bool // what it imports is read ahead
+	text        *[]byte     // of sources, between the two
+	stamp       rootfs.Stamp
+	at          time.Time // it was read
+	unit        *unit
+}
 
-func (l *loader) unitBy(s *spec, parse func(*spec) *unit) *unit {
+// source is nil for what has no source.
+func (l *loader) source(s *spec) *source {
 	if s.file == "" || s.kind == Extension || s.kind == Bytecode || s.kind == Zip && !strings.HasSuffix(s.file, ".py") {
 		return nil
 	}
-	once, ok := l.units.Load(s.file)
-	if !ok {
-		once, _ = l.units.LoadOrStore(s.file, sync.OnceValue(func() *unit { return parse(s) }))
+	if known, ok := l.units.load(s.file); ok {
+		return known
 	}
-	return once.(func() *unit)()
+	return l.units.add(s.file, &source{})
 }
 
-func (l *loader) parse(s *spec) *unit { return l.follow(s, l.reading(s, l.facts, nil)) }
-
-// parseAhead is parse that leaves a processor to who walks.
-func (l *loader) parseAhead(s *spec) *unit { return l.follow(s, l.reading(s, l.facts, l.parses)) }
-
-func (l *loader) follow(s *spec, u *unit) *unit {
-	if l.ctx.Err() == nil {
-		l.ahead(u.body, s)
+// unit returns what a module's file says; nil for what has no source.
+func (l *loader) unit(s *spec) *unit {
+	from := l.source(s)
+	if from == nil {
+		return nil
 	}
-	return u
+	from.read.Do(func() { l.readSource(from, s) })
+	from.parse.Do(func() { l.parseSource(from, s) })
+	return from.unit
 }
 
-// reading reads and parses the file of a module with the facts of its process. It parses while it has a place in slots,
-// where that is not nil.
-func (l *loader) reading(s *spec, known facts, slots chan struct{}) *unit {
-	self := ""
-	if s.isPkg && s.name != "__main__" {
-		self = s.name
+// unitAhead is unit that leaves a processor to who walks, and begins to read what the file imports.
+func (l *loader) unitAhead(s *spec) {
+	from := l.source(s)
+	if from == nil {
+		return
+	}
+	from.read.Do(func() { l.readSource(from, s) })
+	l.parses <- struct{}{}
+	from.parse.Do(func() { l.parseSource(from, s) })
+	<-l.parses
+	l.follow(s)
+}
+
+// follow begins to read what the file of a module imports when it is loaded.
+func (l *loader) follow(s *spec) {
+	if from := l.source(s); from != nil && l.ctx.Err() == nil && from.followed.CompareAndSwap(false, true) {
+		l.ahead(l.unit(s).body, s)
+	}
+}
+
+func (l *loader) readSource(from *source, s *spec) {
+	if l.again && s.real != "" {
+		if u, size := l.known.unit(s.real, l.kind, selfOf(s)); u != nil {
+			l.read.add(s.file, s.real)
+			l.files.Add(1)
+			l.bytes.Add(size)
+			from.unit = u
+			return
+		}
 	}
 	buf := sources.Get().(*[]byte)
+	from.at = time.Now()
+	text, stamp, err := l.text(s, *buf)
+	if err != nil {
+		sources.Put(buf)
+		from.unit = &unit{problem: reason(err)}
+		return
+	}
+	*buf, from.text, from.stamp = text, buf, stamp
+	l.files.Add(1)
+	l.bytes.Add(int64(len(text)))
+}
+
+func (l *loader) parseSource(from *source, s *spec) {
+	if from.text == nil {
+		return
+	}
+	from.unit = parseBytes(*from.text, l.facts, selfOf(s))
+	sources.Put(from.text)
+	from.text = nil
+	if l.known != nil {
+		l.known.keep(from.unit, from.stamp, from.at, l.kind, selfOf(s))
+	}
+}
+
+// selfOf is the name of a package, whose file says of which names it is made.
+func selfOf(s *spec) string {
+	if s.isPkg && s.name != "__main__" {
+		return s.name
+	}
+	return ""
+}
+
+// reading reads and parses the file of a module with the facts of its process.
+func (l *loader) reading(s *spec, known facts) *unit {
+	buf := sources.Get().(*[]byte)
 	defer sources.Put(buf)
-	text, err := l.text(s, *buf)
+	text, _, err := l.text(s, *buf)
 	if err != nil {
 		return &unit{problem: reason(err)}
 	}
 	*buf = text
 	l.files.Add(1)
 	l.bytes.Add(int64(len(text)))
-	if slots != nil {
-		slots <- struct{}{}
-		defer func() { <-slots }()
-	}
-	return parseBytes(text, known, self)
+	return parseBytes(text, known, selfOf(s))
 }
 
-// sources are buffers for texts.
-var sources = sync.Pool{New: func() any { return new([]byte) }}
+// sources are buffers for texts. Most fit into a new one.
+var sources = sync.Pool{New: func() any { b := make([]byte, 0, 64<<10); return &b }}
 
-// text reads a module's file, into buf or elsewhere.
-func (l *loader) text(s *spec, buf []byte) ([]byte, error) {
+// text reads a module's file, into buf or elsewhere. The stamp is zero where none is known.
+func (l *loader) text(s *spec, buf []byte) ([]byte, rootfs.Stamp, error) {
 	if s.kind == Zip { // the archive is among the finder's entries
 		if text, ok := l.finder.list(s.entry).archive.read(strings.TrimPrefix(s.file, s.entry+"/")); ok {
-			return []byte(text), nil
+			return []byte(text), rootfs.Stamp{}, nil
 		}
-		return nil, errors.New("the archive's file can't be read")
+		return nil, rootfs.Stamp{}, errors.New("the archive's file can't be read")
 	}
-	l.read.Store(s.file, true)
+	l.read.add(s.file, s.real)
 	if s.real != "" {
-		if b, err := rootfs.ReadRegular(s.real, maxSource, buf); err == nil {
-			return b, nil
+		if b, stamp, err := rootfs.ReadRegular(s.real, maxSource, buf); err == nil {
+			return b, stamp, nil
 		}
 	}
-	return l.finder.view.ReadFile(s.file, maxSource)
+	b, err := l.finder.view.ReadFile(s.file, maxSource)
+	return b, rootfs.Stamp{}, err
 }
 
 func reason(err error) string {
@@ -242,8 +314,8 @@ func (l *loader) wish(st *statement, pkg string) {
 	if l.queue.add(w) || len(w.parts) == 0 {
 		return
 	}
-	if known, ok := l.places.Load(name); ok { // else it waits for its turn, and what is taken from it is read by who walks
-		if s := known.(*spec); s != nil && s.isPkg {
+	if s, ok := l.places.load(name); ok { // else it waits for its turn, and what is taken from it is read by who walks
+		if s != nil && s.isPkg {
 			l.wishParts(w)
 		}
 	}
@@ -284,8 +356,8 @@ func absoluteName(st *statement, pkg string) (string, bool) {
 
 // locate guesses where a module lies, as if nothing but files decided about it.
 func (l *loader) locate(name string) *spec {
-	if known, ok := l.places.Load(name); ok {
-		return known.(*spec)
+	if known, ok := l.places.load(name); ok {
+		return known
 	}
 	search := l.search
 	if parent := parentName(name); parent != "" {
@@ -299,8 +371,7 @@ func (l *loader) locate(name string) *spec {
 	if s != nil && s.kind == Builtin {
 		s = nil
 	}
-	l.places.Store(name, s)
-	return s
+	return l.places.add(name, s)
 }
 
 // archiveBelow lets a directory inside of a zip file be an entry of a search path.

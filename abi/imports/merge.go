@@ -2,12 +2,14 @@ package imports
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"strings"
 )
 
 // merge adds what a program imports to the report.
 func (s *scanner) merge(p *process, root Root) {
+	s.report.Modules = slices.Grow(s.report.Modules, len(p.order))
 	for _, name := range p.order {
 		m := p.modules[name]
 		key := name + "\x00" + m.spec.file
@@ -26,8 +28,8 @@ func (s *scanner) merge(p *process, root Root) {
 		m.root = len(s.report.Roots)
 		s.addMissing(*m)
 	}
-	s.report.NotChecked = append(s.report.NotChecked, p.checked...)
 	s.shadows(p, root)
+	s.report.NotChecked = append(s.report.NotChecked, p.checked...)
 }
 
 func (s *scanner) addMissing(m Missing) {
@@ -99,19 +101,30 @@ func (s *scanner) finish() {
 			r.Counts.Deferred++
 		}
 	}
-	r.Watch = s.watch()
+	if n := r.Counts.Deferred; n > 0 {
+		r.NotChecked = append(r.NotChecked, NotChecked{What: "deferred", Name: fmt.Sprintf("%d modules", n), Reach: Deferred,
+			Why: "functions import them when they are called; they were looked up, and what they import in turn was not followed"})
+	}
+	s.watch()
 	r.Counts.Files, r.Counts.Bytes = int(s.loader.files.Load()), s.loader.bytes.Load()
 }
 
 // watch lists what was read, and what was looked for and is not there.
-func (s *scanner) watch() []string {
-	var paths []string
-	add := func(key, _ any) bool {
-		paths = append(paths, key.(string))
-		return true
+func (s *scanner) watch() {
+	r := &s.report
+	r.Real = map[string]string{}
+	add := func(file, real string) {
+		r.Watch = append(r.Watch, file)
+		if real != "" {
+			r.Real[file] = real
+		}
 	}
-	s.loader.read.Range(add)
-	s.finder.entries.Range(add)
-	slices.Sort(paths)
-	return slices.Compact(paths)
+	for file, real := range s.loader.read.all() {
+		add(file, real)
+	}
+	for dir, e := range s.finder.entries.all() {
+		add(dir, e.read(s.finder, dir).real)
+	}
+	slices.Sort(r.Watch)
+	r.Watch = slices.Compact(r.Watch)
 }

@@ -76,7 +76,7 @@ func (p *parser) fromStatement(toks []token) {
 	s := statement{action: doFrom, line: toks[0].line}
 	rest := toks[1:]
 	for len(rest) > 0 && (rest[0].text == "." || rest[0].text == "...") {
-		s.level += len(rest[0].text)
+		s.level += int32(len(rest[0].text))
 		rest = rest[1:]
 	}
 	s.name, rest = p.dottedName(rest)

@@ -163,6 +163,7 @@ func TestOddities(t *testing.T) {
 			continue
 		}
 		t.Run(version.String(), func(t *testing.T) {
+			t.Parallel()
 			dir := t.TempDir()
 			if out, err := command(base, "-m", "venv", "--without-pip", dir); err != nil {
 				skip(t, "python3 -m venv: ", out)
@@ -193,7 +194,7 @@ func (o oddity) compare(t *testing.T, dir string) {
 		if strings.Contains(run, "import ") {
 			args = []string{"-c", fill(run)}
 		}
-		report, err := Scan(t.Context(), rootfs.Dir("/"), Request{Python: py, Command: append([]string{python}, args...), Env: env, WorkingDir: "/"})
+		report, err := Scan(t.Context(), rootfs.Dir("/"), Request{Python: py, Known: &parsed, Command: append([]string{python}, args...), Env: env, WorkingDir: "/"})
 		must(t, err)
 		said, failed := ended(python, args, real)
 		first := report.First()

@@ -23,12 +23,12 @@ const (
 // A statement is one that matters, in the order of the file.
 type statement struct {
 	action action
+	soft   bool // import_module("x"): as an import whose failure files do not follow
 	line   int32
-	level  int      // of a relative import: the number of dots
+	level  int32    // of a relative import: the number of dots
 	name   string   // module; doDynamic: what is called
 	names  []string // doFrom: what is taken, "*" for all
 	arms   []arm
-	soft   bool // import_module("x"): as an import whose failure files do not follow
 }
 
 // What an arm of a try statement is.

@@ -87,7 +87,7 @@ func TestTruthWithoutModules(t *testing.T) {
 			if name == "torch" && i%10 != 0 {
 				continue // its import takes seconds
 			}
-			report, err := Scan(t.Context(), rootfs.Dir("/"), Request{Python: py, Command: []string{python, "-c", "import " + name}, Env: map[string]string{"PYTHONPATH": site}})
+			report, err := Scan(t.Context(), rootfs.Dir("/"), Request{Python: py, Known: &parsed, Command: []string{python, "-c", "import " + name}, Env: map[string]string{"PYTHONPATH": site}})
 			if err != nil {
 				t.Fatal(err)
 			}

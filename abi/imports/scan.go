@@ -30,15 +30,20 @@ func Scan(ctx context.Context, view *rootfs.View, r Request) (Report, error) {
 	defer s.finder.close()
 	s.loader = newLoader(ctx, s.finder, newFacts(r.Python), s.site("").path, r.Native)
 	s.loader.broken = r.Broken
+	s.loader.remember(r)
 	defer s.loader.close()
-	roots, not := understand(view, r)
-	s.report.NotChecked = append(s.report.NotChecked, not...)
-	for _, root := range roots {
+	argv := takeApart(view, r)
+	s.report.NotChecked = append(s.report.NotChecked, argv.not...)
+	if argv.lacking != "" {
+		s.report.Lacking = s.lacking(argv)
+	}
+	for _, root := range argv.roots {
 		s.scanRoot(root)
 	}
 	if len(r.Packages) > 0 {
 		s.scanPackages(r.Packages)
 	}
+	s.loader.close() // what is still to be read ahead, nobody has asked for
 	s.extras()
 	s.finish()
 	return s.report, ctx.Err()
@@ -50,7 +55,7 @@ func (s *scanner) site(flags string) *site {
 		ignoreEnv: strings.ContainsAny(flags, "EI"), noSite: strings.Contains(flags, "S"), env: s.r.Env, cwd: s.r.WorkingDir, fails: s.fails})
 	for _, e := range made.editing {
 		if e.hook != "" {
-			s.finder.spaces.Store(e.hook, e)
+			s.finder.spaces.put(e.hook, e)
 		}
 	}
 	if s.r.Path != nil {
@@ -63,7 +68,7 @@ func (s *scanner) site(flags string) *site {
 func (s *scanner) scanRoot(root Root) {
 	p := s.start(root.Flags)
 	if own, ok := s.ownEntry(root); ok {
-		p.path = append([]string{own}, p.path...)
+		p.begin(own)
 	}
 	s.report.Roots = append(s.report.Roots, root)
 	if s.report.Path == nil {
@@ -221,7 +226,7 @@ func (p *process) locate(name string) *spec {
 func (p *process) runMain(found *spec) {
 	main := *found
 	main.name = "__main__"
-	u := p.loader.reading(&main, p.loader.facts.asMain(), nil)
+	u := p.loader.reading(&main, p.loader.facts.asMain())
 	p.loader.ahead(u.body, found)
 	p.runIn(&main, u, packageOf(found))
 }

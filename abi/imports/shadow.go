@@ -10,7 +10,7 @@ func (s *scanner) shadows(p *process, root Root) {
 	own, hasOwn := s.ownEntry(root)
 	for _, name := range p.order {
 		m := p.modules[name]
-		if strings.Contains(name, ".") || m.spec.entry == "" || m.spec.kind == Namespace || name == "__main__" || m.level == deferred {
+		if strings.Contains(name, ".") || m.spec.entry == "" || m.spec.kind == Namespace || name == "__main__" {
 			continue
 		}
 		var hidden []string
@@ -21,10 +21,13 @@ func (s *scanner) shadows(p *process, root Root) {
 			}
 			isStd := within(other.entry, s.r.Python.Stdlib) && !s.inSite(other.entry)
 			stdlib = stdlib || isStd
+			if !isStd && within(m.by.File, other.entry) && !within(m.by.File, m.spec.entry) {
+				p.skip("mixed", name, m.by, "comes from "+m.spec.entry+", and is used from "+other.entry+", which has one of its own: versions that it compares at run time", m.level)
+			}
 			hidden = append(hidden, other.place())
 		}
 		local := hasOwn && m.spec.entry == own
-		if len(hidden) > 0 && (local || stdlib || s.side(hidden[0]) != s.side(m.spec.file)) {
+		if len(hidden) > 0 && m.level != deferred && (local || stdlib || s.side(hidden[0]) != s.side(m.spec.file)) {
 			s.report.Shadowed = append(s.report.Shadowed, Shadowed{Name: name, File: m.spec.place(), Hidden: hidden, Local: local, Stdlib: stdlib})
 		}
 	}

@@ -272,7 +272,7 @@ func TestShellsThatDecide(t *testing.T) {
 		}
 		for _, n := range not {
 			if strings.ContainsRune(n.Name+n.Why, 0) {
-				t.Errorf("%q: a NUL in %q", script, n)
+				t.Errorf("%q: a NUL in %+v", script, n)
 			}
 		}
 	}

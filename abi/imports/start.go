@@ -90,7 +90,7 @@ func (p *process) given(names []string) {
 		if u == nil || p.hooks.known[u] {
 			continue
 		}
-		if text, err := p.loader.text(m.spec, nil); err == nil && len(text) <= maxPth {
+		if text, _, err := p.loader.text(m.spec, nil); err == nil && len(text) <= maxPth {
 			p.hooks.add(&unit{literals: newLexer(string(text)).literals()}, name)
 		}
 	}

@@ -211,9 +211,12 @@ func standardModules(py abi.Python) []string {
 	return names
 }
 
+// parsed are files that tests have read: each scan reads the same hundreds of the standard library.
+var parsed Known
+
 func scan(t *testing.T, py abi.Python, code string) Report {
 	t.Helper()
-	report, err := Scan(t.Context(), rootfs.Dir("/"), Request{Python: py, Command: []string{py.Executable, "-c", code}, Deep: true})
+	report, err := Scan(t.Context(), rootfs.Dir("/"), Request{Python: py, Known: &parsed, Command: []string{py.Executable, "-c", code}, Deep: true})
 	if err != nil {
 		t.Fatal(err)
 	}

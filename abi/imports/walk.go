@@ -33,8 +33,9 @@ type module struct {
 	level   level // at which its body was walked
 	order   int
 	by      At
-	failure *failure // its import is known to fail
-	running bool     // its body is being walked
+	failure *failure        // its import is known to fail
+	running bool            // its body is being walked
+	without map[string]bool // names of a package that are known to be no modules in it
 }
 
 // A failure is an import that is known to fail, or a module whose code raises.
@@ -61,7 +62,7 @@ type process struct {
 	order   []string
 	missing map[string]*Missing
 	misses  []*Missing
-	not     map[string]bool
+	not     map[notChecked]bool
 	checked []NotChecked
 	hooks   hooks  // loaded modules that write to the import system's tables
 	mover   string // the first module that may add entries to sys.path by its code
@@ -73,7 +74,7 @@ type process struct {
 
 func newProcess(l *loader, s *site, searchPath []string, deep bool) *process {
 	return &process{loader: l, site: s, path: searchPath, deep: deep, top: required, modules: map[string]*module{}, missing: map[string]*Missing{},
-		not: map[string]bool{}, hooks: newHooks()}
+		not: map[notChecked]bool{}, hooks: newHooks()}
 }
 
 // A frame is where statements run.
@@ -81,6 +82,7 @@ type frame struct {
 	spec  *spec
 	level level
 	main  bool // the program's own file: its functions are taken as called
+	maybe bool // below a condition that files do not decide
 	pkg   string
 }
 
@@ -120,6 +122,9 @@ func (p *process) step(st *statement, f frame) (fail *failure, stop bool) {
 		f.level = min(f.level, perhaps)
 		p.run(st.arms[0].body, f)
 	case doRaise:
+		if f.maybe && f.level == perhaps && st.name != "" {
+			p.skip("raise", f.spec.name, p.at(st, f), "raises "+st.name+" if a condition holds that files do not tell", f.level)
+		}
 		return &failure{again: st.name == "", class: st.name}, true
 	case doExit:
 		return nil, true
@@ -155,7 +160,7 @@ func (p *process) branch(st *statement, f frame) (*failure, bool) {
 			return p.runStop(a.body, inner)
 		}
 		certain = false
-		inner.level = min(f.level, perhaps)
+		inner.level, inner.maybe = min(f.level, perhaps), true
 		p.run(a.body, inner)
 		if a.when == yes {
 			break
@@ -257,8 +262,9 @@ func (p *process) load(name string, lvl level, at At) (first *failure) {
 	search := p.path
 	var parent *module
 	full := ""
-	for part := range strings.SplitSeq(name, ".") {
-		full = strings.TrimPrefix(full+"."+part, ".")
+	for rest := name; len(full) < len(name); {
+		part, after, _ := strings.Cut(rest, ".")
+		full, rest = name[:len(name)-len(rest)+len(part)], after
 		m := p.modules[full]
 		if m == nil {
 			s := p.find(full, search, parent)
@@ -312,6 +318,7 @@ func (p *process) walk(m *module, lvl level) {
 		p.opaque(m, lvl)
 		return
 	}
+	p.loader.follow(m.spec)
 	if u.problem != "" {
 		p.skip("syntax", m.spec.name, At{Module: m.spec.name, File: m.spec.file}, u.problem, lvl)
 	}
@@ -365,11 +372,15 @@ func (p *process) fromList(name string, names []string, lvl level, at At) *failu
 		if n == "*" {
 			continue
 		}
-		if p.modules[full] == nil && p.find(full, m.spec.path, m) == nil {
+		if m.without[n] || p.modules[full] == nil && p.find(full, m.spec.path, m) == nil {
+			m.lacks(n)
 			switch {
 			case m.spec.kind == Namespace && p.provider(full, m) == "":
 				first = or(first, p.notNamed(n, m, lvl, at)) // it has submodules alone
 			case u == nil || u.binds(n):
+				if m.running && p.loader.finder.foreign(n, m.spec.path) { // bound before, or not yet
+					p.skip("native", full, at, name+" is being imported and may not have it yet, and the native module of that name is another interpreter's", lvl)
+				}
 			case u.hook:
 				p.skip("hook", full, at, name+" may put it into sys.modules at run time", lvl)
 			case u.problem == "" && !p.opened(m, u) && p.loader.finder.foreign(n, m.spec.path):
@@ -391,6 +402,22 @@ func (p *process) fromList(name string, names []string, lvl level, at At) *failu
 		}
 	}
 	return first
+}
+
+// lacks notes that a package has no module of a name. What would find one does not change while a program is followed.
+func (m *module) lacks(name string) {
+	if m.without == nil {
+		m.without = map[string]bool{}
+	}
+	m.without[name] = true
+}
+
+// begin puts the program's own entry before all others of sys.path: parts of packages may lie there.
+func (p *process) begin(own string) {
+	p.path = append([]string{own}, p.path...)
+	for _, m := range p.modules {
+		m.without = nil
+	}
 }
 
 // opened says that a package may have names by now which files do not tell. While it is being imported itself, those that

@@ -30,7 +30,7 @@ func TestTruthWheels(t *testing.T) {
 			continue
 		}
 		code := "import " + name
-		report, err := Scan(t.Context(), rootfs.Dir("/"), Request{Python: py, Command: []string{python, "-c", code}, Env: map[string]string{"PYTHONPATH": site}, Deep: true})
+		report, err := Scan(t.Context(), rootfs.Dir("/"), Request{Python: py, Known: &parsed, Command: []string{python, "-c", code}, Env: map[string]string{"PYTHONPATH": site}, Deep: true})
 		must(t, err)
 		real := trace(t, python, code, "PYTHONPATH="+site)
 		count++

@@ -25,7 +25,7 @@ func Where(ctx context.Context, view *rootfs.View, r Request, module string) ([]
 	made := s.site(root.Flags)
 	p := newProcess(s.loader, made, made.path, false)
 	if own, ok := s.ownEntry(root); ok {
-		p.path = append([]string{own}, p.path...)
+		p.begin(own)
 	}
 	return s.candidates(p, module), ctx.Err()
 }

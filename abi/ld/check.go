@@ -178,7 +178,9 @@ type binding struct {
 
 func (b *binding) run() *failure {
 	o := b.object
-	refs, versym, f := o.references()
+	w := workspaces.Get().(*workspace)
+	defer workspaces.Put(w)
+	refs, versym, f := o.references(w)
 	if f != nil {
 		return failed(f, o.path, Result{Object: o.path})
 	}
@@ -194,9 +196,8 @@ func (b *binding) run() *failure {
 			return failed(f, other.path, Result{Object: other.path})
 		}
 	}
-	names := sweeps.Get().(*sweep)
-	defer sweeps.Put(names)
-	*names = sweep{file: o.file, base: o.dynamic[dtStrtab], buffer: names.buffer}
+	names := &sweep{file: o.file, base: o.dynamic[dtStrtab], buffer: w.names}
+	defer func() { w.names = names.buffer }()
 	if len(refs) > 0 {
 		names.last = names.base + uint64(refs[len(refs)-1].nameAt)
 	}
@@ -286,41 +287,6 @@ func (b *binding) search(scope []*object, q *search, named *object) *object {
 	return nil
 }
 
-// maxSymbolsKept bounds the symbols that a process remembers. A site directory of 1200 modules asks for 20,000.
-const maxSymbolsKept = 1 << 16
-
-// A symbolTable remembers where in the global scope symbols were found, and that they were not.
-type symbolTable struct {
-	mu    sync.RWMutex
-	found map[symbolKey]*object
-}
-
-type symbolKey struct {
-	name, version string
-	hidden, any   bool
-}
-
-func (t *symbolTable) get(q *search) (*object, bool) {
-	t.mu.RLock()
-	o, ok := t.found[symbolKey{string(q.name), q.version.name, q.version.hidden, q.anyVersion}]
-	t.mu.RUnlock()
-	return o, ok
-}
-
-func (t *symbolTable) put(q *search, o *object) {
-	if len(q.name) > 256 {
-		return // what C++ makes of templates is asked for once
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.found == nil {
-		t.found = map[symbolKey]*object{}
-	}
-	if len(t.found) < maxSymbolsKept {
-		t.found[symbolKey{string(q.name), q.version.name, q.version.hidden, q.anyVersion}] = o
-	}
-}
-
 // asserted is the death in check_match, which glibc 2.41 no longer has.
 func (b *binding) asserted() *failure {
 	f := corrupt("Inconsistency detected by ld.so: dl-lookup.c: check_match: Assertion `version->filename == NULL || ! _dl_name_match_p (version->filename, map)' failed! (%s has no versions, and %s asks for one)", b.assertion.path, b.object.path)
@@ -380,8 +346,13 @@ type sweep struct {
 	start  uint64
 }
 
-// sweeps are used again for their buffers.
-var sweeps = sync.Pool{New: func() any { return new(sweep) }}
+// A workspace is what the lookup of a file's symbols needs of memory.
+type workspace struct {
+	symbols, versions, names []byte
+	references               []reference
+}
+
+var workspaces = sync.Pool{New: func() any { return new(workspace) }}
 
 // usualName is what is read of the last name at first, in bytes.
 const usualName = 512

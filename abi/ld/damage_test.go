@@ -1,7 +1,6 @@
 package ld
 
 import (
-	"encoding/binary"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -199,7 +198,7 @@ func FuzzELF(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(_ *testing.T, b []byte) {
-		for _, m := range []machine{{}, {order: binary.LittleEndian, wide: true, code: 62}, {order: binary.LittleEndian, code: 3, minor: 31}} {
+		for _, m := range []machine{{}, {order: littleEndian, wide: true, code: 62}, {order: littleEndian, code: 3, minor: 31}} {
 			examine(b, m)
 		}
 	})

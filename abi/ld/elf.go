@@ -10,9 +10,40 @@ import (
 // A machine is what the loader takes: the files for which it was built.
 type machine struct {
 	minor int // of glibc's release 2.minor; 0 takes the rules of the newest
-	order binary.ByteOrder
+	order byteOrder
 	wide  bool // ELFCLASS64
 	code  uint16
+}
+
+// A byteOrder is that of a machine. It is no binary.ByteOrder, as what is handed to an interface must be allocated, and
+// symbols are looked up by the hundred thousand.
+type byteOrder uint8
+
+const (
+	anyOrder byteOrder = iota
+	littleEndian
+	bigEndian
+)
+
+func (o byteOrder) Uint16(b []byte) uint16 {
+	if o == bigEndian {
+		return binary.BigEndian.Uint16(b)
+	}
+	return binary.LittleEndian.Uint16(b)
+}
+
+func (o byteOrder) Uint32(b []byte) uint32 {
+	if o == bigEndian {
+		return binary.BigEndian.Uint32(b)
+	}
+	return binary.LittleEndian.Uint32(b)
+}
+
+func (o byteOrder) Uint64(b []byte) uint64 {
+	if o == bigEndian {
+		return binary.BigEndian.Uint64(b)
+	}
+	return binary.LittleEndian.Uint64(b)
 }
 
 // A segment is one PT_LOAD program header.
@@ -68,7 +99,7 @@ func readImage(r io.ReaderAt, size int64, m machine) (*image, *fault) {
 // readHeader is the first half of open_verify.
 func (i *image) readHeader(head []byte, m machine) *fault {
 	want := 52
-	if m.wide || m.order == nil {
+	if m.wide || m.order == anyOrder {
 		want = 64
 	}
 	if len(head) < want {
@@ -77,7 +108,7 @@ func (i *image) readHeader(head []byte, m machine) *fault {
 	if string(head[:4]) != "\x7fELF" {
 		return corrupt("invalid ELF header")
 	}
-	if m.order == nil {
+	if m.order == anyOrder {
 		m = machineOf(head)
 	}
 	i.machine = m
@@ -98,15 +129,15 @@ func (i *image) readHeader(head []byte, m machine) *fault {
 }
 
 func machineOf(head []byte) machine {
-	m := machine{order: binary.LittleEndian, wide: head[4] == 2}
+	m := machine{order: littleEndian, wide: head[4] == 2}
 	if head[5] == 2 {
-		m.order = binary.BigEndian
+		m.order = bigEndian
 	}
 	m.code = m.order.Uint16(head[18:])
 	return m
 }
 
-func (m machine) bigEndian() bool { return m.order == binary.BigEndian }
+func (m machine) bigEndian() bool { return m.order == bigEndian }
 
 // checkIdent checks e_ident. OS ABIs are System V's and GNU's (VALID_ELF_HEADER, sysdeps/unix/sysv/linux/ldsodefs.h).
 func (i *image) checkIdent(head []byte) *fault {

@@ -5,6 +5,7 @@ import (
 	"io"
 	"io/fs"
 	"math"
+	"slices"
 	"syscall"
 
 	"hostrun.dev/hostrun/rootfs"
@@ -12,11 +13,14 @@ import (
 
 // at returns the n bytes that the process sees at the virtual address, before relocation: the file's, and zeros behind
 // p_filesz and in a last page that the file does not fill.
-func (i *image) at(vaddr, n uint64) ([]byte, *fault) {
+func (i *image) at(vaddr, n uint64) ([]byte, *fault) { return i.into(nil, vaddr, n) }
+
+// into is at into a buffer, or a larger one.
+func (i *image) into(b []byte, vaddr, n uint64) ([]byte, *fault) {
 	if n > i.readable(vaddr) {
 		return nil, crash("a table of the file points outside of its segments")
 	}
-	b := make([]byte, n)
+	b = slices.Grow(b[:0], int(n))[:n]
 	return b, i.read(b, vaddr)
 }
 

@@ -40,11 +40,15 @@ type identity struct{ device, inode uint64 }
 // load reads the version and hash tables when they are first needed.
 func (o *file) load() *fault {
 	o.once.Do(func() {
-		if o.versions, o.damage = o.readVersions(); o.damage != nil {
+		w := newWindow(o.r, o.size)
+		defer windows.Put(w)
+		i := *o.image
+		i.r = w
+		if o.versions, o.damage = i.readVersions(); o.damage != nil {
 			o.versions = nil
 			return
 		}
-		if o.hash, o.damage = o.readHash(); o.damage != nil {
+		if o.hash, o.damage = i.readHash(); o.damage != nil {
 			o.hash = nil
 		}
 	})
@@ -154,10 +158,13 @@ func (s *System) readFile(r rootfs.Resolved, fi fs.FileInfo, id identity) (*file
 	if err := h.try(); err != nil {
 		return nil, absent(err)
 	}
-	i, f := readImage(h, fi.Size(), s.habits.machine)
+	w := newWindow(h, fi.Size())
+	defer windows.Put(w)
+	i, f := readImage(w, fi.Size(), s.habits.machine)
 	if f != nil {
 		return nil, f
 	}
+	i.r = h
 	return &file{image: i, id: id, real: r.Path, pages: p}, nil
 }
 
@@ -307,8 +314,9 @@ func (p *pages) page(n int64) *page {
 		return nil
 	}
 	fresh := new(page)
-	if _, err := p.r.ReadAt(fresh[:], n*pageSize); err != nil && !errors.Is(err, io.EOF) {
-		return nil
+	if got, err := p.r.ReadAt(fresh[:], n*pageSize); err != nil && !errors.Is(err, io.EOF) || int64(got) < min(pageSize, p.size-n*pageSize) {
+		p.budget.Add(-pageSize)
+		return nil // it can't be read, or has become shorter
 	}
 	c[n%256].Store(fresh)
 	return fresh

@@ -300,8 +300,8 @@ func (o *file) countUndefined() (uint64, *fault) {
 }
 
 // references returns the undefined strong symbols of the image in the order of their names in the file, so that these can
-// be read in one sweep.
-func (o *file) references() ([]reference, []byte, *fault) {
+// be read in one sweep, and their versions. Both stand in w.
+func (o *file) references(w *workspace) ([]reference, []byte, *fault) {
 	h := o.hash
 	count, f := o.countUndefined()
 	if f != nil {
@@ -314,20 +314,22 @@ func (o *file) references() ([]reference, []byte, *fault) {
 		return nil, nil, nil
 	}
 	n := o.symbolSize()
-	b, f := o.at(o.dynamic[dtSymtab], count*n)
+	b, f := o.into(w.symbols, o.dynamic[dtSymtab], count*n)
 	if f != nil {
 		return nil, nil, f
 	}
+	w.symbols = b
 	if s := o.symbol(b); s != (symbol{}) {
 		return nil, nil, corrupt("undefined symbol: (the symbol table begins with no empty symbol)")
 	}
 	versym := []byte(nil)
 	if h.versym {
-		if versym, f = o.at(o.dynamic[dtVersym], count*2); f != nil {
+		if versym, f = o.into(w.versions, o.dynamic[dtVersym], count*2); f != nil {
 			return nil, nil, f
 		}
+		w.versions = versym
 	}
-	refs := make([]reference, 0, 64)
+	refs := w.references[:0]
 	for index := uint64(1); index < count; index++ {
 		s := o.symbol(b[index*n:])
 		if bind := s.info >> 4; s.section == shnUndef && bind != stbLocal && bind != stbWeak && !s.bindsLocally() {
@@ -335,5 +337,6 @@ func (o *file) references() ([]reference, []byte, *fault) {
 		}
 	}
 	slices.SortFunc(refs, func(a, b reference) int { return cmp.Compare(a.nameAt, b.nameAt) })
+	w.references = refs
 	return refs, versym, nil
 }

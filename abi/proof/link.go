@@ -34,6 +34,7 @@ type prover struct {
 	results []ld.Result        // of the tree's modules, each on its own; no verdict: not asked
 	stale   bool               // something was lent since
 	mu      sync.Mutex         // of files
+	known   *imports.Known     // what scans of this proof have read
 	lending
 }
 
@@ -77,7 +78,7 @@ func (p *prover) start() {
 
 func (p *prover) scan() (imports.Report, error) {
 	return imports.Scan(p.ctx, p.view, imports.Request{Python: p.r.Python, Command: p.r.Command, WorkingDir: p.r.WorkingDir,
-		Packages: p.r.Packages, Env: p.r.Env, HostDirs: p.r.HostDirs, Broken: p.broken, Native: p.touch})
+		Packages: p.r.Packages, Env: p.r.Env, HostDirs: p.r.HostDirs, Broken: p.broken, Native: p.touch, Known: p.known})
 }
 
 // touch reads a native module that the command may import while the imports are still being followed.

@@ -97,7 +97,7 @@ type Report struct {
 	Modules    []Module             `json:"modules,omitempty"`  // those that are not ok; All has the others too
 	Missing    []Library            `json:"missing,omitempty"`
 	Imported   []string             `json:"imported,omitempty"`    // top-level modules that the command imports, or tries to, sorted
-	NotChecked []imports.NotChecked `json:"not_checked,omitempty"` // at most told
+	NotChecked []imports.NotChecked `json:"not_checked,omitempty"` // at most told, see Told
 	Unchecked  int                  `json:"unchecked,omitempty"`   // how many there are
 	Findings   []finding.Finding    `json:"findings,omitempty"`
 	Counts     Counts               `json:"counts"`
@@ -105,9 +105,10 @@ type Report struct {
 	ElapsedMS  float64              `json:"elapsed_ms,omitempty"` // that it took when it was made
 	Cached     bool                 `json:"-"`
 
-	All       []Module `json:"-"`
-	Watch     []string `json:"-"` // paths of the view that were read or looked for, sorted
-	HostWatch []string `json:"-"` // the same, of files of this machine by their path on it
+	All       []Module          `json:"-"`
+	Watch     []string          `json:"-"` // paths of the view that were read or looked for, sorted
+	HostWatch []string          `json:"-"` // the same, of files of this machine by their path on it
+	real      map[string]string // see imports.Report.Real
 }
 
 // listed bounds lists of a report that only inform.
@@ -119,7 +120,7 @@ const told = 40
 // Prove makes the proof over the files of a container: the image with the planned mounts. The error is ctx's alone: what
 // can't be read is in the report.
 func Prove(ctx context.Context, view *rootfs.View, r Request) (Report, error) {
-	return within(ctx, func() (Report, error) { return proveLending(ctx, view, r, maxSources) })
+	return within(ctx, func() (Report, error) { return proveLending(ctx, view, r, maxSources, &imports.Known{}) })
 }
 
 // stuck is how long work goes on after the end of its context, before it is left alone: a read from a file system that
@@ -152,9 +153,9 @@ func within[T any](ctx context.Context, work func() (T, error)) (result T, err e
 // maxSources bounds how often the imports are followed anew because a source could be lent.
 const maxSources = 3
 
-func proveLending(ctx context.Context, base *rootfs.View, r Request, again int) (Report, error) {
+func proveLending(ctx context.Context, base *rootfs.View, r Request, again int, known *imports.Known) (Report, error) {
 	view := base
-	p := &prover{ctx: ctx, view: view, r: r, judged: map[string]*Module{}, broken: map[string]string{}, started: make(chan struct{})}
+	p := &prover{ctx: ctx, view: view, r: r, judged: map[string]*Module{}, broken: map[string]string{}, known: known, started: make(chan struct{})}
 	p.lendPlaces()
 	view = p.view
 	go func() { p.start(); close(p.started) }()
@@ -175,7 +176,7 @@ func proveLending(ctx context.Context, base *rootfs.View, r Request, again int) 
 	}
 	if more := p.sources(scan); err == nil && len(more) > 0 && again > 0 {
 		r.Lend.Leads = append(slices.Clone(r.Lend.Leads), more...)
-		return proveLending(ctx, base, r, again-1)
+		return proveLending(ctx, base, r, again-1, known)
 	}
 	if err == nil && p.process != nil {
 		scan, err = p.follow(scan)

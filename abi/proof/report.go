@@ -32,11 +32,11 @@ func (p *prover) report(scan imports.Report) Report {
 	}
 	r.Missing = missingLibraries(r.All)
 	r.Unchecked = len(scan.NotChecked)
-	r.NotChecked = scan.NotChecked[:min(len(scan.NotChecked), told)]
+	r.NotChecked = Told(scan.NotChecked)
 	r.Imported = imported(scan)
 	r.Lent = p.lent()
 	r.Findings = append(p.findings(scan, r), p.lendingFindings(r)...)
-	r.Watch = p.watch(scan)
+	r.Watch, r.real = p.watch(scan), scan.Real
 	r.HostWatch = p.hostWatch(p.lost(scan), r.Watch)
 	return r
 }

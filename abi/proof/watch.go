@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -25,6 +26,10 @@ func (c Cache) watched(view *rootfs.View, report Report) watched {
 		}
 	}
 	for _, p := range report.Watch {
+		if real := report.real[p]; real != "" {
+			add(c.shown(real))
+			continue
+		}
 		add(f.real(p))
 	}
 	for _, p := range report.HostWatch {
@@ -54,13 +59,13 @@ func (f *finder) real(p string) string {
 	if err != nil {
 		return f.missing(p)
 	}
-	if f.cache.Image == "" {
-		return r.Real
-	}
-	for _, m := range f.cache.Mounts {
-		if below(r.Real, m.Source) {
-			return r.Real
-		}
+	return f.cache.shown(r.Real)
+}
+
+// shown is a file of this machine if a mount shows it, or the root is this machine's own; "" else.
+func (c Cache) shown(real string) string {
+	if c.Image == "" || slices.ContainsFunc(c.Mounts, func(m rootfs.Mount) bool { return below(real, m.Source) }) {
+		return real
 	}
 	return ""
 }

@@ -6,7 +6,7 @@
 //	hostrun-log path /var/lib/hostrun/containers/hostrun/dinov2/log max-size 50000000 max-files 3
 //
 // It ends when both pipes do, and not before: SIGTERM, which the shim sends when the task is deleted, would lose the last
-// lines. Of a container with a terminal (tty true) only the first pipe counts: the shim forgets to close its end of
+// lines. With logging: {driver: journald} it sends each entry to the journal as well. Of a container with a terminal (tty true) only the first pipe counts: the shim forgets to close its end of
 // the second one. If the logger died, the container would write into a broken pipe; so it talks to no other process, needs
 // little memory, and nothing that happens to the disk ends it.
 package main
@@ -21,6 +21,7 @@ import (
 	"strconv"
 	"sync"
 	"syscall"
+	"time"
 
 	"hostrun.dev/hostrun/logfile"
 )
@@ -32,7 +33,11 @@ const (
 	readyFD  = 5
 )
 
-const usage = `usage: hostrun-log path FILE [max-size BYTES] [max-files N] [tty true|false]
+// ttyIdle is how long the echo of a key waits for more, of a container with a terminal: somebody may sit at hostrun attach.
+const ttyIdle = 10 * time.Millisecond
+
+const usage = `usage: hostrun-log path FILE [max-size BYTES] [max-files N] [compress true|false] [tty true|false]
+                   [journal SOCKET name NAME tag TAG image IMAGE namespace NAMESPACE]
 It is started by containerd's shim, with the container's output on file descriptors 3 and 4.`
 
 func main() {
@@ -53,6 +58,9 @@ type options struct {
 	path  string
 	limit logfile.WriterOptions
 	tty   bool
+
+	journal                     string // socket; "": no journal
+	name, tag, image, namespace string // of the container, for the journal
 }
 
 func parse(args []string) (options, error) {
@@ -79,8 +87,22 @@ func (o *options) set(key, value string) (err error) {
 		o.limit.MaxSize, err = strconv.ParseInt(value, 10, 64)
 	case "max-files":
 		o.limit.MaxFiles, err = strconv.Atoi(value)
+	case "compress":
+		o.limit.Compress, err = strconv.ParseBool(value)
+	case "journal":
+		o.journal = value
+	case "name":
+		o.name = value
+	case "tag":
+		o.tag = value
+	case "image":
+		o.image = value
+	case "namespace":
+		o.namespace = value
 	case "tty":
-		o.tty, err = strconv.ParseBool(value)
+		if o.tty, err = strconv.ParseBool(value); o.tty {
+			o.limit.Idle = ttyIdle
+		}
 	default:
 		err = errors.New("unknown key")
 	}
@@ -92,6 +114,10 @@ func (o *options) set(key, value string) (err error) {
 func run(opt options) {
 	stdout, stderr := pipe(stdoutFD, "stdout"), pipe(stderrFD, "stderr")
 	ready()
+	if opt.journal != "" {
+		opt.limit.Tap = newJournal(opt.journal, "CONTAINER_NAME", opt.name, "CONTAINER_ID", opt.name, "CONTAINER_ID_FULL", opt.name, "CONTAINER_TAG", opt.tag,
+			"SYSLOG_IDENTIFIER", opt.tag, "IMAGE_NAME", opt.image, "HOSTRUN_NAMESPACE", opt.namespace).send
+	}
 	w := logfile.NewWriter(opt.path, opt.limit)
 	defer w.Close()
 	var both sync.WaitGroup

@@ -98,10 +98,10 @@ func runAgain(ctx context.Context, s *session, o againOptions) error {
 		return finding.Errorf(finding.StatusProfile, "hostrun up "+names[0]+" makes it anew", "restart container %s: what it was made of can't be read: %w", names[0], err)
 	}
 	s.env, s.dir = r.Env, r.Dir
-	if r.Profile.PullPolicy == "always" { // at a start by a person; a crash is no reason
+	if _, timed := profiles.PullAge(r.Profile.PullPolicy); timed || r.Profile.PullPolicy == "always" { // at a start by a person; a crash is no reason
 		r.Profile.PullPolicy = "missing"
 	}
-	facts, pl, err := s.assemble(ctx, order{name: r.Profile.Name, loaded: &r.Profile, strict: r.Strict, starts: true})
+	facts, pl, err := s.assemble(ctx, order{name: r.Profile.Name, loaded: &r.Profile, strict: r.Strict, starts: true, again: true})
 	defer s.unreserve(facts)
 	var refused *plan.Refused
 	if errors.As(err, &refused) && client.OtherImage(ctx, pl) {

@@ -115,12 +115,12 @@ type verb struct {
 func verbs() []verb {
 	return []verb{
 		{"up", upCommand}, {"run", runCommand}, {"down", downCommand}, {"stop", stopCommand}, {"start", startCommand}, {"restart", restartCommand},
-		{"kill", killCommand}, {"rm", rmCommand}, {"wait", waitCommand}, {"supervise", superviseCommand}, {"exec", execCommand}, {"shell", shellCommand},
-		{"ps", psCommand}, {"stats", statsCommand}, {"devices", devicesCommand}, {"logs", logsCommand}, {"events", eventsCommand},
+		{"pause", pauseCommand}, {"unpause", unpauseCommand}, {"kill", killCommand}, {"rm", rmCommand}, {"wait", waitCommand}, {"supervise", superviseCommand}, {"systemd", systemdCommand}, {"exec", execCommand}, {"shell", shellCommand}, {"attach", attachCommand}, {"cp", cpCommand},
+		{"ps", psCommand}, {"top", topCommand}, {"stats", statsCommand}, {"devices", devicesCommand}, {"logs", logsCommand}, {"events", eventsCommand},
 		{"inspect", inspectCommand}, {"port", portCommand},
 		{"check", checkCommand}, {"where", whereCommand}, {"spec", specCommand}, {"facts", factsCommand}, {"export", exportCommand},
 		{"doctor", doctorCommand}, {"explain", explainCommand}, {"profiles", profilesCommand},
-		{"images", imagesCommand}, {"pull", pullCommand}, {"build", buildCommand}, {"load", loadCommand}, {"save", saveCommand}, {"rmi", rmiCommand},
+		{"images", imagesCommand}, {"pull", pullCommand}, {"build", buildCommand}, {"load", loadCommand}, {"save", saveCommand}, {"rmi", rmiCommand}, {"gc", gcCommand},
 		{"completion", completionCommand}, {"version", versionCommand}, {"help", helpCommand},
 		{completeVerb, completeCommand}, {againVerb, againCommand},
 	}

@@ -34,8 +34,11 @@ type order struct {
 	strict  bool // warnings of the proof stop the start
 	modules bool // the proof shall hold all modules
 
+	again  bool          // of a container that was started before: what came from the environment then is kept with it
 	starts bool          // devices that are chosen are held until the container has them
 	wait   time.Duration // for devices that others have; forever, or 0 for not at all
+
+	unit *plan.Unit // whose service the container is; nil for none
 
 	layer *headStart   // of a verb that makes the container; may be nil
 	ahead *proof.Ahead // a look at the proof of last time, begun before the plan was known
@@ -43,18 +46,22 @@ type order struct {
 
 // assemble is the way from a name to a plan that up, run, check and spec share; they differ in what they do with it.
 // A plan that must not start comes with its facts and a *plan.Refused.
-func (s *session) assemble(ctx context.Context, o order) (plan.Facts, plan.Plan, error) {
+func (s *session) assemble(ctx context.Context, o order) (facts plan.Facts, p plan.Plan, err error) {
 	if !o.modules && s.global.cacheDir != "" {
 		o.ahead = proof.LookAhead(s.global.cacheDir, o.name) // each run has an id of its own, and the same proof
 	}
-	facts, err := s.gather(ctx, o)
-	if err != nil {
+	if facts, err = s.gather(ctx, o); err != nil {
 		return facts, plan.Plan{}, err
 	}
-	p, err := plan.Build(facts)
+	p, err = plan.Build(facts)
 	if err != nil && !plan.AwaitsProof(err) {
 		return facts, p, err
 	}
+	defer func() {
+		if err == nil && o.starts {
+			p.Values, err = s.dataValues(facts)
+		}
+	}()
 	// The proof needs the mounts, which the plan has settled; it is one more fact for the plan.
 	var failed error
 	if facts.Proof, failed = s.prove(ctx, facts, p, o); failed != nil || facts.Proof == nil {
@@ -74,12 +81,14 @@ func (s *session) gather(ctx context.Context, o order) (plan.Facts, error) {
 		return plan.Facts{}, err
 	}
 	s.foresee(ctx, p, o)
-	facts := plan.Facts{Schema: 1, ID: o.id, Profile: *p, Strict: o.strict}
-	var found []finding.Finding
+	facts := plan.Facts{Schema: 1, ID: o.id, Profile: *p, Strict: o.strict, Unit: o.unit}
+	var found, foundBlocks []finding.Finding
 	outer := ctx
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(guard(func() (err error) { facts.Host, err = host.Probe(ctx, s.hostOptions(), hostNeeds(p)); return err }))
 	group.Go(guard(func() error { facts.Nodes, found = devices.Nodes(s.root, deviceRequests(p)); return nil }))
+	group.Go(guard(func() error { facts.Blocks, foundBlocks = devices.Nodes(s.root, plan.BlkIODevices(p)); return nil }))
+	group.Go(guard(func() error { facts.Data = s.lookForData(p, o); return nil }))
 	group.Go(guard(func() error { facts.Sources = s.look(plan.BindSources(p)); return nil }))
 	e := s.equipment(plan.Asks(p))
 	group.Go(guard(func() error {
@@ -89,7 +98,7 @@ func (s *session) gather(ctx context.Context, o order) (plan.Facts, error) {
 	if err := group.Wait(); err != nil {
 		return facts, err
 	}
-	facts.Findings = append(facts.Findings, found...)
+	facts.Findings = append(append(facts.Findings, found...), foundBlocks...)
 	return facts, e.grant(outer, o, &facts)
 }
 

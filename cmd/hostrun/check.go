@@ -34,7 +34,7 @@ func checkCommand(s *session) *cli.Command {
 			examples: []string{"hostrun check dinov2", "hostrun check dinov2 --python /opt/venv/bin/python3", "hostrun check --modules --format json dinov2",
 				"hostrun check --distributions --only failing dinov2",
 				"hostrun check --host /opt/venv --image python:3.11-slim"},
-			statuses: startStatuses,
+			statuses: checkStatuses,
 		}.on(s),
 		Flags: append([]cli.Flag{
 			formatFlag(&o.format),

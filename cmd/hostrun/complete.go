@@ -93,9 +93,9 @@ func (s *session) nameCandidates(ctx context.Context, verb string) []candidate {
 	ctx, cancel := context.WithTimeout(ctx, completionPatience)
 	defer cancel()
 	switch verb {
-	case "up", "run", "check", "where", "spec", "facts", "cdi":
+	case "up", "run", "check", "where", "spec", "facts", "cdi", "install", "uninstall", "print":
 		return s.profileCandidates()
-	case "down", "stop", "start", "restart", "kill", "rm", "wait", "exec", "shell", "logs", "events", "inspect", "port":
+	case "down", "stop", "start", "restart", "kill", "rm", "wait", "exec", "shell", "logs", "events", "inspect", "port", "pause", "unpause", "top", "attach":
 		return s.containerCandidates(ctx)
 	case "save", "rmi":
 		return s.imageCandidates(ctx)
@@ -115,6 +115,12 @@ func (s *session) nameCandidates(ctx context.Context, verb string) []candidate {
 		return []candidate{{"bash", ""}, {"zsh", ""}, {"fish", ""}}
 	case "help":
 		return commandCandidates(s.app.Commands)
+	case "cp":
+		all := []candidate{{fileCandidates, ""}}
+		for _, c := range s.containerCandidates(ctx) {
+			all = append(all, candidate{c.word + ":", c.about})
+		}
+		return all
 	case "load":
 		return []candidate{{fileCandidates, ""}}
 	}

@@ -117,7 +117,8 @@ func TestExitStatusReference(t *testing.T) {
 	b.WriteString("\n`run`, `exec`, `shell` and `up --attach` return the status of the process, 128+n if signal n ended it. Where hostrun failed before the\n" +
 		"process began they return 125, whatever the class of the error: 75 or 78 could be the process's own. Wrong flags stay 2.\n" +
 		"`wait` returns the first status that is not 0. `doctor` returns 1 where something must be repaired. With several names the status is that of the first name that failed.\n\n" +
-		"Under systemd: `RestartPreventExitStatus=2 65 66 69 77 78`; after 75 another try makes sense.\n\n" +
+		"`up --supervise` returns the statuses of the table, and from the start on those of the container; there 2, 65, 66, 69, 77 and 78 become 1.\n" +
+		"Under systemd: `RestartPreventExitStatus=2 65 66 69 77 78` ([systemd.md](systemd.md)); after 75 another try makes sense.\n\n" +
 		"## Findings\n\nA finding of severity error stops the start with the status of its id; `hostrun explain ID` tells its story.\n\n| id | status | finding |\n|---|---|---|\n")
 	for _, entry := range finding.Known() {
 		fmt.Fprintf(&b, "| %s | %d | %s |\n", entry.ID, entry.ExitStatus, entry.Title)

@@ -10,13 +10,14 @@ import (
 )
 
 // asRoot are the verbs that need hostrun's own directories, which are root's, or the files of an image.
-var asRoot = []string{"up", "run", "down", "stop", "start", "restart", "rm", "exec", "shell", "logs", "check", "where", "spec", "facts", "load", "pull", "build"}
+var asRoot = []string{"up", "run", "down", "stop", "start", "restart", "rm", "exec", "shell", "logs", "check", "where", "spec", "facts", "load", "pull", "build",
+	"pause", "unpause", "top", "cp", "attach", "gc"}
 
 // errand has the private engine do the whole command as root, for members of its group, who could not do it themselves:
 // where this is not root, the verb needs it, and the private engine is the one that would be used. done says that the
 // command is over, with that status.
 func (s *session) errand(ctx context.Context) (status int, done bool, err error) {
-	if os.Geteuid() == 0 || !slices.Contains(asRoot, s.line.verb().Name) || s.likely(ctx) != privateEngine {
+	if os.Geteuid() == 0 || slices.Contains(s.line.local, "--supervise") || !slices.Contains(asRoot, s.line.verb().Name) || s.likely(ctx) != privateEngine {
 		return 0, false, nil
 	}
 	in, out, errs := file(s.stdin), file(s.stdout), file(s.stderr)

@@ -81,7 +81,7 @@ func victims(f devices.Fault, all []*runtime.Container, namespace string, cgroup
 		group = cgroupOf(f.PID)
 	}
 	for _, c := range had {
-		if inCgroup(group, namespace, c.Container) {
+		if inCgroup(group, namespace, c.Container) || c.Unit != "" && strings.Contains(group, "/"+c.Unit+"/container") {
 			in = append(in, c)
 		}
 	}
@@ -105,7 +105,7 @@ func isAbout(f devices.Fault, n plan.DeviceNumber) bool {
 func inCgroup(cgroup, namespace, id string) bool {
 	for line := range strings.Lines(cgroup) {
 		_, path, _ := strings.Cut(strings.TrimSpace(line), ":/")
-		if strings.HasPrefix(path+"/", namespace+"/"+id+"/") {
+		if strings.Contains("/"+path+"/", "/"+namespace+"/"+id+"/") { // also below cgroup_parent
 			return true
 		}
 	}

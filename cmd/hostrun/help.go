@@ -44,6 +44,7 @@ var (
 	planStatuses       = []int{finding.StatusProfile, finding.StatusNoPath, finding.StatusNoDevice, finding.StatusTryAgain, finding.StatusPermission, finding.StatusMisfit}
 	containerdStatuses = []int{0, finding.StatusFailed, finding.StatusUsage, finding.StatusTryAgain, finding.StatusPermission, 130}
 	startStatuses      = append(append([]int{0, finding.StatusFailed, finding.StatusUsage}, planStatuses...), 130)
+	checkStatuses      = append(append([]int{}, startStatuses[:len(startStatuses)-1]...), finding.StatusNotFound, 130)
 	foregroundStatuses = []int{finding.StatusUsage, finding.StatusNotStarted, finding.StatusNotExec, finding.StatusNotFound, 130}
 )
 

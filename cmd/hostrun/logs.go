@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"strconv"
 	"time"
 
@@ -13,17 +14,18 @@ import (
 
 type logsOptions struct {
 	follow, timestamps bool
+	all, plain         bool
 	tail, since, until string
 }
 
 func logsCommand(s *session) *cli.Command {
 	var o logsOptions
 	return &cli.Command{
-		Name: "logs", Category: "look", Usage: "print what a container wrote to stdout and stderr", ArgsUsage: "NAME",
+		Name: "logs", Category: "look", Usage: "print what a container wrote to stdout and stderr", ArgsUsage: "NAME... | --all",
 		Description: page{
-			about: "Prints the lines where they were written: stdout to stdout, stderr to stderr. Output stays until the container is removed; old output is rotated away.\n\n" +
+			about: "Prints the lines where they were written: stdout to stdout, stderr to stderr. Output stays until the container is removed; old output is rotated away. Of several containers each line begins with the name.\n\n" +
 				"TIME is a duration back from now (10m, 2h), a date or an RFC 3339 time, or seconds since 1970.",
-			examples: []string{"hostrun logs -f dinov2", "hostrun logs --tail 100 --timestamps dinov2", "hostrun logs --since 10m dinov2"},
+			examples: []string{"hostrun logs -f dinov2", "hostrun logs --tail 100 --timestamps dinov2", "hostrun logs --since 10m dinov2", "hostrun logs -f web worker"},
 			statuses: containerdStatuses,
 		}.on(s),
 		Flags: []cli.Flag{
@@ -32,33 +34,52 @@ func logsCommand(s *session) *cli.Command {
 			&cli.StringFlag{Name: "since", Usage: "only lines from `TIME` on", Destination: &o.since},
 			&cli.StringFlag{Name: "until", Usage: "only lines before `TIME`", Destination: &o.until},
 			&cli.BoolFlag{Name: "timestamps", Aliases: []string{"t"}, Usage: "print the time before each line", Destination: &o.timestamps},
+			&cli.BoolFlag{Name: "all", Aliases: []string{"a"}, Usage: "of every container of the namespace that has a log", Destination: &o.all},
+			&cli.BoolFlag{Name: "no-log-prefix", Usage: "print no names before lines", Destination: &o.plain},
 		},
 		Action: action(func(ctx context.Context) error { return runLogs(ctx, s, o) }),
 	}
 }
 
 func runLogs(ctx context.Context, s *session, o logsOptions) error {
-	names, err := s.names(wants{what: "container", min: 1, max: 1}, false)
-	if err != nil {
-		return err
+	if !o.all {
+		if _, err := s.names(wants{what: "container", min: 1}, false); err != nil {
+			return err
+		}
 	}
 	opt, err := o.selection(time.Now())
 	if err != nil {
 		return err
 	}
-	client, err := s.home(ctx, containerName(names[0]))
-	if err != nil {
-		return err
+	chosen, trouble := s.chosen(ctx, o.all)
+	if trouble != nil && len(chosen) == 0 {
+		return trouble
 	}
-	if err := client.Logs(ctx, containerName(names[0]), opt, s.stdout, s.stderr); err != nil {
-		return err
-	}
-	if known, err := s.inspect(ctx, client, containerName(names[0])); err == nil { // one that was removed meanwhile has no more to say
-		if one, ok := known.(runtime.Inspection); ok {
-			s.noteFaults(one.Container)
+	names := newPrefixes(s, chosen, o.plain || len(chosen) == 1 && !o.all)
+	one := func(client *runtime.Client, name string) error {
+		stdout, stderr, flush := names.of(name)
+		defer flush()
+		if err := client.Logs(ctx, name, opt, stdout, stderr); err != nil {
+			if o.all && errors.Is(err, runtime.ErrNoLog) {
+				return nil
+			}
+			return err
 		}
+		if known, err := s.inspect(ctx, client, name); err == nil { // one that was removed meanwhile has no more to say
+			if one, ok := known.(runtime.Inspection); ok {
+				s.noteFaults(one.Container)
+			}
+		}
+		return nil
 	}
-	return nil
+	if o.follow {
+		return severally([]error{s.onEach(ctx, chosen, one), trouble})
+	}
+	var failed []error
+	for i := range chosen { // one after the other, so that the order is the line's
+		failed = append(failed, s.onEach(ctx, chosen[i:i+1], one))
+	}
+	return severally(append(failed, trouble))
 }
 
 func (o logsOptions) selection(now time.Time) (runtime.LogOptions, error) {

@@ -21,6 +21,7 @@ type progress struct {
 	mode string // "tty", "plain", "json" or "quiet"
 
 	mu    sync.Mutex
+	tap   func(runtime.Event) // gets all, whatever is shown; may be nil
 	tasks []*task
 	index map[string]*task
 	drawn int // lines on the screen that belong to us
@@ -52,11 +53,14 @@ func newProgress(w io.Writer, mode string, dumb bool) *progress {
 
 // event takes note of a change. Several goroutines may call it.
 func (p *progress) event(e runtime.Event) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.tap != nil {
+		p.tap(e)
+	}
 	if p.mode == "quiet" {
 		return
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	changed := p.note(e)
 	if p.now().Sub(p.began) < p.patience {
 		return
@@ -73,6 +77,13 @@ func (p *progress) event(e runtime.Event) {
 			p.draw()
 		}
 	}
+}
+
+// tapped has a function called with each event.
+func (p *progress) tapped(tap func(runtime.Event)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.tap = tap
 }
 
 // note stores an event and says whether it brought a new status.

@@ -75,7 +75,7 @@ func (s *session) prove(ctx context.Context, facts plan.Facts, pl plan.Plan, o o
 }
 
 // proofMemory is what a first proof may take before the collector runs, in bytes: it allocates little more than that in all.
-const proofMemory = 72 << 20
+const proofMemory = 80 << 20
 
 // frugal sets the collector for a proof, and returns what sets it back.
 func frugal() func() {

@@ -17,22 +17,26 @@ import (
 )
 
 type psOptions struct {
-	all, quiet bool
-	format     string
+	all, quiet, services bool
+	format               string
+	filters, statuses    cli.StringSlice
 }
 
 func psCommand(s *session) *cli.Command {
 	var o psOptions
 	return &cli.Command{
-		Name: "ps", Category: "look", Usage: "list containers", ArgsUsage: "",
+		Name: "ps", Category: "look", Usage: "list containers", ArgsUsage: "[NAME...]",
 		Description: page{
-			about:    "Lists the running containers of the namespace; with -a those that have ended too. Both the machine's containerd and hostrun's own are asked; where both hold containers a column says which. The fields of the JSON form are the names that a template takes.",
-			examples: []string{"hostrun ps -a", "hostrun ps --format json", "hostrun ps --format '{{.container}} {{.pid}}'"},
+			about:    "Lists the running containers of the namespace; with -a those that have ended too. Both the machine's containerd and hostrun's own are asked; where both hold containers a column says which. The fields of the JSON form are the names that a template takes. A filter is status=, health=, name=, ancestor= (the image), exited= (the exit status): several of one kind are alternatives.",
+			examples: []string{"hostrun ps -a", "hostrun ps --format json", "hostrun ps --format '{{.container}} {{.pid}}'", "hostrun ps --status exited -q"},
 			statuses: containerdStatuses,
 		}.on(s),
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "all", Aliases: []string{"a"}, Usage: "show those that have ended, too", Destination: &o.all},
 			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "print names only", Destination: &o.quiet},
+			&cli.BoolFlag{Name: "services", Usage: "print the names of the profiles only", Destination: &o.services},
+			&cli.StringSliceFlag{Name: "status", Usage: "only those with `STATUS`: created|running|paused|restarting|exited", Destination: &o.statuses},
+			&cli.StringSliceFlag{Name: "filter", Usage: "only those of which `KEY=VALUE` holds", Destination: &o.filters},
 			formatFlag(&o.format),
 		},
 		Action: action(func(ctx context.Context) error { return runPs(ctx, s, o) }),
@@ -40,21 +44,32 @@ func psCommand(s *session) *cli.Command {
 }
 
 func runPs(ctx context.Context, s *session, o psOptions) error {
-	if err := s.none(); err != nil {
+	names, err := s.names(wants{what: "container"}, false)
+	if err != nil {
+		return err
+	}
+	wanted, err := readFilters(o.filters.Value(), o.statuses.Value())
+	if err != nil {
 		return err
 	}
 	all, trouble := s.list(ctx)
 	if trouble != nil && len(all) == 0 {
 		return trouble
 	}
-	if !o.all {
-		all = slices.DeleteFunc(all, func(c listed) bool { return !c.lives() })
+	for _, name := range names {
+		if !slices.ContainsFunc(all, func(c listed) bool { return c.Container.Container == containerName(name) }) {
+			return noContainer(name)
+		}
 	}
+	all = slices.DeleteFunc(all, func(c listed) bool {
+		named := len(names) == 0 || slices.ContainsFunc(names, func(name string) bool { return containerName(name) == c.Container.Container })
+		return !named || !wanted.hold(c.Container) || !o.all && !wanted.ofEnded() && !c.lives()
+	})
 	if !o.quiet {
 		s.addListedFaults(all)
 	}
-	err := o.print(s, all)
-	if o.format == "table" && !o.quiet {
+	err = o.print(s, all)
+	if o.format == "table" && !o.quiet && !o.services {
 		s.noteWaiters()
 		s.notice(all)
 	}
@@ -69,6 +84,16 @@ func (s *session) noteWaiters() {
 }
 
 func (o psOptions) print(s *session, all []listed) error {
+	if o.services {
+		var told []string
+		for _, c := range all {
+			if !slices.Contains(told, c.Profile) {
+				told = append(told, c.Profile)
+				fmt.Fprintln(s.stdout, c.Profile)
+			}
+		}
+		return nil
+	}
 	if o.quiet {
 		for _, c := range all {
 			fmt.Fprintln(s.stdout, c.Container.Container)

@@ -40,6 +40,9 @@ func runRestart(ctx context.Context, s *session, o restartOptions) error {
 
 // restartOne stops a container and starts it again, as it is.
 func restartOne(ctx context.Context, s *session, client *runtime.Client, name string, timeout *time.Duration) error {
+	if err := client.NotUnits(ctx, name); err != nil {
+		return err
+	}
 	// Between stop and start nobody else may get its devices.
 	if err := client.Hold(ctx, name); err != nil {
 		return err
@@ -69,7 +72,7 @@ func (s *session) restartDependents(ctx context.Context, timeout *time.Duration)
 		again = false
 		for _, c := range all {
 			id := c.Container.Container
-			if done[id] || !c.lives() || !slices.ContainsFunc(c.RestartWith, func(on string) bool { return done[on] }) {
+			if done[id] || !c.lives() || c.Unit != "" || !slices.ContainsFunc(c.RestartWith, func(on string) bool { return done[on] }) {
 				continue
 			}
 			if err := restartOne(ctx, s, c.client, id, timeout); err != nil {

@@ -126,11 +126,11 @@ func (s *session) begin(ctx context.Context) error {
 // what is there ask all.
 var (
 	startVerbs = []string{"up", "run", "check"}
-	findVerbs  = []string{"ps", "down", "stop", "exec", "logs", "wait", "restart", "kill", "rm", "inspect"}
+	findVerbs  = []string{"ps", "down", "stop", "exec", "logs", "wait", "restart", "kill", "rm", "inspect", "pause", "unpause", "top", "attach", "cp"}
 )
 
 // inPassing are verbs whose result is not what progress tells about: they show it only where it keeps a person waiting.
-var inPassing = []string{"run", "exec", "shell", "check", "spec", "facts", "inspect", "logs", "ps", "devices", "export", "images"}
+var inPassing = []string{"run", "exec", "shell", "check", "spec", "facts", "inspect", "logs", "ps", "devices", "export", "images", "top", "cp", "attach"}
 
 // patience is how long a person waits without asking why.
 const patience = 500 * time.Millisecond

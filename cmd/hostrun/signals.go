@@ -25,6 +25,7 @@ type interrupts struct {
 	child  chan string
 	stop   string        // what asks the foreground process to stop; "" for the caller's own signal
 	grace  time.Duration // until it is killed
+	hangup chan struct{} // of a service: read the configuration again; nil: SIGHUP is as the others
 }
 
 // forwarded are signals that mean nothing to hostrun and may mean something to a foreground process.
@@ -78,6 +79,14 @@ func (i *interrupts) foreground(stop string, grace time.Duration) (signals <-cha
 	}
 }
 
+// onHangup makes SIGHUP a request, as it is to a service.
+func (i *interrupts) onHangup() <-chan struct{} {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.hangup = make(chan struct{}, 1)
+	return i.hangup
+}
+
 // leave lets signals be: another process gets them from now on, and ends.
 func (i *interrupts) leave() {
 	i.mu.Lock()
@@ -88,6 +97,14 @@ func (i *interrupts) leave() {
 func (i *interrupts) handle(sig syscall.Signal) {
 	i.mu.Lock()
 	if i.left {
+		i.mu.Unlock()
+		return
+	}
+	if sig == syscall.SIGHUP && i.hangup != nil {
+		select {
+		case i.hangup <- struct{}{}:
+		default: // one is under way
+		}
 		i.mu.Unlock()
 		return
 	}

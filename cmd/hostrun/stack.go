@@ -114,7 +114,7 @@ func (st *stack) depend(m *member, d profiles.Dependency, way []*member) (*membe
 	on, err := st.add(d.Name, opt, way)
 	var invalid *profiles.InvalidError
 	switch {
-	case err == nil && d.Condition == profiles.DependHealthy && on.profile.Healthcheck == nil:
+	case err == nil && d.Condition == profiles.DependHealthy && on.profile.Unprobed():
 		return nil, m.problem(d, finding.DependUnprobed, "give "+d.Name+" a healthcheck:, or wait for condition: started",
 			d.Name+" has no healthcheck, and its health is waited for")
 	case err == nil, errors.As(err, &invalid):
@@ -203,6 +203,10 @@ func (st *stack) await(ctx context.Context, m *member, n need) error {
 	}
 	if n.Condition == profiles.DependStarted {
 		return nil
+	}
+	if n.Condition == profiles.DependHealthy && n.of.plan.Labels != nil && n.of.plan.Labels[plan.LabelHealthcheck] == "" { // its image might have had one
+		return m.problem(n.Dependency, finding.DependUnprobed, "give "+n.of.id+" a healthcheck:, or wait for condition: started",
+			n.of.id+" has no healthcheck, and neither has its image, and its health is waited for")
 	}
 	st.s.progress.event(runtime.Event{ID: "Container " + m.id, Status: "Waiting", Text: n.of.id + " " + waitedFor[n.Condition]})
 	return st.s.awaitState(ctx, n.of.client, n.of.id, n.Condition)

@@ -123,7 +123,12 @@ func (o *overseer) Watch(ctx context.Context, changed func(string)) error {
 }
 
 func (o *overseer) Probe(ctx context.Context, c supervise.Container) supervise.ProbeResult {
-	r := o.client.Probe(ctx, c)
+	var r supervise.ProbeResult
+	if c.Check.GPU {
+		r = o.s.probeAccelerators(ctx, o.client, c)
+	} else {
+		r = o.client.Probe(ctx, c)
+	}
 	o.s.log.Debug("probe", "container", c.ID, "healthy", r.Healthy, "output", r.Output)
 	return r
 }
@@ -155,7 +160,7 @@ func (o *overseer) Do(ctx context.Context, a supervise.Action) error {
 func (s *session) notice(all []listed) {
 	seen := map[*runtime.Client]bool{}
 	for _, c := range all {
-		if seen[c.client] || c.client == nil || c.Restart == "" && c.Health == "" || c.StoppedBy != "" || c.Refused != "" || !c.lives() && c.RestartAt == nil {
+		if seen[c.client] || c.client == nil || c.Unit != "" || c.Restart == "" && c.Health == "" || c.StoppedBy != "" || c.Refused != "" || !c.lives() && c.RestartAt == nil {
 			continue
 		}
 		seen[c.client] = true

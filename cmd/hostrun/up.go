@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -20,6 +21,7 @@ type upOptions struct {
 	build                                      bool
 	waitTimeout                                string
 	devices                                    waitFlag
+	supervise                                  bool
 }
 
 func upCommand(s *session) *cli.Command {
@@ -30,8 +32,8 @@ func upCommand(s *session) *cli.Command {
 			about: "Proves that host and image fit, then creates and starts the container, detached. Nothing happens if the same specification " +
 				"already runs. If it differs, the container is replaced and the fields that changed are printed. Several names start side by side, but each after those that its profile names under depends_on, which are started too.\n\n" +
 				"ARGS replace the profile's command.",
-			examples: []string{"hostrun up dinov2", "hostrun up dinov2 --dry-run", "hostrun up --attach dinov2 -e BATCH=8   # ^C stops it, twice kills it"},
-			own:      "With --attach the status is the container's own, or one of 125 to 130 below.",
+			examples: []string{"hostrun up dinov2", "hostrun up dinov2 --dry-run", "hostrun up --attach dinov2 -e BATCH=8   # ^C stops it, twice kills it", "hostrun up --supervise dinov2   # what hostrun@dinov2.service runs (docs/systemd.md)"},
+			own:      "With --attach and --supervise the status is the container's own, or one of 125 to 130 below.",
 			statuses: append(append([]int{}, startStatuses[:len(startStatuses)-1]...), foregroundStatuses[1:]...),
 		}.on(s),
 		Flags: append([]cli.Flag{
@@ -43,6 +45,7 @@ func upCommand(s *session) *cli.Command {
 			&cli.BoolFlag{Name: "build", Usage: "build images that profiles say how to build, even if they are here", Destination: &o.build},
 			strictFlag(&o.strict),
 			waitDeviceFlag(&o.devices),
+			&cli.BoolFlag{Name: "supervise", Usage: "stay in the foreground as the container's supervisor, as a service of systemd does; the status becomes ours", Destination: &o.supervise},
 			&cli.BoolFlag{Name: "dry-run", Usage: "say what would be done, and do nothing", Destination: &o.dryly},
 		}, o.over.flags()...),
 		Action: action(func(ctx context.Context) error { return runUp(ctx, s, o) }),
@@ -50,6 +53,9 @@ func upCommand(s *session) *cli.Command {
 }
 
 func runUp(ctx context.Context, s *session, o upOptions) error {
+	if o.supervise {
+		return runKept(ctx, s, o)
+	}
 	names, err := o.names(s)
 	switch {
 	case err != nil:
@@ -143,7 +149,7 @@ func memberUp(ctx context.Context, s *session, o upOptions, m *member) error {
 	switch {
 	case !o.wait:
 		return nil
-	case m.profile.Healthcheck != nil:
+	case m.plan.Labels[plan.LabelHealthcheck] != "":
 		return s.awaitState(ctx, m.client, m.id, profiles.DependHealthy)
 	}
 	return stillRuns(ctx, m.client, m.id)
@@ -151,12 +157,16 @@ func memberUp(ctx context.Context, s *session, o upOptions, m *member) error {
 
 // oneUp starts one profile and prints what was done.
 func oneUp(ctx context.Context, s *session, o upOptions, m *member) error {
+	whose, err := s.unitOf(ctx, m.id)
+	if err != nil {
+		return err
+	}
 	if err := s.buildMissing(ctx, m.profile, o.over.image, o.build); err != nil {
 		return err
 	}
 	layer := s.headStart(ctx)
 	defer layer.end()
-	facts, pl, err := s.assemble(ctx, order{name: m.name, loaded: m.profile, over: o.over, strict: o.strict, starts: true, wait: o.devices.wait, layer: layer})
+	facts, pl, err := s.assemble(ctx, order{name: m.name, loaded: m.profile, over: o.over, strict: o.strict, starts: true, wait: o.devices.wait, layer: layer, unit: whose})
 	defer s.unreserve(facts)
 	if err != nil {
 		return err
@@ -171,6 +181,9 @@ func oneUp(ctx context.Context, s *session, o upOptions, m *member) error {
 	if runtime.NeedsSupervisor(pl.Labels) {
 		pl.Source = s.sourceOf(facts)
 	}
+	if err := s.preStart(ctx, m.client, facts, pl, o.recreate); err != nil {
+		return err
+	}
 	done, err := m.client.Up(ctx, pl, o.recreate)
 	if err == nil && runtime.NeedsSupervisor(pl.Labels) {
 		err = s.supervised(ctx, m.client, pl.ID)
@@ -181,6 +194,18 @@ func oneUp(ctx context.Context, s *session, o upOptions, m *member) error {
 	m.action, m.plan = done.Action, pl
 	s.printUp(done, plan.DeviceNumbers(facts.Grants))
 	return nil
+}
+
+// unitOf is the unit that keeps the container now; nil for none. It costs a look at a directory where there are none.
+func (s *session) unitOf(ctx context.Context, id string) (*plan.Unit, error) {
+	if kept, _ := filepath.Glob(filepath.Join(s.abs(s.global.stateDir), "kept", "*."+id)); len(kept) == 0 {
+		return nil, nil
+	}
+	client, err := s.containerdFor(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	return client.UnitOf(ctx, id)
 }
 
 func (s *session) printUp(done runtime.UpResult, numbers []plan.DeviceNumber) {
@@ -238,7 +263,11 @@ func attached(ctx context.Context, s *session, m *member) error {
 
 // dryUp says what up would do, from containerd's records and the plan alone.
 func dryUp(ctx context.Context, s *session, o upOptions, m *member) error {
-	_, pl, err := s.assemble(ctx, order{name: m.name, loaded: m.profile, over: o.over, pull: "never", strict: o.strict})
+	whose, err := s.unitOf(ctx, m.id)
+	if err != nil {
+		return err
+	}
+	_, pl, err := s.assemble(ctx, order{name: m.name, loaded: m.profile, over: o.over, pull: "never", strict: o.strict, unit: whose})
 	if err != nil {
 		return err
 	}

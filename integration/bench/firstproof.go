@@ -16,6 +16,7 @@ import (
 const (
 	hotProof    = 200 * time.Millisecond
 	coldProof   = time.Second
+	provenStart = 5 * time.Millisecond
 	proofMemory = 100 << 10 // KiB
 	largeTree   = 3 << 30   // bytes of libraries in the tree that is made
 )
@@ -88,8 +89,13 @@ func (w *world) firstProofTable(measure measurer) (table, error) {
 		if err := os.WriteFile(filepath.Join(w.dir, "profiles", e.name+".yaml"), []byte(profile), 0o644); err != nil {
 			return table{}, err
 		}
+		nothing := strings.Replace(profile, fmt.Sprintf("[python3, -c, %q]", "import "+e.imports), "[\"true\"]", 1)
+		if err := os.WriteFile(filepath.Join(w.dir, "profiles", e.name+"-nothing.yaml"), []byte(nothing), 0o644); err != nil {
+			return table{}, err
+		}
 		steps := []command{w.hostrun("check", e.name)}
 		warm := func() error { _, _, err := steps[0].run(); return err } // what was cold before is not any more
+		least := []command{w.hostrun("check", e.name+"-nothing")}
 		subjects = append(subjects, subject{name: "hostrun check", note: e.what + "; proven before", steps: steps, before: warm},
 			subject{name: "hostrun check", note: e.what + "; first proof", steps: steps, before: func() error { return errors.Join(warm(), w.forgetProofs()) }},
 			subject{name: "hostrun check", note: e.what + "; first proof, cold", steps: steps, before: func() error {
@@ -97,18 +103,21 @@ func (w *world) firstProofTable(measure measurer) (table, error) {
 					return err
 				}
 				return cold()
-			}})
+			}},
+			subject{name: "hostrun check", note: e.what + "; a command that imports nothing", steps: least, before: func() error { _, _, err := least[0].run(); return err }})
 	}
 	results, err := measure(subjects...)
 	if err != nil {
 		return table{}, err
 	}
 	t := table{title: "The first proof", results: results, explain: "Cold is with all caches of the kernel dropped before, files' names and containerd's data too. " +
-		"The figures are what a first proof takes more than a known one, and cold, more than a profile that borrows nothing takes then."}
+		"The figures are what a first proof takes more than a known one, and cold, more than a profile that borrows nothing takes then. " +
+		"Nothing of an earlier proof is left for a first one: hostrun keeps nothing of single files between proofs, so that another profile on the same environment takes as long."}
 	for i, e := range environments {
-		known, hot, chilled := results[2+3*i], results[3+3*i], results[4+3*i]
+		known, hot, chilled, nothing := results[2+4*i], results[3+4*i], results[4+4*i], results[5+4*i]
 		t.limit(e.what+": first proof", hot.total.median()-known.total.median(), hotProof)
 		t.limit(e.what+": first proof, cold", chilled.total.median()-results[1].total.median(), coldProof)
+		t.limit(e.what+": proven before, more than a command that imports nothing", known.total.median()-nothing.total.median(), provenStart)
 		kib := max(hot.kib, chilled.kib)
 		t.verdict = append(t.verdict, verdict{e.what + ": memory", fmt.Sprintf("%d MiB", kib>>10), fmt.Sprintf("at most %d MiB", proofMemory>>10), kib <= proofMemory})
 	}

@@ -6,8 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"path"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -19,15 +19,19 @@ import (
 	"hostrun.dev/hostrun/abi"
 	"hostrun.dev/hostrun/abi/imports"
 	"hostrun.dev/hostrun/abi/ld"
+	"hostrun.dev/hostrun/abi/proof"
 	"hostrun.dev/hostrun/pattern"
+	"hostrun.dev/hostrun/rootfs"
 )
 
 // An importing is one `import PACKAGE` in one image: what was predicted, and what happened.
 type importing struct {
 	set, image, name string
-	message          string   // predicted failure, "" for none
-	perhaps          []string // failures of imports that are caught, or stand below a condition
-	unchecked        []string // what the prediction says that it does not know
+	message          string               // predicted failure, "" for none
+	perhaps          []imports.Missing    // failures of imports that are caught, or stand below a condition
+	unchecked        []imports.NotChecked // what the prediction says that it does not know
+	deferred         []imports.At         // statements in functions
+	natives          []imports.Module     // native modules
 	real             outcome
 }
 
@@ -35,17 +39,48 @@ func (i importing) falseAlarm() bool { return i.message != "" && i.real.state ==
 func (i importing) miss() bool       { return i.message == "" && i.real.state != "ok" }
 func (i importing) sameWords() bool  { return strings.HasSuffix(i.real.message, i.message) }
 
-// class says why a miss is one: the failure was foreseen as one that may be caught, or the package does what the
-// prediction lists as not checked. "" is a miss without a reason.
+// class says why a miss is one: the failure was foreseen as one that may be caught, or it happened at a place that check
+// lists as not checked. "" is a miss without a reason.
 func (i importing) class() string {
-	foreseen := func(message string) bool { return strings.HasSuffix(i.real.message, message) }
-	switch {
-	case slices.ContainsFunc(i.perhaps, foreseen):
-		return "foreseen, perhaps caught"
-	case len(i.unchecked) > 0:
-		return "not checked: " + strings.Join(i.unchecked[:min(4, len(i.unchecked))], ", ")
+	for _, m := range i.perhaps {
+		if strings.HasSuffix(i.real.message, m.Message) || i.real.through(m.At) {
+			return "foreseen, perhaps caught: " + m.Name
+		}
+	}
+	told := proof.Told(i.unchecked)
+	if n := slices.IndexFunc(told, i.explains); n >= 0 {
+		return "not checked: " + told[n].What + " " + told[n].Name
+	}
+	if n := slices.IndexFunc(i.unchecked, i.explains); n >= 0 {
+		return "known, and beyond what check lists: " + i.unchecked[n].What + " " + i.unchecked[n].Name
 	}
 	return ""
+}
+
+// explains tells whether the failure is of what was listed as not checked: of that module, on that line, or in native code
+// that was running.
+func (i importing) explains(n imports.NotChecked) bool {
+	switch n.What {
+	case "hook":
+		return i.real.names(n.Name) || i.real.through(n.At)
+	case "native": // the statement that imports one of the package's; or it does, before any line of Python ran
+		return i.real.through(n.At) || i.real.state == "init" || n.Name == i.name && len(i.real.frames) == 0 ||
+			slices.ContainsFunc(i.natives, func(m imports.Module) bool {
+				return top(m.Name) == top(n.Name) && (i.real.through(m.By) || m.File == i.real.library)
+			})
+	case "mixed": // in what uses it, or in itself: a version is compared
+		inside := "/" + n.Name + "/"
+		return i.real.mentions(n.Name) || strings.Contains(i.real.library, inside) ||
+			slices.ContainsFunc(i.real.frames, func(f string) bool { return strings.HasPrefix(f, n.At.File+":") || strings.Contains(f, inside) })
+	case "deferred":
+		return slices.ContainsFunc(i.deferred, i.real.through)
+	}
+	return i.real.through(n.At)
+}
+
+func top(module string) string {
+	name, _, _ := strings.Cut(module, ".")
+	return name
 }
 
 // importAll predicts and really does the import of each top-level name of a set that has native modules.
@@ -114,49 +149,50 @@ func predictImports(ctx context.Context, i image, mounts []mount, all []importin
 	if len(python.SiteDirsDeclared) > 0 {
 		python.SiteDirsDeclared = append(python.SiteDirsDeclared, siteAt)
 	}
-	scan := func(name string) (imports.Report, error) {
-		return imports.Scan(ctx, view, imports.Request{Python: python, Packages: []string{name}})
-	}
-	always, err := scan("sys") // what every start leaves unchecked
-	if err != nil {
-		return err
-	}
 	var workers errgroup.Group
 	workers.SetLimit(runtime.GOMAXPROCS(0))
 	for n := range all {
-		workers.Go(func() error {
-			report, err := scan(all[n].name)
-			all[n].predict(report, always, process)
-			return err
-		})
+		workers.Go(func() error { return all[n].predict(ctx, view, python, process) })
 	}
 	return workers.Wait()
 }
 
-func (i *importing) predict(report, always imports.Report, process *ld.Process) {
-	for _, missing := range report.Missing {
-		i.fails(missing.Message, missing.Reach)
-	}
-	for _, m := range report.Modules {
-		if m.Kind != imports.Extension {
-			continue
-		}
-		if r := process.Open(m.File); r.Verdict != ld.OK {
-			i.fails(r.Message, m.Reach)
-		}
-	}
-	for _, n := range report.NotChecked {
-		if what := n.What + " " + n.Name; !slices.Contains(always.NotChecked, n) && !slices.Contains(i.unchecked, what) {
-			i.unchecked = append(i.unchecked, what)
-		}
-	}
-}
+// rounds bounds how often the imports are followed anew with what the loader refuses, as package proof does.
+const rounds = 5
 
-func (i *importing) fails(message string, reach imports.Reach) {
-	if reach == imports.Required && i.message == "" {
-		i.message = message
+func (i *importing) predict(ctx context.Context, view *rootfs.View, python abi.Python, process *ld.Process) error {
+	broken := map[string]string{}
+	var report imports.Report
+	for range rounds {
+		var err error
+		if report, err = imports.Scan(ctx, view, imports.Request{Python: python, Packages: []string{i.name}, Broken: maps.Clone(broken)}); err != nil {
+			return err
+		}
+		known := len(broken)
+		for _, m := range report.Modules {
+			if m.Kind == imports.Extension && broken[m.File] == "" {
+				if r := process.Open(m.File); r.Verdict != ld.OK {
+					broken[m.File] = r.Message
+				}
+			}
+		}
+		if len(broken) == known {
+			break
+		}
 	}
-	i.perhaps = append(i.perhaps, message)
+	if first := report.First(); first != nil {
+		i.message = first.Message
+	}
+	i.perhaps, i.unchecked = report.Missing, report.NotChecked
+	for _, m := range report.Modules {
+		if m.Kind == imports.Extension {
+			i.natives = append(i.natives, m)
+		}
+		if m.Reach == imports.Deferred {
+			i.deferred = append(i.deferred, m.By)
+		}
+	}
+	return nil
 }
 
 // An importRow counts the imports of one set in one image.
@@ -169,9 +205,15 @@ func (r *importRow) add(i importing) {
 	r.names++
 	r.refused += one(i.real.state != "ok")
 	r.falseAlarm += one(i.falseAlarm())
-	r.foreseen += one(i.miss() && strings.HasPrefix(i.class(), "foreseen"))
-	r.unchecked += one(i.miss() && strings.HasPrefix(i.class(), "not checked"))
-	r.miss += one(i.miss() && i.class() == "")
+	switch class := i.class(); {
+	case !i.miss():
+	case strings.HasPrefix(class, "foreseen"):
+		r.foreseen++
+	case strings.HasPrefix(class, "not checked"):
+		r.unchecked++
+	default:
+		r.miss++
+	}
 	r.right += one(!i.falseAlarm() && !i.miss())
 	r.sameWords += one(!i.falseAlarm() && !i.miss() && i.sameWords())
 }
@@ -221,11 +263,12 @@ func (i importing) print(w io.Writer) {
 	default:
 		return
 	}
-	fmt.Fprintf(w, "%s: import %s, %s in %s\n  predicted: %s\n  real:      %.500s\n", kind, i.name, i.set, i.image, i.message, i.real)
+	fmt.Fprintf(w, "%s: import %s, %s in %s\n  predicted: %s\n  real:      %.500s\n  at:        %s\n", kind, i.name, i.set, i.image, i.message, i.real,
+		strings.Join(i.real.frames[max(0, len(i.real.frames)-3):], ", "))
 }
 
 // answers is where the oracle keeps what containers said.
-func (w *world) answers() oracle { return oracle{filepath.Join(w.cache, "answers"), time.Hour} }
+func (w *world) answers() oracle { return oracle{w.kept, time.Hour} }
 
 // paths are those of a set's modules in a container.
 func (s set) paths() []string {

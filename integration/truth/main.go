@@ -4,6 +4,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -21,17 +22,19 @@ import (
 )
 
 type options struct {
-	cache, write, prove string
-	only                *regexp.Regexp
-	imports, speed      bool
-	dropCaches          bool
+	cache, answers, write, list, prove string
+	only                               *regexp.Regexp
+	imports, speed                     bool
+	dropCaches                         bool
 }
 
 func main() {
 	var o options
 	only := flag.String("only", "", "compare only the pairs `SET IMAGE` that match this expression")
 	flag.StringVar(&o.cache, "cache", cacheDirectory(), "where roots, sites and answers are kept")
+	flag.StringVar(&o.answers, "answers", "", "where answers are kept, if not in the cache: an empty directory asks all anew")
 	flag.StringVar(&o.write, "write", "", "also write the disagreements to this file")
+	flag.StringVar(&o.list, "list", "", "also write each pair to this file, one a line: what was predicted, and what happened")
 	flag.BoolVar(&o.imports, "imports", false, "also import each package")
 	flag.BoolVar(&o.speed, "speed", false, "also tell how long a first proof takes")
 	flag.BoolVar(&o.dropCaches, "drop-caches", false, "with -speed: drop all caches of this machine before a cold proof")
@@ -59,6 +62,7 @@ func cacheDirectory() string {
 // run compares all pairs, and fails if one prediction was wrong.
 func run(ctx context.Context, o options) error {
 	w := newWorld(o.cache)
+	w.kept = cmp.Or(o.answers, filepath.Join(o.cache, "answers"))
 	if o.prove != "" {
 		return w.prove(o.prove)
 	}
@@ -75,6 +79,11 @@ func run(ctx context.Context, o options) error {
 	}
 	if o.write != "" {
 		if err := writeDisagreements(o.write, all); err != nil {
+			return err
+		}
+	}
+	if o.list != "" {
+		if err := writeList(o.list, all, imports); err != nil {
 			return err
 		}
 	}
@@ -104,6 +113,20 @@ func writeDisagreements(to string, all []comparison) error {
 	}
 	fmt.Fprintf(f, "%s\n", time.Now().Format(time.DateTime))
 	printDisagreements(f, all)
+	return f.Close()
+}
+
+func writeList(to string, all []comparison, imports []importing) error {
+	f, err := os.Create(to)
+	if err != nil {
+		return err
+	}
+	for _, c := range all {
+		fmt.Fprintf(f, "%s\t%s\tdlopen %s\t%s\t%s\n", c.set, c.image, c.path, said(c.predicted), c.real)
+	}
+	for _, i := range imports {
+		fmt.Fprintf(f, "%s\t%s\timport %s\t%s\t%s\n", i.set, i.image, i.name, i.message, i.real)
+	}
 	return f.Close()
 }
 
@@ -185,7 +208,7 @@ func (o oracle) compareStart(ctx context.Context, s set, i image, mounts []mount
 	}
 	c := comparison{s.name, i.name, i.python, predicted, outcome{state: "ok"}}
 	if _, err := o.ask(ctx, i, mounts, []string{"-I", "-S"}, []string{"dlopen " + i.python}, s.key); err != nil {
-		c.real = outcome{"error", strings.TrimSpace(err.Error())}
+		c.real = outcome{state: "error", message: strings.TrimSpace(err.Error())}
 		if strings.Contains(c.real.message, predicted.Message) { // between runc's words and the program's name
 			c.real.message = predicted.Message
 		}

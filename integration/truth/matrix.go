@@ -99,6 +99,7 @@ var pairs = []struct {
 // A world is what is there on this machine: the cache of roots and sites, and the interpreters.
 type world struct {
 	cache    string
+	kept     string          // directory of answers
 	missing  map[string]bool // what was asked for and is not there
 	prefixes map[string]string
 }
@@ -106,16 +107,19 @@ type world struct {
 func newWorld(cache string) *world {
 	w := &world{cache: cache, missing: map[string]bool{}, prefixes: map[string]string{}}
 	home, _ := os.UserHomeDir()
-	for name, pattern := range map[string]string{
-		"3.13t":      filepath.Join(cache, "pythons/3.13t"),
+	for name, elsewhere := range map[string]string{
+		"3.13t":      "",
 		"3.9":        filepath.Join(home, ".pyenv/versions/3.9.*"),
 		"3.10":       filepath.Join(home, ".pyenv/versions/3.10.*"),
 		"3.12":       filepath.Join(home, ".pyenv/versions/3.12.*"),
 		"3.13":       filepath.Join(home, ".pyenv/versions/3.13.*"),
 		"standalone": "/usr/lib/google-cloud-sdk/platform/bundledpythonunix",
 	} {
-		if found, _ := filepath.Glob(pattern); len(found) > 0 {
-			w.prefixes[name] = slices.Max(found)
+		for _, pattern := range []string{filepath.Join(cache, "pythons", name), elsewhere} { // of pythons.sh first
+			if found, _ := filepath.Glob(pattern); len(found) > 0 {
+				w.prefixes[name] = slices.Max(found)
+				break
+			}
 		}
 	}
 	return w
@@ -204,6 +208,11 @@ func (w *world) set(name string) (set, bool) {
 	s := set{name: name, at: siteAt, dir: w.setDir(name)}
 	if s.dir == "" {
 		return s, w.lacks(name)
+	}
+	if filepath.Dir(s.dir) == filepath.Join(w.cache, "sites") {
+		if _, err := os.Stat(s.dir + ".key"); err != nil {
+			return s, w.lacks(name) // wheels.sh is at it, or was ended
+		}
 	}
 	s.modules = modules(s.dir)
 	s.key = digest(s.dir, fingerprint(s.dir))

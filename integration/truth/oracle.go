@@ -14,9 +14,11 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 
+	"hostrun.dev/hostrun/abi/imports"
 	"hostrun.dev/hostrun/pattern"
 )
 
@@ -27,6 +29,10 @@ var probe []byte
 type outcome struct {
 	state   string // "ok", "error", "signal", "exit" or "init": see probe.py
 	message string
+	// Of an import that failed: FILE:LINE of what Python it came through, outermost first, and the library that the loader
+	// had initialised last.
+	frames  []string
+	library string
 }
 
 func (o outcome) String() string {
@@ -35,6 +41,31 @@ func (o outcome) String() string {
 	}
 	return strings.TrimSpace(o.state + " " + o.message)
 }
+
+// names tells whether the failure is that a module was not found, or a name in it, and that the module is this one, or one
+// of its packages or submodules.
+func (o outcome) names(module string) bool {
+	for _, m := range notFound.FindAllStringSubmatch(o.message, -1) {
+		name := m[1] + m[2]
+		if strings.HasPrefix(name+".", module+".") || strings.HasPrefix(module+".", name+".") {
+			return true
+		}
+	}
+	return false
+}
+
+// through tells whether the failure came through a line of Python.
+func (o outcome) through(at imports.At) bool {
+	return at.Line > 0 && slices.Contains(o.frames, fmt.Sprintf("%s:%d", at.File, at.Line))
+}
+
+// mentions tells whether the message speaks of a package.
+func (o outcome) mentions(name string) bool {
+	return slices.ContainsFunc(strings.FieldsFunc(o.message, func(r rune) bool { return r != '_' && !unicode.IsLetter(r) && !unicode.IsDigit(r) }),
+		func(word string) bool { return strings.EqualFold(word, name) })
+}
+
+var notFound = pattern.New(`No module named '([^']+)'|cannot import name '[^']+' from '([^']+)'`)
 
 // An oracle asks reality: it runs containers with runc and keeps what they said.
 type oracle struct {
@@ -75,11 +106,16 @@ func parseOutcomes(b []byte, count int) ([]outcome, error) {
 	for lines.Scan() {
 		number, rest, _ := strings.Cut(lines.Text(), "\t")
 		state, message, _ := strings.Cut(rest, "\t")
+		message, where, _ := strings.Cut(message, "\t")
+		frames, library, _ := strings.Cut(where, "\t")
 		n, err := strconv.Atoi(number)
 		if err != nil || n < 0 || n >= count {
 			return nil, fmt.Errorf("the probe said %.200q", lines.Text())
 		}
-		all[n] = outcome{state, message}
+		all[n] = outcome{state: state, message: message, library: library}
+		if frames != "" {
+			all[n].frames = strings.Split(frames, "|")
+		}
 	}
 	for n := range all {
 		if all[n].state == "" {
@@ -159,11 +195,16 @@ func bundle(i image, mounts []mount, command []string) specs.Spec {
 	return s
 }
 
+// compiledAt is where interpreters keep what they compiled, in the container's own memory: of the tasks of one container
+// only the first that imports a module compiles it. Files there are taken for a source of the same time and size only
+// (PEP 552), and nothing in a container can change a source.
+const compiledAt = "/tmp/compiled"
+
 func probeCommand(i image, options, sites []string) []string {
 	if i.python == "" {
 		return []string{"/usr/bin/dlprobe", "/opt/probe/tasks"}
 	}
 	args := append([]string{i.python}, options...)
-	args = append(args, "/opt/probe/probe.py", "/opt/probe/tasks")
+	args = append(args, "-X", "pycache_prefix="+compiledAt, "/opt/probe/probe.py", "/opt/probe/tasks")
 	return append(args, sites...)
 }

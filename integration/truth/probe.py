@@ -1,7 +1,9 @@
 """Really loads what it is told to, each in a child of its own, and says what happened.
 
 usage: probe.py TASKS [DIRECTORY...], where TASKS is a file of lines "dlopen PATH" or "import NAME" and each DIRECTORY is
-added as site would. A line of output is: the task's number, what happened, and the message, between tabs.
+added as site would. A line of output is: the task's number, what happened, and the message, between tabs; of an import that
+fails also where: the lines of Python that it came through (FILE:LINE, between "|", outermost first, of the exceptions that led
+to it too), and the library that the loader initialised last.
 
   ok       it was loaded
   error    the message is the loader's or the exception's
@@ -20,6 +22,7 @@ import sys
 
 LIMIT = 120  # seconds for one task
 DEBUG = re.compile(rb" *[0-9]+:\t")  # a line that LD_DEBUG made
+INIT = re.compile(rb"\tcalling init: (.*)\n")
 LOADED = "dynamic module does not define"
 
 
@@ -46,8 +49,22 @@ def load(name):
     try:
         __import__(name)
     except BaseException as e:
-        return "error", "%s: %s" % (type(e).__name__, e)
+        return "error", "%s: %s" % (type(e).__name__, e), "|".join(frames(e, []))
     return "ok", ""
+
+
+def frames(e, seen):
+    """Lists FILE:LINE of the exceptions that led to this one, and of this one."""
+    if e is None or e in seen:
+        return []
+    seen.append(e)
+    lines, t = [], e.__traceback__
+    while t is not None:
+        lines.append("%s:%d" % (t.tb_frame.f_code.co_filename, t.tb_lineno))
+        t = t.tb_next
+    if isinstance(e, SyntaxError):
+        lines.append("%s:%d" % (e.filename, e.lineno or 0))
+    return frames(e.__context__, seen) + frames(e.__cause__, seen) + lines[1:]
 
 
 def child(task, out, err):
@@ -56,8 +73,9 @@ def child(task, out, err):
         os.dup2(to, fd)
     signal.alarm(LIMIT)
     kind, _, what = task.partition(" ")
-    state, message = {"dlopen": dlopen, "import": load}[kind](what)
-    os.write(out, ("%s\t%s" % (state, message[:4000])).encode("utf-8", "replace"))
+    state, message, *where = {"dlopen": dlopen, "import": load}[kind](what)
+    answer = "\t".join([state, message[:4000].replace("\t", " ")] + [w[-20000:] for w in where])
+    os.write(out, answer.encode("utf-8", "replace"))
     os._exit(0)
 
 
@@ -81,6 +99,8 @@ def run(task):
     _, status = os.waitpid(pid, 0)
     if not said:
         said = ended(status, err)
+    elif said.count(b"\t") == 2:
+        said += b"\t" + b"".join(INIT.findall(os.pread(err, 1 << 26, 0))[-1:])
     os.close(err)
     return said.decode("utf-8", "replace").replace("\n", "\\n").replace("\r", "\\r")
 

@@ -144,8 +144,66 @@ chosen_runtime() {
 	grep -q 'crun' <<<"$chosen"
 }
 
+cat >$profiles/unit.yaml <<'EOF'
+rootfs: host
+command: [sh, -c, "trap 'echo bye; exit 0' TERM; echo begun; while :; do sleep 0.1; done"]
+mem_limit: 64mb
+pids_limit: 40
+devices: [/dev/fuse]
+healthcheck: {test: "true", start_interval: 200ms}
+restart: always
+EOF
+field() { systemctl show --property="$1" --value hostrun@unit; }
+is() { [ "$(field "$1")" = "$2" ]; }
+unit_pid() { hr ps --format '{{.container}} {{.pid}}' | sed -n 's/^unit //p'; }
+
+# A profile as a service: up when healthy, in the unit's cgroup where there is one, with its limits there.
+service() {
+	hr systemd install --now unit >/dev/null || return 1
+	want "$(field ActiveState) $(field StatusText)" "active healthy" && [ ! -e /etc/systemd/system/hostrun@.service ] || return 1
+	case $layout in
+	unified)
+		local at=/sys/fs/cgroup/hostrun.slice/hostrun@unit.service
+		want "$(sed -n 's/^0:://p' "/proc/$(unit_pid)/cgroup")" /hostrun.slice/hostrun@unit.service/container &&
+			want "$(cat $at/container/memory.max $at/container/pids.max $at/memory.max)" "$(printf '67108864\n40\n603979776')" &&
+			want "$(cat $at/cgroup.procs)" ""
+		;;
+	*)
+		want "$(cat /sys/fs/cgroup/memory/hostrun/unit/memory.limit_in_bytes)" 67108864 && journalctl -u hostrun@unit | grep -q HR262
+		;;
+	esac
+}
+
+service_reload() {
+	local before file=/sys/fs/cgroup/memory/hostrun/unit/memory.limit_in_bytes
+	before=$(unit_pid)
+	sed -i 's/64mb/96mb/; s/pids_limit: 40/pids_limit: 50/' $profiles/unit.yaml
+	systemctl reload hostrun@unit || return 1
+	[ $layout != unified ] || file=/sys/fs/cgroup/hostrun.slice/hostrun@unit.service/container/memory.max
+	until_it grep -qx 100663296 $file && want "$(unit_pid)" "$before" && until_it is ActiveState active
+}
+
+service_daemon_reload() { systemctl daemon-reload && systemctl daemon-reexec && sleep 1 && hr exec unit -- sh -c ': <>/dev/fuse'; }
+
+another() { [ "$(unit_pid)" ] && [ "$(unit_pid)" != "$1" ] && is ActiveState active; }
+service_supervisor_killed() {
+	local before
+	before=$(unit_pid)
+	kill -9 "$(field MainPID)" && until_it another "$before" && ! [ -d "/proc/$before" ] && want "$(field NRestarts)" 1 && engine_unit
+}
+
+service_stopped() {
+	local before
+	before=$(unit_pid)
+	hr stop unit && until_it is ActiveState inactive && sleep 6 && want "$(field ActiveState) $(field Result)" "inactive success" && ! [ -d "/proc/$before" ] &&
+		journalctl -u hostrun@unit | grep -q bye
+}
+
+service_gone() { hr systemd uninstall -y unit && want "$(hr ps -aq; find /etc/systemd /sys/fs/cgroup -name 'hostrun@*')" ""; }
+
 idle() { [ -z "$(find /sys/fs/cgroup -path '*/hostrun/*' -type d)" ] || { find /sys/fs/cgroup -path '*/hostrun/*' -type d; return 1; }; }
 
-for t in first_process cgroup_layout hello doctor engine_unit limits exec_and_logs engine_killed down outlives_its_unit daemon_reload each_runtime chosen_runtime; do try $t; done
+for t in first_process cgroup_layout hello doctor engine_unit limits exec_and_logs engine_killed down outlives_its_unit daemon_reload each_runtime chosen_runtime \
+	service service_reload service_daemon_reload service_supervisor_killed service_stopped service_gone; do try $t; done
 try until_it idle
 echo "1..$count"

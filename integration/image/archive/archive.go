@@ -32,6 +32,7 @@ type Image struct {
 	Ref          string         // full or short name; "" for an archive that names none
 	Architecture string         // GOARCH's word, "amd64"
 	Config       v1.ImageConfig // Env, Cmd, Entrypoint, User, WorkingDir ...
+	Healthcheck  map[string]any // docker's, beside Config: {"Test": [...], "Interval": ns}; nil for none
 	Layers       []Layer        // lowest first
 	Format       Format         // "" is OCI
 }
@@ -56,6 +57,9 @@ func Write(w io.Writer, img Image) error {
 		packed = append(packed, p)
 	}
 	config, err := json.Marshal(configuration(img, packed))
+	if err == nil && img.Healthcheck != nil {
+		config, err = withHealthcheck(config, img.Healthcheck)
+	}
 	if err != nil {
 		return err
 	}
@@ -83,6 +87,20 @@ func configuration(img Image, layers []packed) v1.Image {
 		c.History = append(c.History, v1.History{Created: &Created, CreatedBy: l.name})
 	}
 	return c
+}
+
+// withHealthcheck adds docker's field, which image-spec does not have.
+func withHealthcheck(config []byte, check map[string]any) ([]byte, error) {
+	var all map[string]any
+	if err := json.Unmarshal(config, &all); err != nil {
+		return nil, err
+	}
+	inner, ok := all["config"].(map[string]any)
+	if !ok {
+		inner = map[string]any{}
+	}
+	inner["Healthcheck"], all["config"] = check, inner
+	return json.Marshal(all)
 }
 
 // writer puts files into the outer archive. Their directories are written before them.

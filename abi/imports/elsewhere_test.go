@@ -1,0 +1,88 @@
+package imports
+
+import (
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"hostrun.dev/hostrun/rootfs"
+)
+
+// TestModuleFromElsewhereIsNotChecked: glfw failed with "Version mismatch", as the image's _cffi_backend came before the one
+// that cffi brought, and nothing said so.
+func TestModuleFromElsewhereIsNotChecked(t *testing.T) {
+	python, site := environment(t, map[string]string{
+		"glfw.py":          "import cffi\n",
+		"cffi/__init__.py": "from .api import FFI\nFFI()\n",
+		"cffi/api.py":      "class FFI:\n    def __init__(self):\n        import _cffi_backend as b\n        if b.version != 2:\n            raise Exception('Version mismatch')\n",
+		"_cffi_backend.py": "version = 2\n",
+	})
+	first := t.TempDir()
+	must(t, os.WriteFile(first+"/_cffi_backend.py", []byte("version = 1\n"), 0o644))
+	py := detect(t, python)
+	mixed := func(path string) (found []NotChecked) {
+		report, err := Scan(t.Context(), rootfs.Dir("/"), Request{Python: py, Packages: []string{"glfw"}, Env: map[string]string{"PYTHONPATH": path}})
+		must(t, err)
+		for _, n := range report.NotChecked {
+			if n.What == "mixed" {
+				found = append(found, n)
+			}
+		}
+		return found
+	}
+	if _, failed := ended(python, []string{"-c", "import glfw"}, []string{"PYTHONPATH=" + first}); !failed {
+		t.Error("import glfw does not fail")
+	}
+	if got := mixed(first); len(got) != 1 || got[0].Name != "_cffi_backend" || got[0].At.File != site+"/cffi/api.py" || got[0].At.Line != 3 {
+		t.Errorf("%+v", got)
+	}
+	if got := mixed(""); got != nil {
+		t.Errorf("without another one: %+v", got)
+	}
+}
+
+// TestNameThatComesLaterIsNotChecked: dm-tree's package binds _tree behind the import of a module that asks for it already; with
+// another interpreter's native module that fails, and nothing said so.
+func TestNameThatComesLaterIsNotChecked(t *testing.T) {
+	python, site := environment(t, map[string]string{
+		"tree/__init__.py": "from .sequence import x\ntry:\n    from tree import _tree\nexcept ImportError:\n    _tree = None\n",
+		"tree/sequence.py": "from tree import _tree\nx = 1\n", "tree/_tree.cpython-27-x86_64-linux-gnu.so": "",
+	})
+	if last, failed := ended(python, []string{"-c", "import tree"}, nil); !failed || !strings.Contains(last, "cannot import name '_tree'") {
+		t.Errorf("import tree: %s", last)
+	}
+	report := scan(t, detect(t, python), "import tree")
+	listed := func(n NotChecked) bool {
+		return n.At == At{Module: "tree.sequence", File: site + "/tree/sequence.py", Line: 1}
+	}
+	if report.First() == nil && !slices.ContainsFunc(report.NotChecked, listed) {
+		t.Errorf("neither claimed nor listed: %+v", report.NotChecked)
+	}
+}
+
+// TestRaiseBelowAConditionIsNotChecked: psycopg_binary refuses to be imported before psycopg, and nothing said so.
+func TestRaiseBelowAConditionIsNotChecked(t *testing.T) {
+	python, site := environment(t, map[string]string{
+		"binary.py": "import sys\nif 'psycopg' not in sys.modules:\n    raise ImportError('the psycopg package should be imported before')\n",
+		"sound.py":  "import sys\nif sys.version_info < (3,):\n    raise ImportError('too old')\ndef f(x):\n    if x:\n        raise ValueError(x)\n",
+	})
+	py := detect(t, python)
+	raises := func(code string) (found []At) {
+		for _, n := range scan(t, py, code).NotChecked {
+			if n.What == "raise" && strings.HasPrefix(n.At.File, site) {
+				found = append(found, n.At)
+			}
+		}
+		return found
+	}
+	if got := raises("import binary"); len(got) != 1 || got[0] != (At{Module: "binary", File: site + "/binary.py", Line: 3}) {
+		t.Errorf("%+v", got)
+	}
+	if got := raises("import sound"); got != nil {
+		t.Errorf("%+v", got)
+	}
+	if last, failed := ended(python, []string{"-c", "import binary"}, nil); !failed || !strings.HasPrefix(last, "ImportError: the psycopg") {
+		t.Error(last)
+	}
+}

@@ -1,0 +1,126 @@
+package main
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"hostrun.dev/hostrun/finding"
+)
+
+// servicesIn are those of a machine that is a directory, with profiles beside it.
+func servicesIn(t *testing.T, o systemdOptions, files map[string]string) *services {
+	t.Helper()
+	s, _, _ := testSession()
+	s.root, s.dir, s.program = t.TempDir(), t.TempDir(), "/usr/local/bin"
+	s.env = map[string]string{"HOME": "/root", "PATH": "/opt/venv/bin:/bin", "VIRTUAL_ENV": "/opt/venv", "TOKEN": "of the shell", "XDG_RUNTIME_DIR": "/run/user/0"}
+	for name, text := range files {
+		write(t, filepath.Join(s.dir, "profiles", name), text)
+	}
+	v, err := s.newServices(context.Background(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+func write(t *testing.T, file, text string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestUnitsOfDependenciesAreWritten: and only what has changed, and all of it goes again.
+func TestUnitsOfDependenciesAreWritten(t *testing.T) {
+	v := servicesIn(t, systemdOptions{}, map[string]string{"web.yaml": "image: x\ndepends_on: [db]\n", "db.yaml": "image: x\npython: auto\n"})
+	if _, err := v.add("web"); err != nil {
+		t.Fatal(err)
+	}
+	written, err := v.write()
+	want := []string{"/etc/systemd/system/hostrun@.service", "/etc/systemd/system/hostrun@db.service.d/10-profile.conf", "/etc/systemd/system/hostrun@web.service.d/10-profile.conf"}
+	if err != nil || !slices.Equal(written, want) {
+		t.Errorf("%v: %q", err, written)
+	}
+	if written, err := v.write(); err != nil || len(written) > 0 {
+		t.Errorf("again: %v: %q", err, written)
+	}
+	db, web := v.found["db"].text, v.found["web"].text
+	if !strings.Contains(db, "Environment=VIRTUAL_ENV=/opt/venv\n") || strings.Contains(web, "VIRTUAL_ENV") || !strings.Contains(web, "Environment=HOME=/root\n") || strings.Contains(db+web, "of the shell") {
+		t.Errorf("the environment:\n%s\n%s", db, web)
+	}
+	if err := v.remove("web"); err != nil {
+		t.Error(err)
+	}
+	_ = v.removeTemplate()
+	if _, err := os.Stat(filepath.Join(v.root, want[0])); err != nil {
+		t.Error("the template is gone, and db needs it")
+	}
+	if err := v.remove("db"); err != nil {
+		t.Error(err)
+	}
+	if err := v.removeTemplate(); err != nil {
+		t.Error(err)
+	}
+	if left, _ := filepath.Glob(filepath.Join(v.root, "/etc/systemd/system/*")); len(left) > 0 {
+		t.Errorf("left: %q", left)
+	}
+}
+
+// TestTemplateOfThePackageIsUsed: unless it is for another program.
+func TestTemplateOfThePackageIsUsed(t *testing.T) {
+	v := servicesIn(t, systemdOptions{}, map[string]string{"web.yaml": "image: x\n"})
+	file := filepath.Join(v.root, "usr/local/lib/systemd/system/hostrun@.service")
+	write(t, file, v.template)
+	if _, err := v.add("web"); err != nil || !v.hasTemplate() {
+		t.Errorf("%v: it is not seen", err)
+	}
+	write(t, file, strings.ReplaceAll(v.template, "/usr/local/bin/hostrun", "/opt/hostrun"))
+	if v.hasTemplate() {
+		t.Error("another program's")
+	}
+	write(t, filepath.Join(v.root, "etc/systemd/system/hostrun@.service"), "mine")
+	if err := v.removeTemplate(); err != nil {
+		t.Error(err)
+	}
+	if text, _ := os.ReadFile(filepath.Join(v.root, "etc/systemd/system/hostrun@.service")); string(text) != "mine" {
+		t.Error("a template of the administrator's own was removed")
+	}
+}
+
+// TestServiceHasNoShell: a variable of the shell that installs it is missing, and the error says where it belongs.
+func TestServiceHasNoShell(t *testing.T) {
+	v := servicesIn(t, systemdOptions{}, map[string]string{"web.yaml": "image: x\nenvironment: {A: \"${TOKEN}\"}\n"})
+	_, err := v.add("web")
+	if err == nil || finding.StatusOf(err) != finding.StatusProfile || !strings.Contains(strings.Join(finding.HintOf(err), " "), "/etc/hostrun/web.env") {
+		t.Errorf("%v, hint %q", err, finding.HintOf(err))
+	}
+	write(t, filepath.Join(v.root, "etc/hostrun/web.env"), "# secret\nTOKEN=\"t 1\"\n")
+	if _, err := v.add("web"); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestGlobalFlagsGoIntoTheUnit: a service looks for its containerd where the one looked who installed it.
+func TestGlobalFlagsGoIntoTheUnit(t *testing.T) {
+	v := servicesIn(t, systemdOptions{user: true}, map[string]string{"web.yaml": "image: x\n"})
+	v.s.global.address, v.s.global.namespace = "unix://c.sock", "other"
+	one, err := v.add("./profiles/web.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"Environment=CONTAINERD_ADDRESS=" + v.s.dir + "/c.sock\n", "Environment=HOSTRUN_NAMESPACE=other\n", "--profile-dir=" + v.s.dir + "/profiles "} {
+		if !strings.Contains(one.text, want) {
+			t.Errorf("no %q in\n%s", want, one.text)
+		}
+	}
+	if v.dropInFile("web") != "/root/.config/systemd/user/hostrun@web.service.d/10-profile.conf" || v.envFile("web") != "/root/.config/hostrun/web.env" {
+		t.Errorf("%s %s", v.dropInFile("web"), v.envFile("web"))
+	}
+}

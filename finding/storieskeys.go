@@ -1,0 +1,24 @@
+package finding
+
+import "maps"
+
+func init() { maps.Copy(catalog, keyStories) }
+
+// keyStories are of compose's keys that lean on something outside of the profile.
+var keyStories = map[string]Entry{
+	DataMissing: {Title: "a secret or config is missing", ExitStatus: StatusNoPath, Story: "" +
+		"The content of a secret or config comes from a file, from a variable of the environment of the command that starts the container, or from systemd's credentials: $CREDENTIALS_DIRECTORY, /run/credstore, /etc/credstore. It is not there. Without it the program would start and be refused by whom it logs in to, hours later.\n\n" +
+		"A secret is kept in memory from its first start to hostrun down, so that the container can be restarted; not over a reboot. What has to outlive one comes from a file or a credential."},
+	HookFailed: {Title: "a command of pre_start, post_start or pre_stop has failed", ExitStatus: StatusTryAgain, Story: "" +
+		"pre_start runs in a container of its own before the container, post_start in the container once it runs, pre_stop in it before the stop signal. One that ends with another status than 0 ends the start: nothing is started after pre_start, and after post_start the container is stopped. After pre_stop the container goes on, as in compose.\n\n" +
+		"The message has the command's last lines. hostrun kill NAME and hostrun rm --force NAME end a container without its pre_stop."},
+	LogUnreachable: {Title: "the journal can't be reached", ExitStatus: StatusNoPath, Story: "" +
+		"logging: {driver: journald} sends each line to systemd's journal, at /run/systemd/journal/socket. That is not there: the machine is not run by systemd, or this is a container.\n\n" +
+		"Take logging: away or write driver: local, which keeps rotated files; hostrun logs reads them."},
+	HealthUntested: {Title: "nothing says what healthy means", ExitStatus: StatusProfile, Story: "" +
+		"healthcheck: without test:, http:, tcp:, log: or gpu: changes intervals of the image's own HEALTHCHECK, and the image has none.\n\n" +
+		"Add one of them, or remove healthcheck:."},
+	RelabelNeeded: {Title: "a mount wants to be labelled for SELinux", ExitStatus: StatusMisfit, Story: "" +
+		"z and Z ask for the files of a mount to be labelled, so that a container may use them where SELinux enforces. hostrun starts containers without labels of SELinux's, which need none; but this machine enforces, and a policy may keep the container from files of other types.\n\n" +
+		"Label them once by hand: chcon -Rt container_file_t PATH, and remove the option."},
+}

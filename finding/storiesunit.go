@@ -1,0 +1,24 @@
+package finding
+
+import "maps"
+
+func init() { maps.Copy(catalog, unitStories) }
+
+// unitStories are of containers that are services of systemd.
+var unitStories = map[string]Entry{
+	UnitsOwn: {Title: "the container belongs to a unit", ExitStatus: StatusTryAgain, Story: "" +
+		"The container was started by hostrun up --supervise, as the main process of a systemd unit. It is in the unit's cgroup, and the unit decides when it is started. Another command that starts or replaces it would do so behind systemd's back: the unit would see it end, and start it once more.\n\n" +
+		"systemctl restart hostrun@NAME makes it anew from the profile. hostrun stop and down work, and stop the unit too; logs, exec, ps and the like are not concerned."},
+	KeptTwice: {Title: "a container is supervised twice", ExitStatus: StatusTryAgain, Story: "" +
+		"Another hostrun up --supervise looks after a container of this name. Two would each take the end of the container for their own.\n\n" +
+		"The number of the other process is in the message: systemctl status PID tells its unit."},
+	NotInUnit: {Title: "the container can't be in its unit's cgroup", ExitStatus: StatusMisfit, Story: "" +
+		"A container that is a service lies in the cgroup of its unit, so that systemd counts and limits what it uses and ends it with the unit. That needs cgroup v2 and a unit with Delegate=yes, and a containerd that sees the same cgroups. Elsewhere the container gets a cgroup of its own, as with hostrun up: limits of the profile hold, MemoryMax= and the like of the unit do not, and a supervisor that is killed leaves the container running until ExecStopPost= ends it.\n\n" +
+		"Boot with cgroup v2 (systemd.unified_cgroup_hierarchy=1), or use the template that hostrun systemd install brings."},
+	NoSystemd: {Title: "systemd does not do what was asked", ExitStatus: StatusTryAgain, Story: "" +
+		"hostrun systemd has written or removed the unit's files, and systemctl, which is to make systemd read them, is not there or has failed. In an image or a chroot there is no systemd that runs: the files are read when the machine boots.\n\n" +
+		"Without --now and --enable, install needs no systemd; hostrun systemd print writes the files to stdout."},
+	UnitReload: {Title: "a change needs a restart of the unit", ExitStatus: StatusMisfit, Story: "" +
+		"systemctl reload hostrun@NAME reads the profile again and does what can be done to a container that runs: cpus, mem_limit, pids_limit, cpuset, healthcheck, stop_signal and stop_grace_period. Something else has changed, too, or the profile does not fit any more; the container goes on as it was, and nothing has been applied.\n\n" +
+		"systemctl restart hostrun@NAME makes the container anew. The journal names what differs."},
+}
