@@ -56,8 +56,8 @@ func TestGarbage(t *testing.T) {
 	year := time.Now().Add(-365 * 24 * time.Hour)
 	must(t, os.Chtimes(old, year, year))
 	fresh := s.write("cache/engine/fresh.json", "{}")
-	// A command that is about to start a container holds its image by a lock on the state directory.
-	hold, err := os.Open(s.path("state"))
+	// A command that is about to start a container holds its image by a lock on a file of the state directory.
+	hold, err := os.Open(s.path("state", "images.lock"))
 	must(t, err)
 	defer hold.Close()
 	must(t, syscall.Flock(int(hold.Fd()), syscall.LOCK_SH))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -14,7 +15,8 @@ import (
 // record yet. From its record on, the container itself says so.
 type holds struct {
 	mu    sync.Mutex
-	files map[string]*os.File // by full reference; a shared lock on the state directory (flock(2))
+	ended bool
+	files map[string]*os.File // by full reference; a shared lock on one file of the state directory (flock(2))
 }
 
 // holdImage lets nobody collect the image until unholdImage, or the end of this process. Where the state directory is not
@@ -22,13 +24,10 @@ type holds struct {
 func (c *Client) holdImage(name string) {
 	c.held.mu.Lock()
 	defer c.held.mu.Unlock()
-	if c.held.files[name] != nil {
+	if c.held.ended || c.held.files[name] != nil {
 		return
 	}
-	f, err := os.Open(c.opt.StateDir)
-	if errors.Is(err, os.ErrNotExist) && c.stateDir(c.opt.StateDir) == nil {
-		f, err = os.Open(c.opt.StateDir)
-	}
+	f, err := c.openHolds()
 	if err != nil {
 		return
 	}
@@ -42,6 +41,18 @@ func (c *Client) holdImage(name string) {
 	c.held.files[name] = f
 }
 
+// openHolds opens the file that is locked. It stays, empty: one of another boot is as good.
+func (c *Client) openHolds() (*os.File, error) {
+	path := filepath.Join(c.opt.StateDir, "images.lock")
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if errors.Is(err, os.ErrNotExist) {
+		if err = c.stateDir(c.opt.StateDir); err == nil {
+			f, err = os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+		}
+	}
+	return f, err
+}
+
 func (c *Client) unholdImage(name string) {
 	c.held.mu.Lock()
 	defer c.held.mu.Unlock()
@@ -51,12 +62,21 @@ func (c *Client) unholdImage(name string) {
 	}
 }
 
+func (h *holds) end() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, f := range h.files {
+		_ = f.Close()
+	}
+	h.ended, h.files = true, nil
+}
+
 // holdPatience is how long a collection waits for commands that are about to start something.
 const holdPatience = 2 * time.Second
 
 // alone calls fn while no other command holds an image; false if that does not come about in time.
 func (c *Client) alone(ctx context.Context, fn func() error) (bool, error) {
-	f, err := os.Open(c.opt.StateDir)
+	f, err := c.openHolds()
 	if err != nil {
 		return false, err
 	}

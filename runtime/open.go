@@ -197,7 +197,10 @@ func peerPID(conn net.Conn) int {
 }
 
 // Close ends the connection. Containers go on.
-func (c *Client) Close() error { return c.ctrd.Close() }
+func (c *Client) Close() error {
+	c.held.end()
+	return c.ctrd.Close()
+}
 
 func (c *Client) in(ctx context.Context) context.Context {
 	return namespaces.WithNamespace(ctx, c.opt.Namespace)

@@ -141,6 +141,7 @@ func must(t *testing.T, err error) {
 
 // TestZipOnPath imports packages out of an archive, as Python does.
 func TestZipOnPath(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	file := filepath.Join(dir, "lib.zip")
 	f, err := os.Create(file)

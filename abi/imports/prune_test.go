@@ -67,6 +67,7 @@ func plain(t *testing.T, python, name, site string) (failed bool, last string) {
 // TestTruthWithoutModules takes modules out of the standard library: what fails first is what the scan says first, word
 // for word, and nothing is claimed that does not fail.
 func TestTruthWithoutModules(t *testing.T) {
+	t.Parallel()
 	own, site := withPackages(t)
 	exe := detect(t, own).Real
 	if built, _ := filepath.Glob(filepath.Join(os.Getenv("HOME"), ".pyenv/versions/3.11.*/bin/python3.11")); len(built) > 0 && filepath.Base(exe) == "python3.11" {

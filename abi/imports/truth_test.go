@@ -132,6 +132,7 @@ func pythons(t *testing.T) []string {
 
 // TestTruthPackages really imports what is in an environment with torch.
 func TestTruthPackages(t *testing.T) {
+	t.Parallel()
 	python, _ := withPackages(t)
 	py := detect(t, python)
 	names := []string{"numpy", "rich.console", "pydantic", "PIL.Image"}
@@ -183,6 +184,7 @@ func TestTruthStandardLibrary(t *testing.T) {
 	for _, python := range pythons(t) {
 		py := detect(t, python)
 		t.Run(py.Version.String(), func(t *testing.T) {
+			t.Parallel()
 			names := standardModules(py)
 			for _, name := range names {
 				code := "import " + name

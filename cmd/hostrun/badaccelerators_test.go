@@ -175,7 +175,7 @@ func TestReadOnlyRun(t *testing.T) {
 	state := filepath.Join(s.dir, "state")
 	must(t, os.Mkdir(state, 0o755))
 	must(t, unix.Mount("none", state, "tmpfs", unix.MS_RDONLY, ""))
-	defer func() { must(t, unix.Unmount(state, 0)) }()
+	defer func() { must(t, unix.Unmount(state, unix.MNT_DETACH)) }() // what a command has begun may end after it, as it does with the process
 	status, _, errs := s.hostrun("up", "job")
 	if status != finding.StatusPermission || strings.Count(errs, "hostrun: error:") != 1 || !strings.Contains(errs, "read-only file system") || !strings.Contains(errs, "mount it writable") {
 		t.Errorf("%d\n%s", status, errs)
