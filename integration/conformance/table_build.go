@@ -60,10 +60,8 @@ func buildScenes() []scene {
 		}).of("none"),
 		played(g, "build-healthcheck", "the image's own HEALTHCHECK", "image: built-@\nbuild: {context: ./app, dockerfile_inline: \"FROM conformance:1\\nHEALTHCHECK --interval=1s CMD true\\n\"}\n"+idle, func(p *player) {
 			p.start()
-			if p.side.title() == "docker" {
-				p.wait("it is healthy", func() bool { return p.state(p.name).Health == "healthy" })
-			}
+			p.wait("it is healthy", func() bool { return p.state(p.name).Health == "healthy" })
 			p.note("health", p.state(p.name).Health)
-		}, difference{"health", "healthy", "", "an image's HEALTHCHECK is not read: the profile says what healthy is"}).of("none"),
+		}).of("none"),
 	}
 }
