@@ -24,7 +24,7 @@ PURE     := ./finding ./pattern ./imagename ./rootfs ./unit ./abi/... ./host/...
 TIMEOUT  ?= 25m
 
 .DEFAULT_GOAL := build
-.PHONY: build vm nvml runc demo demo-clean test oracle gpu soak storm unit lint setup bench truth lends install uninstall clean help
+.PHONY: build vm conformance nvml runc demo demo-clean test oracle gpu soak storm unit lint setup bench truth lends install uninstall clean help
 
 # The linker writes through a mapping, which leaves the page cache with single pages; a file that was copied starts half a millisecond sooner.
 build: nvml ## Build the binaries into bin/, static and without cgo; hostrun-nvml too, where a C compiler is
@@ -86,6 +86,9 @@ setup: ## Install what the tests need, by package name (as root)
 
 bench: build ## Measure against ctr and docker compose, side by side
 	$(GO) run ./integration/bench
+
+conformance: build ## Run 300 services by docker compose v2 and by hostrun, and compare what is to be seen (as root; ten minutes)
+	$(GO) run ./integration/conformance
 
 vm: setup build ## Boot systemd with each layout of cgroups in an emulated machine, and start, kill and reload there (as root; some minutes)
 	integration/vm/run.sh

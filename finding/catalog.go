@@ -198,6 +198,9 @@ const (
 	AddressTaken     = "HR245" // an address is another container's, or none of the network's
 	NetworkDiffers   = "HR246" // two profiles describe one network in different ways
 	PortFamily       = "HR247" // a port at an IPv6 address, and a network without IPv6; or no address of this machine
+	BuildNone        = "HR295" // build:, and no builder answers
+	BuildFailed      = "HR296" // the builder ended with an error
+	BuildPath        = "HR297" // the context, the Dockerfile or the file of a secret is not there
 	DeviceClosed     = "HR190" // a node that the container was given can't be used in it
 	DeviceSilent     = "HR191" // a device does not answer: an open of it hangs
 	DriverUnloadable = "HR192" // the container's loader can't load the driver's library

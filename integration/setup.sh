@@ -54,6 +54,7 @@ find_missing() {
 	need git has git
 	need busybox-static test -x /bin/busybox # the small image of the tests
 	need iptables has iptables
+	need buildah has buildah # build: without a daemon
 	need containernetworking-plugins test -x /usr/lib/cni/bridge
 }
 

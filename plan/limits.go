@@ -198,6 +198,7 @@ func (b *builder) clamped(name string, u profiles.Ulimit, ceiling uint64, own bo
 
 // setSysctls passes the kernel's settings of the container's own namespaces, and no others (runc refuses them too).
 func (b *builder) setSysctls() {
+	b.openNetwork()
 	names := make([]string, 0, len(b.p.Sysctls))
 	for name := range b.p.Sysctls {
 		names = append(names, name)
@@ -214,8 +215,28 @@ func (b *builder) setSysctls() {
 		if b.spec.Linux.Sysctl == nil {
 			b.spec.Linux.Sysctl = map[string]string{}
 		}
+		delete(b.spec.Linux.Sysctl, strings.ReplaceAll(name, "/", ".")) // a default
 		b.spec.Linux.Sysctl[name] = b.p.Sysctls[name]
 		b.plan.Origins["/linux/sysctl/"+strings.ReplaceAll(name, "/", "~1")] = b.fromProfile("sysctls." + name)
+	}
+}
+
+// openNetwork lets every user of a container listen at ports below 1024 and send echo requests: in a network namespace of its own
+// both take nothing from anyone (docker's rule since 20.10). The profile's own settings win.
+func (b *builder) openNetwork() {
+	if b.hostNetwork() || strings.HasPrefix(b.p.NetworkMode, "container:") {
+		return
+	}
+	settings := map[string]string{"net.ipv4.ping_group_range": "0 2147483647"}
+	if kernelAtLeast(b.f.Host.Kernel, 4, 11) { // the release that brought it
+		settings["net.ipv4.ip_unprivileged_port_start"] = "0"
+	}
+	if b.spec.Linux.Sysctl == nil {
+		b.spec.Linux.Sysctl = map[string]string{}
+	}
+	for name, value := range settings {
+		b.spec.Linux.Sysctl[name] = value
+		b.plan.Origins["/linux/sysctl/"+name] = "hostrun"
 	}
 }
 

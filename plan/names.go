@@ -41,7 +41,8 @@ func (b *builder) addName(destination string, n nameFile) {
 	b.mounts = append(b.mounts, mount{Mount: bindFile(source, destination), origin: n.origin, replaceable: true})
 }
 
-const localHosts = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
+// localHosts are docker's.
+const localHosts = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\nfe00::0\tip6-localnet\nff00::0\tip6-mcastprefix\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n"
 
 // hosts adds the profile's entries to the host's, or to those of a machine without network. A hostname of the profile gets
 // an address of its own, as Debian does it (127.0.1.1): programs that look up their own name, gloo among them, fail without.

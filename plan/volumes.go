@@ -3,6 +3,7 @@ package plan
 import (
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -56,7 +57,7 @@ func (b *builder) checkTarget(v profiles.Volume) bool {
 	return false
 }
 
-// tmpfs has docker's options, which let nothing in it be executed.
+// tmpfs has docker's options, which let nothing in it be executed unless the profile says so.
 func tmpfs(v profiles.Volume) specs.Mount {
 	mode := v.TmpfsMode
 	if mode == 0 {
@@ -65,6 +66,11 @@ func tmpfs(v profiles.Volume) specs.Mount {
 	options := []string{"nosuid", "nodev", "noexec", fmt.Sprintf("mode=%o", mode)}
 	if v.TmpfsSize > 0 {
 		options = append(options, fmt.Sprintf("size=%d", v.TmpfsSize))
+	}
+	for _, o := range v.TmpfsOptions {
+		if !slices.Contains(options, o) {
+			options = append(options, o) // a later one wins
+		}
 	}
 	if v.ReadOnly {
 		options = append(options, "ro")

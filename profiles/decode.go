@@ -20,6 +20,8 @@ type decoder struct {
 	name    string
 	inStack bool
 
+	sharesService bool // network_mode: service:NAME, rather than container:NAME
+
 	counts       map[string]int // key -> entries so far, of volumes and tmpfs
 	levels       map[string]int // key path of an entry -> level of the file that it came from
 	vars         []variableEntry

@@ -83,10 +83,10 @@ func readPullPolicy(d *decoder, p *Profile, n *node, path string) {
 	if !ok {
 		return
 	}
-	const remedy = "write always, missing, never, daily, weekly, or every_12h"
+	const remedy = "write always, missing, never, build, daily, weekly, or every_12h"
 	age, timed := strings.CutPrefix(s, "every_")
 	switch {
-	case s == "always", s == "missing", s == "never", s == "refresh":
+	case s == "always", s == "missing", s == "never", s == "refresh", s == "build":
 		p.PullPolicy = s
 	case s == "if_not_present": // compose's older word
 		p.PullPolicy = "missing"
@@ -94,8 +94,6 @@ func readPullPolicy(d *decoder, p *Profile, n *node, path string) {
 		p.PullPolicy = PullEvery(24 * time.Hour)
 	case s == "weekly":
 		p.PullPolicy = PullEvery(7 * 24 * time.Hour)
-	case s == "build":
-		d.notYetProblem(n.pos, path, remedy, fmt.Sprintf("%q", s))
 	case timed && pullAge.MatchString(age):
 		v, err := parseDuration(age)
 		if err != nil {

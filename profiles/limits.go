@@ -188,7 +188,7 @@ func (d *decoder) place(key, above string) Position {
 }
 
 func (d *decoder) finishRequired(file string) {
-	if d.profile.Image == "" && d.profile.Lines["image"].Line == 0 && d.profile.Lines["rootfs"].Line == 0 {
+	if d.profile.Image == "" && d.profile.Build == nil && d.profile.Lines["build"].Line == 0 && d.profile.Lines["image"].Line == 0 && d.profile.Lines["rootfs"].Line == 0 {
 		d.report.add(Problem{Position: Position{file, 1, 1}, Key: "image", Message: "image: is missing",
 			Remedy: fmt.Sprintf("add a line: image: %s; or rootfs: host, to run without an image", d.name)})
 	}

@@ -197,11 +197,13 @@ func (l *loader) decode(src source, layers []layer) *Profile {
 		return p
 	}
 	d.finishPull()
+	d.finishBuild()
 	d.finishRootfs()
 	d.finishEnvironment()
 	d.finishVisible()
 	d.finishHealthcheck()
 	d.finishLabels()
+	d.finishNetworkMode()
 	d.finishImplied()
 	d.finishResources()
 	d.finishIsolation()

@@ -23,8 +23,16 @@ func readNetworkMode(d *decoder, p *Profile, n *node, key string) {
 			return
 		}
 		p.NetworkMode = "container:" + name
+		d.sharesService = word == "service"
 	default:
 		d.bad(n, key, "write host, none, bridge or container:NAME", "%q is not known", abridged(s))
+	}
+}
+
+// finishNetworkMode makes a service whose network is shared one that comes first, as compose does: without it there is none.
+func (d *decoder) finishNetworkMode() {
+	if name, shares := strings.CutPrefix(d.profile.NetworkMode, "container:"); shares && d.sharesService {
+		d.implied = append(d.implied, Dependency{Name: name, Condition: DependStarted, Restart: true, Key: "network_mode"})
 	}
 }
 

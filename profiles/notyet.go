@@ -11,7 +11,6 @@ import (
 // notYet maps the keys of a compose service that this version does not act on to what to do meanwhile. They are all of
 // compose-spec.json's container_spec, workload_spec and service that profileFields lacks; "" is the remedy of all.
 var notYet = map[string]string{
-	"build":     "build the image first, and name it under image:",
 	"cpu_count": "use cpus:", "cpu_percent": "use cpus:", "credential_spec": "", "develop": "",
 	"isolation":      "",
 	"models":         "",

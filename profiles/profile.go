@@ -16,8 +16,9 @@ type Profile struct {
 
 	Image      string `json:"image"`
 	Rootfs     string `json:"rootfs,omitempty"`      // "": the image's. "host": the root is made of this machine's own files, and Image is ""
+	Build      *Build `json:"build,omitempty"`       // how the image is made; nil: it is pulled or loaded
 	Platform   string `json:"platform,omitempty"`    // os/arch[/variant]; "" is this machine's
-	PullPolicy string `json:"pull_policy,omitempty"` // "" or "missing", "always", "never", or one of PullEvery
+	PullPolicy string `json:"pull_policy,omitempty"` // "" or "missing", "always", "never", "build", or one of PullEvery
 
 	Entrypoint *Command `json:"entrypoint,omitempty"` // nil: the image's. Empty: none
 	Command    *Command `json:"command,omitempty"`    // nil: the image's
@@ -156,8 +157,9 @@ type Volume struct {
 	Subpath        string `json:"subpath,omitempty"`          // volume: what of it
 	Relabel        bool   `json:"relabel,omitempty"`          // bind: options z and Z
 
-	TmpfsSize int64  `json:"tmpfs_size,omitempty"` // bytes; 0: the kernel's default, half of the memory
-	TmpfsMode uint32 `json:"tmpfs_mode,omitempty"` // permission bits; 0: 01777
+	TmpfsSize    int64    `json:"tmpfs_size,omitempty"`    // bytes; 0: the kernel's default, half of the memory
+	TmpfsOptions []string `json:"tmpfs_options,omitempty"` // of mount(8), in place of the defaults: "exec", "uid=1000"
+	TmpfsMode    uint32   `json:"tmpfs_mode,omitempty"`    // permission bits; 0: 01777
 
 	Key string `json:"key"` // in Lines: "volumes[0]", "tmpfs[1]"
 }

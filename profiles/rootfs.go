@@ -9,7 +9,7 @@ func readRootfs(d *decoder, p *Profile, n *node, path string) {
 
 // imageKeys mean something only where there is an image, pythonKeys where the container has a Python other than the host's.
 var (
-	imageKeys  = []string{"platform", "pull_policy", "pull_refresh_after"}
+	imageKeys  = []string{"platform", "pull_policy", "pull_refresh_after", "build"}
 	pythonKeys = []string{"python.target", "python.precedence", "python.borrow_libraries", "python.interpreter_from"}
 )
 
@@ -44,7 +44,7 @@ func (d *decoder) finishHostRoot() {
 		}
 		d.forget(key)
 	}
-	p.Platform, p.PullPolicy = "", ""
+	p.Platform, p.PullPolicy, p.Build = "", "", nil
 	p.Python.Target, p.Python.Precedence = "", ""
 	p.Python.BorrowLibraries, p.Python.InterpreterFrom = "", ""
 	if _, said := p.Lines["read_only"]; !said {

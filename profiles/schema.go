@@ -50,7 +50,7 @@ func schemaText(s object, title string) []byte {
 
 func profileSchema() object {
 	s := schemaOf(profileFields())
-	s["anyOf"] = []object{{"required": []string{"image"}}, {"required": []string{"rootfs"}}, {"required": []string{"extends"}}, {"required": []string{"<<"}}}
+	s["anyOf"] = []object{{"required": []string{"image"}}, {"required": []string{"build"}}, {"required": []string{"rootfs"}}, {"required": []string{"extends"}}, {"required": []string{"<<"}}}
 	properties := s["properties"].(object)
 	properties["<<"] = object{"description": "YAML's merge key"}
 	for name := range notYet {

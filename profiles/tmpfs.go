@@ -3,7 +3,12 @@ package profiles
 import (
 	"path"
 	"strings"
+
+	"hostrun.dev/hostrun/pattern"
 )
+
+// tmpfsOption are those of mount(8) and tmpfs(5) that docker takes besides.
+var tmpfsOption = pattern.New(`^(exec|noexec|suid|nosuid|dev|nodev|sync|async|dirsync|atime|noatime|diratime|nodiratime|relatime|norelatime|strictatime|(uid|gid)=[0-9]+|(nr_inodes|nr_blocks)=[0-9]+[kmg]?)$`)
 
 func readTmpfs(d *decoder, _ *Profile, n *node, key string) {
 	d.texts(n, key, true, func(item *node, s string) {
@@ -32,10 +37,13 @@ func (d *decoder) tmpfsOptions(n *node, key string, v *Volume, options string) b
 			v.TmpfsMode, ok = d.mode(sub, key)
 		case "ro":
 			v.ReadOnly = true
-		case "rw", "nosuid", "nodev":
+		case "rw":
 		default:
-			d.bad(n, key, "known: size=, mode=, ro, rw, nosuid, nodev", "unknown option %q", abridged(option))
-			ok = false
+			if ok = tmpfsOption.MatchString(option); ok {
+				v.TmpfsOptions = append(v.TmpfsOptions, option)
+				break
+			}
+			d.bad(n, key, "known: size=, mode=, uid=, gid=, nr_inodes=, ro, rw, [no]exec, [no]suid, [no]dev, [no]atime, [no]diratime, [no]relatime, sync", "unknown option %q", abridged(option))
 		}
 		if !ok {
 			return false

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -63,18 +64,35 @@ func execProcess(r containers.Container, opt ExecOptions, pid uint32) (*specs.Pr
 	}
 	p := *spec.Process
 	p.Args, p.Terminal, p.ConsoleSize = opt.Args, opt.TTY, nil
-	p.Env = mergeEnv(p.Env, opt.Env)
 	if opt.WorkingDir != "" {
 		p.Cwd = opt.WorkingDir
 	}
 	if opt.User != "" {
-		if p.User, err = execUser(rootfs.Dir(fmt.Sprintf("/proc/%d/root", pid)), opt.User); err != nil {
+		view := rootfs.Dir(fmt.Sprintf("/proc/%d/root", pid))
+		if p.User, err = execUser(view, opt.User); err != nil {
 			return nil, err
 		}
+		p.Env = mergeEnv(p.Env, homeOf(view, p.Env, spec.Process.User.UID, p.User.UID))
 	}
+	p.Env = mergeEnv(p.Env, opt.Env)
 	p.Capabilities = execCapabilities(&p, spec, opt.Privileged)
 	p.NoNewPrivileges = p.NoNewPrivileges && !opt.Privileged
 	return &p, nil
+}
+
+// homeOf is HOME for a process of another user than the container's own. One that image or profile have set stays (docker's rule).
+func homeOf(view *rootfs.View, env []string, own, user uint32) []string {
+	home := map[uint32]string{own: "/", user: "/"}
+	lines := readUsers(view)
+	for i := len(lines) - 1; i >= 0; i-- { // the first line of a number counts
+		if l := lines[i]; (l.UID == own || l.UID == user) && l.Home != "" {
+			home[l.UID] = l.Home
+		}
+	}
+	if own == user || !slices.Contains(env, "HOME="+home[own]) {
+		return nil
+	}
+	return []string{"HOME=" + home[user]}
 }
 
 // execCapabilities are those of the container's process. Root gets what the container may have at most, as in docker, also where the
@@ -157,10 +175,10 @@ func execUser(view *rootfs.View, want string) (specs.User, error) {
 		if !ok {
 			return u, finding.Errorf(finding.StatusFailed, "use a number: --user 1000:1000", "group %q: the container's /etc/group does not have it", group)
 		}
-		u.GID = gid
+		u.GID, u.AdditionalGids = gid, []uint32{gid}
 		return u, nil
 	}
-	u.AdditionalGids = memberOf(groups, user, u.GID)
+	u.AdditionalGids = append([]uint32{u.GID}, memberOf(groups, user, u.GID)...) // with the first, which else would be lost to a set-group-ID program
 	return u, nil
 }
 

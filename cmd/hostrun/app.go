@@ -120,7 +120,7 @@ func verbs() []verb {
 		{"inspect", inspectCommand}, {"port", portCommand},
 		{"check", checkCommand}, {"where", whereCommand}, {"spec", specCommand}, {"facts", factsCommand}, {"export", exportCommand},
 		{"doctor", doctorCommand}, {"explain", explainCommand}, {"profiles", profilesCommand},
-		{"images", imagesCommand}, {"pull", pullCommand}, {"load", loadCommand}, {"save", saveCommand}, {"rmi", rmiCommand}, {"gc", gcCommand},
+		{"images", imagesCommand}, {"pull", pullCommand}, {"build", buildCommand}, {"load", loadCommand}, {"save", saveCommand}, {"rmi", rmiCommand}, {"gc", gcCommand},
 		{"completion", completionCommand}, {"version", versionCommand}, {"help", helpCommand},
 		{completeVerb, completeCommand}, {againVerb, againCommand},
 	}

@@ -146,6 +146,9 @@ func (s *session) askContainerd(ctx context.Context, p *profiles.Profile, o orde
 	if policy == "" {
 		policy = p.PullPolicy
 	}
+	if p.Build != nil && o.over.image == "" && policy != "always" {
+		policy = "never" // what starts has it built before
+	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(guard(func() (err error) { facts.Engine, err = client.EngineFor(ctx, p.Runtime); return err }))
 	group.Go(guard(func() (err error) { facts.Network, err = client.LookAtNetwork(ctx, p, id); return err }))
@@ -155,6 +158,9 @@ func (s *session) askContainerd(ctx context.Context, p *profiles.Profile, o orde
 	}
 	group.Go(guard(func() error {
 		image, err := client.FindImage(ctx, p.Image, p.Platform, policy)
+		if err != nil && p.Build != nil && o.over.image == "" {
+			return finding.Errorf(finding.StatusFailed, "hostrun build "+p.Name+" builds it, and so does hostrun up", "image %s: it is not here, and is to be built", p.Image)
+		}
 		if err != nil {
 			return s.imageElsewhere(ctx, client, p.Image, p.Platform, err)
 		}

@@ -10,7 +10,7 @@ import (
 )
 
 // asRoot are the verbs that need hostrun's own directories, which are root's, or the files of an image.
-var asRoot = []string{"up", "run", "down", "stop", "start", "restart", "rm", "exec", "shell", "logs", "check", "where", "spec", "facts", "load", "pull",
+var asRoot = []string{"up", "run", "down", "stop", "start", "restart", "rm", "exec", "shell", "logs", "check", "where", "spec", "facts", "load", "pull", "build",
 	"pause", "unpause", "top", "cp", "attach", "gc"}
 
 // errand has the private engine do the whole command as root, for members of its group, who could not do it themselves:

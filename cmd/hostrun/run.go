@@ -20,6 +20,7 @@ type runOptions struct {
 	name                    string
 	tty, noTTY, interactive bool
 	rm, strict, ports       bool
+	build                   bool
 	devices                 waitFlag
 }
 
@@ -41,6 +42,7 @@ func runCommand(s *session) *cli.Command {
 			&cli.BoolFlag{Name: "no-tty", Aliases: []string{"T"}, Usage: "use pipes even on a terminal: stdout and stderr stay apart", Destination: &o.noTTY},
 			&cli.BoolFlag{Name: "interactive", Aliases: []string{"i"}, Usage: "pass stdin on", Destination: &o.interactive},
 			&cli.BoolFlag{Name: "service-ports", Aliases: []string{"P"}, Usage: "publish the profile's ports, too", Destination: &o.ports},
+			&cli.BoolFlag{Name: "build", Usage: "build the image that the profile says how to build, even if it is here", Destination: &o.build},
 			strictFlag(&o.strict),
 			waitDeviceFlag(&o.devices),
 			&cli.BoolFlag{Name: "rm", Usage: "remove the container afterwards, which is always done", Value: true, Destination: &o.rm},
@@ -68,6 +70,7 @@ func runRun(ctx context.Context, s *session, o runOptions) error {
 	if id == "" {
 		id = oneOffName(containerName(names[0]))
 	}
+	s.foreground = true
 	st, err := s.stackOf(ctx, names, stackOptions{one: true})
 	if err == nil {
 		err = st.before(ctx, o.devices)
@@ -75,7 +78,7 @@ func runRun(ctx context.Context, s *session, o runOptions) error {
 	if err != nil {
 		return beforeStart(err)
 	}
-	return runOnce(ctx, s, order{name: names[0], loaded: st.asked().profile, id: id, over: o.over, strict: o.strict, starts: true, wait: o.devices.wait})
+	return runOnce(ctx, s, order{name: names[0], loaded: st.asked().profile, id: id, over: o.over, strict: o.strict, starts: true, wait: o.devices.wait}, o.build)
 }
 
 // fitTerminal gives the container a terminal when a person sits at ours: the profile's tty alone does not make one.
@@ -96,7 +99,10 @@ func (o runOptions) fitNetwork(p *profiles.Profile) {
 	}
 }
 
-func runOnce(ctx context.Context, s *session, ord order) error {
+func runOnce(ctx context.Context, s *session, ord order, build bool) error {
+	if err := s.buildMissing(ctx, ord.loaded, ord.over.image, build); err != nil {
+		return beforeStart(err)
+	}
 	ord.layer = s.headStart(ctx)
 	defer ord.layer.end()
 	facts, pl, err := s.assemble(ctx, ord)

@@ -29,6 +29,7 @@ type session struct {
 	line           commandLine
 	global         globals
 	pages          bool // commands have their help pages
+	foreground     bool // standard output is the container's alone: what is told goes to stderr
 	log            *slog.Logger
 	progress       *progress
 	signals        *interrupts

@@ -10,6 +10,11 @@ import (
 // it, and one that is there is not made anew. Two that describe each other's come as they may.
 func (st *stack) orderNetworks() {
 	for _, m := range st.members {
+		for _, of := range st.members {
+			if m.profile.NetworkMode == "container:"+of.id && !of.waitsFor(m) && !m.waitsFor(of) { // whose network it shares
+				m.needs = append(m.needs, need{profiles.Dependency{Name: of.id, Condition: profiles.DependStarted}, of})
+			}
+		}
 		for _, n := range m.profile.Networks {
 			if describes(n) {
 				continue

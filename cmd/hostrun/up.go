@@ -20,6 +20,7 @@ type upOptions struct {
 	attach, wait, recreate, dryly, strict, all bool
 	orphans                                    bool
 	scale                                      cli.StringSlice
+	build                                      bool
 	waitTimeout                                string
 	devices                                    waitFlag
 	supervise                                  bool
@@ -46,6 +47,7 @@ func upCommand(s *session) *cli.Command {
 			&cli.StringSliceFlag{Name: "scale", Usage: "start so many containers of a profile, instead of what it says: `NAME=NUMBER`", Destination: &o.scale},
 			&cli.BoolFlag{Name: "remove-orphans", Usage: "with a stack: end its containers whose profiles are gone from the file", Destination: &o.orphans},
 			&cli.BoolFlag{Name: "force-recreate", Usage: "replace the container even if nothing changed", Destination: &o.recreate},
+			&cli.BoolFlag{Name: "build", Usage: "build images that profiles say how to build, even if they are here", Destination: &o.build},
 			strictFlag(&o.strict),
 			waitDeviceFlag(&o.devices),
 			&cli.BoolFlag{Name: "supervise", Usage: "stay in the foreground as the container's supervisor, as a service of systemd does; the status becomes ours", Destination: &o.supervise},
@@ -146,7 +148,7 @@ func (o upOptions) names(s *session) ([]string, error) {
 // of are the options for one member: the changes of the line are for those that it names.
 func (o upOptions) of(m *member) upOptions {
 	if !m.asked {
-		o.over, o.recreate, o.wait = overrides{}, false, false
+		o.over, o.recreate, o.wait, o.build = overrides{}, false, false, false
 	}
 	return o
 }
@@ -195,6 +197,9 @@ func oneUp(ctx context.Context, s *session, o upOptions, m *member) error {
 	if err != nil {
 		return err
 	}
+	if err := s.buildMissing(ctx, m.profile, o.over.image, o.build); err != nil {
+		return err
+	}
 	layer := s.headStart(ctx)
 	defer layer.end()
 	facts, pl, err := s.assemble(ctx, m.order(order{over: o.over, strict: o.strict, starts: true, wait: o.devices.wait, layer: layer, unit: whose}))
@@ -203,6 +208,9 @@ func oneUp(ctx context.Context, s *session, o upOptions, m *member) error {
 		return err
 	}
 	s.warn(pl.Findings)
+	if pl.StdinOpen && !pl.TTY {
+		s.note("container %s: stdin_open has no effect without tty: true: containerd gives a detached process without a terminal an empty standard input", pl.ID)
+	}
 	if m.client, err = s.containerdFor(ctx, pl.ID); err != nil {
 		return err
 	}
@@ -243,13 +251,17 @@ func (s *session) printUp(done runtime.UpResult, numbers []plan.DeviceNumber) {
 		return
 	}
 	s.progress.pause()
-	fmt.Fprintf(s.stdout, "%s %s\n", done.ID, done.Action)
+	out := s.stdout
+	if s.foreground { // that is the container's alone
+		out = s.stderr
+	}
+	fmt.Fprintf(out, "%s %s\n", done.ID, done.Action)
 	for _, change := range done.Changed {
-		fmt.Fprintf(s.stdout, "  %s\n", change)
+		fmt.Fprintf(out, "  %s\n", change)
 	}
 	if done.Action != "unchanged" {
 		for _, n := range numbers {
-			fmt.Fprintf(s.stdout, "  %s\n", n)
+			fmt.Fprintf(out, "  %s\n", n)
 		}
 	}
 }
