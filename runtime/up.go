@@ -196,14 +196,6 @@ func (c *Client) launch(ctx context.Context, pl plan.Plan) (err error) {
 	return c.begin(ctx, work, m, s, argv0(pl.Spec))
 }
 
-// logLabel says where the log is, of a container that has one.
-func (c *Client) logLabel(id, uri string) map[string]string {
-	if uri == "" {
-		return nil
-	}
-	return map[string]string{labelLog: c.logPath(id)}
-}
-
 // begin makes and starts the task and notes it in the record: while it is being started, for the note waits for the disk.
 // A record that says "ready" with a task that was never started is one that the next up starts again.
 func (c *Client) begin(ctx, work context.Context, m made, s streams, command string) error {
