@@ -1,7 +1,9 @@
 package imports
 
 import (
+	"errors"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -84,5 +86,39 @@ func TestRaiseBelowAConditionIsNotChecked(t *testing.T) {
 	}
 	if last, failed := ended(python, []string{"-c", "import binary"}, nil); !failed || !strings.HasPrefix(last, "ImportError: the psycopg") {
 		t.Error(last)
+	}
+}
+
+// TestStandInOfThePartialLibrary: the tempfile of Debian 13's python3-minimal, which has no shutil, stands in for it by code that names os where
+// it is called _os: NameError, and nothing said so.
+func TestStandInOfThePartialLibrary(t *testing.T) {
+	root := t.TempDir()
+	for name, text := range map[string]string{"encodings/__init__.py": "", "io.py": "", "abc.py": "", "os.py": "", "site.py": "",
+		"tempfile.py": "import os as _os\ntry:\n    import shutil\nexcept ImportError:\n    known = {os.open}\n", "glob.py": "try:\n    import _winapi, msvcrt\nexcept ImportError:\n    pass\n",
+		"site-packages/own.py": "try:\n    import shutil\nexcept ImportError:\n    shutil = None\n"} {
+		at := filepath.Join(root, "lib/python3.11", name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(at), 0o755), os.WriteFile(at, []byte(text), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	py := fuzzPython
+	py.Executable, py.Prefix, py.BasePrefix = "/bin/python3", "/", "/"
+	py.SiteDirs = []string{"/lib/python3.11/site-packages"}
+	py.SiteDirsDeclared = py.SiteDirs
+	stands := func(code string) (found []At) {
+		report, err := Scan(t.Context(), rootfs.Dir(root), Request{Python: py, Command: []string{"/bin/python3", "-c", code}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, n := range report.NotChecked {
+			if n.What == "standin" {
+				found = append(found, n.At)
+			}
+		}
+		return found
+	}
+	want := []At{{Module: "tempfile", File: "/lib/python3.11/tempfile.py", Line: 2}}
+	if got := stands("import tempfile, glob, own"); !slices.Equal(got, want) {
+		t.Errorf("%+v, want %+v", got, want)
 	}
 }
