@@ -59,11 +59,13 @@ func (e Errand) Run(l Layout, streams [3]*os.File, dir string) (status int, err 
 	if _, _, err := conn.WriteMsgUnix([]byte{'\n'}, rights, nil); err != nil {
 		return 0, err
 	}
+	signals, unwatch := watchSignals() // before the command can be there: the runtime ignores some that nobody watches
+	defer unwatch()
 	out := json.NewEncoder(conn)
 	if err := out.Encode(e); err != nil {
 		return 0, err
 	}
-	defer passSignals(out)()
+	defer passSignals(out, signals)()
 	var end errandEnd
 	if err := json.NewDecoder(conn).Decode(&end); err != nil {
 		return 0, finding.Errorf(finding.StatusTryAgain, "the same command again", "the private engine ended before the command did: %w", err)
@@ -74,10 +76,16 @@ func (e Errand) Run(l Layout, streams [3]*os.File, dir string) (status int, err 
 	return end.Status, nil
 }
 
-// passSignals sends each signal that may be meant for the command, until the function that it returns is called.
-func passSignals(out *json.Encoder) (stop func()) {
-	got, done := make(chan os.Signal, 16), make(chan struct{})
+// watchSignals collects the signals that may be meant for the command.
+func watchSignals() (got chan os.Signal, unwatch func()) {
+	got = make(chan os.Signal, 16)
 	signal.Notify(got, unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2, unix.SIGWINCH)
+	return got, func() { signal.Stop(got) }
+}
+
+// passSignals sends each of the signals, until the function that it returns is called.
+func passSignals(out *json.Encoder, got <-chan os.Signal) (stop func()) {
+	done := make(chan struct{})
 	go func() {
 		for {
 			select {
@@ -88,7 +96,7 @@ func passSignals(out *json.Encoder) (stop func()) {
 			}
 		}
 	}()
-	return func() { signal.Stop(got); close(done) }
+	return func() { close(done) }
 }
 
 // receiveFiles reads what WriteMsgUnix has sent first.

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -91,6 +92,19 @@ func TestErrandSignals(t *testing.T) {
 	must(t, err)
 	if status != 42 {
 		t.Errorf("status %d, want the trap's 42", status)
+	}
+}
+
+// TestSignalBeforeTheAnswer: a signal that came while the request was being sent was nobody's, and the command went on for ever.
+func TestSignalBeforeTheAnswer(t *testing.T) {
+	got, unwatch := watchSignals()
+	defer unwatch()
+	must(t, unix.Kill(os.Getpid(), unix.SIGUSR1))
+	reader, writer := io.Pipe()
+	defer passSignals(json.NewEncoder(writer), got)()
+	var s errandSignal
+	if err := json.NewDecoder(reader).Decode(&s); err != nil || s.Signal != int(unix.SIGUSR1) {
+		t.Errorf("%+v, %v", s, err)
 	}
 }
 
