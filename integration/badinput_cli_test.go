@@ -104,7 +104,7 @@ func TestRefusesProfile(t *testing.T) {
 			return []string{"up", "job"}
 		}, 65, []string{"job.yaml"}, "", nil},
 		{"unknown key", func(_ *testing.T, s *stage) []string { return plain(s, "comand: [sleep]") }, 65, []string{"job.yaml:3", "comand"}, "command", nil},
-		{"key of a later version", func(_ *testing.T, s *stage) []string { return plain(s, "logging: {driver: none}") }, 65, []string{"job.yaml:3", "logging", "not"}, "", nil},
+		{"key of a later version", func(_ *testing.T, s *stage) []string { return plain(s, "develop: {watch: []}") }, 65, []string{"job.yaml:3", "develop", "not"}, "", nil},
 		{"missing variable", func(_ *testing.T, s *stage) []string { return plain(s, "hostname: ${NOT_SET_ANYWHERE}") }, 65, []string{"job.yaml:3", "NOT_SET_ANYWHERE"}, "", nil},
 		{"missing bind source", func(t *testing.T, s *stage) []string {
 			s.load(tiny(t, "job"))

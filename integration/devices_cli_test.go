@@ -123,7 +123,7 @@ func TestDevicesRenumbered(t *testing.T) {
 	s.must("up", "one")
 	s.describe(kind, 2, 242)
 	out := s.must("up", "one")
-	if !strings.Contains(out, "one replaced") || !strings.Contains(out, "linux.devices[/dev/acc0].major: 241 -> 242") {
+	if !strings.Contains(out, "one replaced") || !strings.Contains(out, "the device node /dev/acc0 (major): 241 -> 242") {
 		t.Errorf("up: %s", out)
 	}
 	s.must("stop", "one")

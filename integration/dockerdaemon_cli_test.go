@@ -13,7 +13,9 @@ import (
 	"os/exec"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -26,12 +28,22 @@ import (
 
 // aDocker answers as Docker's daemon does, with one image (Docker Engine API, /images).
 type aDocker struct {
+	mu      sync.Mutex
 	id      string
 	name    string // "" for an image that is known by its ID alone
 	archive []byte
 }
 
+// has makes it have another image.
+func (d *aDocker) has(name string, archive []byte) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.name, d.archive = name, slices.Clone(archive)
+}
+
 func (d *aDocker) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	name, what := path.Split(strings.TrimPrefix(r.URL.Path, "/images/"))
 	name = strings.TrimPrefix(strings.TrimSuffix(name, "/"), "docker.io/library/")
 	if what != "json" && what != "get" || name == "" || name != d.name && name != d.id {
@@ -72,7 +84,8 @@ func TestPullFromDocker(t *testing.T) {
 	var whole bytes.Buffer
 	must(t, archive.Write(&whole, img))
 	config, diffIDs := dockersOwn(t, whole.Bytes())
-	docker := &aDocker{id: config, name: "dinov2:v1", archive: whole.Bytes()}
+	docker := &aDocker{id: config}
+	docker.has("dinov2:v1", whole.Bytes())
 	s.env = append(s.env, "DOCKER_HOST=unix:///not/there.sock")
 	s.refused(75, "ask Docker at unix:///not/there.sock", "hostrun explain HR266", "pull", "docker-daemon:dinov2:v1")
 	s.env = append(s.env, "DOCKER_HOST=ssh://gpu2")
@@ -93,12 +106,12 @@ func TestPullFromDocker(t *testing.T) {
 	img.Ref = "" // asked by its ID Docker names nothing in the archive
 	whole.Reset()
 	must(t, archive.Write(&whole, img))
-	docker.name, docker.archive = "", whole.Bytes()
+	docker.has("", whole.Bytes())
 	s.refused(2, "Docker has no name for it", "--name NAME", "pull", "docker-daemon:"+config)
 	s.must("pull", "--name", "other:v2", "docker-daemon:"+config)
 	s.unchanged("docker.io/library/other:v2", config, diffIDs)
 	s.refused(2, "--name", "docker-daemon:", "pull", "--name", "x", "python:3.11")
-	docker.archive = docker.archive[:len(docker.archive)/2]
+	docker.has("", whole.Bytes()[:whole.Len()/2])
 	if r := s.hostrun("pull", "--name", "half:v1", "docker-daemon:"+config); r.status == 0 {
 		t.Errorf("half an archive was taken:\n%v", r)
 	}

@@ -66,7 +66,7 @@ func TestHostRootLife(t *testing.T) {
 	s.must("start", "bare")
 	s.must("inspect", "bare")
 	s.profile("bare", "rootfs: host\nread_only: false\ncommand: sleep 1000\nstop_grace_period: 0s\n")
-	if out := s.must("up", "bare"); !strings.HasPrefix(out, "bare replaced\n") || !strings.Contains(out, "root.readonly") {
+	if out := s.must("up", "bare"); !strings.HasPrefix(out, "bare replaced\n") || !strings.Contains(out, "the read-only root: true -> (none)") {
 		t.Errorf("up of the writable one: %s", out)
 	}
 	s.must("exec", "bare", "--", "touch", "/usr/bin/hostrun-test-of-a-layer")

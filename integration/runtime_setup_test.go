@@ -112,11 +112,12 @@ type world struct {
 
 const busybox = "docker.io/library/busybox:latest"
 
-// eachEngine runs the test against every containerd of this machine.
+// eachEngine runs the test against every containerd of this machine, side by side: most of the time is spent waiting.
 func eachEngine(t *testing.T, test func(t *testing.T, w *world)) {
 	t.Helper()
 	for _, e := range fixture.Engines(t) {
 		t.Run(e.Name, func(t *testing.T) {
+			t.Parallel()
 			w := newWorld(t, fixture.StartContainerd(t, e.Binary))
 			w.load(fixture.BusyboxImage(t, busybox))
 			test(t, w)
