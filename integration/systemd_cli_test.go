@@ -31,6 +31,7 @@ comes() { # waits until a command says so
 	exit 1
 }
 up_again() { comes "[ \"\$(show ActiveState $1)\" = active ] && [ \"\$(pid $1)\" ] && [ \"\$(pid $1)\" != '$2' ]"; }
+restarted() { comes "[ \"\$(show NRestarts $1)\" = $2 ]"; up_again $1 "$3"; } # before systemd has noticed an end, all is as it was
 journal() { journalctl --sync; journalctl --no-pager --output=cat -u "hostrun@$1"; }
 `
 
@@ -42,7 +43,7 @@ func TestServices(t *testing.T) {
 	m, _ := furnished(t, func(root string) { devicestest.Mknod(t, root, "dev/given", 10, 237, 0o666) }, nil)
 	programs, err := enginePrograms()
 	ok(t, err)
-	if out, err := exec.Command("cp", "-a", programs+"/.", filepath.Join(m.Shared(), "bin")).CombinedOutput(); err != nil {
+	if out, err := exec.Command("cp", "-an", programs+"/.", filepath.Join(m.Shared(), "bin")).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 	for name, text := range map[string]string{
@@ -93,18 +94,18 @@ try sees
 
 # crash of the container
 kill -9 $before
-up_again web $before
+restarted web 1 $before
 try show NRestarts web
 # of the supervisor
 before=$(pid web) main=$(show MainPID web)
 kill -9 $main
-up_again web $before
+restarted web 2 $before
 [ -d /proc/$before ] && echo "STILL THERE: $before"
 try show NRestarts web again
 # of ours: Go would exit with 2
 before=$(pid web)
 kill -ABRT $(show MainPID web)
-up_again web $before
+restarted web 3 $before
 try show NRestarts web more
 
 # reload: the grace can be changed, the command can't
@@ -154,7 +155,7 @@ before=$(pid dog)
 sleep 2.5
 [ "$(pid dog)" = "$before" ] || echo "NO PINGS"
 kill -STOP $(show MainPID dog)
-up_again dog $before
+restarted dog 1 $before
 try show NRestarts dog
 try hr systemd uninstall -y dog
 rm -r /etc/systemd/system/hostrun@dog.service.d
@@ -168,7 +169,7 @@ up_again plain $before
 try hr inspect --format '{{.unit}}' plain
 before=$(pid plain)
 kill -9 $before
-up_again plain $before
+restarted plain 1 $before
 try show NRestarts plain
 try hr down -y plain
 comes '[ "$(show ActiveState plain)" = inactive ]'
