@@ -38,3 +38,18 @@ func TestRuntimeAhead(t *testing.T) {
 		}
 	})
 }
+
+// TestLateFindAhead: an answer about an image that was asked for behind FindImage stayed for the next one, whatever had come of the image.
+func TestLateFindAhead(t *testing.T) {
+	eachEngine(t, func(t *testing.T, w *world) {
+		ctx := context.Background()
+		w.c.FindAhead(ctx, busybox)
+		_, err := w.c.FindImage(ctx, busybox, "", "never")
+		ok(t, err)
+		w.c.FindAhead(ctx, busybox)
+		ok(t, w.c.RemoveImage(ctx, busybox, true))
+		if found, err := w.c.FindImage(ctx, busybox, "", "never"); err == nil {
+			t.Errorf("an image that is gone was found: %+v", found)
+		}
+	})
+}

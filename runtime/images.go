@@ -76,7 +76,7 @@ func (c *Client) FindImage(ctx context.Context, ref, platform, policy string) (F
 	}
 	c.holdImage(name)
 	if policy == "always" {
-		c.imagesAsked.Delete(name) // as it was before
+		c.imagesAsked.Store(name, noAnswer) // of before
 		return c.pulled(ctx, ref, platform)
 	}
 	img, err := c.askedImage(ctx, name)
@@ -99,6 +99,9 @@ type imageAnswer struct {
 	err error
 }
 
+// noAnswer is in the place of an answer that has been taken, or comes too late.
+var noAnswer chan imageAnswer
+
 // FindAhead asks for an image that FindImage will be asked for, together with what else is under way on the connection.
 func (c *Client) FindAhead(ctx context.Context, ref string) {
 	name, err := fullName(ref)
@@ -107,14 +110,16 @@ func (c *Client) FindAhead(ctx context.Context, ref string) {
 	}
 	c.holdImage(name)
 	answer := make(chan imageAnswer, 1)
-	c.imagesAsked.Store(name, answer)
+	if _, late := c.imagesAsked.LoadOrStore(name, answer); late { // FindImage has been there: what it has found may change
+		return
+	}
 	img, err := c.ctrd.ImageService().Get(c.in(ctx), name)
 	answer <- imageAnswer{img, err}
 }
 
 // askedImage is the answer that FindAhead is waiting for, once; or a fresh one.
 func (c *Client) askedImage(ctx context.Context, name string) (images.Image, error) {
-	if asked, ok := c.imagesAsked.LoadAndDelete(name); ok {
+	if asked, ok := c.imagesAsked.Swap(name, noAnswer); ok && asked != noAnswer {
 		select {
 		case a := <-asked.(chan imageAnswer):
 			return a.Image, a.err
