@@ -89,6 +89,9 @@ func (c *copier) add(e Entry) {
 	if tap := c.w.opt.Tap; tap != nil {
 		tap(e)
 	}
+	if max := c.w.opt.MaxSize; int64(len(c.out.data)+headerLen+len(e.Text)) > max { // a batch is never cut, also by rotation
+		c.flush()
+	}
 	c.out.data = appendEntry(c.out.data, e)
 	c.out.text += int64(len(e.Text))
 	if !e.Partial {

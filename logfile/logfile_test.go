@@ -183,6 +183,25 @@ func TestRotation(t *testing.T) {
 	}
 }
 
+// TestBurstIsRotated: what a container writes faster than it is read goes into files of the size that was asked for, too.
+func TestBurstIsRotated(t *testing.T) {
+	path := logPath(t)
+	w := NewWriter(path, WriterOptions{MaxSize: 5000, MaxFiles: 100})
+	if err := w.Copy(Stdout, strings.NewReader(strings.Repeat("line\n", 3000))); err != nil {
+		t.Fatal(err)
+	}
+	w.Close()
+	files, _ := filepath.Glob(path + "*")
+	for _, name := range files {
+		if size := len(content(t, name)); size == 0 || size > 5000 {
+			t.Errorf("%s has %d bytes", filepath.Base(name), size)
+		}
+	}
+	if stdout, _ := read(t, path, ReadOptions{Tail: All}); strings.Count(stdout, "line\n") != 3000 {
+		t.Errorf("%d lines are left", strings.Count(stdout, "line\n"))
+	}
+}
+
 // A container that is started again goes on in the same file, with a count that includes what is there.
 func TestTakesUpAnExistingFile(t *testing.T) {
 	path := logPath(t, line(1, "stdout", "F", "before")+"2026-11-22T16:00:02.0000") // killed while writing

@@ -26,7 +26,7 @@ const (
 
 // WriterOptions limit what a Writer leaves on disk. The zero value means the defaults.
 type WriterOptions struct {
-	MaxSize  int64 // bytes a file; a file that has reached it is rotated. At most one batch of entries is beyond it
+	MaxSize  int64 // bytes a file; a file that has reached it is rotated. Only one of a single entry may be larger
 	MaxFiles int   // files, the current one included; with 1 only that
 	// Idle is after which an unfinished line (a prompt, a progress bar) is written as a part.
 	Idle     time.Duration
@@ -125,11 +125,15 @@ func (w *Writer) drop(b batch, now time.Time, cause error) {
 
 // put makes sure of a file with room and appends entries, before them the account of what was lost.
 func (w *Writer) put(entries []byte, now time.Time) error {
-	if err := w.ready(int64(len(entries))); err != nil {
+	var account []byte
+	if !w.lost.since.IsZero() {
+		account = w.lost.entry(now)
+	}
+	if err := w.ready(int64(len(account) + len(entries))); err != nil {
 		return err
 	}
-	if !w.lost.since.IsZero() {
-		if err := w.append(w.lost.entry(now)); err != nil {
+	if account != nil {
+		if err := w.append(account); err != nil {
 			return err
 		}
 		w.lost = loss{}
