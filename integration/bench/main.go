@@ -38,7 +38,7 @@ func main() {
 	flag.IntVar(&s.rounds, "n", 30, "rounds to count")
 	flag.StringVar(&s.bin, "bin", "bin", "directory of hostrun and the programs beside it")
 	flag.StringVar(&s.image, "image", "", "archive of the image, named "+imageName+", with python3 of this distribution; built if not given")
-	flag.StringVar(&s.only, "only", "", "a list of run, up, network, stack, list, eight, check, accelerators, toolkit, proof, million, engine, memory, files, containers, supervise, restart, logs and biglog: measure only those, and print instead of writing -out")
+	flag.StringVar(&s.only, "only", "", "a list of run, up, network, stack, list, eight, check, accelerators, toolkit, proof, million, engine, memory, files, containers, supervise, probes, restart, logs and biglog: measure only those, and print instead of writing -out")
 	flag.BoolVar(&s.strict, "strict", false, "fail when a target is missed")
 	flag.StringVar(&s.out, "out", "docs/benchmarks.md", "file to write")
 	flag.Parse()
@@ -159,9 +159,10 @@ func (w *world) measureAll(s settings) (report, error) {
 		{"files", func() (table, error) { return w.filesTable(inTurn) }},
 		{"containers", func() (table, error) { return w.containersTable(inTurn) }},
 		{"supervise", w.superviseTable},
+		{"probes", w.probesTable},
 		{"restart", func() (table, error) { return w.restartTable(s.rounds) }},
 		{"logs", w.latencyTable},
-		{"biglog", func() (table, error) { return w.bigLogTable(progress) }},
+		{"biglog", func() (table, error) { return w.bigLogTable(s.rounds, progress) }},
 	} {
 		if s.only != "" && !slices.Contains(strings.Split(s.only, ","), part.name) {
 			continue

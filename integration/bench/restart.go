@@ -79,7 +79,8 @@ func (w *world) restartTable(rounds int) (t table, err error) {
 		return t, err
 	}
 	defer s.close()
-	if err := w.write(map[string]string{"profiles/crash.yaml": "image: " + imageName + "\nrestart: always\nvolumes: [\"" + s.dir + ":/bench\"]\ncommand: " + diver + "\n",
+	ours := "image: " + imageName + "\nrestart: always\nvolumes: [\"" + s.dir + ":/bench\"]\ncommand: " + diver + "\n"
+	if err := w.write(map[string]string{"profiles/crash.yaml": ours, "profiles/crashp.yaml": ours,
 		"compose-crash.yaml": "services:\n  bench:\n    image: " + imageName + "\n    network_mode: host\n    restart: always\n    volumes: [\"" + s.dir + ":/bench\"]\n    command: " + diver + "\n"}); err != nil {
 		return t, err
 	}
@@ -88,7 +89,7 @@ func (w *world) restartTable(rounds int) (t table, err error) {
 	ways := []struct{ up, down command }{
 		{w.hostrun("up", "crash"), w.hostrun("down", "-y", "-t", "0", "crash")},
 		{w.composeFile(v2, "crash", "up", "-d"), w.composeFile(v2, "crash", "down", "-t", "0")},
-		{w.privately("up", "crash"), w.privately("down", "-y", "-t", "0", "crash")},
+		{w.privately("up", "crashp"), w.privately("down", "-y", "-t", "0", "crashp")},
 	}
 	defer func() { err = errors.Join(err, w.endSupervisor(), settle(w.daemons())) }()
 	for round := range warmups + rounds {

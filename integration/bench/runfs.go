@@ -1,11 +1,13 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -19,18 +21,34 @@ const runFS = "/run"
 const insideBench = "HOSTRUN_BENCH_INSIDE"
 
 // goInside runs this program again, with more flags, in namespaces of its own: bridges, addresses and rules of both sides touch nothing
-// of the machine's, whose own firewall touches none of theirs; and it may have another /run.
+// of the machine's, whose own firewall touches none of theirs; it may have another /run; and whatever ends it, its daemons, containers and
+// mounts end with it. What lies on the disk is removed here.
 func goInside(load string, flags ...string) error {
-	cmd := exec.Command("/proc/self/exe", append(os.Args[1:], flags...)...)
-	cmd.Env = append(os.Environ(), insideBench+"="+load)
+	dir, err := os.MkdirTemp("", "hrb") // short: a socket's path has 107 bytes at most
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	defer removeCgroups()
+	runtime.LockOSThread() // Pdeathsig is of the thread
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	defer stop()
+	cmd := exec.CommandContext(ctx, "/proc/self/exe", append(os.Args[1:], flags...)...)
+	cmd.Env = append(os.Environ(), insideBench+"="+load, "TMPDIR="+dir)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWNET}
-	signal.Notify(make(chan os.Signal, 1), os.Interrupt) // that one gets it too, and clears up
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWNET | syscall.CLONE_NEWPID, Pdeathsig: syscall.SIGKILL}
 	return cmd.Run()
 }
 
-// furnish gives the namespaces what a machine has: a loopback interface, and a file system in memory on /run if there is none.
+// furnish gives the namespaces what a machine has: their processes in /proc, a loopback interface, and a file system in memory on /run if
+// there is none.
 func furnish() error {
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		return fmt.Errorf("keep mounts to ourselves: %w", err)
+	}
+	if err := unix.Mount("proc", "/proc", "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
+		return fmt.Errorf("mount /proc: %w", err)
+	}
 	if out, err := exec.Command("ip", "link", "set", "lo", "up").CombinedOutput(); err != nil {
 		return fmt.Errorf("ip link set lo up: %w\n%s", err, out)
 	}

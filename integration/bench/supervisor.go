@@ -46,31 +46,31 @@ func (w *world) endSupervisor() error {
 
 // superviseTable measures what the supervisor takes while a hundred containers of its run and nothing happens.
 func (w *world) superviseTable() (t table, err error) {
-	t = table{title: "The supervisor at rest", explain: fmt.Sprintf("%d containers run; time of the processor and resident memory of hostrun supervise over %v, in which it looks at all of them once, as it does each minute. "+
-		"The second kind has a healthcheck, of an interval of 30 s, whose probe is a process in the container.", idleContainers, idleTime)}
-	for _, kind := range []struct {
-		name, keys string
-		target     bool
-	}{
-		{"restart: always", "restart: always", true},
-		{"healthcheck", "restart: always\nhealthcheck: {test: [CMD, \"true\"]}", false},
-	} {
-		used, kib, err := w.idleSupervisor(kind.keys)
-		if err != nil {
-			return t, fmt.Errorf("%s: %w", kind.name, err)
-		}
-		share, memory := fmt.Sprintf("%.2f %% of a core", used*100), fmt.Sprintf("%.1f MiB", float64(kib)/1024)
-		what := fmt.Sprintf("%d containers with %s: ", idleContainers, kind.name)
-		if !kind.target {
-			t.tell(what+"processor", share)
-			t.tell(what+"memory", memory)
-			continue
-		}
-		t.verdict = append(t.verdict, verdict{what + "processor", share, fmt.Sprintf("at most %.0f %%", idleTarget*100), used <= idleTarget},
-			verdict{what + "memory", memory, fmt.Sprintf("at most %d MiB", idleMemory>>10), kib <= idleMemory})
+	t = table{title: "The supervisor at rest", explain: fmt.Sprintf("%d containers with restart: always run; time of the processor and resident memory of hostrun supervise over %v, in which it looks at all of them once, as it does each minute.",
+		idleContainers, idleTime)}
+	used, kib, err := w.idleSupervisor("restart: always")
+	if err != nil {
+		return t, err
 	}
+	t.verdict = []verdict{{"processor", cores(used), "at most " + cores(idleTarget), used <= idleTarget}, {"memory", mebibytes(kib), "at most " + mebibytes(idleMemory), kib <= idleMemory}}
 	return t, nil
 }
+
+// probesTable is superviseTable for containers that are probed as often as compose does.
+func (w *world) probesTable() (t table, err error) {
+	t = table{title: "The supervisor and healthchecks", explain: fmt.Sprintf("The same with a healthcheck of the default interval, 30 s, whose probe is a process in the container: %.1f probes a second.", idleContainers/30.0)}
+	used, kib, err := w.idleSupervisor("healthcheck: {test: [CMD, \"true\"]}")
+	if err != nil {
+		return t, err
+	}
+	t.tell("processor", cores(used))
+	t.verdict = append(t.verdict, verdict{"memory", mebibytes(kib), "at most " + mebibytes(idleMemory), kib <= idleMemory})
+	return t, nil
+}
+
+func cores(share float64) string { return fmt.Sprintf("%.2f %% of a core", share*100) }
+
+func mebibytes(kib int) string { return fmt.Sprintf("%.1f MiB", float64(kib)/1024) }
 
 // idleSupervisor starts the containers and returns the share of a core and the memory of their supervisor.
 func (w *world) idleSupervisor(keys string) (used float64, kib int, err error) {
