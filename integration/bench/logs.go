@@ -174,7 +174,7 @@ func (w *world) bigLogTable(rounds int, progress io.Writer) (t table, err error)
 	dockerd := func() ([]int, error) { return []int{w.dockerd.cmd.Process.Pid}, nil }
 	theirs := func(driver string) bulk {
 		return bulk{result: result{subject: subject{name: v2.name, note: "driver " + driver}}, keeper: dockerd, up: w.composeFile(v2, driver, "up", "-d"),
-			logs: w.composeFile(v2, driver, "logs", "--no-log-prefix", "--no-color"), down: w.composeFile(v2, driver, "down")}
+			logs: w.command("docker", "logs", "bench-"+driver+"-bench-1"), down: w.composeFile(v2, driver, "down")}
 	}
 	ways := []bulk{
 		{result: result{subject: subject{name: "hostrun"}}, keeper: w.loggers, up: w.hostrun("up", "bulk"), logs: w.hostrun("logs", "bulk"), down: w.hostrun("down", "-y", "bulk")},
