@@ -103,8 +103,8 @@ func followed(y *yaml.Node) *yaml.Node {
 }
 
 // membersIn are the names of the profiles of a file; none where it is no stack or can't be read, which who reads it says.
-func membersIn(path string) []string {
-	text, err := readBounded(path, maxFile)
+func membersIn(opt Options, path string) []string {
+	text, err := opt.read(path)
 	if err != nil {
 		return nil
 	}
