@@ -239,7 +239,7 @@ func showImport(w io.Writer, format string, fields []composefile.Field) error {
 		header: []string{"SERVICE", "", "LINE", "KEY", "NOTE"},
 		cells: func(l importLine) []string {
 			if l.Outcome == composefile.Carried {
-				return []string{dash(l.Service), string(l.Outcome), "", l.Key, ""}
+				return []string{dash(l.Service), string(l.Outcome), "", "", l.Key}
 			}
 			return []string{dash(l.Service), string(l.Outcome), fmt.Sprint(l.Line), l.Key, l.Note}
 		},

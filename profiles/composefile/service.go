@@ -74,11 +74,25 @@ func (c *converter) lookup(body *yaml.Node, key string) *yaml.Node {
 func (c *converter) service(s service) {
 	called := c.containerName(s)
 	c.network(s, called)
+	c.sharedMemory(s)
 	for _, m := range append([]*yaml.Node{s.body}, merged(s.body)...) {
 		if !c.visited[m] {
 			c.visited[m] = true
 			c.binds(s, m)
 			c.tags(s, m)
+		}
+	}
+}
+
+// sharedMemory takes shm_size away where docker ignores it, and hostrun asks which of the two is meant.
+func (c *converter) sharedMemory(s service) {
+	if ipc := c.lookup(s.body, "ipc"); ipc == nil || ipc.Value != "host" {
+		return
+	}
+	for _, m := range c.layers(s.body) {
+		if k, _ := entry(m, "shm_size"); k != nil {
+			c.say(k, s.name, "shm_size", Changed, "left out: with ipc: host docker ignores it")
+			drop(m, "shm_size")
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -173,6 +174,9 @@ func (c *converter) walk(at place, call func(parent *yaml.Node, index int)) (end
 	return end
 }
 
+// ofSwarms are the keys of deploy that docker compose does not act on without a swarm.
+var ofSwarms = []string{"deploy.endpoint_mode", "deploy.mode", "deploy.placement", "deploy.rollback_config", "deploy.update_config", "deploy.restart_policy.delay", "deploy.restart_policy.window"}
+
 // note tells what became of the node at a place.
 func (c *converter) note(at place, p profiles.Problem, outcome Outcome) {
 	text := strings.TrimPrefix(p.Message, p.Key+": ")
@@ -181,6 +185,9 @@ func (c *converter) note(at place, p profiles.Problem, outcome Outcome) {
 	}
 	if why := profiles.Never(p.Key); why != "" {
 		text = why
+	}
+	if outcome == Dropped && slices.Contains(ofSwarms, p.Key) {
+		outcome, text = Changed, "left out: it is for a swarm, and docker compose ignores it without one"
 	}
 	service, depth := "", 0
 	end := c.walk(at, func(parent *yaml.Node, index int) {
