@@ -32,7 +32,7 @@ func Never(key string) string { return never[key] }
 
 // elsewhere maps keys that are no service's to what a person who wrote them needs to know.
 var elsewhere = map[string]string{
-	"services": "write profiles: for services:, each of which is a profile; or put the keys of one at the top of a file of its name",
+	"services": "hostrun import compose FILE makes a stack of a compose file; or put the keys of one service at the top of a file of its name",
 	"jobs":     "a profile is one container: put its keys at the top of the file",
 	"version":  "remove it: compose ignores it too",
 	"profiles": "write tags: a profile of hostrun is what compose calls a service",
