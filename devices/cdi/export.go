@@ -38,7 +38,7 @@ func (o Options) environ() []string {
 	return all
 }
 
-// Export describes all devices of inv that work, by name and by index, and all together as "all". Of one that is divided the partitions stand for it. Numbers are left to the
+// Export describes all devices of inv that work, by name and by index, and all together as "all". For one that its source does not give as a whole its partitions stand. Numbers are left to the
 // reader, which looks at each start; owner and mode are given, as a reader would take the process's own. What is the same for all is the
 // file's; the version is the lowest that has a word for everything.
 func Export(source devices.Source, inv devices.Inventory, o Options) (*specs.Spec, []finding.Finding, error) {
@@ -50,7 +50,7 @@ func Export(source devices.Source, inv devices.Inventory, o Options) (*specs.Spe
 	var edits []specs.ContainerEdits
 	var given []devices.Device
 	for _, d := range inv.Devices {
-		if d.Health.State == "bad" || slices.ContainsFunc(inv.Devices, func(o devices.Device) bool { return o.Parent == d.Name }) {
+		if d.Health.State == "bad" {
 			continue
 		}
 		e, problems := source.Edits(inv, []devices.Device{d}, devices.Ask{Kind: inv.Kind, IDs: []string{d.Name}, Capabilities: []string{"all"}, Options: o.Ask}, devices.Container{Env: o.environ()})
@@ -69,7 +69,9 @@ func Export(source devices.Source, inv devices.Inventory, o Options) (*specs.Spe
 		for _, name := range namesOf(d) {
 			spec.Devices = append(spec.Devices, specs.Device{Name: name, ContainerEdits: own})
 		}
-		whole = joined(whole, own)
+		if d.Parent == "" || !slices.ContainsFunc(given, func(o devices.Device) bool { return o.Name == d.Parent }) {
+			whole = joined(whole, own)
+		}
 	}
 	spec.Devices = append(spec.Devices, specs.Device{Name: "all", ContainerEdits: whole})
 	version, err := specs.MinimumRequiredVersion(spec)
