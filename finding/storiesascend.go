@@ -99,6 +99,9 @@ var ascendStories = map[string]Entry{
 	AscendUnasked: {Title: "the image asks for NPUs, and the profile does not", ExitStatus: StatusMisfit, Story: "" +
 		"The image sets ASCEND_VISIBLE_DEVICES, by which Ascend's own container runtime gives NPUs to whoever runs the image. hostrun gives what the profile asks for, and leases it: no runtime or image decides for it.\n\n" +
 		"npus: in the profile, with the same numbers or others."},
+	AscendNotAsked: {Title: "a whole /dev brings no NPU", ExitStatus: StatusMisfit, Story: "" +
+		"privileged: true and devices: [/dev] bring every node of the machine, but those of single NPUs: the driver gives an NPU to the first container that opens it and refuses all others, so hostrun gives what is leased and nothing else.\n\n" +
+		"npus: all, or those that the job needs."},
 	AscendOption: {Title: "a value below ascend: is not known", ExitStatus: StatusProfile, Story: "" +
 		"ascend: has the keys driver, the directory of the host's driver; toolkit, host or the directory of a CANN toolkit on the host; and rank_table, true or false.\n\n" +
 		"Correct the value."},

@@ -9,6 +9,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 
 	"hostrun.dev/hostrun/devices"
+	"hostrun.dev/hostrun/finding"
 	"hostrun.dev/hostrun/pattern"
 )
 
@@ -36,6 +37,7 @@ func (b *builder) addDevices() {
 	given := map[string]bool{}
 	b.addGrantNodes(given)
 	others := b.othersNodes()
+	b.tellUnleased()
 	for _, n := range b.f.Nodes {
 		if !standard(n.Destination) && !given[path.Clean(n.Destination)] && !others[path.Clean(n.Path)] && !b.unleasedNPU(n) {
 			given[path.Clean(n.Destination)] = true
@@ -80,6 +82,29 @@ func (b *builder) unleasedNPU(n devices.Node) bool {
 		return slices.ContainsFunc(g.Chosen, func(d devices.Device) bool { return slices.Contains(d.Nodes, p) })
 	}
 	return npuOwn.MatchString(p) && !slices.ContainsFunc(b.f.Grants, leased)
+}
+
+// tellUnleased tells who may expect NPUs of a directory of nodes, and gets none at all.
+func (b *builder) tellUnleased() {
+	var left []string
+	for _, n := range b.f.Nodes {
+		if b.unleasedNPU(n) {
+			left = append(left, n.Path)
+		}
+	}
+	asks := slices.ContainsFunc(b.f.Grants, func(g devices.Grant) bool { return g.Ask.Kind == devices.KindNPU })
+	if len(left) == 0 || asks {
+		return
+	}
+	key := "privileged"
+	for _, d := range b.p.Devices {
+		if within(left[0], path.Clean(d.Source)) {
+			key = d.Key
+		}
+	}
+	b.report(key, finding.Finding{ID: finding.AscendNotAsked, Severity: finding.Warning, Subject: key, Got: strings.Join(left, ", "), Want: "npus:",
+		Message: "the container gets none of this machine's NPUs: all nodes of /dev are not a request for them, and the driver gives an NPU to one container",
+		Remedy:  "npus: all, or those that the job needs; nothing, where it needs none"})
 }
 
 func standard(destination string) bool {

@@ -75,6 +75,10 @@ func fitNPUs(source devices.Source, facts *plan.Facts, g devices.Grant, view *ro
 	w := ascend.Wants{NPUs: len(g.Chosen), All: len(inv.Devices), Chips: chipsOf(g.Chosen), Driver: machine.Driver, Image: facts.Image.Reference,
 		Env: slices.Concat(environment(facts), g.Edits.Env), Entrypoint: facts.Profile.Entrypoint != nil,
 		NetworkMode: facts.Profile.NetworkMode, SharedBytes: facts.Profile.ShmSize, Optional: g.Ask.Optional, File: g.Ask.File, Line: g.Ask.Line}
+	if g.Ask.Key == "" { // of a profile that asks for none
+		at := facts.Profile.Lines["environment.ASCEND_RT_VISIBLE_DEVICES"]
+		w.File, w.Line = at.File, at.Line
+	}
 	for _, v := range facts.Profile.Volumes {
 		if v.Type == "bind" {
 			w.HostMounts = append(w.HostMounts, v.Target)

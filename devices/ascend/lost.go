@@ -28,7 +28,11 @@ func (l *listing) markLoneDies(all []devices.Device) {
 		}
 		other := slices.DeleteFunc(siblings(d.Index, dies), func(id int) bool { return id == d.Index })
 		why := fmt.Sprintf("the other die of its card, NPU %s, has no device node", strings.Trim(fmt.Sprint(other), "[]"))
-		d.Health = devices.Health{State: "bad", Reasons: append([]string{why}, d.Health.Reasons...)}
+		reasons := []string{why}
+		if d.Health.State != "unknown" {
+			reasons = append(reasons, d.Health.Reasons...)
+		}
+		d.Health = devices.Health{State: "bad", Reasons: reasons}
 	}
 }
 
