@@ -35,6 +35,7 @@ type decoder struct {
 	labelFiles   []envFile
 	refreshAfter time.Duration       // pull_refresh_after
 	deployed     map[string]deployed // limits of deploy, by the key that says the same
+	restart      *deployedRestart    // of deploy; nil where it says nothing
 }
 
 // A field is a key of a mapping: what it means, what it may hold, and who reads it into a T.

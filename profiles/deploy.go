@@ -1,10 +1,49 @@
 package profiles
 
+import "strconv"
+
 // deploy is compose's long way to say gpus, cpus, mem_limit, pids_limit and mem_reservation. Its other keys are none of a
 // single container's.
 type deploy struct {
 	requests []Accelerator
 	replicas *Replicas
+	restarts bool
+	restart  restartPolicy
+}
+
+// A restartPolicy is that of deploy, as docker compose takes it without a swarm (compose, getRestartPolicy).
+type restartPolicy struct {
+	condition   string
+	maxAttempts int64
+}
+
+var restartPolicyFields = []field[restartPolicy]{
+	{name: "condition", about: "none, on-failure, or any (default)", schema: enum("none", "on-failure", "any"), read: func(d *decoder, to *restartPolicy, n *node, key string) {
+		to.condition, _ = d.oneOf(n, key, "none", "on-failure", "any")
+	}},
+	{name: "max_attempts", about: "restarts after a failure; without it there is no bound", schema: intSchema, read: func(d *decoder, to *restartPolicy, n *node, key string) {
+		v, ok := d.integer(n, key)
+		if ok && v < 0 {
+			d.bad(n, key, "write a number from 0", "%d is no number of restarts", v)
+			return
+		}
+		to.maxAttempts = v
+	}},
+}
+
+// restartOf is what restart: would say.
+func (d *decoder) restartOf(r restartPolicy, n *node, key string) string {
+	switch {
+	case r.condition == "none":
+		return ""
+	case r.condition == "on-failure" && r.maxAttempts > 0:
+		return "on-failure:" + strconv.FormatInt(r.maxAttempts, 10)
+	case r.condition == "on-failure":
+		return "on-failure"
+	case r.maxAttempts > 0:
+		d.bad(n, key, "add condition: on-failure, or remove max_attempts:", "max_attempts is of condition: on-failure alone")
+	}
+	return "always"
 }
 
 // A deployed is a limit of deploy.
@@ -17,6 +56,11 @@ type deployed struct {
 var deployFields = []field[deploy]{
 	{name: "resources", about: "limits and reservations", schema: schemaOf(resourceFields), read: func(d *decoder, to *deploy, n *node, key string) {
 		readFields(d, to, n, key, resourceFields)
+	}},
+	{name: "restart_policy", about: "compose's other place for restart, which it goes before", schema: schemaOf(restartPolicyFields), read: func(d *decoder, to *deploy, n *node, key string) {
+		if readFields(d, &to.restart, n, key, restartPolicyFields) {
+			to.restarts = true
+		}
 	}},
 	{name: "replicas", about: "compose's other place for replicas", schema: replicaSchema, read: func(d *decoder, to *deploy, n *node, key string) {
 		if r, ok := d.replicas(n, key); ok {
@@ -77,6 +121,7 @@ func readDeployed(plain string, read func(*decoder, *Profile, *node, string), va
 // other the nearer one counts.
 func (d *decoder) finishDeploy() {
 	p := d.profile
+	d.finishRestart()
 	for plain, at := range map[string]*int64{"mem_limit": &p.MemLimit, "mem_reservation": &p.MemReservation, "pids_limit": &p.PidsLimit} {
 		if v, counts := d.deploys(plain, float64(*at)); counts {
 			*at = int64(v)
@@ -87,6 +132,28 @@ func (d *decoder) finishDeploy() {
 			*at = v
 		}
 	}
+}
+
+// A deployedRestart is what deploy says of restarts.
+type deployedRestart struct {
+	key   string
+	level int
+	value string
+}
+
+func (d *decoder) finishRestart() {
+	p, from := d.profile, d.restart
+	if from == nil {
+		return
+	}
+	_, both := p.Lines["restart"]
+	switch {
+	case both && d.levels["restart"] > from.level:
+		return
+	case both && d.levels["restart"] == from.level && p.Restart != from.value:
+		d.badAt(p.Lines[from.key], from.key, "remove one of the two", "restart: says something else, in line %d", p.Lines["restart"].Line)
+	}
+	p.Restart = from.value
 }
 
 func (d *decoder) deploys(plain string, have float64) (float64, bool) {
@@ -106,7 +173,9 @@ func (d *decoder) deploys(plain string, have float64) (float64, bool) {
 }
 
 // deployRemedies are for keys of deploy that have another word in a profile.
-var deployRemedies = map[string]string{"restart_policy": "use restart:", "labels": "use labels:"}
+var deployRemedies = map[string]string{"labels": "use labels:", "endpoint_mode": ofSwarm, "mode": ofSwarm, "placement": ofSwarm, "rollback_config": ofSwarm, "update_config": ofSwarm, "delay": ofSwarm, "window": ofSwarm}
+
+const ofSwarm = "remove it: it is for a swarm, and docker compose ignores it without one"
 
 func readDeploy(d *decoder, p *Profile, n *node, key string) {
 	var to deploy
@@ -118,6 +187,10 @@ func readDeploy(d *decoder, p *Profile, n *node, key string) {
 	}
 	if to.replicas != nil {
 		readReplicas(d, p, n.pair("replicas").value, join(key, "replicas"))
+	}
+	if to.restarts {
+		at := n.pair("restart_policy").value
+		d.restart = &deployedRestart{join(key, "restart_policy"), d.level, d.restartOf(to.restart, at, join(key, "restart_policy"))}
 	}
 	if len(to.requests) == 0 {
 		return
@@ -140,7 +213,7 @@ func readDeploy(d *decoder, p *Profile, n *node, key string) {
 }
 
 // composeDeploy are the keys of compose's deploy and its resources that hostrun does not act on (compose-spec.json, "deployment").
-var composeDeploy = []string{"endpoint_mode", "labels", "mode", "placement", "restart_policy", "rollback_config", "update_config", "generic_resources"}
+var composeDeploy = []string{"endpoint_mode", "labels", "mode", "placement", "rollback_config", "update_config", "generic_resources", "delay", "window"}
 
 // notYetBelow reports them wherever they stand.
 func (d *decoder) notYetBelow(n *node, key string) {
