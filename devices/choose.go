@@ -116,12 +116,13 @@ func (c *chooser) report(id, subject, got, message, remedy string) {
 // named gives exactly the devices that the profile names.
 func (c *chooser) named() []Device {
 	var chosen []Device
+	var unknown []string
 	before := len(c.found)
 	for _, id := range c.ask.IDs {
 		matches := Find(c.inv, id)
 		switch {
 		case len(matches) == 0:
-			c.unknown(id)
+			unknown = append(unknown, id)
 		case len(matches) > 1:
 			c.report(finding.DeviceGrouping, id, "", fmt.Sprintf("%q names several: %s", id, c.list(matches)), "name one of them")
 		case c.used[matches[0].Name], slices.ContainsFunc(chosen, func(d Device) bool { return slices.Contains(c.relatives(d), matches[0].Name) }):
@@ -130,6 +131,7 @@ func (c *chooser) named() []Device {
 			chosen = append(chosen, matches[0])
 		}
 	}
+	c.unknown(unknown)
 	if len(c.found) > before {
 		return nil
 	}
@@ -141,24 +143,40 @@ func (c *chooser) named() []Device {
 	return chosen
 }
 
-func (c *chooser) unknown(id string) {
+// unknown tells of names that nothing has, all in one: a range may name hundreds.
+func (c *chooser) unknown(ids []string) {
+	if len(ids) == 0 {
+		return
+	}
 	var known, words []string
 	for _, d := range c.inv.Devices {
 		known = append(known, c.short(d))
 		words = append(append(words, d.Name), d.Aliases...)
 	}
-	message := fmt.Sprintf("there is no %s %s: this machine has %s", Noun(c.inv.Kind), id, strings.Join(known, ", "))
-	if len(known) == 0 {
-		message = fmt.Sprintf("there is no %s %s: this machine has none", Noun(c.inv.Kind), id)
-	}
-	if c.inv.Unasked != "" && strings.Trim(id, "0123456789") != "" {
-		message += "; names that only the driver's library knows are not known: " + c.inv.Unasked
+	has := strings.Join(known, ", ")
+	if has == "" {
+		has = "none"
 	}
 	remedy := "hostrun devices lists them"
-	if near := finding.Nearest(id, words, 1); len(near) > 0 && len(id) > 2 { // a number is no misspelling of another
+	first := ids[0]
+	if near := finding.Nearest(first, words, 1); len(near) > 0 && len(first) > 2 { // a number is no misspelling of another
 		remedy = "did you mean " + near[0] + "? hostrun devices lists them"
 	}
-	c.report(finding.DeviceUnknown, id, c.total(), message, remedy)
+	for _, d := range c.inv.Devices { // the number in a node's name is not its NPU's on the newest chips
+		if slices.Contains(d.Aliases, "davinci"+first) {
+			remedy = fmt.Sprintf("write %s for /dev/davinci%s: %s goes by the node's number; hostrun devices --wide shows both", d.Name, first, Noun(c.inv.Kind))
+		}
+	}
+	const most = 5
+	told := strings.Join(ids[:min(len(ids), most)], ", ")
+	if more := len(ids) - most; more > 0 {
+		told += fmt.Sprintf(" and %d more", more)
+	}
+	message := fmt.Sprintf("there is no %s %s: this machine has %s", Noun(c.inv.Kind), told, has)
+	if c.inv.Unasked != "" && slices.ContainsFunc(ids, func(id string) bool { return strings.Trim(id, "0123456789") != "" }) {
+		message += "; names that only the driver's library knows are not known: " + c.inv.Unasked
+	}
+	c.report(finding.DeviceUnknown, told, c.total(), message, remedy)
 }
 
 // checkGroups refuses a part of what must be taken whole.

@@ -127,6 +127,7 @@ func TestChoose(t *testing.T) {
 		"the smallest that is enough":     {change(gpus(2, nil), func(d []devices.Device) { d[1].Memory = 24 << 30 }), []devices.Ask{with(count(1), func(a *devices.Ask) { a.MinMemory = 20 << 30 })}, devices.State{}, "GPU-1"},
 		"too little memory":               {gpus(2, nil), []devices.Ask{with(count(1), func(a *devices.Ask) { a.MinMemory = 100 << 30 })}, devices.State{}, "HR076 0 of 2 will do"},
 		"nine of eight":                   {gpus(8, nil), []devices.Ask{count(9)}, devices.State{}, "HR073 9 GPUs are asked for, and this machine has 8"},
+		"a range of unknown ones, in one": {gpus(2, nil), []devices.Ask{ids("1", "2", "3", "4", "5", "6", "7", "8")}, devices.State{}, "HR073 there is no GPU 2, 3, 4, 5, 6 and 2 more: this machine has 0 (GPU-0), 1 (GPU-1)"},
 		"an unknown index":                {gpus(2, nil), []devices.Ask{ids("7")}, devices.State{}, "HR073 there is no GPU 7: this machine has 0 (GPU-0), 1 (GPU-1)"},
 		"by index, alias, address":        {gpus(4, nil), []devices.Ask{ids("1", "gpu2", "0000:13:00.0", "/dev/nvidia0")}, devices.State{}, "GPU-1 GPU-2 GPU-3 GPU-0"},
 		"an address of two":               {change(dies(2), func(d []devices.Device) { d[1].PCI = d[0].PCI }), []devices.Ask{ids("0000:10:00.0")}, devices.State{}, `HR077 "0000:10:00.0" names several: 0, 1`},
