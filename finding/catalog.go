@@ -125,6 +125,7 @@ const (
 	UnitsOwn   = "HR260" // a container belongs to a unit, which starts it by itself
 	KeptTwice  = "HR261" // a container has a hostrun up --supervise already
 	NotInUnit  = "HR262" // the container can't be in its unit's cgroup
+	NoReplica  = "HR350" // a unit is for a replica that the profile does not have any more
 	NoSystemd  = "HR263" // systemctl is not there, or has failed
 	UnitReload = "HR264" // a change of the profile needs a restart of the unit
 

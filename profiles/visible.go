@@ -55,8 +55,15 @@ func (d *decoder) visibleGPUs(v visible) {
 	a := Accelerator{Key: v.key, All: v.value == "all"}
 	if !a.All {
 		for word := range strings.SplitSeq(v.value, ",") {
-			if word = strings.TrimSpace(word); word != "" {
+			// The toolkit's own kind is for its runtime's, which names the same devices.
+			if word = strings.TrimPrefix(strings.TrimSpace(word), "runtime."); word != "" && !contains(a.IDs, word) {
 				a.IDs = append(a.IDs, word)
+			}
+		}
+		for _, id := range a.IDs {
+			if !idForm.MatchString(id) {
+				d.badAt(v.pos, v.key, "write all, none, or indexes and UUIDs with commas between them: 0,3", "%q is no device", abridged(id))
+				return
 			}
 		}
 	}
@@ -75,7 +82,7 @@ func (d *decoder) visibleGPUs(v visible) {
 		}
 	}
 	d.mark(v.key, v.pos)
-	d.profile.GPUs = []Accelerator{a}
+	d.profile.GPUs = apart(a)
 }
 
 // driverCapabilities are those of NVIDIA's runtime.
