@@ -11,6 +11,8 @@ import (
 const (
 	readSize  = 16 << 10 // bytes a read; a longer line is kept in parts, as CRI does
 	batchSize = 32 << 10 // bytes a write, about
+	// fileShare is the most of a file that a write may take: one that has no room for the next write is left as it is.
+	fileShare = 16
 )
 
 // deadliner is a pipe that can stop waiting: an os.File in non-blocking mode.
@@ -91,7 +93,7 @@ func (c *copier) add(e Entry) {
 	if tap := c.w.opt.Tap; tap != nil {
 		tap(e)
 	}
-	if max := c.w.opt.MaxSize; int64(len(c.out.data)+headerLen+len(e.Text)) > max { // a batch is never cut, also by rotation
+	if len(c.out.data)+headerLen+len(e.Text) > int(min(2*batchSize, c.w.opt.MaxSize/fileShare)) { // a batch is never cut, also by rotation
 		c.flush()
 	}
 	if !e.Time.Equal(c.stampAt) || len(c.stamp) == 0 {

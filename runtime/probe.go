@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"os"
 	"regexp"
-	goruntime "runtime"
 	"strings"
 	"sync"
 	"time"
@@ -19,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"hostrun.dev/hostrun/logfile"
+	"hostrun.dev/hostrun/network/bridge"
 	"hostrun.dev/hostrun/supervise"
 )
 
@@ -161,22 +161,15 @@ func dialIn(ctx context.Context, ns *os.File, network, address string) (net.Conn
 	} else if net.ParseIP(host) == nil {
 		return nil, fmt.Errorf("%s: within a network of its own a probe takes localhost or an address", host)
 	}
-	type dialled struct {
-		conn net.Conn
-		err  error
-	}
-	done := make(chan dialled, 1)
-	go func() {
-		goruntime.LockOSThread() // and never unlock: the runtime ends the thread with the goroutine
-		if err := unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET); err != nil {
-			done <- dialled{err: fmt.Errorf("enter the container's network: %w", err)}
+	var conn net.Conn
+	bridge.OnOwnThread(func() {
+		if err = unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET); err != nil {
+			err = fmt.Errorf("enter the container's network: %w", err)
 			return
 		}
-		conn, err := (&net.Dialer{}).DialContext(ctx, network, address)
-		done <- dialled{conn, err}
-	}()
-	d := <-done
-	return d.conn, d.err
+		conn, err = (&net.Dialer{}).DialContext(ctx, network, address)
+	})
+	return conn, err
 }
 
 // probeLog waits for a line of the output since the start.

@@ -181,6 +181,16 @@ func TestHealthAsDocker(t *testing.T) {
 		b := newBench(t, Container{Running: true, Health: Starting, Check: check(same)})
 		b.want(b.to(25*time.Second, b.obey(no)), "50ms probe", "100ms probe", "200ms probe", "400ms probe", "800ms probe", "1.6s probe", "3.2s probe", "6.4s probe", "10s probe", "20s probe", "20s mark unhealthy")
 	})
+	t.Run("a slow probe", func(t *testing.T) { // it was begun before docker's first: what it says as late as that does not count
+		b := newBench(t, Container{Running: true, Health: Starting, Check: check(func(h *profiles.Healthcheck) { h.Retries = 1 })})
+		obey := b.obey(no)
+		b.want(b.to(12*time.Second, func(a Action) {
+			if b.now.Before(after(5 * time.Second)) {
+				b.now = after(10500 * time.Millisecond)
+			}
+			obey(a)
+		}), "50ms probe", "10.5s probe", "10.5s mark unhealthy")
+	})
 	t.Run("start_period", func(t *testing.T) {
 		b := newBench(t, Container{Running: true, Health: Starting, Check: check(func(h *profiles.Healthcheck) { h.StartPeriod, h.StartInterval = 25*time.Second, 10*time.Second })})
 		b.want(b.to(40*time.Second, b.obey(no)), "50ms probe", "100ms probe", "200ms probe", "400ms probe", "800ms probe", "1.6s probe", "3.2s probe", "6.4s probe", "12.8s probe", "22.8s probe", "25s probe", "35s probe", "35s mark unhealthy")
