@@ -51,7 +51,7 @@ func newSites(t *testing.T) func(t *testing.T, write func(t *testing.T, root str
 		{Name: "bin/python3", Link: "python3"}, {Name: "bin/python", Mode: 0o755, Body: []byte("#!/bin/sh\n")}})
 	library := image
 	library.Name = "docker.io/library/library:latest"
-	library.Config.Env = append([]string{"LD_LIBRARY_PATH=/opt/own:/opt/hw/Ascend/driver/lib64/common/", "ASCEND_RT_VISIBLE_DEVICES=0,1"}, image.Config.Env...)
+	library.Config.Env = append([]string{"LD_LIBRARY_PATH=/opt/own:/opt/hw/Ascend/driver/lib64/common/", "ASCEND_RT_VISIBLE_DEVICES=0,1", "ASCEND_VISIBLE_DEVICES=0-3"}, image.Config.Env...)
 	first := &site{t: t, dir: t.TempDir(), root: t.TempDir(), address: ctrd.Address}
 	for _, i := range []fixture.Image{image, cann, broken, library} {
 		text, err := io.ReadAll(i.Archive())

@@ -100,10 +100,10 @@ func (l *listing) chooseFamily() *family {
 	switch {
 	case has("spi_smbus") && has("user_config"):
 		return ascend200I
-	case has("davinci_manager_docker"), has("svm0") && has("ts_aisle"):
-		return ascend310B
 	case l.source.view.Exists("/sys/class/unified_bus"), has("ummu"), has("uburma"):
 		return ascend950
+	case has("davinci_manager_docker"), has("svm0") && has("ts_aisle"):
+		return ascend310B
 	}
 	return unknownChip
 }

@@ -90,7 +90,7 @@ func (l *listing) withoutNodes() []finding.Finding {
 func (l *listing) withoutShared() []finding.Finding {
 	var all []finding.Finding
 	for _, name := range l.family.required {
-		if p := "/dev/" + name; len(l.nodes) > 0 && !l.source.view.Exists(p) && !l.source.view.Exists(p+"_docker") {
+		if p := "/dev/" + name; len(l.nodes) > 0 && !l.source.view.Exists(p) && !(l.family.dockerManager && l.source.view.Exists(p+"_docker")) {
 			all = append(all, missingNode(p, finding.Warning))
 		}
 	}
