@@ -207,7 +207,9 @@ func (o oddity) compare(t *testing.T, dir string) {
 		must(t, err)
 		said, failed := ended(python, args, real)
 		first := report.First()
-		open := slices.Contains(o.open, run) && slices.ContainsFunc(report.NotChecked, func(n NotChecked) bool { return n.Reach == Required || n.What == "pth" || n.What == "raise" && n.At.Module == "__main__" })
+		open := slices.Contains(o.open, run) && slices.ContainsFunc(report.NotChecked, func(n NotChecked) bool {
+			return n.Reach == Required || n.What == "pth" || n.What == "raise" && n.At.Module == "__main__"
+		})
 		switch {
 		case first == nil && failed && !open:
 			t.Errorf("%s: nothing foreseen, really %q; not checked: %v", run, said, slices.DeleteFunc(report.NotChecked, func(n NotChecked) bool { return n.Reach == Deferred }))
