@@ -35,8 +35,6 @@ type module struct {
 	by      At
 	failure *failure        // its import is known to fail
 	running bool            // its body is being walked
-	vague   bool            // it may have names that its text does not show
-	has     map[string]bool // names that its text has, though not as what it binds
 	without map[string]bool // names of a package that are known to be no modules in it
 }
 
@@ -271,9 +269,6 @@ func (p *process) importStatement(st *statement, f frame) *failure {
 	fail := p.load(name, lvl, at)
 	if st.action == doFrom && fail == nil {
 		fail = p.fromList(name, st.names, lvl, at)
-		if fail == nil && lvl == required {
-			fail = p.unbound(name, st.names, lvl, at)
-		}
 	}
 	if st.soft {
 		return nil
