@@ -185,27 +185,6 @@ service_reload() {
 	until_it grep -qx 100663296 $file && want "$(unit_pid)" "$before" && until_it is ActiveState active
 }
 
-# What the unit may use, as a drop-in or set-property says, holds for the container in it.
-service_limits() {
-	[ $layout = unified ] || return 0
-	local at=/sys/fs/cgroup/hostrun.slice/hostrun@unit.service before status
-	before=$(unit_pid)
-	mkdir -p /run/systemd/system/hostrun@unit.service.d
-	printf '[Service]\nCPUQuota=20%%\n' >/run/systemd/system/hostrun@unit.service.d/50-limits.conf
-	systemctl daemon-reload
-	want "$(cat $at/cpu.max)" "20000 100000" && want "$(unit_pid)" "$before" || return 1
-	hr exec unit -- sh -c 'timeout 3 sh -c "while :; do :; done"'
-	grep -q '^nr_throttled [1-9]' $at/cpu.stat || { cat $at/cpu.stat; return 1; }
-	printf '[Service]\nMemoryMax=80M\n' >/run/systemd/system/hostrun@unit.service.d/50-limits.conf
-	systemctl daemon-reload
-	want "$(cat $at/memory.max)" 83886080 || return 1
-	hr exec unit -- sh -c 'head -c 85000000 /dev/zero | tail' # less than mem_limit
-	status=$?
-	want $status 137 && grep -q '^oom_kill [1-9]' $at/memory.events || { cat $at/memory.events; return 1; }
-	rm -r /run/systemd/system/hostrun@unit.service.d
-	systemctl daemon-reload && until_it is ActiveState active && want "$(cat $at/cpu.max)" "max 100000"
-}
-
 service_daemon_reload() { systemctl daemon-reload && systemctl daemon-reexec && sleep 1 && hr exec unit -- sh -c ': <>/dev/fuse'; }
 
 another() { [ "$(unit_pid)" ] && [ "$(unit_pid)" != "$1" ] && is ActiveState active; }
@@ -224,42 +203,9 @@ service_stopped() {
 
 service_gone() { hr systemd uninstall -y unit && want "$(hr ps -aq; find /etc/systemd /sys/fs/cgroup -name 'hostrun@*')" ""; }
 
-cat >$profiles/again.yaml <<'EOF'
-rootfs: host
-command: [sleep, "1000"]
-stop_signal: KILL
-restart: always
-EOF
-again_pid() { hr ps --format '{{.container}} {{.pid}}' | sed -n 's/^again //p'; }
-again() { [ "$(again_pid)" ] && [ "$(again_pid)" != "$1" ]; }
-
-# The supervisor is a unit of its own, which outlives what has started it, and comes back when it is killed.
-supervisor() {
-	local name before
-	systemd-run --quiet --wait --collect -p KillMode=control-group -- "$(command -v hostrun)" --profile-dir $profiles up again || return 1
-	name=$(systemctl list-units --plain --no-legend --state=active 'hostrun-hostrun-*' | cut -d' ' -f1)
-	[ "$name" ] || { systemctl list-units; return 1; }
-	before=$(again_pid)
-	kill -9 "$(systemctl show --property=MainPID --value "$name")" "$before"
-	until_it again "$before" || { cat /run/hostrun/supervise/*.log; return 1; }
-	systemctl stop "$name"
-}
-
-# hostrun.service does the same from the boot on, and goes when nothing needs it.
-supervisor_service() {
-	local before
-	before=$(again_pid)
-	systemctl enable --now hostrun.service && until_it systemctl is-active hostrun.service || return 1
-	kill -9 "$before" && until_it again "$before" || return 1
-	before=$(again_pid)
-	kill -9 "$(systemctl show --property=MainPID --value hostrun.service)" "$before"
-	until_it again "$before" && want "$(systemctl show --property=NRestarts --value hostrun.service)" 1 || return 1
-	hr down -y again && until_it sh -c '! systemctl is-active hostrun.service' && want "$(systemctl show --property=Result --value hostrun.service)" success
-}
-
 idle() { [ -z "$(find /sys/fs/cgroup -path '*/hostrun/*' -type d)" ] || { find /sys/fs/cgroup -path '*/hostrun/*' -type d; return 1; }; }
 
 for t in first_process cgroup_layout hello doctor engine_unit limits exec_and_logs engine_killed down outlives_its_unit daemon_reload each_runtime chosen_runtime \
-	service service_reload service_limits service_daemon_reload service_supervisor_killed service_stopped service_gone supervisor supervisor_service; do try $t; done
+	service service_reload service_daemon_reload service_supervisor_killed service_stopped service_gone; do try $t; done
 try until_it idle
 echo "1..$count"
