@@ -13,7 +13,7 @@ import (
 // onSystemd begins a script on a machine that systemd has booted: with its journal, without what would reach this machine, and with the
 // private engine. Services do not wait for the whole boot, of which there is none.
 const onSystemd = furnishing + `
-(sleep 150; echo 'NEVER: the whole script'; systemctl --force --force poweroff) &
+(sleep 900; echo 'NEVER: the whole script'; systemctl --force --force poweroff) &
 cd /etc/systemd/system
 for unit in containerd.service network-online.target systemd-journald-dev-log.socket systemd-journald-audit.socket; do ln -sf /dev/null $unit; done
 mkdir -p hostrun@.service.d /etc/systemd/journald.conf.d
@@ -26,7 +26,7 @@ hr load box.tar >/dev/null
 show() { systemctl show --property="$1" --value "hostrun@$2"; }
 pid() { hr inspect "$1" 2>/dev/null | sed -n 's/^ *"pid": \([1-9][0-9]*\),$/\1/p'; }
 comes() { # waits until a command says so
-	for i in $(seq 600); do if eval "$1" >/dev/null 2>&1; then return 0; fi; sleep 0.1; done
+	for i in $(seq 1200); do if eval "$1" >/dev/null 2>&1; then return 0; fi; sleep 0.1; done
 	echo "NEVER: $1"; systemctl status --no-pager 'hostrun@*'; journalctl --no-pager -n 40
 	exit 1
 }
@@ -62,13 +62,17 @@ stop_grace_period: 20s
 		"job":   "command: [echo, did it]\n",
 		"two":   "command: [sh, -c, 'sleep 0.8; exit 78']\nrestart: on-failure:1\n",
 		"plain": "command: [sleep, '1000']\nstop_signal: KILL\nrestart: always\n",
+		"many":  "command: [sleep, '1000']\nstop_signal: KILL\nreplicas: 2\n",
+		"kept":  "command: [sleep, '1000']\nstop_signal: KILL\nrestart: always\n",
+		"held":  "command: [sleep, '1000']\nstop_signal: KILL\nrestart: always\n",
 	} {
 		ok(t, os.WriteFile(filepath.Join(m.Shared(), "profiles", name+".yaml"), []byte("image: box\npull_policy: never\nnetwork_mode: none\n"+text), 0o644))
 	}
 	ok(t, os.MkdirAll(filepath.Join(m.Shared(), "data"), 0o755))
+	ok(t, os.WriteFile(filepath.Join(m.Shared(), "shop.yaml"), []byte("profiles:\n  shop: {image: box, pull_policy: never, network_mode: none, stop_signal: KILL, command: [sleep, '1000']}\n"), 0o644))
 	out, err := m.Boot(onSystemd + `
 try hr systemd install web
-try timeout 60 systemctl start hostrun@web || exit 1
+try timeout 300 systemctl start hostrun@web || exit 1
 try show ActiveState db
 try show StatusText db
 try show StatusText web
@@ -149,10 +153,10 @@ try show Result job
 # the watchdog
 hr systemd install dog >/dev/null
 mkdir -p /etc/systemd/system/hostrun@dog.service.d
-printf '[Service]\nWatchdogSec=2s\nTimeoutAbortSec=500ms\n' >/etc/systemd/system/hostrun@dog.service.d/20-test.conf
+printf '[Service]\nWatchdogSec=4s\nTimeoutAbortSec=500ms\n' >/etc/systemd/system/hostrun@dog.service.d/20-test.conf
 try hr systemd install --now dog
 before=$(pid dog)
-sleep 2.5
+sleep 4.5
 [ "$(pid dog)" = "$before" ] || echo "NO PINGS"
 kill -STOP $(show MainPID dog)
 restarted dog 1 $before
@@ -174,6 +178,13 @@ try show NRestarts plain
 try hr down -y plain
 comes '[ "$(show ActiveState plain)" = inactive ]'
 
+# a profile of a stack, which no directory of profiles leads to, and replicas
+try hr systemd install --now ./shop.yaml:shop
+try show ActiveState shop
+try hr systemd install --now many
+try hr exec many-2 -- sh -c 'echo $HOSTRUN_REPLICA'
+try hr systemd uninstall -y many ./shop.yaml
+
 # all of them can be verified, and nothing stays
 for name in web db bad job plain; do hr systemd print $name >/run/systemd/hostrun@$name.service; done
 hr systemd print --supervisor >/run/systemd/hostrun.service
@@ -185,7 +196,36 @@ try hr systemd uninstall -y web db bad two job plain
 rm -r /etc/systemd/system/hostrun@.service.d
 left() { find /etc/systemd -name '*hostrun@*'; hr ps -aq; find /sys/fs/cgroup -path '*hostrun@*'; systemctl list-units --all --plain --no-legend 'hostrun@*'; }
 try left
+
+# without units of their own: the supervisor is one, which systemd brings back
+hr up kept held >/dev/null
+supervisors() { systemctl list-units --plain --no-legend --state=active 'hostrun-hostrun-*' | cut -d' ' -f1; }
+comes '[ "$(supervisors)" ]'
+before=$(pid kept)
+kill -9 $(systemctl show --property=MainPID --value $(supervisors)) $before
+comes '[ "$(pid kept)" ] && [ "$(pid kept)" != "$before" ]'
+try hr stop held
 `)
+	if err == nil { // and after a boot
+		var again string
+		again, err = m.Boot(onSystemd + `
+hr systemd print --supervisor >/run/systemd/system/hostrun.service
+mkdir /run/systemd/system/hostrun.service.d
+printf '[Unit]\nDefaultDependencies=no\n[Service]\nRestartSec=200ms\n' >/run/systemd/system/hostrun.service.d/00-test.conf
+systemctl daemon-reload
+systemctl start hostrun.service
+comes '[ "$(pid kept)" ]'
+before=$(pid kept)
+kill -9 $(systemctl show --property=MainPID --value hostrun.service) $before
+comes '[ "$(pid kept)" ] && [ "$(pid kept)" != "$before" ]'
+boots() { hr ps -a --format '{{.container}} {{.status}}'; systemctl show --property=NRestarts hostrun.service; }
+try boots
+hr down -y kept
+comes '[ "$(systemctl show --property=ActiveState --value hostrun.service)" = inactive ]'
+try systemctl show --property=Result hostrun.service
+`)
+		out += again
+	}
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
@@ -198,33 +238,33 @@ try left
 		}
 	}
 	expect(t, out, map[string][]string{
-		"hr systemd install web":                 {"/etc/systemd/system/hostrun@.service\n", "hostrun@db.service.d/10-profile.conf", "hostrun@web.service.d/10-profile.conf", "status 0"},
-		"timeout 60 systemctl start hostrun@web": {"status 0"},
-		"show ActiveState db":                    {"active\n"},
-		"show StatusText db":                     {"healthy\n"},
-		"show StatusText web":                    {"running\n"},
-		"order":                                  {"status 0"},
-		"groups":                                 {"/hostrun.slice/hostrun@web.service/container\n/hostrun.slice/hostrun@web.service/supervisor\n"},
-		"engine_at":                              {"/hostrun-engine", ".service ", "hostrun-engine\n"},
-		"journal web":                            {"hello\n", "oops\n"},
-		"hr logs web":                            {"hello\n", "oops\n"},
-		"hr ps":                                  {"web", "db", "(healthy)"},
-		"hr up web":                              {"web unchanged", "status 0"},
-		"hr restart web":                         {"HR260", "systemctl restart hostrun@web.service", "status 75"},
-		"hr up --supervise web":                  {"HR261", "status 75"},
-		"sees":                                   {"!not permitted", "!Permission denied", "Read-only file system"},
-		"show NRestarts web":                     {"1\n"},
-		"show NRestarts web again":               {"2\n"},
-		"show NRestarts web more":                {"3\n"},
-		"systemctl reload hostrun@web":           {"status 0"},
-		"show StatusText web reloaded":           {"HR264", "process.args"},
-		"systemctl stop hostrun@web":             {"status 0"},
-		"show Result web":                        {"success\n"},
-		"hr ps -a":                               {"Exited (0)"},
-		"hr stop db":                             {"status 0"},
-		"show Result db":                         {"success\n"},
-		"show ActiveState db again":              {"inactive\n"},
-		"systemctl start hostrun@bad":            {"status 1"},
+		"hr systemd install web":                  {"/etc/systemd/system/hostrun@.service\n", "hostrun@db.service.d/10-profile.conf", "hostrun@web.service.d/10-profile.conf", "status 0"},
+		"timeout 300 systemctl start hostrun@web": {"status 0"},
+		"show ActiveState db":                     {"active\n"},
+		"show StatusText db":                      {"healthy\n"},
+		"show StatusText web":                     {"running\n"},
+		"order":                                   {"status 0"},
+		"groups":                                  {"/hostrun.slice/hostrun@web.service/container\n/hostrun.slice/hostrun@web.service/supervisor\n"},
+		"engine_at":                               {"/hostrun-engine", ".service ", "hostrun-engine\n"},
+		"journal web":                             {"hello\n", "oops\n"},
+		"hr logs web":                             {"hello\n", "oops\n"},
+		"hr ps":                                   {"web", "db", "(healthy)"},
+		"hr up web":                               {"web unchanged", "status 0"},
+		"hr restart web":                          {"HR260", "systemctl restart hostrun@web.service", "status 75"},
+		"hr up --supervise web":                   {"HR261", "status 75"},
+		"sees":                                    {"!not permitted", "!Permission denied", "Read-only file system"},
+		"show NRestarts web":                      {"1\n"},
+		"show NRestarts web again":                {"2\n"},
+		"show NRestarts web more":                 {"3\n"},
+		"systemctl reload hostrun@web":            {"status 0"},
+		"show StatusText web reloaded":            {"HR264", "process.args"},
+		"systemctl stop hostrun@web":              {"status 0"},
+		"show Result web":                         {"success\n"},
+		"hr ps -a":                                {"Exited (0)"},
+		"hr stop db":                              {"status 0"},
+		"show Result db":                          {"success\n"},
+		"show ActiveState db again":               {"inactive\n"},
+		"systemctl start hostrun@bad":             {"status 1"},
 		"systemctl show --property=ActiveState,NRestarts,ExecMainStatus hostrun@bad": {"NRestarts=0\n", "ExecMainStatus=78\n", "ActiveState=failed\n"},
 		"systemctl show --property=ActiveState,NRestarts,ExecMainStatus hostrun@two": {"NRestarts=2\n", "ExecMainStatus=1\n"},
 		"systemctl start hostrun@job":                      {"status 0"},
@@ -239,5 +279,13 @@ try left
 		"engine_at again":                                  {"hostrun-engine\n"},
 		"hr systemd uninstall -y web db bad two job plain": {"status 0"},
 		"left": {"!hostrun@", "status 0"},
+		"hr systemd install --now ./shop.yaml:shop":     {"status 0"},
+		"show ActiveState shop":                         {"active\n"},
+		"hr systemd install --now many":                 {"hostrun@many-1.service.d", "hostrun@many-2.service.d", "status 0"},
+		"hr exec many-2 -- sh -c echo $HOSTRUN_REPLICA": {"2\n"},
+		"hr systemd uninstall -y many ./shop.yaml":      {"status 0"},
+		"hr stop held": {"status 0"},
+		"boots":        {"kept running", "held exited\n", "NRestarts=1\n"},
+		"systemctl show --property=Result hostrun.service": {"Result=success\n"},
 	})
 }

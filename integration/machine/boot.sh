@@ -15,7 +15,7 @@ if [ -z "${ENTERED:-}" ]; then
 	mkdir "$group"
 	before=$unified$(sed -n 's/^0:://p' /proc/self/cgroup)
 	echo $$ >"$group/cgroup.procs"
-	ENTERED=1 timeout --kill-after=5 240 unshare --mount --pid --fork --cgroup --uts --ipc --kill-child --propagation private -- "$0" "$@" || true # a poweroff is a signal
+	ENTERED=1 timeout --kill-after=5 1000 unshare --mount --pid --fork --cgroup --uts --ipc --kill-child --propagation private -- "$0" "$@" || true # a poweroff is a signal
 	echo $$ >"$before/cgroup.procs"
 	for _ in $(seq 100); do
 		find "$group" -depth -type d -exec rmdir {} + 2>/dev/null || true

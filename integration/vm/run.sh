@@ -3,6 +3,7 @@
 # machine under test cannot show of itself. Nothing is installed in it but what the distribution has: no containerd.
 #
 #   integration/vm/run.sh [unified] [hybrid] [legacy]     all of them
+#   HOSTRUN_VM_ONLY=service integration/vm/run.sh         only the tests whose names begin so
 #
 # Needs root and qemu. The processors are emulated, which works everywhere; HOSTRUN_VM_ACCEL=kvm is quicker where /dev/kvm is
 # more than a file (in a virtual machine it may be there and not work). Kept below $HOSTRUN_TEST_CACHE/vm.
@@ -104,7 +105,7 @@ boot() {
 	say "booting with $layout cgroups"
 	cat "$base" "$work/ours.cpio" >"$work/initrd"
 	timeout "${HOSTRUN_VM_TIMEOUT:-600}" "$qemu" -machine "$machine" -accel "$accel" -cpu "$cpu" -smp 2 -m 3072 -nodefaults -no-reboot -display none \
-		-kernel "$cache"/kernel/boot/vmlinuz-* -initrd "$work/initrd" -append "console=$console quiet panic=-1 rdinit=/init layout=$layout $words" \
+		-kernel "$cache"/kernel/boot/vmlinuz-* -initrd "$work/initrd" -append "console=$console quiet panic=-1 rdinit=/init layout=$layout ${HOSTRUN_VM_ONLY:+only=$HOSTRUN_VM_ONLY} $words" \
 		-serial "file:$work/console-$layout" \
 		-device virtio-serial-pci -chardev "file,id=report,path=$report" -device virtserialport,chardev=report,name=hostrun-report ||
 		{ sed "s/^/$layout: /" "$report"; tail -n 30 "$work/console-$layout" >&2; die "the machine with $layout cgroups did not end by itself"; }
