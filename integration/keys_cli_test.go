@@ -332,7 +332,7 @@ func TestLogging(t *testing.T) {
 		return nil
 	})
 	got := s.must("logs", "files")
-	if n := strings.Count(got, "\n"); n < 500 || n > 2900 || !strings.HasPrefix(got, "line ") || !strings.HasSuffix(got, "line 2999 of many that are written\n") {
+	if n := strings.Count(got, "\n"); n < 400 || n > 2900 || !strings.HasPrefix(got, "line ") || !strings.HasSuffix(got, "line 2999 of many that are written\n") {
 		t.Errorf("logs has %d lines: %.60s", n, got)
 	}
 	if r := s.hostrun("up", "--attach", "silent"); r.status != 3 || r.stdout != "silent created\n" {

@@ -11,6 +11,8 @@ import (
 const (
 	readSize  = 16 << 10 // bytes a read; a longer line is kept in parts, as CRI does
 	batchSize = 32 << 10 // bytes a write, about
+	// fileShare is the most of a file that a write may take: one that has no room for the next write is left as it is.
+	fileShare = 16
 )
 
 // deadliner is a pipe that can stop waiting: an os.File in non-blocking mode.
@@ -45,12 +47,14 @@ func (w *Writer) Copy(stream Stream, r io.Reader) error {
 
 // A copier cuts one stream into entries.
 type copier struct {
-	w      *Writer
-	stream Stream
-	in     []byte // what was read; its first held bytes begin a line that is not finished
-	held   int
-	since  time.Time // when the first of the held bytes came
-	out    batch     // not yet written
+	w       *Writer
+	stream  Stream
+	in      []byte // what was read; its first held bytes begin a line that is not finished
+	held    int
+	since   time.Time // when the first of the held bytes came
+	out     batch     // not yet written
+	stamp   []byte    // the time stampAt as the file has it: all lines of a read have the same
+	stampAt time.Time
 }
 
 func (c *copier) deadline() time.Time {
@@ -89,10 +93,13 @@ func (c *copier) add(e Entry) {
 	if tap := c.w.opt.Tap; tap != nil {
 		tap(e)
 	}
-	if max := c.w.opt.MaxSize; int64(len(c.out.data)+headerLen+len(e.Text)) > max { // a batch is never cut, also by rotation
+	if len(c.out.data)+headerLen+len(e.Text) > int(min(2*batchSize, c.w.opt.MaxSize/fileShare)) { // a batch is never cut, also by rotation
 		c.flush()
 	}
-	c.out.data = appendEntry(c.out.data, e)
+	if !e.Time.Equal(c.stampAt) || len(c.stamp) == 0 {
+		c.stamp, c.stampAt = appendTime(c.stamp[:0], e.Time), e.Time
+	}
+	c.out.data = appendStamped(c.out.data, c.stamp, e)
 	c.out.text += int64(len(e.Text))
 	if !e.Partial {
 		c.out.lines++

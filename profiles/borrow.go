@@ -55,8 +55,8 @@ var (
 // checkDevice completes v and brings its paths into one form.
 func (d *decoder) checkDevice(v *Device, n *node, at string) bool {
 	switch {
-	case cdiName.MatchString(v.Source) && v.Target == "" && v.Permissions == "":
-		v.CDI, v.Target = true, v.Source
+	case cdiName.MatchString(v.Source) && (v.Target == "" || v.Target == v.Source) && (v.Permissions == "" || v.Permissions == "rwm"): // as compose writes it out
+		v.CDI, v.Target, v.Permissions = true, v.Source, ""
 		return true
 	case cdiName.MatchString(v.Source):
 		d.bad(n, at, "write the name alone", "%q is the name of a CDI device, which has its own places and permissions", v.Source)
@@ -76,7 +76,7 @@ func (d *decoder) checkDevice(v *Device, n *node, at string) bool {
 	v.Source = path.Clean(v.Source)
 	target, ok := d.cleanTarget(n, at, v.Target)
 	v.Target = target
-	if ok && npuNode.MatchString(v.Source) && v.Target != v.Source {
+	if ok && npuNode.MatchString(v.Source) && v.Target != v.Source && v.Target != strings.Replace(v.Source, "/dev/vdavinci", "/dev/davinci", 1) { // what Ascend's runtime calls a part
 		d.bad(n, at, "write "+v.Source+" alone: the container's own number of it is 0 for the first that it gets",
 			"an NPU can't be renamed to %s: the driver goes by the number of the node, not by its name", v.Target)
 		return false

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 
@@ -15,6 +14,8 @@ import (
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
+
+	"hostrun.dev/hostrun/network/bridge"
 )
 
 // inside calls fn with the container's root as the root directory: no link and no ".." of the container leads out of it,
@@ -103,20 +104,16 @@ func (c *Client) insideStopped(ctx context.Context, r containers.Container, fn f
 }
 
 // onThread calls fn on a thread of its own, which ends with it: it may be changed in what others share.
-func onThread(fn func() error) error {
-	done := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread() // and never unlock it: Go ends the thread with the goroutine
-		var err error
+func onThread(fn func() error) (err error) {
+	bridge.OnOwnThread(func() {
 		defer func() {
 			if cause := recover(); cause != nil {
 				err = fmt.Errorf("internal error: %v", cause)
 			}
-			done <- err
 		}()
 		err = fn()
-	}()
-	return <-done
+	})
+	return err
 }
 
 func enterRoot(fd int) error {

@@ -11,13 +11,14 @@ import (
 	"net/http"
 	"os"
 	"regexp"
-	goruntime "runtime"
+	"strings"
 	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"hostrun.dev/hostrun/logfile"
+	"hostrun.dev/hostrun/network/bridge"
 	"hostrun.dev/hostrun/supervise"
 )
 
@@ -65,7 +66,7 @@ func (c *Client) probeCommand(ctx context.Context, of supervise.Container) error
 	status, err := c.Exec(context.WithoutCancel(ctx), of.ID, ExecOptions{Args: args}, IO{Stdout: &out, Stderr: &out}, signals)
 	switch {
 	case ctx.Err() != nil:
-		return fmt.Errorf("%s: not over within %v: %s", args[0], supervise.Timeout(of.Check), out.text())
+		return errors.New(strings.TrimSuffix(fmt.Sprintf("%s: not over within %v: %s", args[0], supervise.Timeout(of.Check), out.text()), ": "))
 	case err != nil:
 		return err
 	case status != 0:
@@ -160,22 +161,15 @@ func dialIn(ctx context.Context, ns *os.File, network, address string) (net.Conn
 	} else if net.ParseIP(host) == nil {
 		return nil, fmt.Errorf("%s: within a network of its own a probe takes localhost or an address", host)
 	}
-	type dialled struct {
-		conn net.Conn
-		err  error
-	}
-	done := make(chan dialled, 1)
-	go func() {
-		goruntime.LockOSThread() // and never unlock: the runtime ends the thread with the goroutine
-		if err := unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET); err != nil {
-			done <- dialled{err: fmt.Errorf("enter the container's network: %w", err)}
+	var conn net.Conn
+	bridge.OnOwnThread(func() {
+		if err = unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET); err != nil {
+			err = fmt.Errorf("enter the container's network: %w", err)
 			return
 		}
-		conn, err := (&net.Dialer{}).DialContext(ctx, network, address)
-		done <- dialled{conn, err}
-	}()
-	d := <-done
-	return d.conn, d.err
+		conn, err = (&net.Dialer{}).DialContext(ctx, network, address)
+	})
+	return conn, err
 }
 
 // probeLog waits for a line of the output since the start.

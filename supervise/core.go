@@ -137,7 +137,7 @@ func (k *Core) Tick(now time.Time) (actions []Action, next time.Time) {
 			later(at)
 		default:
 			if act.Kind == Probe {
-				w.course.probing = true
+				w.course.probing, w.course.begun = true, now
 			} else {
 				w.busy = true
 			}

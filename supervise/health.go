@@ -14,8 +14,10 @@ const (
 	defaultRetries       = 3
 )
 
-// firstProbe is how long after the start the first probe comes.
-const firstProbe = 500 * time.Millisecond
+// firstProbe is how long after the start the first probe comes. Until one succeeds, the pauses between those that follow are as long as
+// the container has run by then, and startInterval at most: what is ready soon is known to be soon, and what loads a model for a minute
+// is asked six times more than by docker.
+const firstProbe = 50 * time.Millisecond
 
 func or(d, otherwise time.Duration) time.Duration {
 	if d > 0 {
@@ -49,6 +51,7 @@ type course struct {
 	started time.Time // of the container
 	failed  int       // in a row
 	next    time.Time // probe
+	begun   time.Time // the probe that is under way, or the last
 	probing bool
 }
 
@@ -65,10 +68,10 @@ func (k *course) judge(h *profiles.Healthcheck, health string, r ProbeResult, no
 		k.failed, k.next = 0, now.Add(interval(h))
 		return changed(health, Healthy)
 	}
-	if health == Starting && now.Before(k.started.Add(indulgence(h))) {
-		k.next = now.Add(startInterval(h))
+	if health == Starting && k.begun.Before(k.started.Add(indulgence(h))) {
+		k.next = now.Add(min(startInterval(h), max(now.Sub(k.started), firstProbe)))
 		if end := k.started.Add(indulgence(h)); k.next.After(end) {
-			k.next = end // there docker's first probe is due
+			k.next = later(end, now) // there docker's first probe is due
 		}
 		return ""
 	}
@@ -85,4 +88,11 @@ func changed(was, is string) string {
 		return ""
 	}
 	return is
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }

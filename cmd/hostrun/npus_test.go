@@ -11,7 +11,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"hostrun.dev/hostrun/abi/frameworks"
 	"hostrun.dev/hostrun/devices"
+	"hostrun.dev/hostrun/devices/ascend"
 	"hostrun.dev/hostrun/devices/ascend/ascendtest"
 	"hostrun.dev/hostrun/finding"
 	"hostrun.dev/hostrun/plan"
@@ -99,6 +101,70 @@ func TestImagesVisibleDevices(t *testing.T) {
 	facts.Profile.Environment = []profiles.EnvVar{{Name: "ASCEND_RT_VISIBLE_DEVICES", Value: "1"}}
 	if got := environment(&facts); len(got) != 2 || got[1] != "ASCEND_RT_VISIBLE_DEVICES=1" {
 		t.Errorf("%q", got)
+	}
+}
+
+// TestTorchTellsATBsABI: which of ATB's libraries a container gets with the host's CANN is told by torch's own files.
+func TestTorchTellsATBsABI(t *testing.T) {
+	facts := plan.Facts{Image: plan.Image{Frameworks: map[string]frameworks.Facts{"/usr/bin/python3": {Torch: &frameworks.Torch{Version: "2.5.1", CXX11ABI: "0"}}}}}
+	options := map[string]string{"toolkit": "host"}
+	got := informed(devices.Ask{Kind: devices.KindNPU, Options: options}, &facts)
+	if got.Options[ascend.OptionABI] != "0" || got.Options["toolkit"] != "host" || len(options) != 1 {
+		t.Errorf("%v, from %v", got.Options, options)
+	}
+	facts.Image.Frameworks = nil
+	if got := informed(devices.Ask{Kind: devices.KindNPU, Options: options}, &facts); len(got.Options) != 1 {
+		t.Errorf("without torch: %v", got.Options)
+	}
+}
+
+// TestFormsOfARequest: each way to write a request gives the nodes that it means, and the lines that the vendor and others document for docker
+// mean the same in a profile.
+func TestFormsOfARequest(t *testing.T) {
+	site := newSites(t)
+	a2 := func(t *testing.T, root string) {
+		npus(ascendtest.A2())(t, root)
+		ascendtest.Write(t, root, "/usr/local/bin/npu-smi", "")
+		must(t, os.MkdirAll(filepath.Join(root, "root/.cache"), 0o755))
+	}
+	virtual := npus(parts())
+	const documented = "\nvolumes: ['/usr/local/dcmi:/usr/local/dcmi', '/usr/local/bin/npu-smi:/usr/local/bin/npu-smi', '/usr/local/Ascend/driver/lib64/:/usr/local/Ascend/driver/lib64/', " +
+		"'/usr/local/Ascend/driver/version.info:/usr/local/Ascend/driver/version.info', '/etc/ascend_install.info:/etc/ascend_install.info', '/root/.cache:/root/.cache']\nshm_size: 1g\nnetwork_mode: host"
+	for _, c := range []struct {
+		write func(*testing.T, string)
+		asks  string
+		want  string // numbers of nodes
+	}{
+		{a2, "npus: all", "0 1 2 3 4 5 6 7"}, {a2, "npus: '0-2,5'", "0 1 2 5"}, {a2, "npus: [davinci3, /dev/davinci4, npu-5, '0000:C1:00.0', '6-7']", "0 3 4 5 6 7"},
+		{a2, "npus: [{device_ids: ['2']}, {count: 1}]", "0 2"}, {a2, "devices: [ascend.com/npu=2]", "2"},
+		{a2, "deploy: {resources: {reservations: {devices: [{driver: ascend, device_ids: ['1', '3'], capabilities: [npu]}]}}}", "1 3"},
+		{a2, "devices: ['/dev/davinci0', '/dev/davinci_manager', '/dev/devmm_svm', '/dev/hisi_hdc']" + documented, "0"},
+		{a2, "devices: ['/dev/davinci1:/dev/davinci1:rwm', {source: /dev/davinci2, target: /dev/davinci2, permissions: rw}, '/dev/davinci_manager:/dev/davinci_manager']", "1 2"},
+		{a2, "environment: {ASCEND_VISIBLE_DEVICES: '5,6,0 - 1,6'}\nruntime: ascend", "0 1 5 6"}, {a2, "environment: ['ASCEND_VISIBLE_DEVICES=Ascend910-0,Ascend910-3']", "0 3"},
+		{a2, "environment: {ASCEND_VISIBLE_DEVICES: '0,4'}\ndevices: [/dev/davinci0, /dev/davinci_manager]", "0 4"}, {a2, "environment: {ASCEND_VISIBLE_DEVICES: void}", ""},
+		{virtual, "environment: {ASCEND_VISIBLE_DEVICES: '116', ASCEND_RUNTIME_OPTIONS: VIRTUAL}", "116"},
+		{virtual, "devices: ['/dev/vdavinci100:/dev/davinci100', /dev/davinci_manager]", "100"}, {virtual, "npus: [vdavinci100, 2]", "100 2"},
+	} {
+		s := site(t, c.write)
+		s.job(c.asks)
+		status, found := s.check()
+		var got []string
+		for _, node := range s.nodes() {
+			if id, ok := strings.CutPrefix(node, "/dev/davinci"); ok && id[0] <= '9' {
+				got = append(got, id)
+			}
+		}
+		slices.Sort(got)
+		if status != 0 || strings.Join(got, " ") != c.want || len(finding.Errors(found)) > 0 {
+			t.Errorf("%s: %d, NPUs %q, want %q\n%+v", c.asks, status, got, c.want, found)
+		}
+	}
+	// What an image says gives nothing, and is told.
+	s := site(t, a2)
+	s.write("profiles/job.yaml", "image: library\ncommand: [sleep, '1']\n")
+	_, found := s.check()
+	if len(found) != 1 || found[0].ID != finding.AscendUnasked || found[0].Severity != finding.Info || len(s.nodes()) > 0 {
+		t.Errorf("%+v, %q", found, s.nodes())
 	}
 }
 

@@ -24,6 +24,7 @@ type upOptions struct {
 	waitTimeout                                string
 	devices                                    waitFlag
 	supervise                                  bool
+	replica                                    int // the one that --supervise means; 0: the profile's one container
 }
 
 func upCommand(s *session) *cli.Command {
@@ -52,6 +53,7 @@ func upCommand(s *session) *cli.Command {
 			strictFlag(&o.strict),
 			waitDeviceFlag(&o.devices),
 			&cli.BoolFlag{Name: "supervise", Usage: "stay in the foreground as the container's supervisor, as a service of systemd does; the status becomes ours", Destination: &o.supervise},
+			&cli.IntFlag{Name: "replica", Hidden: true, Destination: &o.replica},
 			dryFlag(&o.dryly),
 		}, o.over.flags()...),
 		Action: action(func(ctx context.Context) error { return runUp(ctx, s, o) }),

@@ -56,7 +56,7 @@ func (e *editor) report(f finding.Finding) {
 // checkOptions refuses what nobody acts on.
 func (e *editor) checkOptions() {
 	for _, name := range slices.Sorted(maps.Keys(e.ask.Options)) {
-		if name != "driver" && name != "toolkit" && name != "rank_table" {
+		if name != "driver" && name != "toolkit" && name != "rank_table" && name != OptionABI {
 			e.badOption(name, "an option: there are driver, toolkit and rank_table")
 		}
 	}
@@ -81,6 +81,7 @@ func (e *editor) familyOf(chosen []devices.Device) *family {
 		all.required, all.optional = union(all.required, f.required), union(all.optional, f.optional)
 		all.trees, all.files = union(all.trees, f.trees), union(all.files, f.files)
 		all.experimental = all.experimental || f.experimental
+		all.dockerManager = all.dockerManager && f.dockerManager
 	}
 	if len(chosen) == 0 {
 		return machine
@@ -142,7 +143,7 @@ func inContainer(p string) string {
 // addRequired adds a node without which no program finds an NPU.
 func (e *editor) addRequired(name string) {
 	p := "/dev/" + name
-	if docker := p + "_docker"; name == "davinci_manager" && e.source.view.Exists(docker) { // 310B
+	if docker := p + "_docker"; name == "davinci_manager" && e.family.dockerManager && e.source.view.Exists(docker) {
 		e.addNode(devices.Request{Source: docker, Destination: p}, "the driver of the NPUs")
 		return
 	}

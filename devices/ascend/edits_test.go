@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"tags.cncf.io/container-device-interface/specs-go"
 
 	"hostrun.dev/hostrun/devices"
 	"hostrun.dev/hostrun/devices/ascend/ascendtest"
@@ -283,6 +284,26 @@ func TestNodesForAll(t *testing.T) {
 	edits, findings := s.Edits(inv, inv.Devices[:1], devices.Ask{}, devices.Container{User: 1000})
 	if len(findings) > 0 || len(edits.AdditionalGIDs) > 0 || *edits.DeviceNodes[0].FileMode != 0o666 {
 		t.Errorf("%+v, %+v", findings, edits.AdditionalGIDs)
+	}
+}
+
+// TestManagerOfServers: a server's driver makes davinci_manager_docker, too, which is for containers of a 310B alone, and containers were given
+// it as davinci_manager. On the unified bus it made a 950 a 310B.
+func TestManagerOfServers(t *testing.T) {
+	for name, c := range map[string]struct {
+		machine ascendtest.Machine
+		chip    string
+		minor   int64
+	}{"A2": {ascendtest.A2(), "910B", 0}, "A5": {ascendtest.A5(), "950", 0}, "310B": {ascendtest.Edge(), "310B", 9}} {
+		s, root := machine(t, c.machine)
+		_ = os.Remove(filepath.Join(root, "dev/davinci_manager_docker"))
+		devicestest.Mknod(t, root, "/dev/davinci_manager_docker", ascendtest.MajorManager, 9, 0o660)
+		inv := inventory(t, s, devices.Needs{})
+		edits, found := s.Edits(inv, inv.Devices[:1], devices.Ask{}, devices.Container{})
+		i := slices.IndexFunc(edits.DeviceNodes, func(n *specs.DeviceNode) bool { return n.Path == "/dev/davinci_manager" })
+		if len(finding.Errors(found)) > 0 || i < 0 || edits.DeviceNodes[i].Minor != c.minor || factsOf(t, inv.Devices[0]).Chip != c.chip {
+			t.Errorf("%s: %+v, %+v, %+v", name, found, edits.DeviceNodes, factsOf(t, inv.Devices[0]))
+		}
 	}
 }
 

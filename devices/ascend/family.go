@@ -19,7 +19,10 @@ type family struct {
 	required []string // nodes in /dev besides its own
 	optional []string // nodes in /dev, those without which something is slower or missing
 	trees    []string // directories in /dev, every node of which belongs to it
-	files    []string // of the host, bound read-only where they are
+	// dockerManager says that containers get davinci_manager_docker, where it exists, as davinci_manager. Servers have the node, too, and
+	// their containers get davinci_manager itself.
+	dockerManager bool
+	files         []string // of the host, bound read-only where they are
 	// experimental families are known from the vendor's lists alone: nobody has told of a run.
 	experimental bool
 }
@@ -42,7 +45,7 @@ var (
 	ascend310 = &family{chip: "310", title: "Ascend 310 (Atlas 300I, 200)", tag: "310", kernels: []string{"ascend310"}, dies: 1,
 		required: serverNodes, optional: []string{"dvpp_cmdlist"}, files: serverFiles}
 	ascend310B = &family{chip: "310B", title: "Ascend 310B (Atlas 200I A2, 500 A2)", tag: "310b", kernels: []string{"ascend310b"}, dies: 1,
-		required: serverNodes, optional: edgeNodes, files: edgeFiles, experimental: true}
+		required: serverNodes, optional: edgeNodes, files: edgeFiles, dockerManager: true, experimental: true}
 	ascend310P = &family{chip: "310P", title: "Ascend 310P (Atlas 300I Pro, 300V, 300I Duo)", tag: "310p", kernels: []string{"ascend310p"}, dies: 1,
 		required: serverNodes, optional: []string{"dvpp_cmdlist"}, files: serverFiles}
 	ascend200I = &family{chip: "310P", title: "Ascend 310P (Atlas 200I SoC A1)", tag: "310p", kernels: []string{"ascend310p"}, dies: 1,

@@ -26,9 +26,6 @@ type Source struct {
 // Kind is the files' kind.
 func (s *Source) Kind() string { return s.kind }
 
-// ReadsImage is false: a file says the same for every image.
-func (s *Source) ReadsImage() bool { return false }
-
 // Inventory lists the devices that the files describe. Several names for the same nodes are one device with aliases; a name
 // that stands for several devices, as all does, is none. Of health a file says nothing: a device is bad when a node of
 // its own is gone.
@@ -117,8 +114,8 @@ func Align(described, ours devices.Inventory) devices.Inventory {
 	return inv
 }
 
-// Edits are the files' own, without hooks being run: the plan tells of them. Numbers are read now, whatever the file has.
-func (s *Source) Edits(_ devices.Inventory, chosen []devices.Device, ask devices.Ask, _ devices.Container) (devices.Edits, []finding.Finding) {
+// Edits are the files' own. No hook is run: what NVIDIA's do is done by mounts (replaceHooks), and the plan tells of others. Numbers are read now, whatever the file has.
+func (s *Source) Edits(_ devices.Inventory, chosen []devices.Device, ask devices.Ask, c devices.Container) (devices.Edits, []finding.Finding) {
 	e := editing{s: s, ask: ask, edits: devices.Edits{Origins: map[string]string{}}, nodes: map[string]bool{}, specs: map[*cdi.Spec]bool{}}
 	for _, d := range chosen {
 		if known := s.find(d); known != nil {
@@ -127,6 +124,7 @@ func (s *Source) Edits(_ devices.Inventory, chosen []devices.Device, ask devices
 		}
 		e.report(finding.DeviceUnknown, d.Name, "", fmt.Sprintf("no CDI file describes %s=%s any more", s.kind, d.Name), "hostrun devices lists what there is")
 	}
+	e.replaceHooks(c)
 	return e.edits, e.found
 }
 

@@ -1,9 +1,11 @@
 #!/bin/bash
 # `make gpu`: what only a machine with an NVIDIA GPU can show. Prints figures and keeps what may become a fixture. On a machine
-# without one it says so and ends with status 69.
+# without one it says so and ends with status 69. A step that fails is told, the others go on, and the status is 1 then.
 #
 # HOSTRUN_GPU_OUT       where results are written (./gpu-results)
 # HOSTRUN_GPU_DRIVER    the file that tells that the driver is loaded (/proc/driver/nvidia/version)
+# HOSTRUN_GPU_PYTHON    an interpreter that has torch (python3, if it has; else that of the demonstration's environment)
+# HOSTRUN_ENGINE        whose containerd: auto, system or private (private)
 # HOSTRUN_CACHE         of `make demo`, whose packages and image are used (/var/cache/hostrun-demo)
 set -euo pipefail
 
@@ -16,6 +18,8 @@ run=/run/hostrun-gpu
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin:/usr/local/go/bin
 
 step() { printf '\ngpu: %s\n' "$*"; }
+failed=()
+failure() { printf 'gpu: failed: %s\n' "$*" | tee -a "$out/figures.txt" >&2; failed+=("$1"); }
 figure() { printf 'gpu: %-58s %s\n' "$1" "$2" | tee -a "$out/figures.txt"; }
 die() {
 	printf 'gpu: error: %s\n' "$1" >&2
@@ -29,7 +33,8 @@ mkdir -p "$out" "$run/profiles"
 : >"$out/figures.txt"
 
 step "Packages, and the programs"
-"$top/integration/setup.sh" gpu
+export HOSTRUN_ENGINE=${HOSTRUN_ENGINE:-private}
+"$top/integration/setup.sh" gpu || failure "packages of the distribution, which a machine without a network can't fetch"
 make -C "$top" build
 [ -x "$top/bin/hostrun-nvml" ] || die "bin/hostrun-nvml was not built" 1 "it needs gcc: make build says why"
 hostrun() { "$top/bin/hostrun" "$@"; }
@@ -37,13 +42,18 @@ hostrun() { "$top/bin/hostrun" "$@"; }
 # milliseconds COMMAND...: how long it takes, in ms.
 milliseconds() {
 	local begin=$EPOCHREALTIME
-	"$@" >/dev/null 2>&1 || die "$* failed" 1
+	"$@" >/dev/null 2>&1 || return 1
 	awk -v a="$begin" -v b="$EPOCHREALTIME" 'BEGIN { printf "%.1f", (b - a) * 1000 }'
 }
 
 # median COMMAND...: of nine runs.
 median() {
-	for _ in 1 2 3 4 5 6 7 8 9; do milliseconds "$@"; echo; done | sort -n | sed -n 5p
+	local all='' one
+	for _ in 1 2 3 4 5 6 7 8 9; do
+		one=$(milliseconds "$@") || { echo "failed: $*"; return; }
+		all+="$one"$'\n'
+	done
+	sort -n <<<"${all%$'\n'}" | sed -n 5p
 }
 
 step "What the machine has"
@@ -60,10 +70,13 @@ step "NVML's times: with no GPU open, and while one is held open"
 # shellcheck disable=SC2086
 figure "NVML, all GPUs, nothing open (ms, median of 9)" "$(median "$top/bin/hostrun-nvml" $addresses)"
 node=$(ls /dev/nvidia[0-9]* | head -n 1)
-exec 8<>"$node"
-# shellcheck disable=SC2086
-figure "NVML, all GPUs, $node held open (ms, median of 9)" "$(median "$top/bin/hostrun-nvml" $addresses)"
-exec 8>&-
+if exec 8<>"$node"; then
+	# shellcheck disable=SC2086
+	figure "NVML, all GPUs, $node held open (ms, median of 9)" "$(median "$top/bin/hostrun-nvml" $addresses)"
+	exec 8>&-
+else
+	failure "$node does not open"
+fi
 figure "persistence mode of the first GPU" "$(grep -o '"persistence":[a-z]*' "$out/nvml.jsonl" | head -n 1)"
 
 step "Facts and devices, as hostrun records them"
@@ -73,13 +86,21 @@ hostrun devices --format json >"$out/devices.json"
 figure "hostrun devices, warm (ms, median of 9)" "$(median "$top/bin/hostrun" devices)"
 
 step "The demonstration"
-make -C "$top" demo 2>&1 | tee "$out/demo.txt"
+make -C "$top" demo 2>&1 | tee "$out/demo.txt" || failure "make demo: $out/demo.txt"
 
 step "torch in a container"
 export HOSTRUN_NAMESPACE=hostrun-gpu HOSTRUN_STATE_DIR=$run HOSTRUN_DATA_DIR=$cache/gpu-data
-cat >"$run/profiles/gpu.yaml" <<'PROFILE'
-image: dinov2:latest
-python: {packages: [torch]}
+# The host's own torch: in the demonstration's image, which has none, or where that could not be made, on the host's own root.
+python=${HOSTRUN_GPU_PYTHON:-$(command -v python3)}
+"$python" -c 'import torch' 2>/dev/null || python=$(compgen -G "$cache/venv-*/bin/python3" | head -n 1 || true)
+[ -n "$python" ] || die "no Python with torch" 1 "name one: HOSTRUN_GPU_PYTHON=/opt/venv/bin/python3 make gpu"
+image=$(compgen -G "$cache/dinov2-*.tar" | head -n 1 || true)
+where='rootfs: host'
+case $python in "$cache"/*) [ -z "$image" ] || where='image: dinov2:latest' ;; esac
+[ "$where" = 'rootfs: host' ] || hostrun load "$image"
+printf '%s\n%s\n' "$where" "python: $python" | tee "$run/profiles/none.yaml" >"$run/profiles/gpu.yaml"
+echo 'command: ["true"]' >>"$run/profiles/none.yaml"
+cat >>"$run/profiles/gpu.yaml" <<'PROFILE'
 gpus: all
 command:
   - python3
@@ -105,21 +126,28 @@ command:
         assert error < 0.02, error
         print(f"GPU {i} {torch.cuda.get_device_name(i)}: {2 * n**3 / took / 1e12:.0f} TFLOPS in bfloat16")
 PROFILE
-printf 'image: dinov2:latest\npython: {packages: [torch]}\ncommand: ["true"]\n' >"$run/profiles/none.yaml"
-venv=$(ls -d "$cache"/venv-* | head -n 1)
-export VIRTUAL_ENV=$venv PATH=$venv/bin:$PATH
-hostrun load "$cache"/dinov2-*.tar
-hostrun --profile-dir "$run/profiles" check gpu
-hostrun --profile-dir "$run/profiles" run gpu | tee "$out/torch.txt"
+# What a plan is made from, as a fixture: it replays on any machine.
+hostrun --profile-dir "$run/profiles" facts gpu >"$out/facts-gpu.json" || failure "hostrun facts gpu"
+hostrun spec --facts "$out/facts-gpu.json" >"$out/spec-gpu.json" || failure "the recorded facts do not replay"
+hostrun --profile-dir "$run/profiles" check gpu || failure "hostrun check gpu"
+hostrun --profile-dir "$run/profiles" run gpu 2>&1 | tee "$out/torch.txt" || failure "torch in a container: $out/torch.txt"
 figure "run of nothing with gpus: all (ms, median of 9)" "$(median "$top/bin/hostrun" --profile-dir "$run/profiles" run gpu -- true)"
 figure "run of nvidia-smi -L (ms, median of 9)" "$(median "$top/bin/hostrun" --profile-dir "$run/profiles" run gpu -- nvidia-smi -L)"
 
 step "The same without a GPU, and stats while it runs"
 figure "run of nothing without a GPU (ms, median of 9)" "$(median "$top/bin/hostrun" --profile-dir "$run/profiles" run none -- true)"
-hostrun --profile-dir "$run/profiles" up gpu -- sleep 60
 trap 'hostrun down -y gpu >/dev/null 2>&1 || true' EXIT
-hostrun stats --no-stream gpu | tee "$out/stats.txt"
-hostrun --profile-dir "$run/profiles" down -y gpu
+if hostrun --profile-dir "$run/profiles" up gpu -- sleep 60; then
+	hostrun stats --no-stream gpu | tee "$out/stats.txt" || failure "hostrun stats"
+	hostrun --profile-dir "$run/profiles" down -y gpu
+else
+	failure "hostrun up gpu"
+fi
 
-step "It worked. Results are in $out:"
+if [ ${#failed[@]} -gt 0 ]; then
+	step "Not all of it worked. Results are in $out:"
+else
+	step "It worked. Results are in $out:"
+fi
 cat "$out/figures.txt"
+[ ${#failed[@]} -eq 0 ]

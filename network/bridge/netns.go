@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 
 	"golang.org/x/sys/unix"
 )
@@ -19,21 +18,17 @@ func makeNamespace(path string) error {
 	if err := placeholder(path); err != nil {
 		return err
 	}
-	made := make(chan error, 1)
-	go func() {
-		// The thread is in another namespace from here on. It is never unlocked, so it ends with the goroutine.
-		runtime.LockOSThread()
-		made <- func() error {
-			if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-				return fmt.Errorf("make a network namespace: %w", err)
-			}
-			if err := setUp("lo", true); err != nil {
-				return err
-			}
-			return bindNamespace("/proc/thread-self/ns/net", path)
-		}()
-	}()
-	return <-made
+	var err error
+	OnOwnThread(func() {
+		if err = unix.Unshare(unix.CLONE_NEWNET); err != nil {
+			err = fmt.Errorf("make a network namespace: %w", err)
+			return
+		}
+		if err = setUp("lo", true); err == nil {
+			err = bindNamespace("/proc/thread-self/ns/net", path)
+		}
+	})
+	return err
 }
 
 // joinNamespace binds the network namespace of a process at path.
