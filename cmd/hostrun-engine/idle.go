@@ -4,8 +4,6 @@ import (
 	"bufio"
 	"os"
 	"path/filepath"
-	"runtime"
-	"runtime/debug"
 	"strings"
 	"time"
 
@@ -40,8 +38,7 @@ func (w watcher) until(ends <-chan os.Signal) string {
 			calmly = 0
 		} else if calmly < calmEnough {
 			calmly++
-			runtime.GC()
-			debug.FreeOSMemory()
+			giveBack()
 		}
 		// An upgrade has put another file in its place: the next command starts that one.
 		if replaced := engine.Stamp(w.self) != w.stamp; (replaced || time.Since(last) >= w.idle) && w.mayLeave() {
