@@ -1,10 +1,21 @@
 package profiles
 
+import "fmt"
+
 // deploy is compose's long way to say gpus, cpus, mem_limit, pids_limit and mem_reservation. Its other keys are none of a
 // single container's.
 type deploy struct {
 	requests []Accelerator
 	replicas *Replicas
+	restart  *deployedRestart
+}
+
+// A deployedRestart is deploy.restart_policy, which is restart in other words.
+type deployedRestart struct {
+	condition string
+	attempts  int64
+	key       string
+	level     int
 }
 
 // A deployed is a limit of deploy.
@@ -23,6 +34,49 @@ var deployFields = []field[deploy]{
 			to.replicas = &r
 		}
 	}},
+	{name: "mode", about: "replicated, which is the default", schema: enum("replicated"), read: func(d *decoder, _ *deploy, n *node, key string) {
+		switch n.text {
+		case "global", "global-job", "replicated-job":
+			d.bad(n, key, "write replicas: per-device, or run a stack on each machine", "hostrun can't do this value of compose: it is for swarms")
+		default:
+			d.oneOf(n, key, "replicated")
+		}
+	}},
+	{name: "restart_policy", about: "compose's long way to say restart", schema: schemaOf(restartPolicyFields), read: func(d *decoder, to *deploy, n *node, key string) {
+		r := deployedRestart{condition: "any", key: key, level: d.level}
+		if readFields(d, &r, n, key, restartPolicyFields) {
+			to.restart = &r
+		}
+	}},
+}
+
+// restartPolicyFields are compose's. It passes over delay and window, and so does hostrun: the pauses are those of hostrun supervise.
+var restartPolicyFields = []field[deployedRestart]{
+	{name: "condition", about: "none, on-failure, or any (default)", schema: enum("none", "on-failure", "any"), read: func(d *decoder, to *deployedRestart, n *node, key string) {
+		to.condition, _ = d.oneOf(n, key, "none", "on-failure", "any")
+	}},
+	{name: "max_attempts", about: "most starts after failures", schema: intSchema, read: func(d *decoder, to *deployedRestart, n *node, key string) {
+		if v, ok := d.integer(n, key); ok && (v < 0 || v > 1<<31-1) {
+			d.bad(n, key, "write a number", "%d is no number of starts", v)
+		} else if ok {
+			to.attempts = v
+		}
+	}},
+	{name: "delay", about: "not used: the pauses between starts grow from 100 ms to a minute", schema: textSchema, read: func(d *decoder, _ *deployedRestart, n *node, key string) { d.duration(n, key) }},
+	{name: "window", about: "not used: a start that lasts ten seconds has succeeded", schema: textSchema, read: func(d *decoder, _ *deployedRestart, n *node, key string) { d.duration(n, key) }},
+}
+
+// word is the policy as restart has it.
+func (r *deployedRestart) word() string {
+	switch {
+	case r.condition == "none":
+		return ""
+	case r.condition == "any":
+		return "always"
+	case r.attempts > 0:
+		return fmt.Sprintf("on-failure:%d", r.attempts)
+	}
+	return r.condition
 }
 
 var resourceFields = []field[deploy]{
@@ -87,6 +141,25 @@ func (d *decoder) finishDeploy() {
 			*at = v
 		}
 	}
+	d.finishDeployedRestart()
+}
+
+func (d *decoder) finishDeployedRestart() {
+	r := d.deployRestart
+	if r == nil {
+		return
+	}
+	pos, said := d.profile.Lines["restart"]
+	switch {
+	case r.condition == "any" && r.attempts > 0:
+		d.badAt(d.profile.Lines[r.key], r.key, "write condition: on-failure, or remove max_attempts:", "only failures are counted")
+	case said && d.levels["restart"] > r.level:
+		return
+	case said && d.levels["restart"] == r.level && d.profile.Restart != r.word():
+		d.badAt(d.profile.Lines[r.key], r.key, "remove one of the two", "restart says something else, in line %d", pos.Line)
+	}
+	d.profile.Restart = r.word()
+	d.profile.Lines["restart"] = d.profile.Lines[r.key]
 }
 
 func (d *decoder) deploys(plain string, have float64) (float64, bool) {
@@ -106,7 +179,7 @@ func (d *decoder) deploys(plain string, have float64) (float64, bool) {
 }
 
 // deployRemedies are for keys of deploy that have another word in a profile.
-var deployRemedies = map[string]string{"restart_policy": "use restart:", "labels": "use labels:"}
+var deployRemedies = map[string]string{"labels": "use labels:", "generic_resources": "use devices:, or gpus:"}
 
 func readDeploy(d *decoder, p *Profile, n *node, key string) {
 	var to deploy
@@ -115,6 +188,10 @@ func readDeploy(d *decoder, p *Profile, n *node, key string) {
 	}
 	if !readFields(d, &to, d.known(n), key, deployFields) {
 		return
+	}
+	if to.restart != nil {
+		d.deployRestart = to.restart
+		d.mark(to.restart.key, n.pair("restart_policy").pos)
 	}
 	if to.replicas != nil {
 		readReplicas(d, p, n.pair("replicas").value, join(key, "replicas"))
@@ -139,15 +216,20 @@ func readDeploy(d *decoder, p *Profile, n *node, key string) {
 	}
 }
 
-// composeDeploy are the keys of compose's deploy and its resources that hostrun does not act on (compose-spec.json, "deployment").
-var composeDeploy = []string{"endpoint_mode", "labels", "mode", "placement", "restart_policy", "rollback_config", "update_config", "generic_resources"}
+// composeDeploy are the keys of compose's deploy and its resources that are for swarms (compose-spec.json, "deployment"); docker
+// compose passes over them.
+var composeDeploy = []string{"endpoint_mode", "labels", "placement", "rollback_config", "update_config", "generic_resources"}
 
 // notYetBelow reports them wherever they stand.
 func (d *decoder) notYetBelow(n *node, key string) {
 	for _, p := range n.pairs {
 		switch {
 		case contains(composeDeploy, p.key):
-			d.notYetProblem(p.pos, join(key, p.key), deployRemedies[p.key], "this key of compose")
+			at, remedy := join(key, p.key), deployRemedies[p.key]
+			if remedy == "" {
+				remedy = "remove it"
+			}
+			d.badAt(p.pos, at, remedy, "hostrun can't do this key of compose: it is for swarms")
 		case p.value.kind == mapping && p.key != "devices":
 			d.notYetBelow(p.value, join(key, p.key))
 		}
