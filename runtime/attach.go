@@ -79,10 +79,8 @@ func (c *Client) AttachTo(ctx context.Context, name string, opt AttachOptions, s
 	}
 	left := make(chan error, 1)
 	if !opt.NoStdin && r.Labels[labelStdin] != "" && stdio.Stdin != nil {
-		in, err := os.OpenFile(r.Labels[labelStdin], os.O_WRONLY|unix.O_NONBLOCK, 0)
-		if errors.Is(err, unix.ENXIO) { // its process has closed it: there is nobody to read
-			return c.watchOutput(ctx, r, stdio, signals, left)
-		} else if err != nil {
+		in, err := os.OpenFile(r.Labels[labelStdin], os.O_RDWR|unix.O_NONBLOCK, 0) // for reading too: its process may not have opened it yet
+		if err != nil {
 			return 0, fmt.Errorf("open the input of container %s: %w", name, err)
 		}
 		defer in.Close()
