@@ -4,11 +4,9 @@ import (
 	"path"
 	"strings"
 
+	"hostrun.dev/hostrun/abi/ld"
 	"hostrun.dev/hostrun/rootfs"
 )
-
-// maxLoaderConfig bounds /etc/ld.so.conf and each file that it includes, in bytes.
-const maxLoaderConfig = 64 << 10
 
 // openObject reads the ELF file p of the view. The caller closes the object's file by calling the returned function.
 func openObject(view *rootfs.View, p string) (*object, func(), error) {
@@ -56,7 +54,7 @@ func findLibrary(view *rootfs.View, o *object, from, name string, env Environmen
 // findSystemLibrary looks in the directory of the program interpreter (the C library's own), in ld.so.conf's
 // directories, and in the loader's default ones, multiarch directories of Debian included.
 func findSystemLibrary(view *rootfs.View, o *object, name string) string {
-	dirs := loaderConfig(view, "/etc/ld.so.conf", 0)
+	dirs := ld.ConfiguredDirectories(view)
 	dirs = append(dirs, systemDirs(o)...)
 	if o.interp != "" {
 		if r, err := view.Resolve(o.interp); err == nil {
@@ -131,49 +129,6 @@ func expandOrigin(s, from string) string {
 func originPath(s, from string) string {
 	dir := path.Dir(from)
 	return strings.NewReplacer("${ORIGIN}", dir, "$ORIGIN", dir).Replace(s)
-}
-
-// loaderConfig returns the directories of an ld.so.conf and of the files that it includes (ldconfig(8)).
-func loaderConfig(view *rootfs.View, file string, depth int) []string {
-	b, err := view.ReadFile(file, maxLoaderConfig)
-	if err != nil || depth > 4 {
-		return nil
-	}
-	var dirs []string
-	for _, line := range strings.Split(string(b), "\n") {
-		line, _, _ = strings.Cut(line, "#")
-		fields := strings.Fields(line)
-		switch {
-		case len(fields) >= 2 && fields[0] == "include":
-			for _, pattern := range fields[1:] {
-				for _, p := range glob(view, pattern, path.Dir(file)) {
-					dirs = append(dirs, loaderConfig(view, p, depth+1)...)
-				}
-			}
-		case len(fields) >= 1 && strings.HasPrefix(fields[0], "/"):
-			dirs = append(dirs, fields[0])
-		}
-	}
-	return dirs
-}
-
-// glob matches a pattern whose last element alone holds wildcards.
-func glob(view *rootfs.View, pattern, dir string) []string {
-	if !strings.HasPrefix(pattern, "/") {
-		pattern = path.Join(dir, pattern)
-	}
-	parent, last := path.Split(pattern)
-	entries, err := view.ReadDir(parent)
-	if err != nil {
-		return nil
-	}
-	var found []string
-	for _, e := range entries {
-		if ok, err := path.Match(last, e.Name()); err == nil && ok {
-			found = append(found, path.Join(parent, e.Name()))
-		}
-	}
-	return found
 }
 
 // highestVersion returns the highest number among versions named prefix + "x.y.z", "" when there is none.

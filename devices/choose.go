@@ -116,12 +116,13 @@ func (c *chooser) report(id, subject, got, message, remedy string) {
 // named gives exactly the devices that the profile names.
 func (c *chooser) named() []Device {
 	var chosen []Device
+	var unknown []string
 	before := len(c.found)
 	for _, id := range c.ask.IDs {
 		matches := Find(c.inv, id)
 		switch {
 		case len(matches) == 0:
-			c.unknown(id)
+			unknown = append(unknown, id)
 		case len(matches) > 1:
 			c.report(finding.DeviceGrouping, id, "", fmt.Sprintf("%q names several: %s", id, c.list(matches)), "name one of them")
 		case c.used[matches[0].Name], slices.ContainsFunc(chosen, func(d Device) bool { return slices.Contains(c.relatives(d), matches[0].Name) }):
@@ -130,6 +131,7 @@ func (c *chooser) named() []Device {
 			chosen = append(chosen, matches[0])
 		}
 	}
+	c.unknown(unknown)
 	if len(c.found) > before {
 		return nil
 	}
@@ -141,44 +143,40 @@ func (c *chooser) named() []Device {
 	return chosen
 }
 
-// Find returns the devices that id may mean: by name, by index, by another name, by PCI address or by a node of its own, the
-// first of these by which there is any.
-func Find(inv Inventory, id string) []Device {
-	for _, is := range []func(Device) bool{
-		func(d Device) bool { return d.Name == id },
-		func(d Device) bool { return d.Index >= 0 && fmt.Sprint(d.Index) == id },
-		func(d Device) bool { return slices.Contains(d.Aliases, id) },
-		func(d Device) bool { return d.PCI != "" && strings.EqualFold(d.PCI, id) && d.Parent == "" },
-		func(d Device) bool { return slices.Contains(d.Nodes, id) },
-	} {
-		var matches []Device
-		for _, d := range inv.Devices {
-			if is(d) {
-				matches = append(matches, d)
-			}
-		}
-		if len(matches) > 0 {
-			return matches
-		}
+// unknown tells of names that nothing has, all in one: a range may name hundreds.
+func (c *chooser) unknown(ids []string) {
+	if len(ids) == 0 {
+		return
 	}
-	return nil
-}
-
-func (c *chooser) unknown(id string) {
 	var known, words []string
 	for _, d := range c.inv.Devices {
 		known = append(known, c.short(d))
 		words = append(append(words, d.Name), d.Aliases...)
 	}
-	message := fmt.Sprintf("there is no %s %s: this machine has %s", Noun(c.inv.Kind), id, strings.Join(known, ", "))
-	if len(known) == 0 {
-		message = fmt.Sprintf("there is no %s %s: this machine has none", Noun(c.inv.Kind), id)
+	has := strings.Join(known, ", ")
+	if has == "" {
+		has = "none"
 	}
 	remedy := "hostrun devices lists them"
-	if near := finding.Nearest(id, words, 1); len(near) > 0 && len(id) > 2 { // a number is no misspelling of another
+	first := ids[0]
+	if near := finding.Nearest(first, words, 1); len(near) > 0 && len(first) > 2 { // a number is no misspelling of another
 		remedy = "did you mean " + near[0] + "? hostrun devices lists them"
 	}
-	c.report(finding.DeviceUnknown, id, c.count(len(known)), message, remedy)
+	for _, d := range c.inv.Devices { // the number in a node's name is not its NPU's on the newest chips
+		if slices.Contains(d.Aliases, "davinci"+first) {
+			remedy = fmt.Sprintf("write %s for /dev/davinci%s: %s goes by the node's number; hostrun devices --wide shows both", d.Name, first, Noun(c.inv.Kind))
+		}
+	}
+	const most = 5
+	told := strings.Join(ids[:min(len(ids), most)], ", ")
+	if more := len(ids) - most; more > 0 {
+		told += fmt.Sprintf(" and %d more", more)
+	}
+	message := fmt.Sprintf("there is no %s %s: this machine has %s", Noun(c.inv.Kind), told, has)
+	if c.inv.Unasked != "" && slices.ContainsFunc(ids, func(id string) bool { return strings.Trim(id, "0123456789") != "" }) {
+		message += "; names that only the driver's library knows are not known: " + c.inv.Unasked
+	}
+	c.report(finding.DeviceUnknown, told, c.total(), message, remedy)
 }
 
 // checkGroups refuses a part of what must be taken whole.
@@ -209,15 +207,21 @@ func (c *chooser) checkUsable(chosen []Device) {
 			c.report(finding.DeviceUnfit, c.title(d), why, fmt.Sprintf("%s can't be given: %s", c.title(d), why), "name another one; hostrun devices lists them")
 		} else if o := c.obstacle(d); o != nil {
 			c.blocked([]obstacle{*o})
+		} else if c.divided(d) && !slices.Contains(c.st.Now, d.Name) {
+			c.report(finding.DeviceUnfit, c.title(d), "it is divided into partitions", fmt.Sprintf("%s can't be given as a whole: it is divided into partitions", c.title(d)),
+				"name partitions of it: "+c.list(c.parts(d)))
 		}
 	}
 }
 
-// all gives every whole device that works; with partition, every partition of that profile.
+// all gives every whole device that works and is not divided; where all are divided, their partitions; with partition, every partition of that
+// profile.
 func (c *chooser) all() []Device {
 	var chosen []Device
 	var stand []obstacle
-	for _, d := range c.sort() {
+	some, divided := c.every()
+	c.found = append(c.found, divided...)
+	for _, d := range some {
 		if c.used[d.Name] {
 			continue
 		}
@@ -246,6 +250,31 @@ func (c *chooser) all() []Device {
 		return nil
 	}
 	return chosen
+}
+
+// every is what all stands for, and a warning for each device that is left out because it is divided.
+func (c *chooser) every() (some []Device, divided []finding.Finding) {
+	if c.ask.Partition != "" {
+		return c.sort(), nil
+	}
+	for _, d := range c.sort() {
+		if !c.divided(d) {
+			some = append(some, d)
+			continue
+		}
+		divided = append(divided, finding.Finding{ID: finding.DeviceUnfit, Severity: finding.Warning, Subject: c.title(d), Got: "it is divided into partitions",
+			Message: fmt.Sprintf("%s is left out of all: it is divided into partitions, which are asked for by name or by profile", c.title(d)),
+			Remedy:  "name its partitions, or those that are meant; hostrun devices lists them", File: c.ask.File, Line: c.ask.Line})
+	}
+	if len(some) == 0 && len(divided) > 0 {
+		for _, d := range c.inv.Devices {
+			if d.Parent != "" {
+				some = append(some, d)
+			}
+		}
+		return some, nil
+	}
+	return some, divided
 }
 
 // wholeGroups leaves out what can't be taken because a device of its group does not work: the other die of a card.
@@ -315,6 +344,11 @@ func (c *chooser) divided(d Device) bool {
 	return slices.ContainsFunc(c.inv.Devices, func(o Device) bool { return o.Parent == d.Name })
 }
 
+// parts are the device's partitions.
+func (c *chooser) parts(d Device) []Device {
+	return slices.DeleteFunc(slices.Clone(c.inv.Devices), func(o Device) bool { return o.Parent != d.Name })
+}
+
 // badHealth begins the reason of a device that does not work.
 const badHealth = "it does not work"
 
@@ -334,7 +368,7 @@ func (c *chooser) unfit(d Device) string {
 	case d.Memory > 0 && d.Memory < c.ask.MinMemory:
 		return fmt.Sprintf("it has %s of memory, and min_memory is %s", Size(d.Memory), Size(c.ask.MinMemory))
 	case d.Memory == 0 && c.ask.MinMemory > 0 && !has:
-		return "how much memory it has is not known"
+		return strings.TrimSuffix("how much memory it has is not known: "+c.inv.Unasked, ": ")
 	}
 	return ""
 }

@@ -69,6 +69,13 @@ func divided() devices.Inventory {
 	return inv
 }
 
+// allDivided is a machine whose only GPU is divided, and whose driver's library was not asked.
+func allDivided() devices.Inventory {
+	inv := divided()
+	inv.Devices, inv.Unasked = inv.Devices[:4], "NVML was not asked"
+	return inv
+}
+
 func change(inv devices.Inventory, fn func(all []devices.Device)) devices.Inventory {
 	fn(inv.Devices)
 	return inv
@@ -120,6 +127,7 @@ func TestChoose(t *testing.T) {
 		"the smallest that is enough":     {change(gpus(2, nil), func(d []devices.Device) { d[1].Memory = 24 << 30 }), []devices.Ask{with(count(1), func(a *devices.Ask) { a.MinMemory = 20 << 30 })}, devices.State{}, "GPU-1"},
 		"too little memory":               {gpus(2, nil), []devices.Ask{with(count(1), func(a *devices.Ask) { a.MinMemory = 100 << 30 })}, devices.State{}, "HR076 0 of 2 will do"},
 		"nine of eight":                   {gpus(8, nil), []devices.Ask{count(9)}, devices.State{}, "HR073 9 GPUs are asked for, and this machine has 8"},
+		"a range of unknown ones, in one": {gpus(2, nil), []devices.Ask{ids("1", "2", "3", "4", "5", "6", "7", "8")}, devices.State{}, "HR073 there is no GPU 2, 3, 4, 5, 6 and 2 more: this machine has 0 (GPU-0), 1 (GPU-1)"},
 		"an unknown index":                {gpus(2, nil), []devices.Ask{ids("7")}, devices.State{}, "HR073 there is no GPU 7: this machine has 0 (GPU-0), 1 (GPU-1)"},
 		"by index, alias, address":        {gpus(4, nil), []devices.Ask{ids("1", "gpu2", "0000:13:00.0", "/dev/nvidia0")}, devices.State{}, "GPU-1 GPU-2 GPU-3 GPU-0"},
 		"an address of two":               {change(dies(2), func(d []devices.Device) { d[1].PCI = d[0].PCI }), []devices.Ask{ids("0000:10:00.0")}, devices.State{}, `HR077 "0000:10:00.0" names several: 0, 1`},
@@ -151,6 +159,16 @@ func TestChoose(t *testing.T) {
 		"a parent whose part is leased":   {divided(), []devices.Ask{ids("0")}, devices.State{Held: held("MIG-1")}, "HR074 container train holds a part of it"},
 		"a part whose parent is leased":   {divided(), []devices.Ask{ids("0:1")}, devices.State{Held: held("GPU-0")}, "HR074 container train holds the whole of it"},
 		"a part and its parent":           {divided(), []devices.Ask{ids("0:1", "0")}, devices.State{}, "HR077 asked for twice"},
+		"a divided one by name":           {divided(), []devices.Ask{ids("0")}, devices.State{}, "HR076 GPU 0 (GPU-0) can't be given as a whole: it is divided into partitions"},
+		"all, of which one is divided":    {divided(), []devices.Ask{every}, devices.State{}, "GPU-1 GPU-2 HR076 GPU 0 (GPU-0) is left out of all: it is divided"},
+		"all, where all are divided":      {allDivided(), []devices.Ask{every}, devices.State{}, "MIG-0 MIG-1 MIG-2"},
+		"all partitions, one is leased":   {allDivided(), []devices.Ask{every}, devices.State{Held: held("MIG-1")}, "HR074 container train holds it"},
+		"partitions without profiles": {change(allDivided(), func(d []devices.Device) { d[1].Profile, d[2].Profile, d[3].Profile = "", "", "" }),
+			[]devices.Ask{with(count(1), func(a *devices.Ask) { a.Partition = "1g.10gb" })}, devices.State{}, "HR076 the profiles of this machine's partitions (3) are not known: NVML was not asked"},
+		"a partition's UUID, unasked":     {allDivided(), []devices.Ask{ids("MIG-8f3a")}, devices.State{}, "HR073 names that only the driver's library knows are not known: NVML was not asked"},
+		"links, unasked":                  {allDivided(), []devices.Ask{with(count(2), func(a *devices.Ask) { a.SameLink, a.Partition = true, "1g.10gb" })}, devices.State{}, "HR076 as far as is known: NVML was not asked"},
+		"an address as nvidia-smi has it": {gpus(4, nil), []devices.Ask{ids("00000000:13:00.0")}, devices.State{}, "GPU-3"},
+		"an address without its domain":   {gpus(4, nil), []devices.Ask{ids("13:00.0")}, devices.State{}, "GPU-3"},
 		"linked ones only":                {gpus(4, pairs), []devices.Ask{with(count(2), func(a *devices.Ask) { a.SameLink = true })}, devices.State{Held: held("GPU-0")}, "GPU-2 GPU-3"},
 		"none are linked":                 {gpus(4, pairs), []devices.Ask{with(count(3), func(a *devices.Ask) { a.SameLink = true })}, devices.State{}, "HR076 no 3 GPUs of this machine are one fast interconnect group"},
 		"linked ones are leased":          {gpus(4, pairs), []devices.Ask{with(count(2), func(a *devices.Ask) { a.SameLink = true })}, devices.State{Held: held("GPU-0", "GPU-2")}, "HR074 container train holds it"},

@@ -80,12 +80,22 @@ func (c *chooser) wanted() string {
 	return n + " " + what
 }
 
-// count is "8 GPUs".
-func (c *chooser) count(n int) string {
-	if n == 1 {
-		return "1 " + Noun(c.inv.Kind)
+// total is "8 GPUs", or "8 GPUs, 11 partitions".
+func (c *chooser) total() string {
+	whole := 0
+	for _, d := range c.inv.Devices {
+		if d.Parent == "" {
+			whole++
+		}
 	}
-	return fmt.Sprintf("%d %s", n, Nouns(c.inv.Kind))
+	text := fmt.Sprintf("%d %s", whole, Nouns(c.inv.Kind))
+	if whole == 1 {
+		text = "1 " + Noun(c.inv.Kind)
+	}
+	if parts := len(c.inv.Devices) - whole; parts > 0 {
+		text += fmt.Sprintf(", %d partitions", parts)
+	}
+	return text
 }
 
 // asked is the ask as the beginning of a refusal: "9 GPUs are asked for".
@@ -98,12 +108,8 @@ func (c *chooser) asked() string {
 
 // tooFew tells that the machine has not enough of what is asked for, whoever holds it.
 func (c *chooser) tooFew(fit int) {
-	var lines, profiles []string
-	for _, d := range c.inv.Devices {
-		if d.Parent != "" {
-			profiles = append(profiles, d.Profile)
-		}
-	}
+	var lines []string
+	parts, profiles := c.profiles()
 	for _, d := range c.sort() {
 		why := c.unfit(d)
 		if why == "" && c.divided(d) {
@@ -117,7 +123,10 @@ func (c *chooser) tooFew(fit int) {
 	message := fmt.Sprintf("%s, and this machine has %d", c.asked(), have)
 	remedy := "ask for fewer: hostrun devices lists them"
 	switch {
-	case c.ask.Partition != "" && have == 0 && len(profiles) == 0:
+	case c.ask.Partition != "" && have == 0 && parts > 0 && len(profiles) == 0:
+		id, remedy = finding.DeviceUnfit, "name partitions; hostrun devices lists them, and says why their profiles are not known"
+		message = strings.TrimSuffix(fmt.Sprintf("%s, and the profiles of this machine's partitions (%d) are not known: %s", c.asked(), parts, c.inv.Unasked), ": ")
+	case c.ask.Partition != "" && have == 0 && parts == 0:
 		id, message = finding.DeviceUnfit, fmt.Sprintf("%s, and no %s of this machine is divided", c.asked(), Noun(c.inv.Kind))
 		remedy = "divide one (NVIDIA: nvidia-smi mig -cgi), or ask for whole ones"
 	case c.ask.Partition != "" && have == 0:
@@ -128,13 +137,31 @@ func (c *chooser) tooFew(fit int) {
 	c.report(id, c.ask.Key, strings.Join(lines, "; "), message, remedy)
 }
 
+// profiles counts the machine's partitions, and lists their profiles as far as they are known.
+func (c *chooser) profiles() (parts int, list []string) {
+	for _, d := range c.inv.Devices {
+		if d.Parent == "" {
+			continue
+		}
+		if parts++; d.Profile != "" {
+			list = append(list, d.Profile)
+		}
+	}
+	return parts, list
+}
+
 // impossible tells that no choice among fit gives the number, by groups or links.
 func (c *chooser) impossible(fit []Device) {
 	if c.ask.SameLink {
 		c.ask.SameLink = false
 		possible := c.best(fit) != nil
 		if c.ask.SameLink = true; possible {
-			c.report(finding.DeviceUnfit, c.ask.Key, "", fmt.Sprintf("no %s of this machine are one fast interconnect group", c.wanted()), "ask for fewer, or remove same_nvlink:")
+			message, got := fmt.Sprintf("no %s of this machine are one fast interconnect group", c.wanted()), ""
+			if c.inv.Unasked != "" {
+				got = "links between them are not known: " + c.inv.Unasked
+				message += ", as far as is known: " + c.inv.Unasked
+			}
+			c.report(finding.DeviceUnfit, c.ask.Key, got, message, "ask for fewer, or remove same_nvlink:")
 			return
 		}
 	}

@@ -47,8 +47,10 @@ type Inventory struct {
 	Fingerprint string `json:"fingerprint"`
 	Driver      string `json:"driver,omitempty"` // version of the kernel's driver
 	// Devices in the order of their index; partitions follow their parent.
-	Devices  []Device          `json:"devices"`
-	Links    []Link            `json:"links,omitempty"`
+	Devices []Device `json:"devices"`
+	Links   []Link   `json:"links,omitempty"`
+	// Unasked says why what only the vendor's library knows is not known: memory, links, profiles and names of partitions. "" where it was asked.
+	Unasked  string            `json:"-"`
 	Facts    json.RawMessage   `json:"facts,omitempty"` // the kind's own
 	Findings []finding.Finding `json:"findings,omitempty"`
 }

@@ -26,7 +26,7 @@ func startUnit(ctx context.Context, l Layout) error {
 	}
 	name := unitName(l)
 	out, err := exec.CommandContext(ctx, run, unitArguments(l, name)...).CombinedOutput()
-	if err != nil && ctx.Err() == nil && unitExists(out) {
+	if err != nil && ctx.Err() == nil && UnitExists(out) {
 		out, err = exec.CommandContext(ctx, run, unitArguments(l, ownUnit(name))...).CombinedOutput()
 	}
 	if err == nil {
@@ -49,10 +49,10 @@ func unitName(l Layout) string {
 
 func ownUnit(name string) string { return name + "-" + strconv.Itoa(os.Getpid()) }
 
-// unitExists says whether systemd refuses because of the name (bus_unit_validate_load_state and method_start_transient_unit in its
+// UnitExists says whether systemd refuses because of the name (bus_unit_validate_load_state and method_start_transient_unit in its
 // dbus-unit.c and dbus-manager.c). The unit of an engine that was killed stays as long as one of its containers lives: their
 // processes are in it.
-func unitExists(said []byte) bool {
+func UnitExists(said []byte) bool {
 	return bytes.Contains(said, []byte("was already loaded")) || bytes.Contains(said, []byte("already exists"))
 }
 

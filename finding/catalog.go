@@ -125,6 +125,7 @@ const (
 	UnitsOwn   = "HR260" // a container belongs to a unit, which starts it by itself
 	KeptTwice  = "HR261" // a container has a hostrun up --supervise already
 	NotInUnit  = "HR262" // the container can't be in its unit's cgroup
+	NoReplica  = "HR350" // a unit is for a replica that the profile does not have any more
 	NoSystemd  = "HR263" // systemctl is not there, or has failed
 	UnitReload = "HR264" // a change of the profile needs a restart of the unit
 
@@ -185,6 +186,9 @@ const (
 	AscendOption          = "HR189" // a value below ascend: that is not known
 
 	AscendAllNodes   = "HR205" // a mount of /dev shows the container NPUs that it may not open
+	AscendATB        = "HR320" // the host's ATB has no libraries for torch's ABI
+	AscendUnasked    = "HR321" // the image asks Ascend's runtime for NPUs, and the profile for none (information)
+	AscendNotAsked   = "HR322" // privileged: or a directory of devices, which bring no NPU
 	DataMissing      = "HR270" // where a secret or config comes from is missing
 	HookFailed       = "HR271" // a command of pre_start, post_start or pre_stop has failed
 	LogUnreachable   = "HR272" // the journal is not there for logging: {driver: journald}

@@ -93,6 +93,15 @@ var ascendStories = map[string]Entry{
 	AscendAllNodes: {Title: "a mount of /dev shows all NPUs", ExitStatus: StatusMisfit, Story: "" +
 		"The driver's library opens every davinci node that it sees, and the first that can't be opened ends its initialisation: of NPUs that others have, or that the container was not given. A mount of the host's /dev shows all of them.\n\n" +
 		"Remove the mount: npus: brings the nodes that are needed."},
+	AscendATB: {Title: "the host's ATB is not for torch's C++ ABI", ExitStatus: StatusMisfit, Story: "" +
+		"ascend: {toolkit: host} brings CANN's nnal too, where it is installed beside the toolkit. It has the libraries of ATB for _GLIBCXX_USE_CXX11_ABI=0 and =1, in cxx_abi_0 and cxx_abi_1, and here those for the torch in use are missing. The job runs without, until an operator of torch_npu asks for libatb.so.\n\n" +
+		"Install the nnal package of the toolkit's release in whole."},
+	AscendUnasked: {Title: "the image asks for NPUs, and the profile does not", ExitStatus: StatusMisfit, Story: "" +
+		"The image sets ASCEND_VISIBLE_DEVICES, by which Ascend's own container runtime gives NPUs to whoever runs the image. hostrun gives what the profile asks for, and leases it: no runtime or image decides for it.\n\n" +
+		"npus: in the profile, with the same numbers or others."},
+	AscendNotAsked: {Title: "a whole /dev brings no NPU", ExitStatus: StatusMisfit, Story: "" +
+		"privileged: true and devices: [/dev] bring every node of the machine, but those of single NPUs: the driver gives an NPU to the first container that opens it and refuses all others, so hostrun gives what is leased and nothing else.\n\n" +
+		"npus: all, or those that the job needs."},
 	AscendOption: {Title: "a value below ascend: is not known", ExitStatus: StatusProfile, Story: "" +
 		"ascend: has the keys driver, the directory of the host's driver; toolkit, host or the directory of a CANN toolkit on the host; and rank_table, true or false.\n\n" +
 		"Correct the value."},

@@ -12,6 +12,9 @@ var unitStories = map[string]Entry{
 	KeptTwice: {Title: "a container is supervised twice", ExitStatus: StatusTryAgain, Story: "" +
 		"Another hostrun up --supervise looks after a container of this name. Two would each take the end of the container for their own.\n\n" +
 		"The number of the other process is in the message: systemctl status PID tells its unit."},
+	NoReplica: {Title: "the profile has no such replica", ExitStatus: StatusProfile, Story: "" +
+		"hostrun systemd install writes a unit for each replica of a profile, as many as replicas: says then. This unit is for one that the profile has no more: its number is smaller by now, " +
+		"or the machine has fewer devices than it had. hostrun systemd uninstall NAME, and install, bring units and profile together; no restart does."},
 	NotInUnit: {Title: "the container can't be in its unit's cgroup", ExitStatus: StatusMisfit, Story: "" +
 		"A container that is a service lies in the cgroup of its unit, so that systemd counts and limits what it uses and ends it with the unit. That needs cgroup v2 and a unit with Delegate=yes, and a containerd that sees the same cgroups. Elsewhere the container gets a cgroup of its own, as with hostrun up: limits of the profile hold, MemoryMax= and the like of the unit do not, and a supervisor that is killed leaves the container running until ExecStopPost= ends it.\n\n" +
 		"Boot with cgroup v2 (systemd.unified_cgroup_hierarchy=1), or use the template that hostrun systemd install brings."},

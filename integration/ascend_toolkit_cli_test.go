@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -16,8 +17,8 @@ func initialise(name, function string) string {
 		"\"};\nvoid *PyInit_" + name + "(void) { return " + function + "() == 42 ? PyModuleDef_Init(def) : 0; }\n"
 }
 
-// fakeCANN puts libraries of the real names into a machine: a driver, a CANN that needs it, and packages that need CANN, of which
-// torch_npu goes to site and acl, which is CANN's own, into the toolkit. Each calls the next, down to the driver.
+// fakeCANN puts libraries of the real names into a machine: a driver, a CANN that needs it, ATB in both ABIs, and packages that need them, of
+// which torch_npu goes to site and acl, which is CANN's own, into the toolkit. Each calls the next, down to the driver.
 func fakeCANN(t *testing.T, root, site string) {
 	t.Helper()
 	driver, cann := filepath.Join(root, "usr/local/Ascend/driver/lib64"), filepath.Join(root, "usr/local/Ascend/cann-9.0.0")
@@ -33,6 +34,13 @@ func fakeCANN(t *testing.T, root, site string) {
 	hccl := library(cann+"/lib64", "libhccl.so", "int aclInit(void); int HcclGetRootInfo(void) { return aclInit(); }", acl)
 	library(cann+"/python/site-packages", "acl.so", initialise("acl", "aclInit"), acl)
 	library(site+"/torch_npu", "_C.so", initialise("_C", "HcclGetRootInfo"), hccl, acl)
+	nnal := filepath.Join(root, "usr/local/Ascend/nnal/atb")
+	for abi, answer := range []string{"41", "aclInit()"} { // that of the other ABI loads, and is wrong
+		library(fmt.Sprintf("%s/9.0.0/atb/cxx_abi_%d/lib", nnal, abi), "libatb.so", "int aclInit(void); int CreateContext(void) { return "+answer+"; }", acl)
+	}
+	library(site+"/torch_npu", "_atb.so", initialise("_atb", "CreateContext"), nnal+"/9.0.0/atb/cxx_abi_1/lib/libatb.so")
+	ok(t, os.Symlink("9.0.0", filepath.Join(nnal, "latest")))
+	ascendtest.Write(t, nnal, "set_env.sh", "echo hostrun does not run this; exit 1\nexport ATB_WORKSPACE_MEM_ALLOC_GLOBAL=1 # a word\n")
 	for name, content := range map[string]string{
 		"/torch_npu/__init__.py":                            "import os\nfrom torch_npu import _C\n",
 		"/torch_npu/version.py":                             "__version__ = '2.9.0.post2'\n",
@@ -49,6 +57,8 @@ func fakeCANN(t *testing.T, root, site string) {
 }
 
 const cannProgram = `import os, sys, torch_npu, acl
+from torch_npu import _atb
+print("tuning", os.environ["ATB_HOME_PATH"], os.environ["ATB_WORKSPACE_MEM_ALLOC_GLOBAL"])
 print("loaded", os.environ["ASCEND_HOME_PATH"], acl.__file__)
 print("libraries", os.environ["LD_LIBRARY_PATH"])
 print("modules", os.environ["PYTHONPATH"])
@@ -58,7 +68,7 @@ for dir in (os.environ["ASCEND_HOME_PATH"], os.environ["ASCEND_HOME_PATH"] + "/l
 print("/usr/local/Ascend/cann-9.0.0/bin" in os.environ["PATH"].split(":"), os.path.exists("/usr/bin/env"))
 `
 
-// TestMachineWithHostCANN: a plain image, the machine's torch_npu and the machine's CANN by ascend: {toolkit: host}. What the linker finds is proved
+// TestMachineWithHostCANN: a plain image, the machine's torch_npu and the machine's CANN with ATB by ascend: {toolkit: host}. What the linker finds is proved
 // before the start, and found in the container; what is missing is told by the linker's words, as far as the command imports it.
 func TestMachineWithHostCANN(t *testing.T) {
 	t.Parallel()
@@ -99,8 +109,8 @@ try hr run cann
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	cann, driver := "/usr/local/Ascend/cann-9.0.0", "/usr/local/Ascend/driver/lib64"
-	loaded := []string{"loaded " + cann + " " + cann + "/python/site-packages/acl.so\n", "libraries " + strings.Join([]string{cann + "/lib64", driver + "/common", driver + "/driver", driver}, ":") + "\n",
+	cann, driver, atb := "/usr/local/Ascend/cann-9.0.0", "/usr/local/Ascend/driver/lib64", "/usr/local/Ascend/nnal/atb/latest/atb/cxx_abi_1"
+	loaded := []string{"loaded " + cann + " " + cann + "/python/site-packages/acl.so\n", "tuning " + atb + " 1\n", "libraries " + strings.Join([]string{atb + "/lib", cann + "/lib64", driver + "/common", driver + "/driver", driver}, ":") + "\n",
 		"modules " + cann + "/python/site-packages:" + cann + "/opp/built-in/op_impl/ai_core/tbe", "Read-only file system\nRead-only file system\n", "!written", "status 0"}
 	expect(t, out, map[string][]string{
 		"hr check cann":           {"cann: fits", "status 0", "!error["},

@@ -113,14 +113,14 @@ func TestUpWaitFails(t *testing.T) {
 	}
 }
 
-// TestHealthcheckThatHangs: its process is killed after the timeout, and the next one is made.
+// TestHealthcheckThatHangs: its process is killed after the timeout, and the next one is made, though a child of the first lives and has its pipes.
 func TestHealthcheckThatHangs(t *testing.T) {
 	t.Parallel()
 	s := supervised(t)
-	s.life("hangs", "sleep 1000", "healthcheck: {test: [CMD, sleep, 3333], interval: 200ms, timeout: 500ms, retries: 2}")
+	s.life("hangs", "sleep 1000", "healthcheck: {test: \"sleep 3333; true\", interval: 200ms, timeout: 500ms, retries: 2}")
 	s.must("up", "hangs")
 	c := s.is("hangs", "is unhealthy", func(c runtime.Container) bool { return c.Health == "unhealthy" })
-	if !strings.Contains(c.HealthOutput, "sleep: not over within 500ms") {
+	if !strings.Contains(c.HealthOutput, "/bin/sh: not over within 500ms") {
 		t.Errorf("%+v", c)
 	}
 	s.must("stop", "hangs")

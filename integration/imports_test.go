@@ -40,6 +40,7 @@ var arrow = map[string][]string{
 	"host":                        {"abi", "rootfs", "finding", "pattern", "cachefile"},
 	"devices":                     {"abi", "rootfs", "finding", "pattern"},
 	"profiles":                    {"imagename", "rootfs", "finding", "pattern"},
+	"profiles/composefile":        {"profiles", "finding", "pattern"},
 	"network":                     {"finding"},
 	"plan":                        {"network", "profiles", "devices", "host", "abi/proof", "abi", "rootfs", "finding", "pattern"},
 	"supervise":                   {"profiles"},
@@ -55,6 +56,7 @@ var arrow = map[string][]string{
 	"cmd/hostrun-reap":            {},
 	"cmd/hostrun-probe":           {},
 	"cmd/hostrun-engine":          {"engine", "finding"},
+	"cmd/hostrun-compose":         {},
 	"cmd/containerd-shim-runc-v2": {},
 }
 
@@ -92,6 +94,8 @@ var bans = []ban{
 		"a command says what to do in words of package runtime"},
 	{not("cmd/hostrun-engine", "integration"), "github.com/containerd/containerd/v2/cmd/containerd", false,
 		"containerd's server is linked into the private engine alone: every other program would pay for it at each start"},
+	{not("cmd/hostrun-compose", "integration"), "github.com/compose-spec/compose-go", false,
+		"compose's own library is in a program of its own: hostrun would initialise it at each start"},
 	{only(servers...), "github.com/containerd/containerd/v2/client", true, "a server of containerd is not its own client"},
 	{only("engine"), "google.golang.org/", false, "each command asks where the engine is before it pays for a connection"},
 	{isPure, "net", true, "the pure half reads files below a root; what it says must not depend on a network"},

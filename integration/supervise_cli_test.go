@@ -264,7 +264,7 @@ func TestSuperviseTwice(t *testing.T) {
 	if r := s.hostrun("ps"); strings.Contains(r.stderr, "nobody restarts") {
 		t.Errorf("ps with a supervisor: %v", r)
 	}
-	s.endSupervisor(syscall.SIGKILL)
+	s.endSupervisor(syscall.SIGTERM)
 	if r := s.hostrun("ps"); !strings.Contains(r.stderr, "nobody restarts or probes job") {
 		t.Errorf("ps without a supervisor: %v", r)
 	}
@@ -288,7 +288,7 @@ func TestSuperviseKilledUnderLoad(t *testing.T) {
 	s.must(append([]string{"up", "steady", "stopped"}, crashing...)...)
 	s.must("stop", "stopped")
 	s.looksAfter()
-	s.endSupervisor(syscall.SIGKILL)
+	s.endSupervisor(syscall.SIGTERM) // nobody is to come back by himself
 	for round := range 5 {
 		sup := s.supervise(theatre.bin)
 		s.is(crashing[round%len(crashing)], "was started again", func(c runtime.Container) bool { return c.Restarts >= 1+round/2 })
@@ -323,7 +323,7 @@ func TestSuperviseRestartKilledAnywhere(t *testing.T) {
 		s.life("job", "echo start; sleep 1000", "restart: always", `devices: ["`+node+`:/dev/mine"]`)
 		s.must("up", "job")
 		s.looksAfter()
-		s.endSupervisor(syscall.SIGKILL)
+		s.endSupervisor(syscall.SIGTERM)
 		must(t, os.Remove(node))
 		must(t, unix.Mknod(node, unix.S_IFCHR|0o666, int(unix.Mkdev(1, uint32(5+i%2))))) // so that the record changes
 		before := s.crash("job")

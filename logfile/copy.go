@@ -45,12 +45,14 @@ func (w *Writer) Copy(stream Stream, r io.Reader) error {
 
 // A copier cuts one stream into entries.
 type copier struct {
-	w      *Writer
-	stream Stream
-	in     []byte // what was read; its first held bytes begin a line that is not finished
-	held   int
-	since  time.Time // when the first of the held bytes came
-	out    batch     // not yet written
+	w       *Writer
+	stream  Stream
+	in      []byte // what was read; its first held bytes begin a line that is not finished
+	held    int
+	since   time.Time // when the first of the held bytes came
+	out     batch     // not yet written
+	stamp   []byte    // the time stampAt as the file has it: all lines of a read have the same
+	stampAt time.Time
 }
 
 func (c *copier) deadline() time.Time {
@@ -92,7 +94,10 @@ func (c *copier) add(e Entry) {
 	if max := c.w.opt.MaxSize; int64(len(c.out.data)+headerLen+len(e.Text)) > max { // a batch is never cut, also by rotation
 		c.flush()
 	}
-	c.out.data = appendEntry(c.out.data, e)
+	if !e.Time.Equal(c.stampAt) || len(c.stamp) == 0 {
+		c.stamp, c.stampAt = appendTime(c.stamp[:0], e.Time), e.Time
+	}
+	c.out.data = appendStamped(c.out.data, c.stamp, e)
 	c.out.text += int64(len(e.Text))
 	if !e.Partial {
 		c.out.lines++

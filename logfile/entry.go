@@ -50,7 +50,14 @@ const headerLen = len("2026-11-22T16:07:00.000000000Z stdout F \n")
 
 // appendEntry appends e to buf in the file's format. e.Text must not hold a newline.
 func appendEntry(buf []byte, e Entry) []byte {
-	buf = e.Time.UTC().AppendFormat(buf, timeLayout)
+	return appendStamped(buf, appendTime(nil, e.Time), e)
+}
+
+func appendTime(buf []byte, t time.Time) []byte { return t.UTC().AppendFormat(buf, timeLayout) }
+
+// appendStamped is appendEntry with the time as appendTime writes it.
+func appendStamped(buf, stamp []byte, e Entry) []byte {
+	buf = append(buf, stamp...)
 	buf = append(buf, ' ')
 	buf = append(buf, e.Stream.String()...)
 	if e.Partial {

@@ -15,7 +15,7 @@ import (
 const (
 	DefaultMaxSize  = 50_000_000 // bytes a file
 	DefaultMaxFiles = 3          // files, the current one included
-	DefaultIdle     = 100 * time.Millisecond
+	DefaultIdle     = 25 * time.Millisecond
 )
 
 const (

@@ -3,11 +3,14 @@ package plan
 import (
 	"os"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 
 	"hostrun.dev/hostrun/devices"
+	"hostrun.dev/hostrun/finding"
+	"hostrun.dev/hostrun/pattern"
 )
 
 // standardNodes are those that every runtime makes (runtime-spec, config-linux.md, "Default Devices"); major and minor by
@@ -34,8 +37,9 @@ func (b *builder) addDevices() {
 	given := map[string]bool{}
 	b.addGrantNodes(given)
 	others := b.othersNodes()
+	b.tellUnleased()
 	for _, n := range b.f.Nodes {
-		if !standard(n.Destination) && !given[path.Clean(n.Destination)] && !others[path.Clean(n.Path)] {
+		if !standard(n.Destination) && !given[path.Clean(n.Destination)] && !others[path.Clean(n.Path)] && !b.unleasedNPU(n) {
 			given[path.Clean(n.Destination)] = true
 			b.addNode(n, b.deviceOrigin(n))
 		}
@@ -64,6 +68,43 @@ func (b *builder) othersNodes() map[string]bool {
 		}
 	}
 	return others
+}
+
+// npuOwn is the node of one NPU, or of a part of one.
+var npuOwn = pattern.New(`^/dev/v?davinci[0-9]+$`)
+
+// unleasedNPU reports whether a node is an NPU's that a directory of nodes brings: those that are leased come with their grants. The driver
+// gives an NPU to the first container that opens it, and refuses all others (hicann/driver, uda_access.c), so a container that did not ask
+// for it must not have it, whatever rights it has: not even where the machine's NPUs were not looked at.
+func (b *builder) unleasedNPU(n devices.Node) bool {
+	p := path.Clean(n.Path)
+	leased := func(g devices.Grant) bool {
+		return slices.ContainsFunc(g.Chosen, func(d devices.Device) bool { return slices.Contains(d.Nodes, p) })
+	}
+	return npuOwn.MatchString(p) && !slices.ContainsFunc(b.f.Grants, leased)
+}
+
+// tellUnleased tells who may expect NPUs of a directory of nodes, and gets none at all.
+func (b *builder) tellUnleased() {
+	var left []string
+	for _, n := range b.f.Nodes {
+		if b.unleasedNPU(n) {
+			left = append(left, n.Path)
+		}
+	}
+	asks := slices.ContainsFunc(b.f.Grants, func(g devices.Grant) bool { return g.Ask.Kind == devices.KindNPU })
+	if len(left) == 0 || asks {
+		return
+	}
+	key := "privileged"
+	for _, d := range b.p.Devices {
+		if within(left[0], path.Clean(d.Source)) {
+			key = d.Key
+		}
+	}
+	b.report(key, finding.Finding{ID: finding.AscendNotAsked, Severity: finding.Warning, Subject: key, Got: strings.Join(left, ", "), Want: "npus:",
+		Message: "the container gets none of this machine's NPUs: all nodes of /dev are not a request for them, and the driver gives an NPU to one container",
+		Remedy:  "npus: all, or those that the job needs; nothing, where it needs none"})
 }
 
 func standard(destination string) bool {

@@ -128,9 +128,13 @@ func TestNoMoreNodesThanLeased(t *testing.T) {
 		if want := []string{"/dev/davinci4", "/dev/nvidia0", "/dev/fuse"}; !slices.Equal(got, want) {
 			t.Errorf("privileged %v: %q, want %q", privileged, got, want)
 		}
-		f.Grants[0].Chosen = nil // optional, and none was free
-		if pl, _ := plan.Build(f); len(pl.Spec.Linux.Devices) != 4 {
-			t.Errorf("without a grant: %+v", pl.Spec.Linux.Devices)
+		f.Grants[0].Chosen = nil                                                // optional, and none was free
+		for _, inventories := range [][]devices.Inventory{f.Inventories, nil} { // none: the profile asks for no accelerator, and nobody has looked
+			f.Inventories = inventories
+			pl, _ := plan.Build(f)
+			if all := pl.Spec.Linux.Devices; len(all) != 2 || all[0].Path != "/dev/nvidia0" || all[1].Path != "/dev/fuse" {
+				t.Errorf("without a grant: %+v", all)
+			}
 		}
 	}
 }

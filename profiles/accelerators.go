@@ -113,7 +113,7 @@ func (d *decoder) accelerators(n *node, key string) []Accelerator {
 	case n.kind == scalar:
 		a := Accelerator{Key: key}
 		d.amount(&a, n, key)
-		return []Accelerator{a}
+		return apart(a)
 	case n.kind == mapping:
 		return d.request(n, key, nil)
 	}
@@ -132,7 +132,7 @@ func (d *decoder) accelerators(n *node, key string) []Accelerator {
 		ids.IDs = append(ids.IDs, d.identify(item, at)...)
 	}
 	if ids != nil {
-		all = append([]Accelerator{*ids}, all...)
+		all = append(apart(*ids), all...)
 	}
 	if len(n.items) == 0 {
 		d.bad(n, key, "remove the key, or name devices", "the list is empty")
@@ -155,12 +155,39 @@ func (d *decoder) request(n *node, key string, all []Accelerator) []Accelerator 
 	case count == nil && ids == nil:
 		a.All = true
 	}
+	switch parts := apart(a); { // device_ids that are qualified names say by themselves what driver: cdi says
+	case a.Driver != "" && a.Driver != "nvidia":
+	case len(parts) == 1:
+		a = parts[0]
+	default:
+		d.bad(ids.value, join(key, "device_ids"), "make two requests of them", "qualified names of CDI and other names can't stand in one request")
+	}
 	for i, id := range a.IDs {
 		if a.Driver == "cdi" && !cdiName.MatchString(id) {
 			d.bad(ids.value, index(join(key, "device_ids"), i), "write vendor/class=name: nvidia.com/gpu=0", "%q is no qualified name of CDI", abridged(id))
 		}
 	}
 	return append(all, a)
+}
+
+// apart makes two requests of names of which some are qualified ones of CDI: those are an administrator's word, and may be of another kind.
+func apart(a Accelerator) []Accelerator {
+	plain, named := a, a
+	plain.IDs, named.IDs, named.Driver = nil, nil, "cdi"
+	for _, id := range a.IDs {
+		if cdiName.MatchString(id) {
+			named.IDs = append(named.IDs, id)
+		} else {
+			plain.IDs = append(plain.IDs, id)
+		}
+	}
+	switch {
+	case len(named.IDs) == 0:
+		return []Accelerator{a}
+	case len(plain.IDs) == 0:
+		return []Accelerator{named}
+	}
+	return []Accelerator{plain, named}
 }
 
 // amount reads all, a number, or, as text, names and ranges.

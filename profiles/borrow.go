@@ -55,8 +55,8 @@ var (
 // checkDevice completes v and brings its paths into one form.
 func (d *decoder) checkDevice(v *Device, n *node, at string) bool {
 	switch {
-	case cdiName.MatchString(v.Source) && v.Target == "" && v.Permissions == "":
-		v.CDI, v.Target = true, v.Source
+	case cdiName.MatchString(v.Source) && (v.Target == "" || v.Target == v.Source) && (v.Permissions == "" || v.Permissions == "rwm"): // as compose writes it out
+		v.CDI, v.Target, v.Permissions = true, v.Source, ""
 		return true
 	case cdiName.MatchString(v.Source):
 		d.bad(n, at, "write the name alone", "%q is the name of a CDI device, which has its own places and permissions", v.Source)

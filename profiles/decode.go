@@ -22,20 +22,20 @@ type decoder struct {
 
 	sharesService bool // network_mode: service:NAME, rather than container:NAME
 
-	counts        map[string]int // key -> entries so far, of volumes and tmpfs
-	levels        map[string]int // key path of an entry -> level of the file that it came from
-	vars          []variableEntry
-	envFiles      []envFile
-	data          map[string]*dataState      // of secrets and configs
-	shared        map[string]map[string]Data // likewise, where the file describes them for several profiles
-	vendor        string                     // whose OCI runtime the profile asks for: "nvidia", "ascend"
-	implied       []Dependency               // that other keys than depends_on bring
-	deployRestart *deployedRestart
-	services      map[string]bool // keys that name a profile as compose's service:
-	volumesFrom   []volumesFrom
-	labelFiles    []envFile
-	refreshAfter  time.Duration       // pull_refresh_after
-	deployed      map[string]deployed // limits of deploy, by the key that says the same
+	counts       map[string]int // key -> entries so far, of volumes and tmpfs
+	levels       map[string]int // key path of an entry -> level of the file that it came from
+	vars         []variableEntry
+	envFiles     []envFile
+	data         map[string]*dataState      // of secrets and configs
+	shared       map[string]map[string]Data // likewise, where the file describes them for several profiles
+	vendor       string                     // whose OCI runtime the profile asks for: "nvidia", "ascend"
+	implied      []Dependency               // that other keys than depends_on bring
+	services     map[string]bool            // keys that name a profile as compose's service:
+	volumesFrom  []volumesFrom
+	labelFiles   []envFile
+	refreshAfter time.Duration       // pull_refresh_after
+	deployed     map[string]deployed // limits of deploy, by the key that says the same
+	restart      *deployedRestart    // of deploy; nil where it says nothing
 }
 
 // A field is a key of a mapping: what it means, what it may hold, and who reads it into a T.
@@ -123,11 +123,9 @@ func findField[T any](fields []field[T], name string) *field[T] {
 }
 
 func fieldNameList[T any](fields []field[T]) []string {
-	var names []string
-	for _, f := range fields {
-		if f.about != notYetAbout {
-			names = append(names, f.name)
-		}
+	names := make([]string, len(fields))
+	for i, f := range fields {
+		names[i] = f.name
 	}
 	return names
 }

@@ -1,21 +1,49 @@
 package profiles
 
-import "fmt"
+import "strconv"
 
 // deploy is compose's long way to say gpus, cpus, mem_limit, pids_limit and mem_reservation. Its other keys are none of a
 // single container's.
 type deploy struct {
 	requests []Accelerator
 	replicas *Replicas
-	restart  *deployedRestart
+	restarts bool
+	restart  restartPolicy
 }
 
-// A deployedRestart is deploy.restart_policy, which is restart in other words.
-type deployedRestart struct {
-	condition string
-	attempts  int64
-	key       string
-	level     int
+// A restartPolicy is that of deploy, as docker compose takes it without a swarm (compose, getRestartPolicy).
+type restartPolicy struct {
+	condition   string
+	maxAttempts int64
+}
+
+var restartPolicyFields = []field[restartPolicy]{
+	{name: "condition", about: "none, on-failure, or any (default)", schema: enum("none", "on-failure", "any"), read: func(d *decoder, to *restartPolicy, n *node, key string) {
+		to.condition, _ = d.oneOf(n, key, "none", "on-failure", "any")
+	}},
+	{name: "max_attempts", about: "restarts after a failure; without it there is no bound", schema: intSchema, read: func(d *decoder, to *restartPolicy, n *node, key string) {
+		v, ok := d.integer(n, key)
+		if ok && v < 0 {
+			d.bad(n, key, "write a number from 0", "%d is no number of restarts", v)
+			return
+		}
+		to.maxAttempts = v
+	}},
+}
+
+// restartOf is what restart: would say.
+func (d *decoder) restartOf(r restartPolicy, n *node, key string) string {
+	switch {
+	case r.condition == "none":
+		return ""
+	case r.condition == "on-failure" && r.maxAttempts > 0:
+		return "on-failure:" + strconv.FormatInt(r.maxAttempts, 10)
+	case r.condition == "on-failure":
+		return "on-failure"
+	case r.maxAttempts > 0:
+		d.bad(n, key, "add condition: on-failure, or remove max_attempts:", "max_attempts is of condition: on-failure alone")
+	}
+	return "always"
 }
 
 // A deployed is a limit of deploy.
@@ -29,54 +57,16 @@ var deployFields = []field[deploy]{
 	{name: "resources", about: "limits and reservations", schema: schemaOf(resourceFields), read: func(d *decoder, to *deploy, n *node, key string) {
 		readFields(d, to, n, key, resourceFields)
 	}},
+	{name: "restart_policy", about: "compose's other place for restart, which it goes before", schema: schemaOf(restartPolicyFields), read: func(d *decoder, to *deploy, n *node, key string) {
+		if readFields(d, &to.restart, n, key, restartPolicyFields) {
+			to.restarts = true
+		}
+	}},
 	{name: "replicas", about: "compose's other place for replicas", schema: replicaSchema, read: func(d *decoder, to *deploy, n *node, key string) {
 		if r, ok := d.replicas(n, key); ok {
 			to.replicas = &r
 		}
 	}},
-	{name: "mode", about: "replicated, which is the default", schema: enum("replicated"), read: func(d *decoder, _ *deploy, n *node, key string) {
-		switch n.text {
-		case "global", "global-job", "replicated-job":
-			d.bad(n, key, "write replicas: per-device, or run a stack on each machine", "hostrun can't do this value of compose: it is for swarms")
-		default:
-			d.oneOf(n, key, "replicated")
-		}
-	}},
-	{name: "restart_policy", about: "compose's long way to say restart", schema: schemaOf(restartPolicyFields), read: func(d *decoder, to *deploy, n *node, key string) {
-		r := deployedRestart{condition: "any", key: key, level: d.level}
-		if readFields(d, &r, n, key, restartPolicyFields) {
-			to.restart = &r
-		}
-	}},
-}
-
-// restartPolicyFields are compose's. It passes over delay and window, and so does hostrun: the pauses are those of hostrun supervise.
-var restartPolicyFields = []field[deployedRestart]{
-	{name: "condition", about: "none, on-failure, or any (default)", schema: enum("none", "on-failure", "any"), read: func(d *decoder, to *deployedRestart, n *node, key string) {
-		to.condition, _ = d.oneOf(n, key, "none", "on-failure", "any")
-	}},
-	{name: "max_attempts", about: "most starts after failures", schema: intSchema, read: func(d *decoder, to *deployedRestart, n *node, key string) {
-		if v, ok := d.integer(n, key); ok && (v < 0 || v > 1<<31-1) {
-			d.bad(n, key, "write a number", "%d is no number of starts", v)
-		} else if ok {
-			to.attempts = v
-		}
-	}},
-	{name: "delay", about: "not used: the pauses between starts grow from 100 ms to a minute", schema: textSchema, read: func(d *decoder, _ *deployedRestart, n *node, key string) { d.duration(n, key) }},
-	{name: "window", about: "not used: a start that lasts ten seconds has succeeded", schema: textSchema, read: func(d *decoder, _ *deployedRestart, n *node, key string) { d.duration(n, key) }},
-}
-
-// word is the policy as restart has it.
-func (r *deployedRestart) word() string {
-	switch {
-	case r.condition == "none":
-		return ""
-	case r.condition == "any":
-		return "always"
-	case r.attempts > 0:
-		return fmt.Sprintf("on-failure:%d", r.attempts)
-	}
-	return r.condition
 }
 
 var resourceFields = []field[deploy]{
@@ -131,6 +121,7 @@ func readDeployed(plain string, read func(*decoder, *Profile, *node, string), va
 // other the nearer one counts.
 func (d *decoder) finishDeploy() {
 	p := d.profile
+	d.finishRestart()
 	for plain, at := range map[string]*int64{"mem_limit": &p.MemLimit, "mem_reservation": &p.MemReservation, "pids_limit": &p.PidsLimit} {
 		if v, counts := d.deploys(plain, float64(*at)); counts {
 			*at = int64(v)
@@ -141,25 +132,28 @@ func (d *decoder) finishDeploy() {
 			*at = v
 		}
 	}
-	d.finishDeployedRestart()
 }
 
-func (d *decoder) finishDeployedRestart() {
-	r := d.deployRestart
-	if r == nil {
+// A deployedRestart is what deploy says of restarts.
+type deployedRestart struct {
+	key   string
+	level int
+	value string
+}
+
+func (d *decoder) finishRestart() {
+	p, from := d.profile, d.restart
+	if from == nil {
 		return
 	}
-	pos, said := d.profile.Lines["restart"]
+	_, both := p.Lines["restart"]
 	switch {
-	case r.condition == "any" && r.attempts > 0:
-		d.badAt(d.profile.Lines[r.key], r.key, "write condition: on-failure, or remove max_attempts:", "only failures are counted")
-	case said && d.levels["restart"] > r.level:
+	case both && d.levels["restart"] > from.level:
 		return
-	case said && d.levels["restart"] == r.level && d.profile.Restart != r.word():
-		d.badAt(d.profile.Lines[r.key], r.key, "remove one of the two", "restart says something else, in line %d", pos.Line)
+	case both && d.levels["restart"] == from.level && p.Restart != from.value:
+		d.badAt(p.Lines[from.key], from.key, "remove one of the two", "restart: says something else, in line %d", p.Lines["restart"].Line)
 	}
-	d.profile.Restart = r.word()
-	d.profile.Lines["restart"] = d.profile.Lines[r.key]
+	p.Restart = from.value
 }
 
 func (d *decoder) deploys(plain string, have float64) (float64, bool) {
@@ -179,7 +173,9 @@ func (d *decoder) deploys(plain string, have float64) (float64, bool) {
 }
 
 // deployRemedies are for keys of deploy that have another word in a profile.
-var deployRemedies = map[string]string{"labels": "use labels:", "generic_resources": "use devices:, or gpus:"}
+var deployRemedies = map[string]string{"labels": "use labels:", "endpoint_mode": ofSwarm, "mode": ofSwarm, "placement": ofSwarm, "rollback_config": ofSwarm, "update_config": ofSwarm, "delay": ofSwarm, "window": ofSwarm}
+
+const ofSwarm = "remove it: it is for a swarm, and docker compose ignores it without one"
 
 func readDeploy(d *decoder, p *Profile, n *node, key string) {
 	var to deploy
@@ -189,12 +185,12 @@ func readDeploy(d *decoder, p *Profile, n *node, key string) {
 	if !readFields(d, &to, d.known(n), key, deployFields) {
 		return
 	}
-	if to.restart != nil {
-		d.deployRestart = to.restart
-		d.mark(to.restart.key, n.pair("restart_policy").pos)
-	}
 	if to.replicas != nil {
 		readReplicas(d, p, n.pair("replicas").value, join(key, "replicas"))
+	}
+	if to.restarts {
+		at := n.pair("restart_policy").value
+		d.restart = &deployedRestart{join(key, "restart_policy"), d.level, d.restartOf(to.restart, at, join(key, "restart_policy"))}
 	}
 	if len(to.requests) == 0 {
 		return
@@ -216,20 +212,15 @@ func readDeploy(d *decoder, p *Profile, n *node, key string) {
 	}
 }
 
-// composeDeploy are the keys of compose's deploy and its resources that are for swarms (compose-spec.json, "deployment"); docker
-// compose passes over them.
-var composeDeploy = []string{"endpoint_mode", "labels", "placement", "rollback_config", "update_config", "generic_resources"}
+// composeDeploy are the keys of compose's deploy and its resources that hostrun does not act on (compose-spec.json, "deployment").
+var composeDeploy = []string{"endpoint_mode", "labels", "mode", "placement", "rollback_config", "update_config", "generic_resources", "delay", "window"}
 
 // notYetBelow reports them wherever they stand.
 func (d *decoder) notYetBelow(n *node, key string) {
 	for _, p := range n.pairs {
 		switch {
 		case contains(composeDeploy, p.key):
-			at, remedy := join(key, p.key), deployRemedies[p.key]
-			if remedy == "" {
-				remedy = "remove it"
-			}
-			d.badAt(p.pos, at, remedy, "hostrun can't do this key of compose: it is for swarms")
+			d.notYetProblem(p.pos, join(key, p.key), deployRemedies[p.key], "this key of compose")
 		case p.value.kind == mapping && p.key != "devices":
 			d.notYetBelow(p.value, join(key, p.key))
 		}

@@ -73,7 +73,7 @@ func (l *loader) baseFile(d *decoder, src source, p *pair, e extension) (source,
 	if !filepath.IsAbs(e.file) && !src.builtin && !strings.HasPrefix(e.file, "~") {
 		base.shown = filepath.Join(filepath.Dir(src.shown), e.file)
 	}
-	if e.name != "" && membersIn(path) != nil {
+	if e.name != "" && membersIn(l.opt, path) != nil {
 		base.name, base.inStack = e.name, true
 	}
 	if e.name != "" && e.name != base.name {

@@ -43,6 +43,14 @@ type lookup func(name string) (string, bool)
 // missing variable for an empty one; here it is a *missingError.
 func interpolate(text string, find lookup) (string, error) { return substitute(text, find, 0) }
 
+// Interpolate substitutes variables as in a profile, with those of env.
+func Interpolate(text string, env map[string]string) (string, error) {
+	return interpolate(text, func(name string) (string, bool) {
+		value, ok := env[name]
+		return value, ok
+	})
+}
+
 func substitute(text string, find lookup, depth int) (string, error) {
 	if depth > maxNesting {
 		return "", &templateError{text: abridged(text)}

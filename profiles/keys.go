@@ -29,7 +29,7 @@ func enum(words ...string) object {
 // come from it.
 func profileFields() []field[Profile] {
 	var all []field[Profile]
-	for _, group := range [][]field[Profile]{imageFields, processFields, mountFields, securityFields, limitFields, networkFields, lifeFields, replicaFields, hostFields, acceleratorKeys, weightFields, isolationFields, dataKeys, hookKeys, loggingKeys, linkKeys} {
+	for _, group := range [][]field[Profile]{imageFields, processFields, mountFields, securityFields, limitFields, networkFields, lifeFields, replicaFields, tagFields, hostFields, acceleratorKeys, weightFields, isolationFields, dataKeys, hookKeys, loggingKeys, linkKeys} {
 		all = append(all, group...)
 	}
 	return all

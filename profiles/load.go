@@ -19,6 +19,16 @@ type Options struct {
 	Dirs []string          // searched in order, before the built-in ones; a name that ends in .yaml or .yml is that of a stack
 	Env  map[string]string // the caller's environment, for ${VAR}
 	Cwd  string            // the caller's directory: the Dir of built-in profiles, base of path names
+
+	Text map[string][]byte // by absolute path: what is read instead of the file, which need not be there
+}
+
+// read returns the text of the file at an absolute path.
+func (o Options) read(path string) ([]byte, error) {
+	if text, ok := o.Text[path]; ok {
+		return text, nil
+	}
+	return readBounded(path, maxFile)
 }
 
 // Load finds and reads the profile called name: a name to search, a path (it has a slash or ends in .yaml or .yml), or FILE:NAME
@@ -68,18 +78,31 @@ type loader struct {
 func (l *loader) environment(src source) map[string]string {
 	env := map[string]string{}
 	if !src.builtin {
-		file := filepath.Join(filepath.Dir(src.path), ".env")
-		text, err := readBounded(file, maxFile)
-		if err == nil {
-			l.dotenv(filepath.Join(filepath.Dir(src.shown), ".env"), string(text), env)
-		} else if !errors.Is(err, fs.ErrNotExist) {
-			l.report.add(Problem{Position: Position{File: filepath.Join(filepath.Dir(src.shown), ".env")},
-				Message: fmt.Sprintf("read the file beside the profile: %v", cause(err)), Remedy: "correct it, or move it away"})
-		}
+		l.beside(filepath.Dir(src.path), filepath.Dir(src.shown), env)
 	}
 	for name, value := range l.opt.Env {
 		env[name] = value
 	}
+	return env
+}
+
+// beside reads the .env of a directory into env.
+func (l *loader) beside(dir, shown string, env map[string]string) {
+	shown = filepath.Join(shown, ".env")
+	text, err := readBounded(filepath.Join(dir, ".env"), maxFile)
+	switch {
+	case err == nil:
+		l.dotenv(shown, string(text), env)
+	case !errors.Is(err, fs.ErrNotExist):
+		l.report.add(Problem{Position: Position{File: shown}, Message: fmt.Sprintf("read the file beside the profile: %v", cause(err)), Remedy: "correct it, or move it away"})
+	}
+}
+
+// DotEnv is what the .env of a directory sets. What is wrong with it is for who reads a profile there to say.
+func DotEnv(opt Options, dir string) map[string]string {
+	env := map[string]string{}
+	l := &loader{opt: opt, report: &report{}}
+	l.beside(dir, dir, env)
 	return env
 }
 
@@ -132,7 +155,7 @@ const maxExtends = 16
 
 // read returns the root of one file, or nil with its problems reported.
 func (l *loader) read(src source) *node {
-	text, err := src.read()
+	text, err := src.read(l.opt)
 	if err != nil {
 		l.report.add(Problem{Position: Position{File: src.shown}, Status: statusOfRead(err), Message: fmt.Sprintf("read the profile: %v", cause(err)), Remedy: remedyOfRead(err)})
 		return nil

@@ -14,7 +14,6 @@ var notYet = map[string]string{
 	"cpu_count": "use cpus:", "cpu_percent": "use cpus:", "credential_spec": "", "develop": "",
 	"isolation":      "",
 	"models":         "",
-	"profiles":       "a profile of hostrun is one service: write one file for each",
 	"provider":       "",
 	"storage_opt":    "use tmpfs: with a size for what may go, and a volume on a file system of that size for what stays",
 	"use_api_socket": "",
@@ -28,11 +27,15 @@ var never = map[string]string{
 	"use_api_socket": "there is no docker whose socket it could be",
 }
 
+// Never says why a key of a compose service will not be done; it is "" for all others.
+func Never(key string) string { return never[key] }
+
 // elsewhere maps keys that are no service's to what a person who wrote them needs to know.
 var elsewhere = map[string]string{
-	"services": "write profiles: for services:, each of which is a profile; or put the keys of one at the top of a file of its name",
+	"services": "hostrun import compose FILE makes a stack of a compose file; or put the keys of one service at the top of a file of its name",
 	"jobs":     "a profile is one container: put its keys at the top of the file",
 	"version":  "remove it: compose ignores it too",
+	"profiles": "write tags: a profile of hostrun is what compose calls a service",
 	"include":  "use extends:, or YAML's merge key <<",
 }
 
@@ -99,15 +102,11 @@ func (d *decoder) composeFile(root *node, services *pair) {
 	for _, p := range services.value.pairs {
 		names = append(names, p.key)
 	}
-	remedy := elsewhere["services"]
-	if len(names) > 0 {
-		remedy = "make a stack of it: write profiles: for services: in a copy called stack.yaml, and name one, hostrun up " + names[0] + ", or all: hostrun up; docs/stacks.md tells what differs"
-	}
 	what := "this is a compose file"
 	if len(names) > 0 {
 		what += " with the " + counted(len(names), "service") + " " + abridged(strings.Join(names, ", "))
 	}
-	d.badAt(services.pos, "services", remedy, "%s, and no profile", what)
+	d.badAt(services.pos, "services", elsewhere["services"], "%s, and no profile", what)
 }
 
 func counted(n int, word string) string {

@@ -14,6 +14,13 @@ import (
 	"hostrun.dev/hostrun/pattern"
 )
 
+// Parse returns the root mapping of a file's text. The error is an *InvalidError.
+func Parse(file string, text []byte) (*yaml.Node, error) {
+	r := &report{}
+	root := parse(file, text, r)
+	return root, r.err()
+}
+
 // parse returns the root mapping of a profile's text, or nil with the problem reported.
 func parse(file string, text []byte, r *report) *yaml.Node {
 	text = bytes.TrimPrefix(text, []byte("\uFEFF")) // editors on Windows write it

@@ -12,7 +12,8 @@ type Profile struct {
 	File string `json:"file"` // "builtin:dinov2.yaml" for a built-in one
 	Dir  string `json:"dir"`  // of the file; relative paths were taken from it. The caller's for a built-in one
 
-	Stack *Stack `json:"stack,omitempty"` // whose file it is one of; nil: a file of its own
+	Tags  []string `json:"tags,omitempty"`  // for up --tag
+	Stack *Stack   `json:"stack,omitempty"` // whose file it is one of; nil: a file of its own
 
 	Image      string `json:"image"`
 	Rootfs     string `json:"rootfs,omitempty"`      // "": the image's. "host": the root is made of this machine's own files, and Image is ""

@@ -58,11 +58,11 @@ func (s source) dir(opt Options) string {
 	return filepath.Dir(s.path)
 }
 
-func (s source) read() ([]byte, error) {
+func (s source) read(opt Options) ([]byte, error) {
 	if s.builtin {
 		return builtin.ReadFile(s.path)
 	}
-	return readBounded(s.path, maxFile)
+	return opt.read(s.path)
 }
 
 func statusOfRead(err error) int {
@@ -116,7 +116,7 @@ func findOther(opt Options, name string, except source) (source, error) {
 	for _, dir := range opt.Dirs {
 		if isFile(dir) { // a stack
 			found := source{name: name, path: absolute(opt, dir), shown: dir, inStack: true}
-			if (found.path != except.path || name != except.name) && contains(membersIn(found.path), name) {
+			if (found.path != except.path || name != except.name) && contains(membersIn(opt, found.path), name) {
 				return found, nil
 			}
 			continue
@@ -147,7 +147,7 @@ func fromPath(opt Options, name string) (source, error) {
 	if inStack {
 		s.name = member
 	}
-	if _, err := os.Stat(s.path); err != nil {
+	if _, err := os.Stat(s.path); err != nil && opt.Text[s.path] == nil {
 		return s, finding.Errorf(statusOfRead(err), remedyOfRead(err), "read the profile %s: %w", name, cause(err))
 	}
 	return s, nil
@@ -196,7 +196,7 @@ func List(opt Options) ([]Entry, error) {
 	var all []Entry
 	for _, dir := range opt.Dirs {
 		if isFile(dir) {
-			for _, name := range membersIn(absolute(opt, dir)) {
+			for _, name := range membersIn(opt, absolute(opt, dir)) {
 				all = append(all, Entry{Name: name, File: dir})
 			}
 			continue

@@ -103,8 +103,8 @@ func followed(y *yaml.Node) *yaml.Node {
 }
 
 // membersIn are the names of the profiles of a file; none where it is no stack or can't be read, which who reads it says.
-func membersIn(path string) []string {
-	text, err := readBounded(path, maxFile)
+func membersIn(opt Options, path string) []string {
+	text, err := opt.read(path)
 	if err != nil {
 		return nil
 	}
@@ -185,7 +185,7 @@ func stackName(path string) string {
 
 // belowProfiles are words for keys of a compose file that stand elsewhere in a stack.
 var belowProfiles = map[string]string{
-	"services": "write profiles: for services:, each of which is a profile",
+	"services": "write profiles: for services:, each of which is a profile; hostrun import compose FILE makes a stack of a compose file",
 	"version":  "remove it: compose ignores it too",
 	"include":  "use extends:, or name several files on the command line",
 }

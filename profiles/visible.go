@@ -1,7 +1,6 @@
 package profiles
 
 import (
-	"fmt"
 	"strings"
 
 	"hostrun.dev/hostrun/pattern"
@@ -14,14 +13,12 @@ var npuNode = pattern.New(`^/dev/v?davinci[0-9]+$`)
 // name of CDI, or an NPU.
 func (v Device) Accelerator() bool { return v.CDI || npuNode.MatchString(v.Source) }
 
-// visibleNPU is what Ascend's runtime takes in ASCEND_VISIBLE_DEVICES besides numbers (mind-cluster, process.go).
-var visibleNPU = pattern.New(`^(?:Ascend(?:910|310B|310P|310)|npu)-([0-9]+)$`)
-
 // finishVisible reads the variables by which a vendor's OCI runtime is asked for devices. ASCEND_VISIBLE_DEVICES is the same
 // request as npus; NVIDIA's is in too many images and scripts with the value all, so gpus has to say it, or runtime: nvidia beside it.
 // Neither reaches the container.
 func (d *decoder) finishVisible() {
 	p := d.profile
+	ascend := d.readAscendRuntime()
 	nvidia := visible{value: "all", key: "runtime", pos: p.Lines["runtime"]} // without the variable: as who writes runtime: nvidia means it
 	kept := p.Environment[:0:0]
 	for _, v := range p.Environment {
@@ -29,7 +26,7 @@ func (d *decoder) finishVisible() {
 		pos := d.place(key, "environment")
 		switch nothing := v.Value == "" || v.Value == "void" || v.Value == "none"; {
 		case v.Name == "ASCEND_VISIBLE_DEVICES" && !nothing:
-			d.visibleNPUs(v.Value, key, pos)
+			d.visibleNPUs(visible{value: v.Value, key: key, pos: pos}, ascend)
 		case v.Name == "NVIDIA_VISIBLE_DEVICES" && d.vendor == "nvidia":
 			nvidia = visible{value: v.Value, key: key, pos: pos}
 			if nothing {
@@ -58,8 +55,15 @@ func (d *decoder) visibleGPUs(v visible) {
 	a := Accelerator{Key: v.key, All: v.value == "all"}
 	if !a.All {
 		for word := range strings.SplitSeq(v.value, ",") {
-			if word = strings.TrimSpace(word); word != "" {
+			// The toolkit's own kind is for its runtime's, which names the same devices.
+			if word = strings.TrimPrefix(strings.TrimSpace(word), "runtime."); word != "" && !contains(a.IDs, word) {
 				a.IDs = append(a.IDs, word)
+			}
+		}
+		for _, id := range a.IDs {
+			if !idForm.MatchString(id) {
+				d.badAt(v.pos, v.key, "write all, none, or indexes and UUIDs with commas between them: 0,3", "%q is no device", abridged(id))
+				return
 			}
 		}
 	}
@@ -78,33 +82,8 @@ func (d *decoder) visibleGPUs(v visible) {
 		}
 	}
 	d.mark(v.key, v.pos)
-	d.profile.GPUs = []Accelerator{a}
+	d.profile.GPUs = apart(a)
 }
 
 // driverCapabilities are those of NVIDIA's runtime.
 var driverCapabilities = []string{"compute", "compat32", "graphics", "utility", "video", "display", "ngx", "all"}
-
-func (d *decoder) visibleNPUs(value, key string, pos Position) {
-	var words []string
-	for word := range strings.SplitSeq(value, ",") {
-		word = strings.TrimSpace(word)
-		if m := visibleNPU.FindStringSubmatch(word); m != nil {
-			word = m[1]
-		}
-		words = append(words, word)
-	}
-	ids, err := expand(strings.Join(words, ","))
-	for _, id := range ids {
-		if !digits(id) && err == nil {
-			err = fmt.Errorf("%q is no NPU", abridged(id))
-		}
-	}
-	switch {
-	case err != nil:
-		d.badAt(pos, key, `write numbers and ranges ("0,2" or "0-3"), or npus: all instead`, "%v", err)
-	case len(d.profile.NPUs) > 0:
-		d.badAt(pos, key, "remove one of the two", "npus: says which NPUs the container gets, too")
-	default:
-		d.profile.NPUs = []Accelerator{{IDs: ids, Key: key}}
-	}
-}

@@ -10,15 +10,21 @@ import (
 // a creation leaves its own behind. A container's record is there before its cgroup, and who makes a container of a name that
 // was used before holds its lock, so none is taken from a container that is being made.
 func (c *Client) sweepCgroups(ctx context.Context) {
-	empty := map[string][]string{}
-	for _, dir := range c.cgroups() {
-		if procs, err := os.ReadFile(filepath.Join(dir, "cgroup.procs")); err == nil && len(procs) == 0 {
-			empty[filepath.Base(dir)] = append(empty[filepath.Base(dir)], dir)
+	for id, dirs := range c.cgroups() {
+		if empty(dirs) {
+			c.sweepCgroupsOf(ctx, id, dirs)
 		}
 	}
-	for id, dirs := range empty {
-		c.sweepCgroupsOf(ctx, id, dirs)
+}
+
+// empty says whether no process is in any of the cgroups. Of a container that runs, the first one tells.
+func empty(dirs []string) bool {
+	for _, dir := range dirs {
+		if procs, err := os.ReadFile(filepath.Join(dir, "cgroup.procs")); err != nil || len(procs) > 0 {
+			return false
+		}
 	}
+	return true
 }
 
 func (c *Client) sweepCgroupsOf(ctx context.Context, id string, dirs []string) {
@@ -38,13 +44,24 @@ func (c *Client) sweepCgroupsOf(ctx context.Context, id string, dirs []string) {
 }
 
 // cgroups are the containers' cgroups of the namespace (spec.linux.cgroupsPath is /<namespace>/<id>), in every hierarchy
-// of cgroup v1 or the one of v2.
-func (c *Client) cgroups() []string {
-	var all []string
-	for _, hierarchies := range []string{"", "*"} {
-		found, _ := filepath.Glob(filepath.Join("/sys/fs/cgroup", hierarchies, c.opt.Namespace, "*", "cgroup.procs"))
-		for _, p := range found {
-			all = append(all, filepath.Dir(p))
+// of cgroup v1 or the one of v2, by their IDs. It reads the directories and nothing below: all of this happens beside starts.
+func (c *Client) cgroups() map[string][]string {
+	const root = "/sys/fs/cgroup"
+	parents := []string{root}
+	hierarchies, _ := os.ReadDir(root)
+	for _, h := range hierarchies {
+		if h.IsDir() {
+			parents = append(parents, filepath.Join(root, h.Name()))
+		}
+	}
+	all := map[string][]string{}
+	for _, parent := range parents {
+		dir := filepath.Join(parent, c.opt.Namespace)
+		below, _ := os.ReadDir(dir)
+		for _, e := range below {
+			if e.IsDir() {
+				all[e.Name()] = append(all[e.Name()], filepath.Join(dir, e.Name()))
+			}
 		}
 	}
 	return all

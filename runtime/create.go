@@ -22,6 +22,14 @@ type made struct {
 	record containers.Container
 	root   []mount.Mount
 	notes  map[string]string // for the record, with that of its start
+	kept   func() error      // waits until what the container was made of has been written; may be nil
+}
+
+func (m *made) keep() error {
+	if m.kept == nil {
+		return nil
+	}
+	return m.kept()
 }
 
 // make creates the record, and beside it the snapshot, then files: whatever a crash leaves behind is named by the record,

@@ -225,23 +225,38 @@ func (c *Client) execTask(ctx context.Context, r containers.Container, p *specs.
 	if err != nil {
 		return 0, startError("exec in container "+r.ID, p.Args[0], native(err))
 	}
-	defer c.deleteExec(work, r.ID, execID)
+	whole := true
+	defer func() { c.deleteExec(work, r.ID, execID, whole) }()
 	ended := c.waiting(running, r.ID, execID)
 	if err := c.startTask(work, r.ID, execID); err != nil {
 		return 0, startError("exec in container "+r.ID, p.Args[0], err)
 	}
 	t.follow(running, c, r.ID, execID)
 	end := c.follow(ctx, r, execID, ended, signals)
-	f.finish(time.Second)
+	whole = f.finish(time.Second)
 	if end.err != nil {
 		return unseen, fmt.Errorf("wait for the process in container %s: %w", r.ID, end.err)
 	}
 	return end.status, nil
 }
 
-func (c *Client) deleteExec(ctx context.Context, id, execID string) {
-	_, err := c.ctrd.TaskService().DeleteProcess(context.WithoutCancel(ctx), &tasks.DeleteProcessRequest{ContainerID: id, ExecID: execID})
-	if err = native(err); err != nil && !errdefs.IsNotFound(err) {
-		c.opt.Log.Debug("delete the process", "container", id, "error", err)
+// deleteExec has containerd forget the process. The shim does that once its output has ended: where a process that it has left in the background
+// still has the pipes, that comes by itself, and nobody waits for it.
+func (c *Client) deleteExec(ctx context.Context, id, execID string, wait bool) {
+	deleted := make(chan struct{})
+	go func() {
+		defer close(deleted)
+		_, err := c.ctrd.TaskService().DeleteProcess(context.WithoutCancel(ctx), &tasks.DeleteProcessRequest{ContainerID: id, ExecID: execID})
+		if err = native(err); err != nil && !errdefs.IsNotFound(err) {
+			c.opt.Log.Debug("delete the process", "container", id, "error", err)
+		}
+	}()
+	if wait {
+		<-deleted
+		return
+	}
+	select {
+	case <-deleted:
+	case <-time.After(100 * time.Millisecond): // it is on its way
 	}
 }

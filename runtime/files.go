@@ -31,12 +31,15 @@ func (c *Client) writeFiles(pl plan.Plan) error {
 	if err := c.writeData(pl); err != nil {
 		return err
 	}
-	if pl.MadeOf != nil {
-		if err := writeFile(plan.File{Path: c.madeOf(pl.ID), Binary: pl.MadeOf(), Mode: 0o600}); err != nil {
-			return err
-		}
-	}
 	return makeRoot(pl.Root)
+}
+
+// writeMadeOf keeps what the container was made of, for diff. The directory is there.
+func (c *Client) writeMadeOf(pl plan.Plan) error {
+	if pl.MadeOf == nil {
+		return nil
+	}
+	return writeFile(plan.File{Path: c.madeOf(pl.ID), Binary: pl.MadeOf(), Mode: 0o600})
 }
 
 // makeDirectory makes d unless it is there: what is there keeps its owner and mode, it may be the user's.

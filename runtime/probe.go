@@ -12,6 +12,7 @@ import (
 	"os"
 	"regexp"
 	goruntime "runtime"
+	"strings"
 	"sync"
 	"time"
 
@@ -65,7 +66,7 @@ func (c *Client) probeCommand(ctx context.Context, of supervise.Container) error
 	status, err := c.Exec(context.WithoutCancel(ctx), of.ID, ExecOptions{Args: args}, IO{Stdout: &out, Stderr: &out}, signals)
 	switch {
 	case ctx.Err() != nil:
-		return fmt.Errorf("%s: not over within %v: %s", args[0], supervise.Timeout(of.Check), out.text())
+		return errors.New(strings.TrimSuffix(fmt.Sprintf("%s: not over within %v: %s", args[0], supervise.Timeout(of.Check), out.text()), ": "))
 	case err != nil:
 		return err
 	case status != 0:

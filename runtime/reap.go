@@ -109,8 +109,14 @@ func (c *Client) reapOneOff(ctx context.Context, r containers.Container, s *stan
 
 // discardLater marks the container, whose process has ended, as one that is being removed, and leaves the removal and the
 // lock to a child. From the mark on nobody shows the container any more, and any command finishes the removal if the
-// child dies; a command that wants the name waits for the lock.
-func (c *Client) discardLater(ctx context.Context, r containers.Container, l *lock) error {
+// child dies; a command that wants the name waits for the lock. With rs, the child begins together with others.
+func (c *Client) discardLater(ctx context.Context, r containers.Container, l *lock, rs *Removals) error {
+	if rs != nil {
+		if err := c.markRemoval(ctx, r); err != nil && !errdefs.IsNotFound(err) {
+			return fmt.Errorf("remove container %s: %w", r.ID, err)
+		}
+		return c.reapWith(ctx, r, l, rs)
+	}
 	marked := make(chan error, 1)
 	go func() { marked <- c.markRemoval(ctx, r) }()
 	started := c.startReaper(r.ID, l)

@@ -93,10 +93,7 @@ func (c *Client) killShims(id string, pids []int) {
 // endLeftovers ends what an OCI runtime under a killed shim was making: processes in the container's cgroup, and the state
 // by which the runtime would call the name taken.
 func (c *Client) endLeftovers(id string) {
-	for _, dir := range c.cgroups() {
-		if filepath.Base(dir) != id {
-			continue
-		}
+	for _, dir := range c.cgroups()[id] {
 		procs, _ := os.ReadFile(filepath.Join(dir, "cgroup.procs"))
 		for _, field := range strings.Fields(string(procs)) {
 			if pid, err := strconv.Atoi(field); err == nil {

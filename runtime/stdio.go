@@ -53,15 +53,17 @@ func (c *Client) attach(ctx context.Context, id, execID string, stdio IO, termin
 }
 
 // finish waits for the last output. A process that was left in the background holds the pipes open without end, so the
-// wait has one.
-func (f *foreground) finish(patience time.Duration) {
+// wait has one; false where the output has not come to its end.
+func (f *foreground) finish(patience time.Duration) (whole bool) {
 	done := make(chan struct{})
 	go func() { f.pipes.Wait(); close(done) }()
 	select {
 	case <-done:
+		whole = true
 	case <-time.After(patience):
 	}
 	f.close()
+	return whole
 }
 
 func (f *foreground) close() {

@@ -116,7 +116,12 @@ func (c *Client) stop(ctx context.Context, r containers.Container, timeout *time
 // ended; what is left of the removal goes on in the background and is never lost. The error wraps ErrNoContainer when
 // there is none.
 func (c *Client) Down(ctx context.Context, name string, timeout *time.Duration) error {
-	return c.remove(ctx, name, func(ctx context.Context, r containers.Container, task *taskapi.Process) error {
+	return c.DownOf(ctx, name, timeout, nil)
+}
+
+// DownOf is Down for one of several containers: what is left of the removal begins with rs.
+func (c *Client) DownOf(ctx context.Context, name string, timeout *time.Duration, rs *Removals) error {
+	return c.remove(ctx, name, rs, func(ctx context.Context, r containers.Container, task *taskapi.Process) error {
 		if err := c.preStop(ctx, r); err != nil {
 			return err
 		}
@@ -125,7 +130,7 @@ func (c *Client) Down(ctx context.Context, name string, timeout *time.Duration) 
 }
 
 // remove deletes a container with everything that belongs to it, after end has ended its process or has said why not.
-func (c *Client) remove(ctx context.Context, name string, end func(context.Context, containers.Container, *taskapi.Process) error) error {
+func (c *Client) remove(ctx context.Context, name string, rs *Removals, end func(context.Context, containers.Container, *taskapi.Process) error) error {
 	ctx = c.in(ctx)
 	if _, err := c.recorded(ctx, name); err != nil { // no lock file for a name that does not exist
 		return err
@@ -148,7 +153,7 @@ func (c *Client) remove(ctx context.Context, name string, end func(context.Conte
 		return err
 	}
 	c.progress("Container "+name, "Removing", "")
-	if err := c.discardEnded(ctx, r, task, l); err != nil {
+	if err := c.discardEnded(ctx, r, task, l, rs); err != nil {
 		return err
 	}
 	c.progress("Container "+name, "Removed", "")
@@ -157,7 +162,7 @@ func (c *Client) remove(ctx context.Context, name string, end func(context.Conte
 
 // discardEnded removes a container whose process has ended, in the background where there is a task: to delete it takes
 // longer than all the rest.
-func (c *Client) discardEnded(ctx context.Context, r containers.Container, task *taskapi.Process, l *lock) error {
+func (c *Client) discardEnded(ctx context.Context, r containers.Container, task *taskapi.Process, l *lock, rs *Removals) error {
 	work, cancel := steady(ctx)
 	defer cancel()
 	switch {
@@ -166,7 +171,7 @@ func (c *Client) discardEnded(ctx context.Context, r containers.Container, task 
 	case task == nil:
 		return c.discard(work, r)
 	}
-	return c.discardLater(work, r, l)
+	return c.discardLater(work, r, l, rs)
 }
 
 // end ends the process of a container that is to be removed: how it ended is nobody's business any more.
@@ -300,7 +305,7 @@ func notRunning(name string) error {
 
 // Remove deletes the container, its snapshot, files and log. A running one is refused unless force is set.
 func (c *Client) Remove(ctx context.Context, name string, force bool) error {
-	return c.remove(ctx, name, func(ctx context.Context, r containers.Container, task *taskapi.Process) error {
+	return c.remove(ctx, name, nil, func(ctx context.Context, r containers.Container, task *taskapi.Process) error {
 		if !runs(task) {
 			return nil
 		}

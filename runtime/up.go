@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/containerd/containerd/v2/core/containers"
@@ -71,8 +73,10 @@ func (c *Client) upLocked(ctx context.Context, pl plan.Plan, force bool) (UpResu
 	if err := c.launch(ctx, pl); err != nil {
 		return res, err
 	}
-	if err := c.postStart(ctx, pl.ID, true); err != nil {
-		return res, err
+	if strings.Contains(pl.Labels[plan.LabelHooks], plan.HookPostStart) {
+		if err := c.postStart(ctx, pl.ID, true); err != nil {
+			return res, err
+		}
 	}
 	c.progress("Container "+pl.ID, "Started", "")
 	return res, nil
@@ -129,7 +133,7 @@ func (c *Client) upOver(ctx context.Context, pl plan.Plan, old containers.Contai
 		return res, err
 	}
 	res.Action = "started"
-	if err := c.writeFiles(pl); err != nil {
+	if err := errors.Join(c.writeFiles(pl), c.writeMadeOf(pl)); err != nil {
 		return res, err
 	}
 	c.progress("Container "+pl.ID, "Starting", "")
@@ -195,6 +199,9 @@ func (c *Client) launch(ctx context.Context, pl plan.Plan) (err error) {
 		return context.Cause(ctx)
 	}
 	m.notes = freshNotes(m.record.Labels)
+	kept := make(chan error, 1) // the container does without, so it is not waited for before
+	m.kept = sync.OnceValue(func() error { return <-kept })
+	go func() { kept <- c.writeMadeOf(pl) }()
 	return c.begin(ctx, work, m, s, argv0(pl.Spec))
 }
 
@@ -202,17 +209,21 @@ func (c *Client) launch(ctx context.Context, pl plan.Plan) (err error) {
 // A record that says "ready" with a task that was never started is one that the next up starts again.
 func (c *Client) begin(ctx, work context.Context, m made, s streams, command string) error {
 	id := m.record.ID
+	defer m.keep() // whoever cleans up after an error must not meet it at work
 	wired, err := c.wire(work, m.record)
 	if err != nil {
 		return err
 	}
-	defer wired.wait() // whoever cleans up after an error must not meet it at work
+	defer wired.wait() // nor this
 	pid, err := c.createTask(work, id, m.root, s)
 	if err != nil {
 		return startError("start container "+id, command, err)
 	}
 	step("task-created")
 	if err := wired.wait(); err != nil {
+		return err
+	}
+	if err := m.keep(); err != nil {
 		return err
 	}
 	if ctx.Err() != nil {

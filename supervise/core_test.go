@@ -175,25 +175,25 @@ func TestHealthAsDocker(t *testing.T) {
 	same := func(*profiles.Healthcheck) {}
 	t.Run("healthy at the first probe", func(t *testing.T) {
 		b := newBench(t, Container{Running: true, Health: Starting, Check: check(same)})
-		b.want(b.to(25*time.Second, b.obey(yes)), "500ms probe", "500ms mark healthy", "10.5s probe", "20.5s probe")
+		b.want(b.to(25*time.Second, b.obey(yes)), "50ms probe", "50ms mark healthy", "10.05s probe", "20.05s probe")
 	})
 	t.Run("never healthy", func(t *testing.T) { // docker's first probe comes after 10 s, and its second after 20
 		b := newBench(t, Container{Running: true, Health: Starting, Check: check(same)})
-		b.want(b.to(25*time.Second, b.obey(no)), "500ms probe", "5.5s probe", "10s probe", "20s probe", "20s mark unhealthy")
+		b.want(b.to(25*time.Second, b.obey(no)), "50ms probe", "100ms probe", "200ms probe", "400ms probe", "800ms probe", "1.6s probe", "3.2s probe", "6.4s probe", "10s probe", "20s probe", "20s mark unhealthy")
 	})
 	t.Run("start_period", func(t *testing.T) {
 		b := newBench(t, Container{Running: true, Health: Starting, Check: check(func(h *profiles.Healthcheck) { h.StartPeriod, h.StartInterval = 25*time.Second, 10*time.Second })})
-		b.want(b.to(40*time.Second, b.obey(no)), "500ms probe", "10.5s probe", "20.5s probe", "25s probe", "35s probe", "35s mark unhealthy")
+		b.want(b.to(40*time.Second, b.obey(no)), "50ms probe", "100ms probe", "200ms probe", "400ms probe", "800ms probe", "1.6s probe", "3.2s probe", "6.4s probe", "12.8s probe", "22.8s probe", "25s probe", "35s probe", "35s mark unhealthy")
 	})
 	t.Run("a success in between", func(t *testing.T) {
 		b := newBench(t, Container{Running: true, Health: Healthy, Check: check(same)})
 		probes := 0
 		b.want(b.to(70*time.Second, b.obey(func() bool { probes++; return probes%2 == 0 })),
-			"500ms probe", "10.5s probe", "20.5s probe", "30.5s probe", "40.5s probe", "50.5s probe", "1m0.5s probe")
+			"50ms probe", "10.05s probe", "20.05s probe", "30.05s probe", "40.05s probe", "50.05s probe", "1m0.05s probe")
 	})
 	t.Run("it recovers", func(t *testing.T) {
 		b := newBench(t, Container{Running: true, Health: Unhealthy, Check: check(same)})
-		b.want(b.to(5*time.Second, b.obey(yes)), "500ms probe", "500ms mark healthy")
+		b.want(b.to(5*time.Second, b.obey(yes)), "50ms probe", "50ms mark healthy")
 	})
 	t.Run("the result of an earlier life", func(t *testing.T) {
 		b := newBench(t, Container{Running: true, Health: Starting, Check: check(same)})
@@ -220,8 +220,8 @@ func TestHealthAsDocker(t *testing.T) {
 	} {
 		t.Run("on_failure: "+how, func(t *testing.T) {
 			b := newBench(t, Container{Running: true, Health: Starting, Check: check(func(h *profiles.Healthcheck) { h.OnFailure = how })})
-			got := b.to(20200*time.Millisecond, b.obey(no))
-			b.want(got[5:], want...)
+			got := b.to(20100*time.Millisecond, b.obey(no))
+			b.want(got[slices.IndexFunc(got, func(line string) bool { return strings.HasSuffix(line, "unhealthy") })+1:], want...)
 		})
 	}
 }

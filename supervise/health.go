@@ -14,8 +14,10 @@ const (
 	defaultRetries       = 3
 )
 
-// firstProbe is how long after the start the first probe comes.
-const firstProbe = 500 * time.Millisecond
+// firstProbe is how long after the start the first probe comes. Until one succeeds, the pauses between those that follow are as long as
+// the container has run by then, and startInterval at most: what is ready soon is known to be soon, and what loads a model for a minute
+// is asked six times more than by docker.
+const firstProbe = 50 * time.Millisecond
 
 func or(d, otherwise time.Duration) time.Duration {
 	if d > 0 {
@@ -66,7 +68,7 @@ func (k *course) judge(h *profiles.Healthcheck, health string, r ProbeResult, no
 		return changed(health, Healthy)
 	}
 	if health == Starting && now.Before(k.started.Add(indulgence(h))) {
-		k.next = now.Add(startInterval(h))
+		k.next = now.Add(min(startInterval(h), max(now.Sub(k.started), firstProbe)))
 		if end := k.started.Add(indulgence(h)); k.next.After(end) {
 			k.next = end // there docker's first probe is due
 		}

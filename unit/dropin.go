@@ -12,12 +12,14 @@ import (
 
 // Options say what a drop-in has to tell besides the profile.
 type Options struct {
-	Program     string            // hostrun's absolute path
-	ProfileDirs []string          // absolute; where the profile is found, if not where a service looks by itself
-	Environment []string          // NAME=VALUE, for hostrun itself
-	Version     int               // of systemd; 0 for one that is not known
-	User        bool              // for a person's own systemd
-	Units       map[string]string // names of units of profiles that have one of another name; nil for none
+	Program         string              // hostrun's absolute path
+	ProfileDirs     []string            // absolute, or a stack's file; where the profile is found, if not where a service looks by itself
+	Environment     []string            // NAME=VALUE, for hostrun itself
+	EnvironmentFile string              // besides the template's; "" for none
+	Version         int                 // of systemd; 0 for one that is not known
+	User            bool                // for a person's own systemd
+	Units           map[string][]string // names of units of profiles that have others than that of their name, as replicas have; nil for none
+	Replica         int                 // of the profile, from 1; 0 for one that is alone
 }
 
 // spare is what a unit may use besides what its container may: the process that looks after it, with its proof.
@@ -29,6 +31,10 @@ const (
 
 // DropIn is what the profile says to systemd, as a file.
 func DropIn(p *profiles.Profile, o Options) string {
+	name := p.Name
+	if o.Replica > 0 {
+		name = fmt.Sprintf("%s-%d", p.Name, o.Replica)
+	}
 	var unit, service []string
 	unitf := func(format string, args ...any) { unit = append(unit, fmt.Sprintf(format, args...)) }
 	servicef := func(format string, args ...any) { service = append(service, fmt.Sprintf(format, args...)) }
@@ -41,17 +47,25 @@ func DropIn(p *profiles.Profile, o Options) string {
 		if d.Optional {
 			how = "Wants"
 		}
-		unitf("%s=%s\nAfter=%s", how, o.unitOf(d.Name), o.unitOf(d.Name))
+		units := strings.Join(o.unitsOf(d.Name), " ")
+		unitf("%s=%s\nAfter=%s", how, units, units)
 	}
 	policy, limits := restart(p)
 	unit = append(unit, limits...)
 
-	if len(o.ProfileDirs) > 0 {
+	if len(o.ProfileDirs) > 0 || o.Replica > 0 {
 		words := []string{word(o.Program)}
 		for _, dir := range o.ProfileDirs {
 			words = append(words, word("--profile-dir="+dir))
 		}
-		servicef("ExecStart=\nExecStart=%s --progress=plain --color=never up --supervise %%i", strings.Join(words, " "))
+		which := "%i"
+		if o.Replica > 0 {
+			which = fmt.Sprintf("--replica=%d %s", o.Replica, word(p.Name))
+		}
+		servicef("ExecStart=\nExecStart=%s --progress=plain --color=never up --supervise %s", strings.Join(words, " "), which)
+	}
+	if o.EnvironmentFile != "" {
+		servicef("EnvironmentFile=-%s", value(o.EnvironmentFile))
 	}
 	for _, kv := range o.Environment {
 		servicef("Environment=%s", value(kv))
@@ -77,15 +91,15 @@ func DropIn(p *profiles.Profile, o Options) string {
 	if p.PidsLimit > 0 {
 		servicef("TasksMax=%d", p.PidsLimit+spareTasks)
 	}
-	return file(p, unit, service)
+	return file(name, p.File, unit, service)
 }
 
 // file puts the sections together.
-func file(p *profiles.Profile, unit, service []string) string {
+func file(name, from string, unit, service []string) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "# %s of %s: written by hostrun systemd install, which overwrites it.\n", DropInName, Name(p.Name))
-	fmt.Fprintf(&b, "# Put changes of your own into a file with a later name: systemctl edit %s\n", Name(p.Name))
-	fmt.Fprintf(&b, "# profile: %s\n", strings.ReplaceAll(p.File, "\n", " "))
+	fmt.Fprintf(&b, "# %s of %s: written by hostrun systemd install, which overwrites it.\n", DropInName, Name(name))
+	fmt.Fprintf(&b, "# Put changes of your own into a file with a later name: systemctl edit %s\n", Name(name))
+	fmt.Fprintf(&b, "# profile: %s\n", strings.ReplaceAll(from, "\n", " "))
 	for _, section := range []struct {
 		name  string
 		lines []string
@@ -97,11 +111,11 @@ func file(p *profiles.Profile, unit, service []string) string {
 	return b.String()
 }
 
-func (o Options) unitOf(profile string) string {
-	if name := o.Units[profile]; name != "" {
-		return name
+func (o Options) unitsOf(profile string) []string {
+	if names := o.Units[profile]; len(names) > 0 {
+		return names
 	}
-	return Name(profile)
+	return []string{Name(profile)}
 }
 
 // mountsFor are the paths of the host that must be mounted before the start (systemd.unit(5), "RequiresMountsFor="), each once, sorted.

@@ -16,6 +16,7 @@ type Root struct {
 	Target string   `json:"target"`          // path in the view, name of the module, or the code
 	Flags  string   `json:"flags,omitempty"` // of the interpreter, one letter each: I, E, S, P, s
 	Args   []string `json:"args,omitempty"`  // sys.argv[1:]
+	Dir    string   `json:"dir,omitempty"`   // working directory, where a shell changes it before
 	Via    string   `json:"via,omitempty"`   // the launcher that starts it: torchrun
 	Doubt  string   `json:"doubt,omitempty"` // why it is not certain that it starts so, "" where it is: nothing of it is claimed to fail
 }
@@ -32,6 +33,7 @@ const maxEntrypoint = 256 << 10
 type argv struct {
 	view  *rootfs.View
 	cwd   string
+	began string   // the working directory before all
 	path  []string // PATH
 	roots []Root
 	not   []NotChecked
@@ -50,7 +52,7 @@ func understand(view *rootfs.View, r Request) ([]Root, []NotChecked) {
 }
 
 func takeApart(view *rootfs.View, r Request) *argv {
-	a := &argv{view: view, cwd: r.WorkingDir, path: strings.Split(r.Env["PATH"], ":")}
+	a := &argv{view: view, cwd: r.WorkingDir, began: r.WorkingDir, path: strings.Split(r.Env["PATH"], ":")}
 	if len(r.Command) > 0 {
 		a.command(r.Command)
 	}
@@ -197,7 +199,15 @@ func (a *argv) add(r Root) {
 	if r.Doubt = a.doubt; a.doubt != "" {
 		a.skip(r.Target, a.doubt+": what fails in it is not claimed")
 	}
-	a.roots = append(a.roots, r)
+	a.roots = append(a.roots, a.placed(r))
+}
+
+// placed notes where a program runs, if a cd came before.
+func (a *argv) placed(r Root) Root {
+	if a.cwd != a.began {
+		r.Dir = a.cwd
+	}
+	return r
 }
 
 // doubts makes what follows uncertain.
@@ -277,7 +287,7 @@ func (a *argv) serves(server string, args []string) {
 			if a.doubt != "" {
 				r.Doubt = a.doubt
 			}
-			a.roots = append(a.roots, r)
+			a.roots = append(a.roots, a.placed(r))
 			return
 		}
 	}

@@ -138,7 +138,7 @@ func (p *parser) tryStatement(toks []token) {
 		var a arm
 		switch toks[0].text {
 		case "except":
-			a = arm{kind: armHandler, when: catches(toks)}
+			a = arm{kind: armHandler, when: catches(toks), narrow: catchesNothingElse(toks)}
 		case "else":
 			a.kind = armElse
 		case "finally":
@@ -167,6 +167,21 @@ var (
 		"ArithmeticError", "ZeroDivisionError", "OverflowError", "StopIteration", "KeyboardInterrupt", "SystemExit", "AssertionError",
 		"PermissionError", "FileNotFoundError", "MemoryError", "EOFError", "RecursionError", "UserWarning", "DeprecationWarning", "Warning"}
 )
+
+// catchesNothingElse says that an except clause names ImportError or ModuleNotFoundError alone.
+func catchesNothingElse(toks []token) bool {
+	named := false
+	for _, t := range toks[1:max(1, blockColon(toks))] {
+		switch {
+		case t.kind == tokName && t.text == "as":
+			return named
+		case t.kind == tokName && !slices.Contains(catchers[:2], t.text):
+			return false
+		}
+		named = named || t.kind == tokName
+	}
+	return named
+}
 
 // catches says whether an except clause catches the failure of an import.
 func catches(toks []token) tri {

@@ -214,7 +214,7 @@ func (p *parser) bindAs(toks []token) {
 }
 
 func (p *parser) bindPackage(name string) {
-	if p.self != "" && p.inDef == 0 {
+	if p.inDef == 0 {
 		p.bound = append(p.bound, name)
 	}
 }

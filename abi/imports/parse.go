@@ -9,15 +9,16 @@ import (
 type action uint8
 
 const (
-	doImport  action = iota // import a.b
-	doFrom                  // from a import b
-	doIf                    // arms: the conditions' bodies
-	doTry                   // arms: body, handlers, else, finally
-	doDefer                 // body runs when a function is called
-	doMaybe                 // body runs perhaps: loops, with, match
-	doRaise                 // ends the body; name is "" for a bare raise
-	doExit                  // ends the process
-	doDynamic               // imports what files do not say: name says how
+	doImport    action = iota // import a.b
+	doFrom                    // from a import b
+	doIf                      // arms: the conditions' bodies
+	doTry                     // arms: body, handlers, else, finally
+	doDefer                   // body runs when a function is called
+	doMaybe                   // body runs perhaps: loops, with, match
+	doRaise                   // ends the body; name is "" for a bare raise
+	doExit                    // ends the process; name is not "" where that is a failure
+	doArguments               // reads sys.argv, and ends the process if it asks for help
+	doDynamic                 // imports what files do not say: name says how
 )
 
 // A statement is one that matters, in the order of the file.
@@ -43,15 +44,16 @@ const (
 
 // An arm is one body of a compound statement.
 type arm struct {
-	kind armKind
-	when tri // doIf: the condition; armHandler: whether it catches an import's failure
-	body []statement
+	kind   armKind
+	when   tri  // doIf: the condition; armHandler: whether it catches an import's failure
+	narrow bool // armHandler: it catches nothing else
+	body   []statement
 }
 
 // A unit is a file's statements, and what of it decides how others import from it.
 type unit struct {
 	body      []statement
-	bound     []string // of a package: names that the top level binds, other than to its own submodules; sorted
+	bound     []string // names that the top level binds, other than a package's to its own submodules; sorted
 	open      bool     // further names appear at run time: from x import *, __getattr__, globals()
 	opensAt   int32    // line of the first of these
 	all       []string // of a package: the strings of its __all__
@@ -62,7 +64,7 @@ type unit struct {
 	problem   string   // why the rest was not read
 }
 
-// binds says that the top level of a package binds a name.
+// binds says that the top level binds a name.
 func (u *unit) binds(name string) bool {
 	_, found := slices.BinarySearch(u.bound, name)
 	return found
@@ -80,7 +82,7 @@ type parser struct {
 	inDef     int         // levels of def and class around the current line
 	made      []statement // a stack: what the blocks hold that are being read
 	constants constants   // that the top level has bound so far
-	bound     []string    // of a package: for unit.bound
+	bound     []string    // for unit.bound
 }
 
 // parse reads a file. self is the package whose __init__ it is.
@@ -264,6 +266,9 @@ func (p *parser) small(toks []token) {
 			p.constants.bind(t.text, undecided{})
 		}
 	case "raise":
+		if p.leave(toks) {
+			return
+		}
 		s := statement{action: doRaise, line: toks[0].line}
 		if len(toks) > 1 {
 			s.name = toks[1].text
@@ -272,25 +277,12 @@ func (p *parser) small(toks []token) {
 		p.add(s)
 		return
 	}
-	if leaves(toks) {
-		p.add(statement{action: doExit, line: toks[0].line})
+	if p.leave(toks) {
 		return
+	}
+	if p.facts.main && p.inDef == 0 {
+		p.arguments(toks)
 	}
 	p.bindTargets(toks)
 	p.dynamic(toks)
-}
-
-// leavers are the calls that end the process.
-var leavers = [][]string{{"sys", ".", "exit", "("}, {"os", ".", "_exit", "("}, {"exit", "("}, {"quit", "("}}
-
-// leaves knows sys.exit(...), exit(...), quit(...) and os._exit(...).
-func leaves(toks []token) bool {
-	return slices.ContainsFunc(leavers, func(words []string) bool {
-		for i, word := range words {
-			if i >= len(toks) || toks[i].text != word {
-				return false
-			}
-		}
-		return true
-	})
 }

@@ -66,7 +66,12 @@ func (s *scanner) site(flags string) *site {
 
 // scanRoot walks through one program.
 func (s *scanner) scanRoot(root Root) {
+	if root.Dir != "" {
+		defer func(was string) { s.r.WorkingDir = was }(s.r.WorkingDir)
+		s.r.WorkingDir = root.Dir
+	}
 	p := s.start(root.Flags)
+	p.args = root.Args
 	if own, ok := s.ownEntry(root); ok {
 		p.begin(own)
 	}
@@ -171,8 +176,11 @@ func (s *scanner) runModule(p *process, root Root) {
 		return
 	}
 	if found.isPkg {
-		p.load(name, p.top, At{Module: "runpy"})
+		fail := p.load(name, p.top, At{Module: "runpy"})
 		inner := p.locate(name + ".__main__")
+		if inner == nil && fail != nil {
+			return // it is not asked for
+		}
 		if inner == nil {
 			s.cannotRun(root, name, s.r.Python.Executable+": No module named "+name+".__main__; '"+name+"' is a package and cannot be directly executed", "")
 			return

@@ -24,6 +24,9 @@ type run struct {
 	Path    []string
 }
 
+// noHome is a home directory that nobody can make: packages that are imported leave caches in theirs.
+const noHome = "/proc/nonexistent"
+
 func trace(t *testing.T, python, code string, env ...string) run {
 	t.Helper()
 	script, err := os.ReadFile("testdata/trace.py")
@@ -32,7 +35,7 @@ func trace(t *testing.T, python, code string, env ...string) run {
 	}
 	cmd := exec.Command(python, "-c", string(script), code)
 	cmd.Dir = "/"
-	cmd.Env = append([]string{"PATH=/usr/bin:/bin", "HOME=/nonexistent", "PYTHONNOUSERSITE=1", "PYTHONDONTWRITEBYTECODE=1"}, env...)
+	cmd.Env = append([]string{"PATH=/usr/bin:/bin", "HOME=" + noHome, "PYTHONNOUSERSITE=1", "PYTHONDONTWRITEBYTECODE=1"}, env...)
 	out, err := cmd.Output()
 	_, text, ok := strings.Cut(string(out), "\x02")
 	if !ok {
@@ -229,7 +232,7 @@ func scan(t *testing.T, py abi.Python, code string) Report {
 func command(python string, args ...string) (string, error) {
 	cmd := exec.Command(python)
 	cmd.Dir = "/"
-	cmd.Env = []string{"PATH=/usr/bin:/bin", "HOME=/nonexistent", "PYTHONNOUSERSITE=1", "PYTHONDONTWRITEBYTECODE=1"}
+	cmd.Env = []string{"PATH=/usr/bin:/bin", "HOME=" + noHome, "PYTHONNOUSERSITE=1", "PYTHONDONTWRITEBYTECODE=1"}
 	for _, a := range args {
 		if name, _, ok := strings.Cut(a, "="); ok && strings.ToUpper(name) == name {
 			cmd.Env = append(cmd.Env, a)

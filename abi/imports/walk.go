@@ -35,6 +35,8 @@ type module struct {
 	by      At
 	failure *failure        // its import is known to fail
 	running bool            // its body is being walked
+	vague   bool            // it may have names that its text does not show
+	has     map[string]bool // names that its text has, though not as what it binds
 	without map[string]bool // names of a package that are known to be no modules in it
 }
 
@@ -66,7 +68,9 @@ type process struct {
 	checked []NotChecked
 	hooks   hooks  // loaded modules that write to the import system's tables
 	mover   string // the first module that may add entries to sys.path by its code
-	quiet   bool   // a line of a .pth file runs of which it is known what its module does to the import system
+	args    []string
+	ended   bool // it may have ended by itself, well: see exit
+	quiet   bool // a line of a .pth file runs of which it is known what its module does to the import system
 	chain   []At
 	depth   int
 	moments int // see Missing.order
@@ -79,11 +83,12 @@ func newProcess(l *loader, s *site, searchPath []string, deep bool) *process {
 
 // A frame is where statements run.
 type frame struct {
-	spec  *spec
-	level level
-	main  bool // the program's own file: its functions are taken as called
-	maybe bool // below a condition that files do not decide
-	pkg   string
+	spec   *spec
+	level  level
+	main   bool // the program's own file: its functions are taken as called
+	maybe  bool // below a condition that files do not decide
+	called bool // in a function
+	pkg    string
 }
 
 // maxDepth bounds how deep imports nest: Python's own stack ends at a thousand frames, of which an import takes several.
@@ -105,6 +110,9 @@ func (p *process) run(body []statement, f frame) (first *failure) {
 
 // step runs one statement. stop says that nothing behind it runs.
 func (p *process) step(st *statement, f frame) (fail *failure, stop bool) {
+	if p.ended && f.level > perhaps {
+		f.level, f.maybe = perhaps, true
+	}
 	switch st.action {
 	case doImport, doFrom:
 		return p.importStatement(st, f), false
@@ -113,7 +121,7 @@ func (p *process) step(st *statement, f frame) (fail *failure, stop bool) {
 	case doTry:
 		return p.try(st, f), false
 	case doDefer:
-		f.level = min(f.level, deferred)
+		f.level, f.called = min(f.level, deferred), true
 		if f.main {
 			f.level = perhaps
 		}
@@ -127,7 +135,9 @@ func (p *process) step(st *statement, f frame) (fail *failure, stop bool) {
 		}
 		return &failure{again: st.name == "", class: st.name}, true
 	case doExit:
-		return nil, true
+		return p.exit(st, f), true
+	case doArguments:
+		p.ended = p.ended || p.asksForHelp()
 	case doDynamic:
 		p.skip("dynamic", f.spec.name, p.at(st, f), dynamicWhy(st.name), f.level)
 	}
@@ -204,10 +214,14 @@ func (p *process) try(st *statement, f frame) (result *failure) {
 		switch {
 		case a.kind == armElse && fail != nil, a.kind == armHandler && (a.when != yes || !missed):
 			inner.level = min(f.level, perhaps)
-		case a.kind == armElse && handled:
+		case a.kind == armElse && handled && !onlyImports(st):
 			inner.level = min(f.level, attempted)
 		}
+		ended := p.ended
 		then := p.run(a.body, inner)
+		if a.kind == armHandler && (a.when != yes || !missed) || a.kind == armElse && fail != nil {
+			p.ended = ended // it would end the process for a reason that is not known to be one
+		}
 		runs := a.kind == armFinally || a.kind == armHandler && a.when == yes && missed
 		if runs && then != nil && result == nil {
 			result = p.handled(a, fail, then, f)
@@ -217,6 +231,11 @@ func (p *process) try(st *statement, f frame) (result *failure) {
 		}
 	}
 	return result
+}
+
+// onlyImports says that a try statement catches nothing but failures of imports: where none is known, its else clause runs.
+func onlyImports(st *statement) bool {
+	return !slices.ContainsFunc(st.arms, func(a arm) bool { return a.kind == armHandler && !a.narrow })
 }
 
 // handled says how a handler that fails itself ends the statement.
@@ -252,6 +271,9 @@ func (p *process) importStatement(st *statement, f frame) *failure {
 	fail := p.load(name, lvl, at)
 	if st.action == doFrom && fail == nil {
 		fail = p.fromList(name, st.names, lvl, at)
+		if fail == nil && lvl == required {
+			fail = p.unbound(name, st.names, lvl, at)
+		}
 	}
 	if st.soft {
 		return nil

@@ -5,17 +5,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
-	"math"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/urfave/cli/v2"
-	"golang.org/x/sys/unix"
 
 	"hostrun.dev/hostrun/engine"
 	"hostrun.dev/hostrun/finding"
@@ -84,6 +77,7 @@ func runAgain(ctx context.Context, s *session, o againOptions) error {
 	if err != nil {
 		return err
 	}
+	lessLikelyKilled("0")
 	client, err := s.containerd(ctx)
 	if err != nil {
 		return err
@@ -119,7 +113,7 @@ func runAgain(ctx context.Context, s *session, o againOptions) error {
 
 // again starts the container in a process of its own, which outlives this one.
 func (o *overseer) again(ctx context.Context, c supervise.Container) error {
-	cmd, err := o.s.background(o.client, againVerb, "--created="+c.Created.Format(time.RFC3339Nano), c.ID)
+	cmd, err := o.s.background(o.client.Address(), againVerb, "--created="+c.Created.Format(time.RFC3339Nano), c.ID)
 	if err != nil {
 		return err
 	}
@@ -153,55 +147,6 @@ func lastError(words string, err error) string {
 		return strings.TrimSpace(words + err.Error())
 	}
 	return strings.Join(lines, "; ")
-}
-
-// background prepares a command of hostrun for the same containerd and directories, in a session of its own.
-func (s *session) background(client *runtime.Client, words ...string) (*exec.Cmd, error) {
-	self, err := os.Executable()
-	if err != nil {
-		return nil, err
-	}
-	g := s.global
-	args := []string{"--address=" + client.Address(), "--namespace=" + g.namespace, "--progress=quiet", "--color=never", "--log-level=" + g.logLevel,
-		"--state-dir=" + s.abs(g.stateDir), "--data-dir=" + s.abs(g.dataDir), "--libexec-dir=" + s.libexec(), "--system-address=" + s.abs(g.systemAddress),
-		"--cdi-spec-dirs=" + g.cdiDirs}
-	if g.cacheDir != "" {
-		args = append(args, "--cache-dir="+s.abs(g.cacheDir))
-	}
-	cmd := exec.Command(self, append(args, words...)...)
-	cmd.Dir, cmd.Env = "/", superviseEnvironment()
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // ^C at the terminal is not for it
-	return cmd, nil
-}
-
-// startSupervisor starts one in the background. It lives on with descriptors of its own alone: one that the caller was given, as by
-// `exec 9>lock; flock 9`, must not live as long.
-func (s *session) startSupervisor(client *runtime.Client) error {
-	cmd, err := s.background(client, "supervise", "--until-idle")
-	if err != nil {
-		return err
-	}
-	path := client.SuperviseLog()
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return err
-	}
-	flags := os.O_WRONLY | os.O_CREATE | os.O_APPEND
-	if fi, err := os.Stat(path); err == nil && fi.Size() > 1<<20 {
-		flags |= os.O_TRUNC
-	}
-	log, err := os.OpenFile(path, flags, 0o600)
-	if err != nil {
-		return err
-	}
-	defer log.Close()
-	cmd.Stdout, cmd.Stderr = log, log
-	_ = unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC) // Linux 5.11; before, Go has marked its own
-	if err := cmd.Start(); err != nil {
-		return fmt.Errorf("start %s: %w", cmd.Path, err)
-	}
-	go func() { _ = cmd.Wait() }()
-	s.log.Debug("started the supervisor", "process", cmd.Process.Pid, "log", path)
-	return nil
 }
 
 // wake brings the private engine up, in which containers wait to be started again: it has died, or the machine has booted.

@@ -30,6 +30,14 @@ func a2(change func(t *testing.T, root string)) func(*testing.T, string) {
 	}
 }
 
+// a3 is the machine with eight cards of two dies, changed.
+func a3(change func(t *testing.T, root string)) func(*testing.T, string) {
+	return func(t *testing.T, root string) {
+		npus(ascendtest.A3())(t, root)
+		change(t, root)
+	}
+}
+
 // removed are files that a machine has lost.
 func removed(pattern string) func(t *testing.T, root string) {
 	return func(t *testing.T, root string) {
@@ -115,6 +123,11 @@ var badNPUs = []badCase{
 	{"several NPUs behind a bridge", a2(nil), "npus: [4, 5]\nnetwork_mode: bridge", 0, finding.AscendNetwork, "HCCL takes each network namespace for a server: with 2 NPUs", "bridge", "network_mode: host"},
 	{"several NPUs on a network of the profile", a2(nil), "npus: [4, 5]\nnetworks: [train]", 0, finding.AscendNetwork, "HCCL takes each network namespace", "bridge", "network_mode: host"},
 	{"a chip that npu-smi calls critical", critical, "npus: [4, 5]", finding.StatusNoDevice, finding.DeviceUnfit, "NPU 5 can't be given: it does not work (npu-smi: Critical)", "it does not work", "name another one"},
+	{"half of an A3's card", a3(removed("dev/davinci5")), "npus: [4]", finding.StatusNoDevice, finding.DeviceUnfit, "NPU 4 can't be given: it does not work (the other die of its card, NPU 5, has no device node)", "it does not work", "name another one"},
+	{"a choice among no NPUs", a2(nil), "environment: [ASCEND_RT_VISIBLE_DEVICES=0]", finding.StatusProfile, finding.AscendVisible, "ASCEND_RT_VISIBLE_DEVICES=0: there is no NPU 0 in the container", "0", "ask for NPUs with npus:"},
+	{"a choice that can't be", a2(nil), "npus: [4, 5]\nenvironment: {ASCEND_RT_VISIBLE_DEVICES: '4,5'}", finding.StatusProfile, finding.AscendVisible, "container 0 = /dev/davinci4 (0000:81:00.0), container 1 = /dev/davinci5", "4,5", "remove ASCEND_RT_VISIBLE_DEVICES"},
+	{"all devices, and no NPU asked for", a2(nil), "devices: [/dev]", 0, finding.AscendNotAsked, "gets none of this machine's NPUs", "/dev/davinci0, /dev/davinci1", "npus: all"},
+	{"a range beyond the machine", a2(nil), "npus: ['6-100']", finding.StatusNoDevice, finding.DeviceUnknown, "there is no NPU 8, 9, 10, 11, 12 and 88 more: this machine has 0, 1, 2, 3, 4, 5, 6, 7", "8 NPUs", "hostrun devices"},
 	{"a user outside of the group", a2(func(t *testing.T, root string) {
 		for _, n := range []string{"davinci0", "davinci_manager", "devmm_svm", "hisi_hdc"} {
 			must(t, os.Chown(filepath.Join(root, "dev", n), 0, 0))

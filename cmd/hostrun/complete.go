@@ -105,6 +105,8 @@ func (s *session) nameCandidates(ctx context.Context, verb string) []candidate {
 			all = append(all, candidate{kind, ""})
 		}
 		return all
+	case "compose":
+		return []candidate{{fileCandidates, ""}}
 	case "explain":
 		var all []candidate
 		for _, e := range finding.Known() {

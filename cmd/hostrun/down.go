@@ -85,7 +85,14 @@ func runDown(ctx context.Context, s *session, o downOptions) error {
 			return err
 		}
 	}
-	err = s.onEachReversed(ctx, chosen, func(client *runtime.Client, name string) error { return client.Down(ctx, name, timeout) })
+	var rest *runtime.Removals // a single one's begins at once
+	if len(chosen) > 1 {
+		rest = new(runtime.Removals)
+	}
+	err = s.onEachReversed(ctx, chosen, func(client *runtime.Client, name string) error { return client.DownOf(ctx, name, timeout, rest) })
+	if rest != nil {
+		rest.Begin()
+	}
 	err = s.exceptAbsent(err)
 	if err == nil && len(volumes) > 0 {
 		var client *runtime.Client

@@ -80,6 +80,13 @@ func (e *engines) lookOf(kind engineKind) *look {
 	return e.looks[kind]
 }
 
+// forgetLooks has each containerd looked at anew.
+func (e *engines) forgetLooks() {
+	e.looking.Lock()
+	defer e.looking.Unlock()
+	e.looks = nil
+}
+
 func (e *engines) close() {
 	if e.ahead != nil {
 		e.ahead()

@@ -41,18 +41,28 @@ func fitGPUs(_ devices.Source, facts *plan.Facts, g devices.Grant, view *rootfs.
 	return nvidia.Fit(inventoryOf(facts.Inventories, g.Ask.Kind), g.Chosen, w)
 }
 
-// informed adds to an ask for GPUs the CUDA version that torch was built with, where the profile does not say one: it decides whether the
-// machine's forward-compatibility package is given.
+// informed adds to an ask what is known of torch and the profile does not say: for GPUs the CUDA version that it was built with, which decides
+// whether the machine's forward-compatibility package is given; for NPUs its ABI of the C++ library, which decides on the libraries of ATB.
 func informed(a devices.Ask, facts *plan.Facts) devices.Ask {
 	t := plan.Frameworks(*facts, "").Torch
-	if a.Kind != devices.KindGPU || a.Options["cuda"] != "" || t == nil || t.CUDA == "" {
+	if t == nil {
+		return a
+	}
+	name, value := "cuda", t.CUDA
+	switch {
+	case a.Kind == devices.KindNPU:
+		name, value = ascend.OptionABI, t.CXX11ABI
+	case a.Kind != devices.KindGPU:
+		return a
+	}
+	if a.Options[name] != "" || value == "" {
 		return a
 	}
 	a.Options = maps.Clone(a.Options)
 	if a.Options == nil {
 		a.Options = map[string]string{}
 	}
-	a.Options["cuda"] = t.CUDA
+	a.Options[name] = value
 	return a
 }
 
@@ -64,7 +74,11 @@ func fitNPUs(source devices.Source, facts *plan.Facts, g devices.Grant, view *ro
 	}
 	w := ascend.Wants{NPUs: len(g.Chosen), All: len(inv.Devices), Chips: chipsOf(g.Chosen), Driver: machine.Driver, Image: facts.Image.Reference,
 		Env: slices.Concat(environment(facts), g.Edits.Env), Entrypoint: facts.Profile.Entrypoint != nil,
-		NetworkMode: facts.Profile.NetworkMode, SharedBytes: facts.Profile.ShmSize, File: g.Ask.File, Line: g.Ask.Line}
+		NetworkMode: facts.Profile.NetworkMode, SharedBytes: facts.Profile.ShmSize, Optional: g.Ask.Optional, File: g.Ask.File, Line: g.Ask.Line}
+	if g.Ask.Key == "" { // of a profile that asks for none
+		at := facts.Profile.Lines["environment.ASCEND_RT_VISIBLE_DEVICES"]
+		w.File, w.Line = at.File, at.Line
+	}
 	for _, v := range facts.Profile.Volumes {
 		if v.Type == "bind" {
 			w.HostMounts = append(w.HostMounts, v.Target)

@@ -131,6 +131,8 @@ var machineKinds = []struct {
 	{"300I Pro", npus(ascendtest.Cards(3, "0xd500")), "environment: [ASCEND_VISIBLE_DEVICES=1-2]"},
 	{"parts of a 300I Duo", npus(parts()), "npus: [vdavinci116]"},
 	{"a critical chip", critical, "npus: all"},
+	{"A3, half of a card is gone", a3(removed("dev/davinci5")), "npus: all"},
+	{"ATB beside CANN of the host", atb, "npus: [0]\nascend: {toolkit: host}"},
 	{"no manager of the NPUs", a2(removed("dev/davinci_manager")), "npus: 1"},
 	{"the NPUs' driver is not loaded", npus(ascendtest.NotLoaded()), "npus: 1"},
 	{"the NPUs' driver in a place of its own", npus(ascendtest.CustomPlace()), "npus: 1"},
@@ -140,6 +142,17 @@ func parts() ascendtest.Machine {
 	m := ascendtest.Duo()
 	m.Virtual = []int{100, 116}
 	return m
+}
+
+// atb is a machine with CANN and its nnal.
+func atb(t *testing.T, root string) {
+	m := ascendtest.A2()
+	m.Version = ascendtest.VersionInfo("25.5.0", "C25", "C21", "C23", "C25")
+	const nnal = "/usr/local/Ascend/nnal/atb/"
+	m.Files = map[string]string{"/usr/local/Ascend/cann-8.5.0/aarch64-linux/ascend_toolkit_install.info": ascendtest.ToolkitInfo("8.5.0", "C25", "C21", "C23", "C25"),
+		"/usr/local/Ascend/cann-8.5.0/lib64/libascendcl.so": "", nnal + "latest/atb/cxx_abi_0/lib/libatb.so": "", nnal + "latest/atb/cxx_abi_1/lib/libatb.so": "",
+		nnal + "latest/version.info": "Ascend-cann-atb : 8.5.0\n", nnal + "set_env.sh": "    export ATB_WORKSPACE_MEM_ALLOC_GLOBAL=1 #\n"}
+	npus(m)(t, root)
 }
 
 // critical is an A3 whose npu-smi calls die 5 critical.

@@ -11,7 +11,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"hostrun.dev/hostrun/abi/frameworks"
 	"hostrun.dev/hostrun/devices"
+	"hostrun.dev/hostrun/devices/ascend"
 	"hostrun.dev/hostrun/devices/ascend/ascendtest"
 	"hostrun.dev/hostrun/finding"
 	"hostrun.dev/hostrun/plan"
@@ -99,6 +101,20 @@ func TestImagesVisibleDevices(t *testing.T) {
 	facts.Profile.Environment = []profiles.EnvVar{{Name: "ASCEND_RT_VISIBLE_DEVICES", Value: "1"}}
 	if got := environment(&facts); len(got) != 2 || got[1] != "ASCEND_RT_VISIBLE_DEVICES=1" {
 		t.Errorf("%q", got)
+	}
+}
+
+// TestTorchTellsATBsABI: which of ATB's libraries a container gets with the host's CANN is told by torch's own files.
+func TestTorchTellsATBsABI(t *testing.T) {
+	facts := plan.Facts{Image: plan.Image{Frameworks: map[string]frameworks.Facts{"/usr/bin/python3": {Torch: &frameworks.Torch{Version: "2.5.1", CXX11ABI: "0"}}}}}
+	options := map[string]string{"toolkit": "host"}
+	got := informed(devices.Ask{Kind: devices.KindNPU, Options: options}, &facts)
+	if got.Options[ascend.OptionABI] != "0" || got.Options["toolkit"] != "host" || len(options) != 1 {
+		t.Errorf("%v, from %v", got.Options, options)
+	}
+	facts.Image.Frameworks = nil
+	if got := informed(devices.Ask{Kind: devices.KindNPU, Options: options}, &facts); len(got.Options) != 1 {
+		t.Errorf("without torch: %v", got.Options)
 	}
 }
 

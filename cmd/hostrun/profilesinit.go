@@ -95,21 +95,26 @@ func (s *session) writeProfile(path, text string, force bool) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return fileError("write", path, err)
 	}
+	if err := writeNew(path, text, force, "-f overwrites it; another name writes another file"); err != nil {
+		return err
+	}
+	fmt.Fprintln(s.stdout, path)
+	return nil
+}
+
+// writeNew writes a file, over another one only by force; hint says how.
+func writeNew(path, text string, force bool, hint string) error {
 	flags := os.O_WRONLY | os.O_CREATE | os.O_EXCL
 	if force {
 		flags = os.O_WRONLY | os.O_CREATE | os.O_TRUNC
 	}
 	file, err := os.OpenFile(path, flags, 0o644)
 	if errors.Is(err, fs.ErrExist) {
-		return finding.Errorf(finding.StatusFailed, "-f overwrites it; another name writes another file", "write %s: it is there already", path)
+		return finding.Errorf(finding.StatusFailed, hint, "write %s: it is there already", path)
 	}
 	if err != nil {
 		return fileError("write", path, err)
 	}
 	_, err = file.WriteString(text)
-	if err := errors.Join(err, file.Close()); err != nil {
-		return fileError("write", path, err)
-	}
-	fmt.Fprintln(s.stdout, path)
-	return nil
+	return fileError("write", path, errors.Join(err, file.Close()))
 }

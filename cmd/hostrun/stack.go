@@ -20,15 +20,18 @@ import (
 type stack struct {
 	s       *session
 	members []*member
-	groups  map[string]*group // by the profile's name
-	wholes  []profiles.Stack  // files that were named as a whole
-	circles map[string]error  // that were met, by the names in them
+	groups  map[string]*group   // by the profile's name
+	wholes  []profiles.Stack    // files that were named as a whole
+	left    []*profiles.Profile // out, for their tags
+	circles map[string]error    // that were met, by the names in them
 	opt     stackOptions
 }
 
 // stackOptions are what the command line says of all.
 type stackOptions struct {
 	scale map[string]int // containers of a profile, instead of what it says
+	tags  []string       // of the profiles that are started without being named
+	whole bool           // nobody has named profiles: up --all
 	one   bool           // of what is named there is one container, whatever it says: it is run's
 }
 
@@ -68,9 +71,16 @@ func (s *session) stackOf(ctx context.Context, names []string, opt stackOptions)
 	st := &stack{s: s, groups: map[string]*group{}, opt: opt}
 	var errs []error
 	for _, name := range names {
-		errs = append(errs, st.name(ctx, name)...)
+		if opt.whole {
+			errs = append(errs, st.tagged(ctx, name)...)
+		} else {
+			errs = append(errs, st.name(ctx, name)...)
+		}
 	}
 	err := severally(once(errs))
+	if err == nil {
+		err = st.checkTags()
+	}
 	if err == nil {
 		err = st.checkNames()
 	}
@@ -86,16 +96,33 @@ func (st *stack) name(ctx context.Context, name string) (errs []error) {
 	case errors.As(err, &whole) && !st.opt.one:
 		st.wholes = append(st.wholes, whole.Stack)
 		for _, one := range whole.Stack.Profiles {
-			errs = append(errs, st.name(ctx, whole.Stack.Member(one))...)
+			errs = append(errs, st.tagged(ctx, whole.Stack.Member(one))...)
 		}
 		return errs
 	case err != nil:
 		return []error{err}
 	}
+	g.ask()
+	return nil
+}
+
+// tagged is name for a profile that is one of all: one whose tags nobody has given is left out.
+func (st *stack) tagged(ctx context.Context, name string) []error {
+	p, err := profiles.Load(st.s.profileOptions(), name)
+	if err != nil {
+		return []error{err}
+	}
+	if !p.Tagged(st.opt.tags) {
+		st.left = append(st.left, p)
+		return nil
+	}
+	return st.name(ctx, name)
+}
+
+func (g *group) ask() {
 	for _, m := range g.members {
 		m.asked = true
 	}
-	return nil
 }
 
 // once leaves out what has been said before: profiles of one file have problems in common.

@@ -16,7 +16,10 @@ import (
 	"hostrun.dev/hostrun/supervise"
 )
 
-type superviseOptions struct{ untilIdle bool }
+type superviseOptions struct {
+	untilIdle bool
+	revived   string // a revival; "" for one that nobody brings back but who started it
+}
 
 func superviseCommand(s *session) *cli.Command {
 	var o superviseOptions
@@ -32,6 +35,7 @@ func superviseCommand(s *session) *cli.Command {
 		}.on(s),
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "until-idle", Usage: "end when no container needs it any more", Destination: &o.untilIdle},
+			&cli.StringFlag{Name: "revived", Hidden: true, Destination: &o.revived},
 		},
 		Action: action(func(ctx context.Context) error { return runSupervise(ctx, s, o) }),
 	}
@@ -47,10 +51,18 @@ func runSupervise(ctx context.Context, s *session, o superviseOptions) error {
 	}
 	debug.SetGCPercent(50) // it waits most of its life: memory counts, and not the milliseconds
 	debug.SetMemoryLimit(32 << 20)
-	client, err := s.containerd(ctx)
+	how, err := parseRevival(o.revived)
 	if err != nil {
 		return err
 	}
+	if o.untilIdle {
+		lessLikelyKilled("-500")
+	}
+	client, dismiss, err := s.supervisesWith(ctx, o, how.settled(time.Now()))
+	if err != nil {
+		return err
+	}
+	defer dismiss()
 	set := supervise.Settings{Log: func(message string, args ...any) { s.log.Warn(message, args...) }}
 	if o.untilIdle {
 		set.Linger = linger
@@ -70,6 +82,24 @@ func runSupervise(ctx context.Context, s *session, o superviseOptions) error {
 			return nil
 		}
 	}
+}
+
+// supervisesWith connects to containerd. A supervisor in the background has somebody beside it from then on, until dismiss, who brings it back.
+func (s *session) supervisesWith(ctx context.Context, o superviseOptions, how revival) (client *runtime.Client, dismiss func(), err error) {
+	if o.revived == "" {
+		client, err = s.containerd(ctx)
+		return client, func() {}, err
+	}
+	select {
+	case <-ctx.Done():
+		return nil, nil, ctx.Err()
+	case <-time.After(how.pause()):
+	}
+	beside := s.revivedBy(s.global.address, how)
+	if client, err = s.containerdPatiently(ctx); err != nil {
+		beside.dismiss()
+	}
+	return client, beside.dismiss, err
 }
 
 func supervisedError(s *session, err error) error {
@@ -175,7 +205,7 @@ func (s *session) supervised(ctx context.Context, client *runtime.Client, id str
 	if _, needs, err := client.SupervisedOne(ctx, id); err != nil || !needs || client.Supervisor() != 0 {
 		return err
 	}
-	if err := s.startSupervisor(client); err != nil {
+	if err := s.startSupervisor(ctx, client); err != nil {
 		return finding.Errorf(finding.StatusFailed, "run it by hand, and see: hostrun supervise", "the container runs, and nobody restarts or probes it: start hostrun supervise: %w", err)
 	}
 	return nil

@@ -89,9 +89,11 @@ func (s *session) services(ctx context.Context, o systemdOptions, min int) (*ser
 	if err != nil {
 		return nil, nil, err
 	}
-	asked, errs := make([]*service, len(names)), make([]error, len(names))
-	for i, name := range names {
-		asked[i], errs[i] = all.add(name)
+	var asked []*service
+	var errs []error
+	for _, name := range names {
+		services, err := all.add(name)
+		asked, errs = append(asked, services...), append(errs, err)
 	}
 	return all, asked, severally(errs)
 }
@@ -163,15 +165,18 @@ func runSystemdUninstall(ctx context.Context, s *session, o systemdOptions) erro
 		return err
 	}
 	var errs []error
+	var ids []string
 	for _, name := range names {
-		id := containerName(name)
+		ids = append(ids, all.installed(name)...)
+	}
+	for _, id := range ids {
 		errs = append(errs, all.disable(ctx, id), s.removeUnits(ctx, id), all.remove(id))
 	}
 	errs = append(errs, all.removeTemplate())
 	if all.booted() {
 		errs = append(errs, all.systemctl(ctx, "daemon-reload"))
-		for _, name := range names { // of one that had failed
-			_, _ = all.ask(ctx, "reset-failed", unit.Name(containerName(name)))
+		for _, id := range ids { // of one that had failed
+			_, _ = all.ask(ctx, "reset-failed", unit.Name(id))
 		}
 	}
 	return severally(errs)

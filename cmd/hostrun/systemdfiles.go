@@ -75,22 +75,74 @@ func systemdVersion(ctx context.Context) (n int) {
 	return n
 }
 
-// add reads a profile, and those that it depends on, as the service will.
-func (v *services) add(name string) (*service, error) {
+// add reads profiles, and those that they depend on, as the services will. It returns those that the name means: one, the replicas of one,
+// or all of a stack's file.
+func (v *services) add(name string) (asked []*service, err error) {
+	if all := v.inStack(name); all != nil {
+		var errs []error
+		for _, one := range all {
+			some, err := v.add(one)
+			asked, errs = append(asked, some...), append(errs, err)
+		}
+		return asked, severally(errs)
+	}
 	env := v.environment(containerName(name))
-	st, err := v.withEnvironment(env).stackOf(context.Background(), []string{name}, stackOptions{one: true})
+	ctx := context.Background()
+	st, err := v.withEnvironment(env).stackOf(ctx, []string{name}, stackOptions{})
 	if err != nil {
-		if _, plain := v.s.stackOf(context.Background(), []string{name}, stackOptions{one: true}); plain == nil {
+		if _, plain := v.s.stackOf(ctx, []string{name}, stackOptions{}); plain == nil {
 			return nil, finding.Errorf(finding.StatusOf(err), "the service has none of your shell's variables: put them into "+v.envFile(containerName(name)), "%w", err)
 		}
 		return nil, err
 	}
+	units := map[string][]string{}
+	for _, m := range st.members {
+		units[m.profile.Name] = append(units[m.profile.Name], unit.Name(m.id))
+	}
 	for _, m := range st.members {
 		if v.found[m.id] == nil {
-			v.found[m.id] = &service{name: m.id, text: unit.DropIn(m.profile, v.options(m.profile, env))}
+			o := v.options(m.profile, env)
+			o.Units = units
+			if o.Replica = m.replica; m.replica > 0 {
+				o.EnvironmentFile = v.envFile(m.profile.Name)
+			}
+			v.found[m.id] = &service{name: m.id, text: unit.DropIn(m.profile, o)}
+		}
+		if m.asked {
+			asked = append(asked, v.found[m.id])
 		}
 	}
-	return v.found[st.asked().id], nil
+	return asked, nil
+}
+
+// inStack are the profiles of a stack whose file is named; nil where one profile is.
+func (v *services) inStack(name string) (names []string) {
+	if whole := profiles.ReadStack(v.s.profileOptions(), name); whole != nil {
+		for _, one := range whole.Profiles {
+			names = append(names, whole.Member(one))
+		}
+	}
+	return names
+}
+
+// installed are the containers that a name's units are for: its own, those of its replicas, or of a stack's profiles.
+func (v *services) installed(name string) (ids []string) {
+	if all := v.inStack(name); all != nil {
+		for _, one := range all {
+			ids = append(ids, v.installed(one)...)
+		}
+		return ids
+	}
+	profile := containerName(name)
+	files, _ := filepath.Glob(filepath.Join(v.root, v.dropInFile(profile+"-*")))
+	for _, file := range files {
+		id := strings.TrimSuffix(strings.TrimPrefix(filepath.Base(filepath.Dir(file)), "hostrun@"), ".service.d")
+		text, _ := os.ReadFile(file)
+		if replicaNumber(id, profile) > 0 && bytes.Contains(text, []byte(" --replica=")) {
+			ids = append(ids, id)
+		}
+	}
+	return append(ids, profile)
 }
 
 // withEnvironment is the session with another environment, that finds the same profiles.
@@ -142,7 +194,9 @@ func (v *services) options(p *profiles.Profile, env map[string]string) unit.Opti
 		}
 	}
 	slices.Sort(o.Environment)
-	if dir := filepath.Dir(p.File); filepath.IsAbs(p.File) && dir != "/etc/hostrun/profiles" {
+	if p.Stack != nil {
+		o.ProfileDirs = []string{p.Stack.File}
+	} else if dir := filepath.Dir(p.File); filepath.IsAbs(p.File) && dir != "/etc/hostrun/profiles" {
 		o.ProfileDirs = []string{dir}
 	}
 	return o

@@ -111,10 +111,11 @@ func TestServiceHasNoShell(t *testing.T) {
 func TestGlobalFlagsGoIntoTheUnit(t *testing.T) {
 	v := servicesIn(t, systemdOptions{user: true}, map[string]string{"web.yaml": "image: x\n"})
 	v.s.global.address, v.s.global.namespace = "unix://c.sock", "other"
-	one, err := v.add("./profiles/web.yaml")
+	added, err := v.add("./profiles/web.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
+	one := added[0]
 	for _, want := range []string{"Environment=CONTAINERD_ADDRESS=" + v.s.dir + "/c.sock\n", "Environment=HOSTRUN_NAMESPACE=other\n", "--profile-dir=" + v.s.dir + "/profiles "} {
 		if !strings.Contains(one.text, want) {
 			t.Errorf("no %q in\n%s", want, one.text)
@@ -122,5 +123,51 @@ func TestGlobalFlagsGoIntoTheUnit(t *testing.T) {
 	}
 	if v.dropInFile("web") != "/root/.config/systemd/user/hostrun@web.service.d/10-profile.conf" || v.envFile("web") != "/root/.config/hostrun/web.env" {
 		t.Errorf("%s %s", v.dropInFile("web"), v.envFile("web"))
+	}
+}
+
+// TestServicesOfAStack: each finds its profile again in the stack's file, which no directory of profiles leads to.
+func TestServicesOfAStack(t *testing.T) {
+	v := servicesIn(t, systemdOptions{}, map[string]string{"../shop.yaml": "profiles:\n  web: {image: x, depends_on: [db]}\n  db: {image: x}\n  other: {image: x}\n"})
+	added, err := v.add("./shop.yaml:web")
+	if err != nil || len(added) != 1 || added[0].name != "web" || len(v.found) != 2 {
+		t.Fatalf("%v: %+v, %d", err, added, len(v.found))
+	}
+	if want := "up --supervise %i\n"; !strings.Contains(added[0].text, " --profile-dir="+v.s.dir+"/shop.yaml ") || !strings.Contains(added[0].text, want) {
+		t.Errorf("in\n%s", added[0].text)
+	}
+	if added, err = v.add("./shop.yaml"); err != nil || len(added) != 3 {
+		t.Errorf("the whole: %v: %d", err, len(added))
+	}
+	if ids := v.installed("./shop.yaml"); !slices.Equal(ids, []string{"web", "db", "other"}) {
+		t.Errorf("to be uninstalled: %q", ids)
+	}
+	again := servicesIn(t, systemdOptions{}, nil)
+	_ = again.s.global.profileDirs.Set(v.s.dir + "/shop.yaml")
+	if added, err := again.add("web"); err != nil || len(added) != 1 {
+		t.Errorf("as the service finds it: %v", err)
+	}
+}
+
+// TestServicesOfReplicas: one for each, and what needs them waits for all.
+func TestServicesOfReplicas(t *testing.T) {
+	v := servicesIn(t, systemdOptions{}, map[string]string{"web.yaml": "image: x\nreplicas: 2\n", "front.yaml": "image: x\ndepends_on: [web]\n"})
+	added, err := v.add("web")
+	if err != nil || len(added) != 2 || added[1].name != "web-2" {
+		t.Fatalf("%v: %+v", err, added)
+	}
+	for _, want := range []string{"10-profile.conf of hostrun@web-2.service:", " up --supervise --replica=2 web\n", "\nEnvironmentFile=-/etc/hostrun/web.env\n"} {
+		if !strings.Contains(added[1].text, want) {
+			t.Errorf("no %q in\n%s", want, added[1].text)
+		}
+	}
+	if added, err = v.add("front"); err != nil || !strings.Contains(added[0].text, "\nRequires=hostrun@web-1.service hostrun@web-2.service\nAfter=hostrun@web-1.service hostrun@web-2.service\n") {
+		t.Errorf("%v: %s", err, added[0].text)
+	}
+	if _, err := v.write(); err != nil {
+		t.Fatal(err)
+	}
+	if ids := v.installed("web"); !slices.Equal(ids, []string{"web-1", "web-2", "web"}) {
+		t.Errorf("to be uninstalled: %q", ids)
 	}
 }

@@ -19,11 +19,12 @@ type upOptions struct {
 	over                                       overrides
 	attach, wait, recreate, dryly, strict, all bool
 	orphans                                    bool
-	scale                                      cli.StringSlice
+	scale, tags                                cli.StringSlice
 	build                                      bool
 	waitTimeout                                string
 	devices                                    waitFlag
 	supervise                                  bool
+	replica                                    int // the one that --supervise means; 0: the profile's one container
 }
 
 func upCommand(s *session) *cli.Command {
@@ -43,6 +44,7 @@ func upCommand(s *session) *cli.Command {
 			&cli.BoolFlag{Name: "attach", Usage: "follow the output until the container ends; its status becomes ours", Destination: &o.attach},
 			&cli.BoolFlag{Name: "wait", Usage: "return when the containers are healthy, or run if they have no healthcheck; fail if one has ended", Destination: &o.wait},
 			&cli.StringFlag{Name: "wait-timeout", Usage: "wait at most `SECONDS`, or a duration as 1m30s, and then fail; implies --wait", Destination: &o.waitTimeout},
+			&cli.StringSliceFlag{Name: "tag", Usage: "start the profiles with this `TAG` of a whole stack, too; * is any; may be given more than once", Destination: &o.tags},
 			&cli.BoolFlag{Name: "all", Aliases: []string{"a"}, Usage: "every profile of ./profiles and of the stack of this directory, or of what --profile-dir names", Destination: &o.all},
 			&cli.StringSliceFlag{Name: "scale", Usage: "start so many containers of a profile, instead of what it says: `NAME=NUMBER`", Destination: &o.scale},
 			&cli.BoolFlag{Name: "remove-orphans", Usage: "with a stack: end its containers whose profiles are gone from the file", Destination: &o.orphans},
@@ -51,6 +53,7 @@ func upCommand(s *session) *cli.Command {
 			strictFlag(&o.strict),
 			waitDeviceFlag(&o.devices),
 			&cli.BoolFlag{Name: "supervise", Usage: "stay in the foreground as the container's supervisor, as a service of systemd does; the status becomes ours", Destination: &o.supervise},
+			&cli.IntFlag{Name: "replica", Hidden: true, Destination: &o.replica},
 			dryFlag(&o.dryly),
 		}, o.over.flags()...),
 		Action: action(func(ctx context.Context) error { return runUp(ctx, s, o) }),
@@ -81,7 +84,7 @@ func runUp(ctx context.Context, s *session, o upOptions) error {
 	var st *stack
 	scale, err := scales(o.scale)
 	if err == nil {
-		st, err = s.stackOf(ctx, names, stackOptions{scale: scale})
+		st, err = s.stackOf(ctx, names, stackOptions{scale: scale, tags: o.tags.Value(), whole: o.all})
 	}
 	if err == nil {
 		err = st.checkUp(o)

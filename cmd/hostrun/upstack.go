@@ -2,9 +2,12 @@ package main
 
 import (
 	"context"
+	"maps"
 	"slices"
+	"strings"
 
 	"hostrun.dev/hostrun/finding"
+	"hostrun.dev/hostrun/profiles"
 	"hostrun.dev/hostrun/runtime"
 )
 
@@ -29,6 +32,35 @@ func (st *stack) checkUp(o upOptions) error {
 		return finding.Errorf(finding.StatusUsage, "", "%s takes one name with ARGS, not %d", title, asked)
 	case o.orphans && len(st.wholes) == 0:
 		return finding.Errorf(finding.StatusUsage, "name its file: "+title+" ./stack.yaml --remove-orphans", "flag --remove-orphans: no stack is named")
+	}
+	return nil
+}
+
+// checkTags refuses a tag that nothing has, and a line that starts nothing.
+func (st *stack) checkTags() error {
+	have := map[string]bool{}
+	for _, p := range st.left {
+		for _, tag := range p.Tags {
+			have[tag] = true
+		}
+	}
+	for _, g := range st.groups {
+		for _, tag := range g.profile.Tags {
+			have[tag] = true
+		}
+	}
+	known := slices.Sorted(maps.Keys(have))
+	for _, tag := range st.opt.tags {
+		if tag != profiles.AnyTag && !have[tag] {
+			hint := "no profile of it has tags"
+			if len(known) > 0 {
+				hint = "the tags are " + strings.Join(known, ", ")
+			}
+			return finding.Errorf(finding.StatusUsage, hint, "flag --tag: no profile has the tag %q", tag)
+		}
+	}
+	if len(st.members) == 0 && len(st.left) > 0 {
+		return finding.Errorf(finding.StatusUsage, st.s.line.title()+" --tag "+known[0]+", or name profiles", "nothing is started: each profile has tags, and none of them is given")
 	}
 	return nil
 }

@@ -91,11 +91,13 @@ func (k *keeper) start(ctx context.Context, name string, o upOptions) (release f
 	defer close(asking)
 	go k.n.keepAsking(asking)
 	s.progress.tapped(k.n.event)
-	st, err := s.stackOf(ctx, []string{name}, stackOptions{one: true})
+	st, err := s.stackOf(ctx, []string{name}, stackOptions{one: o.replica == 0})
 	if err != nil {
 		return release, err
 	}
-	k.m = st.asked()
+	if k.m, err = st.replica(name, o.replica); err != nil {
+		return release, err
+	}
 	k.id = k.m.id
 	if k.client, err = s.containerdFor(ctx, k.id); err != nil {
 		return release, err
@@ -109,6 +111,19 @@ func (k *keeper) start(ctx context.Context, name string, o upOptions) (release f
 		return release, err
 	}
 	return release, k.up(ctx, o)
+}
+
+// replica is the asked one, or its replica of that number.
+func (st *stack) replica(name string, number int) (*member, error) {
+	if number == 0 {
+		return st.asked(), nil
+	}
+	for _, m := range st.members {
+		if m.asked && m.replica == number {
+			return m, nil
+		}
+	}
+	return nil, finding.Errorf(finding.StatusProfile, "hostrun systemd install "+name+" writes the units of those that there are", "%s: the profile %s has no replica %d", finding.NoReplica, name, number)
 }
 
 // enterUnit finds out whose service this is.
@@ -173,7 +188,7 @@ func (k *keeper) up(ctx context.Context, o upOptions) error {
 	layer := s.headStart(ctx)
 	defer layer.end()
 	k.n.is("checking")
-	facts, pl, err := s.assemble(ctx, order{name: k.m.name, loaded: k.m.profile, over: o.over, strict: o.strict, starts: true, wait: o.devices.wait, layer: layer, unit: &k.unit})
+	facts, pl, err := s.assemble(ctx, k.m.order(order{over: o.over, strict: o.strict, starts: true, wait: o.devices.wait, layer: layer, unit: &k.unit}))
 	defer s.unreserve(facts)
 	if err != nil {
 		return err

@@ -56,7 +56,7 @@ func (e *editor) report(f finding.Finding) {
 // checkOptions refuses what nobody acts on.
 func (e *editor) checkOptions() {
 	for _, name := range slices.Sorted(maps.Keys(e.ask.Options)) {
-		if name != "driver" && name != "toolkit" && name != "rank_table" {
+		if name != "driver" && name != "toolkit" && name != "rank_table" && name != OptionABI {
 			e.badOption(name, "an option: there are driver, toolkit and rank_table")
 		}
 	}

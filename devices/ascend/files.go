@@ -307,6 +307,7 @@ func (e *editor) addToolkit() {
 	for name, dirs := range lists {
 		e.edits.PrependEnv = mergeFront(e.edits.PrependEnv, name, dirs)
 	}
+	e.addNNAL(t)
 }
 
 // mergeFront puts the toolkit's directories before the driver's, as set_env.sh does.

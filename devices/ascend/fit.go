@@ -11,9 +11,11 @@ import (
 
 // Wants is what is known of a container to be, for Fit. What is not known is "" or nil, and judged by nothing.
 type Wants struct {
-	NPUs  int      // that the container gets
-	All   int      // that the machine has
-	Chips []string // their chips: "910B", each once
+	NPUs int // that the container gets
+	// Optional says that the profile asks for NPUs and runs without them, too: with NPUs 0, what is for them is there for another machine.
+	Optional bool
+	All      int      // that the machine has
+	Chips    []string // their chips: "910B", each once
 
 	Torch       string   // version: "2.7.1+cpu"; "" where there is no torch
 	TorchCUDA   string   // CUDA that torch was built with; "" for none (torch/version.py)
@@ -47,6 +49,7 @@ func Fit(w Wants) []finding.Finding {
 	for _, check := range []func(Wants) []finding.Finding{
 		fitDriver, fitFirmware, fitTorchBase, fitTorchCANN, fitPython, fitChip, fitABI, fitTwoAccelerators, fitTBE, fitAutoload,
 		fitToolkit, fitMixed, fitAllNodes, fitEntrypoint, fitNetwork, fitSharedMemory, fitVLLM,
+		fitVisible, fitUnasked,
 	} {
 		for _, f := range check(w) {
 			if f.File == "" {
@@ -218,6 +221,15 @@ func fitTBE(w Wants) []finding.Finding {
 	return one(finding.AscendTBE, finding.Warning, "CANN", "not installed: "+strings.Join(w.Absent, ", "), "distributions "+strings.Join(TBEModules, ", "),
 		"EH9999: [Init][Env]init env failed: ModuleNotFoundError: CANN's compiler of operators imports "+strings.Join(w.Absent, ", "),
 		"pip install "+strings.Join(w.Absent, " "))
+}
+
+// fitVisible refuses a choice among no NPUs; of a container that has some Edits has judged it.
+func fitVisible(w Wants) []finding.Finding {
+	value, ok := valueOf(w.Env, visibleVariable)
+	if !ok || w.NPUs > 0 || w.Optional {
+		return nil
+	}
+	return CheckVisible(value, nil)
 }
 
 // fitAutoload: from torch 2.5 on, import torch imports torch_npu by itself, which needs CANN's and the driver's libraries.

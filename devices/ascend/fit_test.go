@@ -74,6 +74,18 @@ func TestFit(t *testing.T) {
 		{"no NPU, torch before autoload", func(w *Wants) {
 			w.NPUs, w.Chips, w.Toolkit, w.ImageCANN, w.Env, w.Torch, w.TorchNPU = 0, nil, nil, nil, nil, "2.4.0", "2.4.0.post2"
 		}, "", "", ""},
+		{"a choice among no NPUs", func(w *Wants) {
+			w.NPUs, w.Chips, w.TorchNPU, w.Env = 0, nil, "", []string{"ASCEND_RT_VISIBLE_DEVICES=0"}
+		}, finding.AscendVisible, finding.Error, "ask for NPUs with npus:"},
+		{"a choice among no NPUs, where they are optional", func(w *Wants) {
+			w.NPUs, w.Chips, w.TorchNPU, w.Env, w.Optional = 0, nil, "", []string{"ASCEND_RT_VISIBLE_DEVICES=0", "ASCEND_VISIBLE_DEVICES=0"}, true
+		}, "", "", ""},
+		{"an image that asks Ascend's runtime", func(w *Wants) {
+			w.NPUs, w.Chips, w.TorchNPU, w.Env = 0, nil, "", []string{"ASCEND_VISIBLE_DEVICES=0-3"}
+		}, finding.AscendUnasked, finding.Info, "npus: [\"0-3\"]"},
+		{"an image that asks for nothing", func(w *Wants) {
+			w.NPUs, w.Chips, w.TorchNPU, w.Env = 0, nil, "", []string{"ASCEND_VISIBLE_DEVICES=void"}
+		}, "", "", ""},
 		{"no CANN", func(w *Wants) { w.Toolkit, w.ImageCANN, w.Env = nil, nil, nil }, finding.AscendToolkit, finding.Error, "libhccl.so: cannot open shared object file"},
 		{"CANN where the variable does not lead", func(w *Wants) { w.Toolkit, w.ImageCANN = nil, nil }, finding.AscendToolkit, finding.Error, "ASCEND_HOME_PATH names /usr/local/Ascend/cann-8.5.0"},
 		{"CANN of host and image", func(w *Wants) { w.HostMounts = []string{"/usr/local/Ascend/ascend-toolkit/"} }, finding.AscendTwoToolkits, finding.Error, "two installations"},

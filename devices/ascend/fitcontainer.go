@@ -126,3 +126,14 @@ func fitVLLM(w Wants) []finding.Finding {
 		"vllm_ascend "+w.VLLMAscend+" is not released with "+strings.Join(got, ", ")+": undefined symbol, or ImportError: cannot import name, is how it shows",
 		"take the image or the packages of its release: "+strings.Join(want, ", "))
 }
+
+// fitUnasked tells of an image that Ascend's runtime would give NPUs to.
+func fitUnasked(w Wants) []finding.Finding {
+	value, _ := valueOf(w.Env, "ASCEND_VISIBLE_DEVICES")
+	if w.NPUs > 0 || w.Optional || value == "" || value == "void" || value == "none" {
+		return nil
+	}
+	return one(finding.AscendUnasked, finding.Info, "ASCEND_VISIBLE_DEVICES", "ASCEND_VISIBLE_DEVICES="+value+" in the image", "npus: in the profile",
+		"the image asks Ascend's runtime for NPUs "+value+", and the container gets none: the profile does not ask for any",
+		"npus: [\""+value+"\"], if the job uses them")
+}

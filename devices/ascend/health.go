@@ -3,6 +3,7 @@ package ascend
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"slices"
 
@@ -43,12 +44,21 @@ func (l *listing) ask(ctx context.Context, key string) []finding.Finding {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
+	return l.tellSilence(err)
+}
+
+// tellSilence tells that npu-smi has failed, and what of it is not known.
+func (l *listing) tellSilence(err error) []finding.Finding {
 	l.health = ""
-	if err != nil {
-		l.health = err.Error()
-		return []finding.Finding{silent(l.health)}
+	if err == nil {
+		return nil
 	}
-	return nil
+	l.health = err.Error()
+	f := silent(l.health)
+	if n := len(l.asked.chips); n > 0 {
+		f.Message = fmt.Sprintf("npu-smi told of %d %s, and failed: %s", n, devices.Nouns(Kind), l.health)
+	}
+	return []finding.Finding{f}
 }
 
 // silent is told where npu-smi is there and does not say how the NPUs are.
@@ -86,11 +96,13 @@ func (l *listing) healthOf(n npu, id int) devices.Health {
 	}
 	c, ok := l.asked.chips[id]
 	if !ok {
-		h := devices.Health{State: "unknown"}
-		if l.health != "" {
-			h.Reasons = []string{l.health}
+		switch {
+		case l.health != "":
+			return devices.Health{State: "unknown", Reasons: []string{l.health}}
+		case len(l.asked.chips) > 0 && l.asked.joined: // a card that has dropped out keeps its node for a while
+			return devices.Health{State: "warn", Reasons: []string{"npu-smi does not list it"}}
 		}
-		return h
+		return devices.Health{State: "unknown"}
 	}
 	state, known := states[c.health]
 	switch {

@@ -11,7 +11,6 @@ import (
 	"strings"
 
 	"hostrun.dev/hostrun/devices"
-	"hostrun.dev/hostrun/finding"
 )
 
 // Facts is what an Inventory of this kind holds besides what all kinds have.
@@ -68,6 +67,7 @@ func (s *Source) Inventory(ctx context.Context, needs devices.Needs) (devices.In
 	for _, n := range nodes {
 		inv.Devices = append(inv.Devices, l.device(n))
 	}
+	l.markLoneDies(inv.Devices)
 	sortPartitions(inv.Devices)
 	inv.Facts, _ = json.Marshal(facts)
 	return inv, nil
@@ -241,57 +241,4 @@ func (s *Source) fingerprint(d Driver, nodes []npu, functions []function) string
 		fmt.Fprintln(h, f.address, f.device, f.ids)
 	}
 	return hex.EncodeToString(h.Sum(nil))
-}
-
-// withoutNodes are findings about chips that the PCI bus has and /dev has not.
-func (l *listing) withoutNodes() []finding.Finding {
-	have := map[int]bool{}
-	whole := 0
-	for _, n := range l.nodes {
-		if !n.virtual {
-			have[n.id] = true
-			whole++
-		}
-	}
-	var lost []string
-	expected := 0
-	for _, f := range l.functions {
-		expected += max(1, len(f.ids))
-		if len(f.ids) == 0 || !slices.ContainsFunc(f.ids, func(id int) bool { return have[id] }) {
-			lost = append(lost, f.address+" ("+f.family.chip+")")
-		}
-	}
-	switch {
-	case len(lost) == 0 || whole >= expected: // without the driver's table nodes and functions are merely not joined
-		return nil
-	case whole == 0:
-		return []finding.Finding{notLoaded(lost)}
-	}
-	return []finding.Finding{{
-		ID: finding.AscendNotLoaded, Severity: finding.Warning, Subject: "/dev/davinci*",
-		Got: fmt.Sprintf("%d nodes", whole), Want: fmt.Sprintf("%d, one for each chip", expected),
-		Message: fmt.Sprintf("NPUs without a device node: the driver has not brought up %s", strings.Join(lost, ", ")),
-		Remedy:  "look for devdrv and the PCI address in dmesg; npu-smi info -l counts the cards that the driver has",
-	}}
-}
-
-// withoutShared are warnings about nodes that all NPUs need, for those who look; who asks for an NPU is refused by Edits.
-func (l *listing) withoutShared() []finding.Finding {
-	var all []finding.Finding
-	for _, name := range l.family.required {
-		if p := "/dev/" + name; len(l.nodes) > 0 && !l.source.view.Exists(p) && !l.source.view.Exists(p+"_docker") {
-			all = append(all, missingNode(p, finding.Warning))
-		}
-	}
-	return all
-}
-
-// notLoaded is what who asks for an NPU is told.
-func notLoaded(functions []string) finding.Finding {
-	return finding.Finding{
-		ID: finding.AscendNotLoaded, Severity: finding.Error, Subject: "/dev/davinci*",
-		Got: "no node", Want: "one for each chip",
-		Message: fmt.Sprintf("the driver is not loaded: the PCI bus has %s, and /dev has no davinci node", strings.Join(functions, ", ")),
-		Remedy:  "lsmod | grep -E 'drv_|asdrv_' shows whether it is; after a kernel update build it again (dkms autoinstall), or run the driver's installer",
-	}
 }

@@ -82,17 +82,30 @@ func (t *infoTable) row(c []string) {
 		t.wide = len(c) == 4
 	case strings.Contains(joined, "Bus-Id"):
 		t.in, t.second = 1, strings.Fields(c[0])
-	case t.in == 1 && t.open == nil:
-		t.first(c)
-	case t.in == 1:
+	case t.in == 1 && t.isSecond(c):
 		t.secondLine(c)
+	case t.in == 1:
+		t.first(c)
 	case t.in == 2:
 		t.process(c)
 	}
 }
 
+// isSecond tells a chip's second line by what it has, not by its turn: npu-smi leaves out either line where it can't ask the chip
+// (npu_info_print.c: print_card_total_info_with_HBM_first and _second return before they print).
+func (t *infoTable) isSecond(c []string) bool {
+	switch {
+	case t.wide:
+		return c[0] == ""
+	case len(c) < 2:
+		return false
+	}
+	return canonical(c[1]) != "" || c[1] == "NA" || t.open != nil && len(numbers(c[0])) > 0 && states[c[1]] == ""
+}
+
 // first reads "| 0     910B4 | OK | 105.5 39 0 / 0 |".
 func (t *infoTable) first(c []string) {
+	t.open = nil // of a chip whose second line is not there
 	if t.wide && len(c) >= 3 {
 		c = append([]string{c[0] + " " + c[1]}, c[2:]...)
 	}
@@ -109,6 +122,9 @@ func (t *infoTable) first(c []string) {
 
 // secondLine reads "| 0 | 0000:C1:00.0 | 5 0 / 0 6154 / 65536 |", with Phy-ID or Device behind the chip.
 func (t *infoTable) secondLine(c []string) {
+	if t.open == nil {
+		return
+	}
 	chip := *t.open
 	t.open = nil
 	if t.wide && len(c) >= 3 {
@@ -228,71 +244,6 @@ func mappingOf(heads, fields []string) smiMapping {
 		}
 	}
 	return m
-}
-
-// asked is what npu-smi has told, by physical id.
-type asked struct {
-	chips     map[int]smiChip
-	processes map[int][]smiProcess
-}
-
-// ask runs npu-smi and finds out which line belongs to which of the nodes: by Phy-ID, by PCI address where one chip has it
-// alone, by the number among the machine's chips, or by `npu-smi info -m`.
-func (s *Source) ask(ctx context.Context, whole []npu, functions []function) (asked, error) {
-	a := asked{map[int]smiChip{}, map[int][]smiProcess{}}
-	out, err := s.runNPUSMI(ctx, "info")
-	if err != nil {
-		return a, err
-	}
-	chips, processes := parseInfo(string(out))
-	if len(chips) == 0 {
-		return a, fmt.Errorf("npu-smi info printed no table that is known: %.80q", out)
-	}
-	var mappings []smiMapping
-	for i := range chips {
-		if physicalOf(chips[i], whole, functions, nil) < 0 && mappings == nil {
-			out, _ := s.runNPUSMI(ctx, "info", "-m")
-			mappings = append(parseSMIMapping(string(out)), smiMapping{card: -1})
-		}
-		if id := physicalOf(chips[i], whole, functions, mappings); id >= 0 {
-			chips[i].physical = id
-			a.chips[id] = chips[i]
-		}
-	}
-	for _, p := range processes {
-		for id, c := range a.chips {
-			if c.card == p.card && (c.chip == p.chip || p.chip < 0) {
-				a.processes[id] = append(a.processes[id], p)
-			}
-		}
-	}
-	return a, nil
-}
-
-// physicalOf returns the physical id of a line, -1 where it can't be told.
-func physicalOf(c smiChip, whole []npu, functions []function, mappings []smiMapping) int {
-	if c.physical >= 0 {
-		return c.physical
-	}
-	for _, f := range functions {
-		if c.pci != "" && f.address == c.pci && len(f.ids) == 1 {
-			return f.ids[0]
-		}
-	}
-	// The numbers that the driver gives out are those of the chips in the order of their physical ids.
-	if c.logic >= 0 && c.logic < len(whole) {
-		return whole[c.logic].id
-	}
-	for _, m := range mappings {
-		switch {
-		case m.card != c.card || m.chip != c.chip:
-		case m.physical >= 0:
-			return m.physical
-		case m.logic >= 0 && m.logic < len(whole):
-			return whole[m.logic].id
-		}
-	}
-	return -1
 }
 
 // runNPUSMI gives up when its time is over, even if the process, in the kernel, can't be ended.

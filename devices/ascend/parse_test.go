@@ -102,7 +102,7 @@ func FuzzFiles(f *testing.F) {
 
 func TestCheckVisible(t *testing.T) {
 	chosen := []devices.Device{{Name: "5", Index: 5, Nodes: []string{"/dev/davinci5"}, PCI: "0000:c2:00.0"}, {Name: "4", Index: 4, Nodes: []string{"/dev/davinci4"}}}
-	for value, want := range map[string]string{"0": "", "1": "", "0,1": "", " 0, 1": "", "4": "there is no NPU 4", "1,0": "0 does not come after 1", "0,0": "0 does not come after 0",
+	for value, want := range map[string]string{"0": "", "1": "", "0,1": "", "0, 1": "up to 0: ASCEND_RT_VISIBLE_DEVICES=0, 1: \" 1\" is no number", " 0": "finds no NPU", "4": "there is no NPU 4", "1,0": "0 does not come after 1", "0,0": "0 does not come after 0",
 		"0,x": `"x" is no number`, "": "is no number", "-1": "is no number", "0,2": "container 0 = /dev/davinci4, container 1 = /dev/davinci5 (0000:C2:00.0)"} {
 		found := CheckVisible(value, chosen)
 		if (want == "") != (len(found) == 0) || want != "" && (found[0].ID != finding.AscendVisible || !strings.Contains(found[0].Message, want)) {
@@ -111,6 +111,9 @@ func TestCheckVisible(t *testing.T) {
 	}
 	if found := CheckVisible("0", nil); len(found) != 1 || !strings.Contains(found[0].Want, "no NPU") {
 		t.Errorf("without an NPU: %+v", found)
+	}
+	if found := CheckVisible("", nil); len(found) > 0 {
+		t.Errorf("nothing of nothing: %+v", found)
 	}
 }
 

@@ -37,6 +37,8 @@ type record struct {
 	Time  time.Time        `json:"time"`
 	Error string           `json:"error,omitempty"`
 	Chips map[int]keptChip `json:"chips,omitempty"` // by physical id
+	// Joined says that each line of its table is one of Chips.
+	Joined bool `json:"joined,omitempty"`
 }
 
 // A keptChip is what is kept of an smiChip.
@@ -68,7 +70,7 @@ func (s *Source) store(key string, a asked, failure error) {
 	if s.memory == "" || errors.Is(failure, fs.ErrNotExist) {
 		return
 	}
-	r := record{Key: key, Time: s.now(), Chips: map[int]keptChip{}}
+	r := record{Key: key, Time: s.now(), Chips: map[int]keptChip{}, Joined: a.joined}
 	if failure != nil {
 		r.Error = failure.Error()
 	}
@@ -103,15 +105,15 @@ func (l *listing) recallHealth(ctx context.Context, key string) []finding.Findin
 	if age >= young && s.refresh != nil {
 		s.refresh()
 	}
-	if r.Error != "" {
-		l.health = r.Error
-		return []finding.Finding{silent(r.Error)}
-	}
-	l.asked.chips = map[int]smiChip{}
+	l.asked.chips, l.asked.joined = map[int]smiChip{}, r.Joined
 	for id, k := range r.Chips {
 		l.asked.chips[id] = smiChip{card: k.Card, chip: k.Chip, physical: id, logic: -1, name: k.Name, health: k.Health, pci: k.PCI, memory: k.Memory}
 	}
-	return nil
+	var failed error
+	if r.Error != "" {
+		failed = errors.New(r.Error)
+	}
+	return l.tellSilence(failed)
 }
 
 // askFirst asks and does not wait long. What comes too late is for the next start.

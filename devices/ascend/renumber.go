@@ -58,11 +58,15 @@ func CheckVisible(value string, chosen []devices.Device) []finding.Finding {
 	}
 	wrong := ""
 	last := -1
-	for _, field := range strings.Split(value, ",") {
-		n, err := strconv.Atoi(strings.TrimSpace(field))
+	fields := strings.Split(value, ",")
+	if have == 0 && value == "" { // as who hides all NPUs
+		return nil
+	}
+	for _, field := range fields {
+		n, err := strconv.Atoi(field)
 		switch {
 		case err != nil || n < 0:
-			wrong = fmt.Sprintf("%q is no number", field)
+			wrong = fmt.Sprintf("%q is no number", field) // a space is none either: 0, 1 is read as 0
 		case n >= have:
 			wrong = fmt.Sprintf("there is no NPU %d in the container", n)
 		case n <= last:
@@ -76,13 +80,20 @@ func CheckVisible(value string, chosen []devices.Device) []finding.Finding {
 	if wrong == "" {
 		return nil
 	}
-	message := "the runtime finds no NPU, error code 507033: " + visibleVariable + "=" + value + ": " + wrong
+	effect := "the runtime finds no NPU, error code 507033"
+	if last >= 0 { // it stops at what is wrong
+		effect = fmt.Sprintf("the runtime uses only the NPUs up to %d", last)
+	}
+	message := effect + ": " + visibleVariable + "=" + value + ": " + wrong
 	if numbers := renumbering(chosen); have > 0 {
 		message += "; it counts the container's own numbers: " + strings.Join(numbers, ", ")
 	}
+	remedy := "remove " + visibleVariable + ": the container sees its own NPUs only; choose them with npus:"
+	if have == 0 {
+		remedy = "ask for NPUs with npus:, or remove " + visibleVariable
+	}
 	return []finding.Finding{{
-		ID: finding.AscendVisible, Severity: finding.Error, Subject: visibleVariable, Got: value, Want: want, Message: message,
-		Remedy: "remove " + visibleVariable + ": the container sees its own NPUs only; choose them with npus:",
+		ID: finding.AscendVisible, Severity: finding.Error, Subject: visibleVariable, Got: value, Want: want, Message: message, Remedy: remedy,
 	}}
 }
 

@@ -308,3 +308,32 @@ func TestPermissionsNone(t *testing.T) {
 		}
 	}
 }
+
+// undivided is a source that refuses a device which is divided, as NVIDIA's does with a GPU in MIG mode.
+type undivided struct{ devices.Source }
+
+func (s undivided) Edits(inv devices.Inventory, chosen []devices.Device, ask devices.Ask, c devices.Container) (devices.Edits, []finding.Finding) {
+	for _, d := range chosen {
+		if d.Name == inv.Devices[0].Name {
+			return devices.Edits{}, []finding.Finding{{ID: finding.GPUPartition, Severity: finding.Error}}
+		}
+	}
+	return s.Source.Edits(inv, chosen, ask, c)
+}
+
+// TestExportOfPartitionsAlone: on a machine whose GPUs are all divided, all had nothing.
+func TestExportOfPartitionsAlone(t *testing.T) {
+	root := t.TempDir()
+	devicestest.FakeMachine(t, root, 3)
+	s := undivided{devicestest.Fake{Root: root}}
+	inv := inventory(t, s)
+	for i := range inv.Devices[1:] {
+		inv.Devices[i+1].Parent = inv.Devices[0].Name
+	}
+	spec, _, err := cdi.Export(s, inv, cdi.Options{})
+	must(t, err)
+	all := spec.Devices[len(spec.Devices)-1]
+	if all.Name != "all" || len(all.ContainerEdits.DeviceNodes) != 2 {
+		t.Errorf("%+v", all)
+	}
+}

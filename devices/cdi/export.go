@@ -38,7 +38,7 @@ func (o Options) environ() []string {
 	return all
 }
 
-// Export describes all devices of inv that work, by name and by index, and all together as "all". Numbers are left to the
+// Export describes all devices of inv that work, by name and by index, and all together as "all". For one that its source does not give as a whole its partitions stand. Numbers are left to the
 // reader, which looks at each start; owner and mode are given, as a reader would take the process's own. What is the same for all is the
 // file's; the version is the lowest that has a word for everything.
 func Export(source devices.Source, inv devices.Inventory, o Options) (*specs.Spec, []finding.Finding, error) {
@@ -69,7 +69,7 @@ func Export(source devices.Source, inv devices.Inventory, o Options) (*specs.Spe
 		for _, name := range namesOf(d) {
 			spec.Devices = append(spec.Devices, specs.Device{Name: name, ContainerEdits: own})
 		}
-		if d.Parent == "" {
+		if d.Parent == "" || !slices.ContainsFunc(given, func(o devices.Device) bool { return o.Name == d.Parent }) {
 			whole = joined(whole, own)
 		}
 	}

@@ -68,6 +68,9 @@ func (b *builder) add(g procGPU, index int) {
 		partitions = b.m.partitions(facts.Minor, b.minors)
 	}
 	d.Health = b.health(g, said)
+	if len(d.Nodes) > 0 && d.Health.State != "bad" && !b.m.hasNode(d.Nodes[0], b.driver.Root) { // others go before; who asks for this one is told how to make it
+		d.Health = devices.Health{State: "warn", Reasons: append(d.Health.Reasons, "its node "+d.Nodes[0]+" does not exist (nvidia-modprobe -u -c="+strconv.Itoa(facts.Minor)+" makes it)")}
+	}
 	if facts.MIG != nil && *facts.MIG && len(partitions) == 0 {
 		d.Health = devices.Health{State: "bad", Reasons: append(d.Health.Reasons, "it is in MIG mode and has no MIG device (nvidia-smi mig -cgi PROFILE -C makes one, nvidia-smi -mig 0 ends the mode)")}
 	}

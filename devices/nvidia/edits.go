@@ -35,7 +35,8 @@ type editor struct {
 	edits    devices.Edits
 	findings []finding.Finding
 	mounted  map[string]bool
-	missing  []string // nodes that the container can't do without
+	majors   map[string]int // of /proc/devices
+	missing  []string       // nodes that the container can't do without
 }
 
 // Edits describes what a container with the chosen GPUs needs: device nodes with their numbers of this moment, and of the driver the
@@ -44,6 +45,7 @@ type editor struct {
 func (s *Source) Edits(inv devices.Inventory, chosen []devices.Device, ask devices.Ask, c devices.Container) (devices.Edits, []finding.Finding) {
 	m := s.machine()
 	e := editor{m: m, inv: inv, ask: ask, driver: driverFacts(inv), env: c.Env, user: c.User, mounted: map[string]bool{}}
+	e.majors = parseMajors(m.text("/proc/devices"))
 	e.edits.Origins = map[string]string{}
 	if len(chosen) == 0 {
 		return e.edits, nil
@@ -99,7 +101,7 @@ func (e *editor) usable(chosen []devices.Device) bool {
 	}
 	if e.driver.Libcuda == "" {
 		e.find(finding.Finding{ID: finding.GPULibraries, Severity: finding.Error, Subject: "libcuda.so." + e.driver.Version,
-			Got: "not below " + strings.Join(driverRoots, ", "), Want: "the user-space part of driver " + e.driver.Version,
+			Got: "neither in the usual directories below " + strings.Join(driverRoots, ", ") + ", nor in those of /etc/ld.so.conf", Want: "the user-space part of driver " + e.driver.Version,
 			Message: "libcuda.so.1: cannot open shared object file: No such file or directory: the driver's libraries are not on this machine",
 			Remedy:  "install them in the version of the kernel's module (libcuda1 and libnvidia-ml1 on Debian, libnvidia-compute on Ubuntu, nvidia-driver-cuda-libs on RHEL)"})
 		return false
@@ -167,9 +169,9 @@ func (e *editor) nodes(chosen []devices.Device) {
 
 // uvm adds the nodes of unified memory. cuInit fails without ("CUDA unknown error"), although nvidia-smi works.
 func (e *editor) uvm() {
-	u := e.m.uvm(parseMajors(e.m.text("/proc/devices")))
+	u := e.m.uvm(e.majors, e.driver.Root)
 	switch {
-	case u.Major != 0 && len(e.missing) > 0 && !e.m.view.Exists("/dev/nvidia-uvm"): // as the others are
+	case u.Major != 0 && len(e.missing) > 0 && !e.m.hasNode("/dev/nvidia-uvm", e.driver.Root): // as the others are
 		e.missing = append(e.missing, "/dev/nvidia-uvm")
 		return
 	case u.Fault != "":
@@ -194,11 +196,15 @@ func missingNode(subject, got, remedy string) finding.Finding {
 
 // optional adds a node where it is there, and reports whether it is.
 func (e *editor) optional(p, origin string) bool {
-	nodes, _ := devices.Nodes(e.m.rootPath(), []devices.Request{{Source: p}})
+	nodes := e.m.node(p, e.driver.Root)
 	if len(nodes) != 1 || nodes[0].Type != "c" {
 		return false
 	}
 	n := nodes[0]
+	if fault := stale(n, e.majors); fault != "" {
+		e.find(missingNode(p, fault, "it is of another driver or of an earlier boot: rm "+n.Path+", and then as root: nvidia-smi, or nvidia-modprobe -u -c=N for /dev/nvidiaN; MIG's: nvidia-modprobe -f "+capabilities+"/.../access"))
+		return true
+	}
 	if slices.ContainsFunc(e.edits.DeviceNodes, func(d *specs.DeviceNode) bool { return d.Path == n.Destination }) {
 		return true
 	}

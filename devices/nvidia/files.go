@@ -21,7 +21,7 @@ var programs = []struct {
 }
 
 var programDirectories = []string{"/usr/bin", "/usr/local/bin", "/bin", "/opt/bin", "/usr/sbin", "/usr/local/nvidia/bin",
-	"/usr/lib/nvidia/current", "/run/current-system/sw/bin"}
+	"/usr/lib/nvidia/current", "/usr/libexec/nvidia/tesla/bin", "/run/current-system/sw/bin"}
 
 // files adds what the driver has as files.
 func (e *editor) files() {
@@ -139,9 +139,19 @@ func (e *editor) keepsCompat(p string) bool {
 	return false
 }
 
-func (e *editor) program(name string) {
+// programPlaces are where a program of the driver may lie: in the usual directories below its root, and beside its libraries.
+func (e *editor) programPlaces() []string {
+	var all []string
 	for _, dir := range programDirectories {
-		p := path.Join(e.driver.Root, dir, name)
+		all = append(all, path.Join(e.driver.Root, dir))
+	}
+	beside := path.Dir(e.driver.Libcuda)
+	return append(all, path.Join(path.Dir(beside), "bin"), path.Join(beside, "bin"), beside)
+}
+
+func (e *editor) program(name string) {
+	for _, dir := range e.programPlaces() {
+		p := path.Join(dir, name)
 		if at, ok := e.m.real(p); ok && e.m.isFile(at) {
 			e.mount(at, "/usr/bin/"+name, name+" of NVIDIA's driver", readOnly)
 			return
@@ -155,7 +165,7 @@ func (e *editor) program(name string) {
 
 // firmware adds what the driver's user-space part reads of the GPU system processor.
 func (e *editor) firmware() {
-	for _, dir := range []string{"/usr/lib/firmware", "/lib/firmware"} {
+	for _, dir := range []string{"/usr/lib/firmware", "/lib/firmware", "/run/current-system/firmware", "/firmware"} {
 		dir = path.Join(dir, "nvidia", e.driver.Version)
 		below := path.Join(e.driver.Root, dir)
 		at, ok := e.m.real(below)

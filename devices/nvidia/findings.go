@@ -79,6 +79,17 @@ func (u UVM) missing(severity finding.Severity) finding.Finding {
 		Remedy:  "as root: nvidia-modprobe -u -c=0 (or: modprobe nvidia-uvm, and the node by udev); once for each boot"}
 }
 
+// unasked says why what NVML alone knows is not known, "" where it has answered.
+func (d Driver) unasked() string {
+	switch d.NVML {
+	case "ok":
+		return ""
+	case "":
+		return "NVML was not asked (hostrun-nvml is not beside hostrun)"
+	}
+	return "NVML can't be asked (" + d.NVML + ")"
+}
+
 // asked tells what NVML was asked, and whether it has answered.
 func (d Driver) asked() []finding.Finding {
 	switch d.NVML {

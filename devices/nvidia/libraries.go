@@ -20,6 +20,35 @@ var libraryDirectories = []string{
 	"/usr/lib/x86_64-linux-gnu/nvidia/current", "/usr/lib/aarch64-linux-gnu/nvidia/current", "/usr/lib/x86_64-linux-gnu/nvidia",
 	"/usr/lib/aarch64-linux-gnu/nvidia", "/usr/lib64/nvidia", "/usr/lib/nvidia", "/usr/lib", "/lib64", "/lib/x86_64-linux-gnu",
 	"/lib/aarch64-linux-gnu", "/run/opengl-driver/lib", "/usr/local/nvidia/lib64", "/usr/local/nvidia/lib", "/usr/local/lib", "/lib",
+	"/usr/local/glibc/usr/lib",
+}
+
+// parents are directories in which those of a driver are called after it, or after its version: /usr/lib/nvidia-550, /opt/nvidia/current.
+var parents = []string{"/usr/lib", "/usr/lib64", "/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/local", "/opt",
+	"/usr/lib/nvidia", "/usr/lib64/nvidia", "/usr/lib/x86_64-linux-gnu/nvidia", "/usr/lib/aarch64-linux-gnu/nvidia", "/usr/local/nvidia", "/opt/nvidia"}
+
+// further lists more directories below a driver's root, for where the usual ones have no libcuda of the kernel's driver: those of the
+// machine's ld.so.conf, and those that are called after the driver.
+func (m machine) further(root string) []string {
+	var dirs []string
+	if root == "/" {
+		dirs = ld.ConfiguredDirectories(m.view)
+	}
+	for _, parent := range parents {
+		for _, name := range m.names(path.Join(root, parent)) {
+			if !strings.Contains(strings.ToLower(path.Base(parent)+name), "nvidia") {
+				continue
+			}
+			dir := path.Join(parent, name)
+			if !m.view.IsDir(path.Join(root, dir)) {
+				continue
+			}
+			for _, below := range []string{"", "lib64", "lib", "usr/lib64", "usr/lib", "usr/lib/x86_64-linux-gnu", "usr/lib/aarch64-linux-gnu", "lib/x86_64-linux-gnu", "lib/aarch64-linux-gnu"} {
+				dirs = append(dirs, path.Join(dir, below))
+			}
+		}
+	}
+	return dirs
 }
 
 // libraries is where the driver's files are.
@@ -38,23 +67,25 @@ func (m machine) findLibraries(kernel, root string) libraries {
 		roots = []string{root}
 	}
 	var other libraries
-	for _, root := range roots {
-		if !m.view.IsDir(root) {
-			continue
-		}
-		found, exact := m.librariesBelow(root, kernel)
-		if exact {
-			return found
-		}
-		if other.libcuda == "" {
-			other = found
+	for _, dirs := range []func(root string) []string{func(string) []string { return libraryDirectories }, m.further} {
+		for _, root := range roots {
+			if !m.view.IsDir(root) {
+				continue
+			}
+			found, exact := m.librariesBelow(root, kernel, dirs(root))
+			if exact {
+				return found
+			}
+			if other.libcuda == "" {
+				other = found
+			}
 		}
 	}
 	return other
 }
 
-func (m machine) librariesBelow(root, kernel string) (found libraries, exact bool) {
-	for _, dir := range libraryDirectories {
+func (m machine) librariesBelow(root, kernel string, dirs []string) (found libraries, exact bool) {
+	for _, dir := range dirs {
 		if at, ok := m.real(path.Join(root, dir, "libcuda.so."+kernel)); ok && kernel != "" {
 			return libraries{root: root, dir: path.Dir(at), libcuda: at, version: kernel}, true
 		}
@@ -63,7 +94,7 @@ func (m machine) librariesBelow(root, kernel string) (found libraries, exact boo
 	if root == "/" {
 		candidates = cached(m.view, "libcuda.so.1")
 	}
-	for _, dir := range libraryDirectories {
+	for _, dir := range dirs {
 		candidates = append(candidates, path.Join(root, dir, "libcuda.so.1"))
 	}
 	for _, c := range candidates {

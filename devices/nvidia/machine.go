@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"hostrun.dev/hostrun/devices"
 	"hostrun.dev/hostrun/rootfs"
 )
 
@@ -94,6 +95,21 @@ func (m machine) linked(p string) string {
 func (m machine) isCharacter(p string) bool {
 	fi, err := m.stat(p)
 	return err == nil && fi.Mode()&fs.ModeCharDevice != 0
+}
+
+// node reads a device node, which a driver in a container of its own may have made in that container's /dev alone. It is empty where there is
+// none.
+func (m machine) node(p, driverRoot string) []devices.Node {
+	nodes, _ := devices.Nodes(m.rootPath(), []devices.Request{{Source: p}})
+	if len(nodes) == 0 && driverRoot != "" && driverRoot != "/" {
+		nodes, _ = devices.Nodes(m.rootPath(), []devices.Request{{Source: path.Join(driverRoot, p), Destination: p}})
+	}
+	return nodes
+}
+
+// hasNode reports whether node would find something.
+func (m machine) hasNode(p, driverRoot string) bool {
+	return m.hasKernel(p) || driverRoot != "" && driverRoot != "/" && m.hasKernel(path.Join(driverRoot, p))
 }
 
 func (m machine) stat(p string) (fs.FileInfo, error) {

@@ -8,16 +8,18 @@ import (
 
 // platform recognises where NVIDIA's GPUs are reached in other ways than through the driver's nodes: Windows' kernel (WSL 2) and
 // Tegra boards (Jetson). They are used through CDI files that NVIDIA's own tool writes.
-func (m machine) platform(pci bool) (finding.Finding, bool) {
+// A card in a slot of whatever board is none of these. A Jetson has NVIDIA's driver for its display (/proc/driver/nvidia), through
+// which CUDA does not compute.
+func (m machine) platform() (f finding.Finding, other bool) {
 	switch {
-	case pci:
-		return finding.Finding{}, false // a card in a slot, on whatever board
 	case m.isCharacter("/dev/dxg"):
-		return elsewhere("/dev/dxg", "WSL 2: the GPU is Windows' own, reached through /dev/dxg and libraries in /usr/lib/wsl/lib"), true
+		f = elsewhere("/dev/dxg", "WSL 2: the GPU is Windows' own, reached through /dev/dxg and libraries in /usr/lib/wsl/lib")
 	case m.tegra() != "":
-		return elsewhere(m.tegra(), "a Jetson: its GPU is part of the processor, and its libraries are listed in /etc/nvidia-container-runtime"), true
+		f = elsewhere(m.tegra(), "a Jetson: its GPU is part of the processor, and its libraries are listed in /etc/nvidia-container-runtime")
+	default:
+		return f, false
 	}
-	return finding.Finding{}, false
+	return f, len(m.pci()) == 0
 }
 
 // tegra names the file that says so, "" where none does.

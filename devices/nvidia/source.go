@@ -81,15 +81,12 @@ func (s *Source) Inventory(ctx context.Context, needs devices.Needs) (devices.In
 	inv := devices.Inventory{Kind: Kind, Devices: []devices.Device{}}
 	st := m.state(s.driverRoot)
 	kernel, open := parseVersion(st.version)
-	if kernel == "" || len(st.gpus) == 0 {
-		bus := m.pci()
-		if f, other := m.platform(len(bus) > 0); other {
-			inv.Findings = append(inv.Findings, f)
-			return inv, nil
-		}
-		if kernel == "" {
-			return m.withoutDriver(inv, bus)
-		}
+	if f, other := m.platform(); other {
+		inv.Findings = append(inv.Findings, f)
+		return inv, nil
+	}
+	if kernel == "" {
+		return m.withoutDriver(inv, m.pci())
 	}
 	inv.Driver, inv.Fingerprint = kernel, m.fingerprint(st)
 	r, now := s.recall(ctx, m, st, inv.Fingerprint, needs)
@@ -100,7 +97,7 @@ func (s *Source) Inventory(ctx context.Context, needs devices.Needs) (devices.In
 		m.addUsers(b.devices, r, now)
 	}
 	inv.Devices, inv.Links = b.devices, joined(b.places)
-	inv.Findings = append(b.findings, d.findings()...)
+	inv.Unasked, inv.Findings = d.unasked(), append(b.findings, d.findings()...)
 	var err error
 	inv.Facts, err = json.Marshal(d)
 	return inv, err
@@ -188,7 +185,7 @@ func libraryOf(all []Library, soname string) string {
 // driver gathers what is known of the driver.
 func (m machine) driver(st state, r record, kernel string, open bool) Driver {
 	d := Driver{Version: kernel, Open: open, User: st.libs.version, Root: cmp.Or(st.libs.root, "/"), Libcuda: st.libs.libcuda,
-		Libraries: r.Libraries, Compat: r.Compat, UVM: m.uvm(st.majors),
+		Libraries: r.Libraries, Compat: r.Compat, UVM: m.uvm(st.majors, st.libs.root),
 		Persistenced:  m.view.Exists("/run/nvidia-persistenced/socket"),
 		FabricManager: m.view.Exists("/run/nvidia-fabricmanager/socket") || m.view.Exists("/run/nvidia-fabricmanager/nv-fabricmanager.pid"),
 		MPS:           m.view.IsDir("/tmp/nvidia-mps"),
@@ -204,9 +201,9 @@ func (m machine) driver(st state, r record, kernel string, open bool) Driver {
 }
 
 // uvm tells the state of /dev/nvidia-uvm, whose major number is given out when its module is loaded.
-func (m machine) uvm(majors map[string]int) UVM {
+func (m machine) uvm(majors map[string]int, driverRoot string) UVM {
 	u := UVM{Major: majors["nvidia-uvm"]}
-	nodes, _ := devices.Nodes(m.rootPath(), []devices.Request{{Source: "/dev/nvidia-uvm"}})
+	nodes := m.node("/dev/nvidia-uvm", driverRoot)
 	switch {
 	case u.Major == 0:
 		u.Fault = "the module nvidia-uvm is not loaded"

@@ -120,6 +120,7 @@ func (w *world) upTable(measure measurer) (table, error) {
 		t.compare("hostrun / "+w.compose[i].name, 0, i+1, 0.5)
 		t.compareStep("hostrun up / "+w.compose[i].name+" up -d", 0, i+1, 0, 0.5)
 		t.compareStep("private engine: hostrun up / "+w.compose[i].name+" up -d", len(subjects)-1, i+1, 0, 0.5)
+		t.compareStep("hostrun down / "+w.compose[i].name+" down", 0, i+1, 1, 0.5)
 	}
 	return t, nil
 }
@@ -224,4 +225,9 @@ func (t *table) compareStep(what string, a, b, step int, target float64) {
 // limit adds a time that has a limit of its own.
 func (t *table) limit(what string, got, target time.Duration) {
 	t.verdict = append(t.verdict, verdict{what, millis(got) + " ms", "at most " + millis(target) + " ms", got <= target})
+}
+
+// tell adds a figure without a target.
+func (t *table) tell(what, got string) {
+	t.verdict = append(t.verdict, verdict{what: what, got: got, met: true})
 }

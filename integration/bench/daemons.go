@@ -96,12 +96,12 @@ func startContainerd(dir, run string) (*daemon, error) {
 	return startDaemon("containerd", socket, filepath.Join(dir, "containerd.log"), "containerd", "--config", config)
 }
 
-// startDockerd starts the dockerd of PATH on that containerd, without networks of its own: everything here uses the host's.
+// startDockerd starts the dockerd of PATH on that containerd, without the network docker0, which compose does not use.
 func startDockerd(dir, run, containerd string) (*daemon, error) {
 	socket := filepath.Join(run, "docker.sock")
 	return startDaemon("dockerd", socket, filepath.Join(dir, "dockerd.log"), "dockerd", "--containerd", containerd,
 		"--data-root", filepath.Join(dir, "docker"), "--exec-root", filepath.Join(run, "docker"),
-		"--pidfile", filepath.Join(run, "docker.pid"), "--host", "unix://"+socket, "--iptables=false", "--bridge=none",
+		"--pidfile", filepath.Join(run, "docker.pid"), "--host", "unix://"+socket, "--bridge=none",
 		"--cgroup-parent", "/"+namespace)
 }
 

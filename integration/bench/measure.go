@@ -65,6 +65,11 @@ func (r *result) once(counts bool, daemons map[int]bool) error {
 		if counts {
 			r.step[i].add(took)
 		}
+		looked, err := step.look()
+		if err != nil {
+			return fmt.Errorf("%s: %w", r.title(), err)
+		}
+		paused += looked
 	}
 	if !r.stays {
 		if err := settle(daemons); err != nil {
@@ -76,4 +81,14 @@ func (r *result) once(counts bool, daemons map[int]bool) error {
 		r.clean.add(time.Since(begin) - paused)
 	}
 	return nil
+}
+
+// look makes sure that the command did what it is measured for, and says how long that took.
+func (c command) look() (time.Duration, error) {
+	if c.after == nil {
+		return 0, nil
+	}
+	begin := time.Now()
+	err := c.after()
+	return time.Since(begin), err
 }

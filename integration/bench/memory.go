@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 )
 
@@ -23,18 +24,34 @@ func (w *world) loggerMemory() (int, error) {
 }
 
 func (w *world) residentLogger() (int, error) {
-	all, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	pids, err := w.loggers()
 	if err != nil {
 		return 0, err
+	}
+	return resident(fmt.Sprintf("/proc/%d/status", pids[0]))
+}
+
+// loggers are the log writers of the containers of this run; an error where there is none.
+func (w *world) loggers() (pids []int, err error) {
+	all, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	if err != nil {
+		return nil, err
 	}
 	for _, file := range all {
 		line, _ := os.ReadFile(file) // it may have ended
 		args := strings.Split(string(line), "\x00")
 		if filepath.Base(args[0]) == "hostrun-log" && strings.Contains(string(line), w.dir) {
-			return resident(filepath.Join(filepath.Dir(file), "status"))
+			pid, err := strconv.Atoi(filepath.Base(filepath.Dir(file)))
+			if err != nil {
+				return nil, err
+			}
+			pids = append(pids, pid)
 		}
 	}
-	return 0, fmt.Errorf("find the log writer of the service: no process hostrun-log names %s", w.dir)
+	if len(pids) == 0 {
+		return nil, fmt.Errorf("find the log writer of the service: no process hostrun-log names %s", w.dir)
+	}
+	return pids, nil
 }
 
 func resident(status string) (kib int, err error) {

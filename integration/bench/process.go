@@ -24,6 +24,7 @@ type command struct {
 	dir  string
 
 	pause time.Duration // before it; not measured
+	after func() error  // that it did what it is measured for; not measured; may be nil
 }
 
 // run executes the command. The time is from before its start to its end, as a shell would see it; output is both

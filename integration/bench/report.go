@@ -117,14 +117,16 @@ func (p *printer) f(format string, args ...any) {
 }
 
 // describeMachine says what the figures depend on, the load by others included.
-func describeMachine() []string {
+func describeMachine(load string) []string {
 	var name unix.Utsname
 	_ = unix.Uname(&name) // it can't fail
-	m := []string{cpuModel(), fmt.Sprintf("%d CPUs", runtime.NumCPU()), "Linux " + unix.ByteSliceToString(name.Release[:])}
-	if load, err := os.ReadFile("/proc/loadavg"); err == nil {
-		m = append(m, "load average before the start "+strings.Fields(string(load))[0])
-	}
-	return m
+	return []string{cpuModel(), fmt.Sprintf("%d CPUs", runtime.NumCPU()), "Linux " + unix.ByteSliceToString(name.Release[:]), "load average before the start " + load}
+}
+
+func loadAverage() string {
+	text, _ := os.ReadFile("/proc/loadavg") // Linux has it
+	load, _, _ := strings.Cut(string(text), " ")
+	return load
 }
 
 func cpuModel() string {

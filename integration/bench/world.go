@@ -185,6 +185,11 @@ func (w *world) composeCommand(tool composeTool, args ...string) command {
 	return w.command(append(append(tool.args, "-p", "bench", "-f", filepath.Join(w.dir, "compose.yaml")), args...)...)
 }
 
+// composeFile is composeCommand with another file and project.
+func (w *world) composeFile(tool composeTool, name string, args ...string) command {
+	return w.command(append(append(tool.args, "-p", "bench-"+name, "-f", filepath.Join(w.dir, "compose-"+name+".yaml")), args...)...)
+}
+
 // writeFiles writes the profiles, and the compose file with the same image, mounts and command as the profile "up".
 // The service ends at SIGTERM at once: nobody measures a grace period here.
 func (w *world) writeFiles() error {
@@ -205,6 +210,11 @@ func (w *world) writeFiles() error {
 	if err := os.MkdirAll(filepath.Join(w.dir, "profiles"), 0o755); err != nil {
 		return err
 	}
+	return w.write(files)
+}
+
+// write writes files into the world's directory.
+func (w *world) write(files map[string]string) error {
 	for name, text := range files {
 		if err := os.WriteFile(filepath.Join(w.dir, name), []byte(text), 0o644); err != nil {
 			return err
@@ -230,6 +240,10 @@ func (w *world) close() error {
 		for _, tool := range w.compose {
 			w.composeCommand(tool, "down", "-t", "0").run()
 		}
+		if _, left, err := w.command("docker", "ps", "-aq").run(); err == nil { // of a table that failed
+			w.command(append([]string{"docker", "rm", "--force"}, strings.Fields(string(left))...)...).run()
+		}
+		_ = w.endSupervisor()
 	}
 	for i := len(w.started) - 1; i >= 0; i-- {
 		w.started[i].stop()

@@ -41,16 +41,16 @@ build() {
 	echo "deb-src [signed-by=/usr/share/keyrings/$distribution-archive-keyring.gpg] $mirror $suite main" >"$work/sources.list"
 	local apt=(apt-get -q=2 -o Acquire::Languages=none -o APT::Sandbox::User=root -o Dir::State="$work" -o Dir::State::status=/dev/null
 		-o Dir::Cache="$work/cache" -o Dir::Etc::sourcelist="$work/sources.list" -o Dir::Etc::sourceparts=/dev/null)
+	# One chain: a condition has no set -e. Beside the archive lies its signature, NAME.orig.tar.xz.asc.
 	if (
-		set -e
-		cd "$work"
-		"${apt[@]}" update
-		"${apt[@]}" source --download-only "python$version"
-		tar -xf "python${version}"_*.orig.tar.*
-		cd [Pp]ython*/
-		./configure --quiet --prefix="$cache/$name" --without-ensurepip "${options[@]}" CFLAGS=-O1
-		make -s -j"$(nproc)"
-		make -s install
+		cd "$work" &&
+			"${apt[@]}" update &&
+			"${apt[@]}" source --download-only "python$version" &&
+			tar -xf "python${version}"_*.orig.tar.[gx]z &&
+			cd [Pp]ython*/ &&
+			./configure --quiet --prefix="$cache/$name" --without-ensurepip "${options[@]}" CFLAGS=-O1 &&
+			make -s -j"$(nproc)" &&
+			make -s install
 	) >"$work/log" 2>&1; then
 		rm -rf "$cache/$name"/lib/python*/{test,idlelib,__pycache__} "$work"
 		return 0

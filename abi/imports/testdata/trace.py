@@ -44,10 +44,13 @@ class Trace:
 
 
 def files():
+    """Tells where modules were found: some write another file's name into __file__ (tlz that of toolz)."""
     found = {}
     for name, m in list(sys.modules.items()):
         try:
-            found[name] = str(getattr(m, "__file__", None) or "")
+            spec = getattr(m, "__spec__", None)
+            file = spec.origin if spec and spec.has_location else getattr(m, "__file__", None)
+            found[name] = str(file or "")
         except BaseException:
             found[name] = ""
     return found

@@ -1,0 +1,60 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// TestSeveralFilesAsOne: include:, extends: of another file and a file that overrides, with variables as they are.
+func TestSeveralFilesAsOne(t *testing.T) {
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"compose.yaml":  "include: [parts/db.yaml]\nservices:\n  web:\n    image: \"web:${TAG}\"\n    ports: [\"${PORT:-80}:80\"]\n    extends: {file: parts/base.yaml, service: base}\n    profiles: [x]\n",
+		"over.yaml":     "services:\n  web:\n    image: other\n    ports: !override [\"81:81\"]\n    volumes: [\"./a:/a\"]\n",
+		"parts/db.yaml": "services:\n  db:\n    image: db\n    volumes: [\"./data:/data\"]\n",
+		// Its values stay where they are: hostrun reads the file, when it starts something.
+		"parts/base.yaml": "services:\n  base:\n    environment: {A: \"$A\"}\n    env_file: ./base.env\n",
+	} {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var out bytes.Buffer
+	if err := write(&out, []string{filepath.Join(dir, "compose.yaml"), filepath.Join(dir, "over.yaml")}); err != nil {
+		t.Fatal(err)
+	}
+	var got struct {
+		Services map[string]struct {
+			Image       string
+			Ports       []struct{ Published string }
+			Profiles    []string
+			Environment map[string]string
+			EnvFile     []struct{ Path string } `yaml:"env_file"`
+			Volumes     []struct{ Type, Source string }
+		}
+	}
+	if err := yaml.Unmarshal(out.Bytes(), &got); err != nil {
+		t.Fatalf("%v\n%s", err, &out)
+	}
+	web, db := got.Services["web"], got.Services["db"]
+	switch {
+	case web.Image != "other" || len(web.Ports) != 1 || web.Ports[0].Published != "81" || len(web.Profiles) != 1 || web.Environment["A"] != "$A":
+		t.Errorf("web: %+v", web)
+	case len(web.EnvFile) != 1 || web.EnvFile[0].Path != "parts/base.env" || len(web.Volumes) != 1 || web.Volumes[0].Source != "./a":
+		t.Errorf("web: %+v", web)
+	case db.Image != "db" || len(db.Volumes) != 1 || filepath.Clean(db.Volumes[0].Source) != "parts/data":
+		t.Errorf("db: %+v", db)
+	}
+	if err := write(&out, []string{filepath.Join(dir, "none.yaml")}); err == nil || !strings.Contains(err.Error(), "none.yaml") {
+		t.Errorf("a file that is not there: %v", err)
+	}
+}

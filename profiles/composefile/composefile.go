@@ -1,0 +1,237 @@
+// Package composefile turns a compose file into a stack of profiles. The file keeps its order, comments, anchors and variables: what a
+// stack has in compose's words stands as it was, and only what means something else there is written anew. What hostrun does not do is
+// found by reading the result as hostrun would.
+//
+// The rules are those of the compose specification (spec.md, 05-services.md, 06-networks.md, 07-volumes.md, 12-interpolation.md).
+package composefile
+
+import (
+	"bytes"
+	"fmt"
+	"path/filepath"
+	"sort"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"hostrun.dev/hostrun/finding"
+	"hostrun.dev/hostrun/profiles"
+)
+
+// An Outcome is what became of a key.
+type Outcome string
+
+const (
+	Carried Outcome = "carried" // as it was
+	Changed Outcome = "changed" // written anew, for the same effect as far as the note does not say otherwise
+	Dropped Outcome = "dropped" // hostrun does not do it
+	Open    Outcome = "open"    // it stands as it was, and hostrun refuses it: it is to be decided by hand
+)
+
+// A Field is what became of one key of the compose file.
+type Field struct {
+	Service string  `json:"service"` // "" for keys beside services:
+	Key     string  `json:"key"`     // its path: deploy.resources, volumes[0]
+	Line    int     `json:"line"`    // of the compose file
+	Outcome Outcome `json:"outcome"`
+	Note    string  `json:"note,omitempty"` // how and why; with what follows from it
+}
+
+// A File is a compose file.
+type File struct {
+	Path  string // absolute; the stack will lie beside it, and relative paths mean the same
+	Shown string // as the caller named it
+	Text  []byte
+}
+
+// Several says why a compose file can't be read by itself: it has parts in other files, or is one that changes others. It is "" for
+// all others.
+func Several(file File) (string, error) {
+	root, err := read(file)
+	if err != nil {
+		return "", err
+	}
+	if _, v := entry(root, "include"); v != nil {
+		return "include:", nil
+	}
+	_, services := entry(root, "services")
+	for _, s := range pairs(followed(services)) {
+		if _, of := entry(followed(s.value), "extends"); of != nil {
+			if _, other := entry(followed(of), "file"); other != nil {
+				return "extends: {file: ...}", nil
+			}
+		}
+	}
+	return "", nil
+}
+
+// Convert returns the text of the stack that does what the compose file does, and what became of each key, in the order of the
+// file. The error of a file that is none is an *profiles.InvalidError or a finding.Err.
+func Convert(file File, opt profiles.Options) (stack []byte, fields []Field, err error) {
+	root, err := read(file)
+	if err != nil {
+		return nil, nil, err
+	}
+	c := &converter{file: file, opt: opt, root: root, env: profiles.DotEnv(opt, filepath.Dir(file.Path)), supposedly: map[string]bool{}, said: map[*yaml.Node]bool{}, visited: map[*yaml.Node]bool{}}
+	c.project = c.projectName()
+	c.variables()
+	for _, s := range c.services() {
+		c.service(s)
+	}
+	c.top()
+	if stack, err = c.settle(); err != nil {
+		return nil, nil, err
+	}
+	c.carried()
+	sort.SliceStable(c.fields, func(i, j int) bool { return c.fields[i].Line < c.fields[j].Line })
+	return stack, c.fields, nil
+}
+
+// read parses the file, as far as it is one of compose's.
+func read(file File) (*yaml.Node, error) {
+	if len(bytes.TrimSpace(file.Text)) == 0 {
+		return nil, finding.Errorf(finding.StatusProfile, "check the path: a compose file has services:", "read %s: the file is empty", file.Shown)
+	}
+	root, err := profiles.Parse(file.Shown, file.Text)
+	if err != nil {
+		return nil, err
+	}
+	_, services := entry(root, "services")
+	switch {
+	case services == nil && looksLikeVersion1(root):
+		return nil, finding.Errorf(finding.StatusProfile, "put its services below services:", "read %s: it is a compose file of version 1, whose services stand at the top", file.Shown)
+	case services == nil:
+		return nil, finding.Errorf(finding.StatusProfile, "check the path; a profile or a stack of hostrun needs no import", "read %s: it has no services:, so it is no compose file", file.Shown)
+	case followed(services).Kind != yaml.MappingNode || len(followed(services).Content) == 0:
+		return nil, finding.Errorf(finding.StatusProfile, "write services: {web: {image: NAME}}", "%s:%d: services: expected a mapping with at least one service", file.Shown, services.Line)
+	}
+	for _, p := range pairs(followed(services)) {
+		if body := followed(p.value); body.Kind != yaml.MappingNode {
+			return nil, finding.Errorf(finding.StatusProfile, "write at least "+p.key.Value+": {image: NAME}", "%s:%d: services.%s: expected a mapping", file.Shown, p.key.Line, p.key.Value)
+		}
+	}
+	return root, nil
+}
+
+func looksLikeVersion1(root *yaml.Node) bool {
+	for _, p := range pairs(root) {
+		if v := followed(p.value); v.Kind == yaml.MappingNode {
+			if _, image := entry(v, "image"); image != nil {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// A converter rewrites the nodes of one file.
+type converter struct {
+	file    File
+	opt     profiles.Options
+	root    *yaml.Node
+	env     map[string]string // of the .env beside the file
+	project string
+	fields  []Field
+
+	supposedly map[string]bool // variables whose values were made up for reading the stack
+
+	said    map[*yaml.Node]bool // keys and items that have a Field
+	visited map[*yaml.Node]bool // mappings that were rewritten: several services may merge one
+}
+
+// say notes what became of the key or item at node.
+func (c *converter) say(node *yaml.Node, service, key string, outcome Outcome, format string, args ...any) {
+	c.said[node] = true
+	c.fields = append(c.fields, Field{Service: service, Key: key, Line: node.Line, Outcome: outcome, Note: fmt.Sprintf(format, args...)})
+}
+
+// projectName is compose's: name:, else the directory's, in small letters, digits, - and _ (compose-spec, 04-version-and-name.md).
+func (c *converter) projectName() string {
+	name := filepath.Base(filepath.Dir(c.file.Path))
+	if _, v := entry(c.root, "name"); v != nil {
+		if text, err := profiles.Interpolate(v.Value, c.env); err == nil && text != "" {
+			name = text
+		}
+	}
+	name = strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '-' || r == '_' {
+			return r
+		}
+		return -1
+	}, strings.ToLower(name))
+	if name = strings.TrimLeft(name, "-_"); name == "" {
+		return "stack"
+	}
+	return name
+}
+
+// carried notes the keys of which nothing has been said.
+func (c *converter) carried() {
+	_, services := entry(c.root, profilesKey)
+	for _, p := range pairs(c.root) {
+		if p.key.Line == 0 || p.value == services || c.said[p.key] {
+			continue
+		}
+		c.say(p.key, "", p.key.Value, Carried, "")
+	}
+	for _, s := range c.services() {
+		for _, p := range pairs(s.body) {
+			if p.key.Line == 0 || c.said[p.key] || c.partly(p.value) { // what has no line is ours
+				continue
+			}
+			c.say(p.key, s.name, p.key.Value, Carried, "")
+		}
+	}
+}
+
+// partly reports whether something below node has been told of.
+func (c *converter) partly(node *yaml.Node) bool {
+	for _, n := range node.Content {
+		if c.said[n] || c.partly(n) {
+			return true
+		}
+	}
+	return false
+}
+
+// encode is the text of the file as it is by now.
+func (c *converter) encode() ([]byte, error) {
+	var b bytes.Buffer
+	e := yaml.NewEncoder(&b)
+	e.SetIndent(2)
+	if err := e.Encode(c.root); err != nil {
+		return nil, fmt.Errorf("write the stack: %w", err)
+	}
+	return spaced(b.Bytes()), e.Close()
+}
+
+// spaced puts an empty line in front of each key of the root and each profile: the encoder leaves none.
+func spaced(text []byte) []byte {
+	var out, held bytes.Buffer // held are the comments of what follows
+	section, first := "", true
+	for line := range bytes.Lines(text) {
+		depth := len(line) - len(bytes.TrimLeft(line, " "))
+		comment := line[depth] == '#'
+		key := !comment && line[depth] != '-' && line[depth] != '\n'
+		if comment && depth <= 2 {
+			held.Write(line)
+			continue
+		}
+		switch {
+		case depth == 0 && key:
+			if out.Len() > 0 {
+				out.WriteByte('\n')
+			}
+			section, first = string(line), true
+		case depth == 2 && key && section == profilesKey+":\n":
+			if !first {
+				out.WriteByte('\n')
+			}
+			first = false
+		}
+		held.WriteTo(&out)
+		out.Write(line)
+	}
+	held.WriteTo(&out)
+	return out.Bytes()
+}

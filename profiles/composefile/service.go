@@ -1,0 +1,181 @@
+package composefile
+
+import (
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// profilesKey is what services: is called in a stack.
+const profilesKey = "profiles"
+
+// A service is one of the file.
+type service struct {
+	name string
+	key  *yaml.Node
+	body *yaml.Node // its mapping
+}
+
+// services are those of the file, before and after the key has its new name. What is no mapping is left for the reader of the stack.
+func (c *converter) services() []service {
+	_, all := entry(c.root, "services")
+	if all == nil {
+		_, all = entry(c.root, profilesKey)
+	}
+	var found []service
+	for _, p := range pairs(followed(all)) {
+		if body := followed(p.value); body.Kind == yaml.MappingNode {
+			found = append(found, service{p.key.Value, p.key, body})
+		}
+	}
+	return found
+}
+
+// layers are the mappings that a service is made of, those that win first: itself, what it merges, what it extends in this file.
+func (c *converter) layers(body *yaml.Node) []*yaml.Node {
+	var all []*yaml.Node
+	seen := map[*yaml.Node]bool{}
+	var add func(m *yaml.Node)
+	add = func(m *yaml.Node) {
+		if m == nil || seen[m] {
+			return
+		}
+		seen[m] = true
+		all = append(all, m)
+		for _, n := range merged(m) {
+			add(n)
+		}
+		if _, v := entry(m, "extends"); v != nil {
+			name := followed(v).Value
+			if _, of := entry(followed(v), "service"); of != nil {
+				name = of.Value
+			}
+			for _, s := range c.services() {
+				if s.name == name {
+					add(s.body)
+				}
+			}
+		}
+	}
+	add(body)
+	return all
+}
+
+// lookup is what a service has under a key, wherever it comes from; nil without.
+func (c *converter) lookup(body *yaml.Node, key string) *yaml.Node {
+	for _, m := range c.layers(body) {
+		if _, v := entry(m, key); v != nil {
+			return followed(v)
+		}
+	}
+	return nil
+}
+
+func (c *converter) service(s service) {
+	called := c.containerName(s)
+	c.network(s, called)
+	c.sharedMemory(s)
+	for _, m := range append([]*yaml.Node{s.body}, merged(s.body)...) {
+		if !c.visited[m] {
+			c.visited[m] = true
+			c.binds(s, m)
+			c.tags(s, m)
+		}
+	}
+}
+
+// sharedMemory takes shm_size away where docker ignores it, and hostrun asks which of the two is meant.
+func (c *converter) sharedMemory(s service) {
+	if ipc := c.lookup(s.body, "ipc"); ipc == nil || ipc.Value != "host" {
+		return
+	}
+	for _, m := range c.layers(s.body) {
+		if k, _ := entry(m, "shm_size"); k != nil {
+			c.say(k, s.name, "shm_size", Changed, "left out: with ipc: host docker ignores it")
+			drop(m, "shm_size")
+		}
+	}
+}
+
+// tags gives compose's profiles: the name that they have here, where a profile is a service.
+func (c *converter) tags(s service, m *yaml.Node) {
+	if k, v := entry(m, profilesKey); k != nil {
+		k.Value = "tags"
+		c.say(k, s.name, profilesKey, Changed, "called tags: hostrun up --tag %s starts it with the stack", strings.Join(namesIn(followed(v)), ", or --tag "))
+	}
+}
+
+// containerName takes container_name away, where it is another name than the service's: that of a container is its profile's. It
+// returns the name, under which others may know the container.
+func (c *converter) containerName(s service) string {
+	for _, m := range c.layers(s.body) {
+		k, v := entry(m, "container_name")
+		if v == nil {
+			continue
+		}
+		name := v.Value
+		if name == s.name {
+			return ""
+		}
+		drop(m, "container_name")
+		c.say(k, s.name, "container_name", Changed, "the container is called %s, as its profile", s.name)
+		return name
+	}
+	return ""
+}
+
+// network puts a service that names none on the stack's own network, as compose does: a profile's default is the machine's.
+func (c *converter) network(s service, called string) {
+	mode, networks := c.lookup(s.body, "network_mode"), c.lookup(s.body, "networks")
+	switch {
+	case mode != nil:
+		c.sharedNetwork(s)
+		return
+	case networks == nil:
+		put(s.body, "networks", flowList(text("default")))
+		c.say(s.key, s.name, "networks", Changed, "networks: [default] is written out: without it, hostrun uses the machine's network")
+		networks = c.lookup(s.body, "networks")
+	}
+	if called == "" {
+		return
+	}
+	aliases := &yaml.Node{Kind: yaml.MappingNode, Tag: "!!map"}
+	for _, name := range namesIn(networks) {
+		at := flow()
+		if _, v := entry(networks, name); v != nil && followed(v).Kind == yaml.MappingNode {
+			at = &yaml.Node{Kind: yaml.MappingNode, Tag: "!!map", Content: append([]*yaml.Node(nil), followed(v).Content...)}
+		}
+		list := []*yaml.Node{text(called)}
+		if _, v := entry(at, "aliases"); v != nil {
+			list = append(list, followed(v).Content...)
+		}
+		put(at, "aliases", flowList(list...))
+		aliases.Content = append(aliases.Content, text(name), at)
+	}
+	put(s.body, "networks", aliases)
+}
+
+// namesIn are the names of a list or the keys of a mapping.
+func namesIn(n *yaml.Node) []string {
+	var names []string
+	for _, p := range pairs(n) {
+		names = append(names, p.key.Value)
+	}
+	if n.Kind == yaml.SequenceNode {
+		for _, item := range n.Content {
+			names = append(names, followed(item).Value)
+		}
+	}
+	return names
+}
+
+// sharedNetwork tells where a name of another container is one of docker's.
+func (c *converter) sharedNetwork(s service) {
+	k, mode := entry(s.body, "network_mode")
+	if k == nil {
+		return // told where it stands
+	}
+	if name, ok := strings.CutPrefix(followed(mode).Value, "container:"); ok {
+		c.say(k, s.name, "network_mode", Changed, "it has to be a container of hostrun's: %s", name)
+	}
+}
