@@ -143,6 +143,49 @@ func TestAttach(t *testing.T) {
 	s.nothingLeft(before)
 }
 
+// TestInputWithoutTerminal: a service with stdin_open and no terminal reads what is given to attach, as the image's user, also after
+// it was stopped and started; that the giver goes is no end of its input.
+func TestInputWithoutTerminal(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	s.load(tiny(t, "job"))
+	before := s.inventory()
+	s.must(plain(s, `command: [sh, -c, 'while read line; do echo "got $$line"; test "$$line" = end && exit 4; done; echo over']`, "stdin_open: true", `user: "4321"`)...)
+	give := func(text string) *exec.Cmd {
+		cmd := s.command("attach", "job")
+		cmd.Stdin = strings.NewReader(text)
+		must(t, cmd.Start())
+		return cmd
+	}
+	first := give("one\n")
+	s.logs("got one")
+	must(t, first.Process.Kill())
+	_ = first.Wait()
+	if got := s.ps(); got.Status != "running" {
+		t.Fatalf("who gave it input has gone, and it is %+v", got)
+	}
+	s.must("stop", "-t", "0", "job")
+	s.must("start", "job")
+	last := give("two\nend\n")
+	s.logs("got two")
+	_ = last.Wait()
+	if got := exitStatus(last); got != 4 {
+		t.Errorf("attach ended with %d, want that of the container, 4", got)
+	}
+	s.must("down", "job")
+	s.nothingLeft(before)
+}
+
+// logs waits until the log of job has the text.
+func (s *stage) logs(text string) {
+	s.t.Helper()
+	for deadline := time.Now().Add(time.Minute); !strings.Contains(s.must("logs", "job"), text); time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			s.t.Fatalf("the log has no %q: %q", text, s.must("logs", "job"))
+		}
+	}
+}
+
 // TestAttachWithoutTerminal: signals go to the container, or end the attachment alone.
 func TestAttachWithoutTerminal(t *testing.T) {
 	t.Parallel()

@@ -205,6 +205,39 @@ blkio_config: {weight: 300}
 	}
 }
 
+// TestSharedIPC: two containers have one IPC namespace and one /dev/shm; service: starts the other one first, and nothing of it stays.
+func TestSharedIPC(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	s.load(tiny(t, "job"))
+	before := s.inventory()
+	s.profile("donor", "image: job\npull_policy: never\ncommand: [sleep, '1000']\nstop_signal: SIGKILL\nipc: shareable\n")
+	s.profile("mate", "image: job\npull_policy: never\ncommand: [sleep, '1000']\nstop_signal: SIGKILL\nipc: service:donor\n")
+	s.must("up", "mate")
+	all := s.all()
+	ipc := func(name string) string {
+		where, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/ipc", all[name].PID))
+		must(t, err)
+		return where
+	}
+	if ipc("donor") != ipc("mate") {
+		t.Errorf("namespaces %s and %s", ipc("donor"), ipc("mate"))
+	}
+	s.must("exec", "donor", "--", "sh", "-c", "echo word >/dev/shm/word")
+	if got := s.must("exec", "mate", "--", "sh", "-c", "busybox cat /dev/shm/word; echo back >/dev/shm/back"); got != "word\n" {
+		t.Errorf("/dev/shm of donor as mate sees it: %q", got)
+	}
+	if got := s.must("exec", "donor", "--", "busybox", "cat", "/dev/shm/back"); got != "back\n" {
+		t.Errorf("what mate wrote: %q", got)
+	}
+	s.must("stop", "donor", "mate")
+	if r := s.hostrun("start", "mate"); r.status == 0 || !strings.Contains(r.stderr, "shares the IPC of container donor, which does not run") {
+		t.Errorf("mate without donor: %v", r)
+	}
+	s.must("down", "mate", "donor")
+	s.nothingLeft(before)
+}
+
 // TestSubpath: a part of a volume is what the container sees, and nothing that a link in the volume leads to.
 func TestSubpath(t *testing.T) {
 	t.Parallel()

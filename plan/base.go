@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"path"
 	"slices"
 	"strconv"
 
@@ -63,7 +64,7 @@ func (b *builder) setNamespaces() {
 	if b.p.UTS == "" {
 		kinds = slices.Insert(kinds, len(kinds)-1, specs.UTSNamespace)
 	}
-	if b.p.IPC != "host" {
+	if b.p.IPC != "host" && b.sharesIPC() == "" {
 		kinds = append(kinds, specs.IPCNamespace)
 	}
 	if !b.hostNetwork() && !b.madeNetwork() {
@@ -81,6 +82,10 @@ func (b *builder) setNamespaces() {
 	if b.sharesPID() != "" {
 		b.spec.Linux.Namespaces = append(b.spec.Linux.Namespaces, specs.LinuxNamespace{Type: specs.PIDNamespace, Path: PIDNamespacePath(b.f.Engine.StateDir, b.plan.Namespace, b.plan.ID)})
 		b.plan.Origins["/linux/namespaces/"+itoa(len(b.spec.Linux.Namespaces)-1)] = b.fromProfile("pid")
+	}
+	if b.sharesIPC() != "" {
+		b.spec.Linux.Namespaces = append(b.spec.Linux.Namespaces, specs.LinuxNamespace{Type: specs.IPCNamespace, Path: path.Join(b.ipcDirectory(), IPCNamespaceFile)})
+		b.plan.Origins["/linux/namespaces/"+itoa(len(b.spec.Linux.Namespaces)-1)] = b.fromProfile("ipc")
 	}
 	b.spec.Linux.CgroupsPath = b.p.CgroupParent + "/" + b.f.Engine.Namespace + "/" + b.plan.ID
 	if b.p.CgroupParent != "" {

@@ -351,6 +351,18 @@ var cases = map[string]func() plan.Facts{
 		f.Profile.Lines["pid"], f.Profile.Lines["cgroup_parent"] = at(3), at(4)
 		return f
 	},
+	"ipc-of-another-container": func() plan.Facts {
+		f := simple()
+		f.Profile.IPC, f.Profile.OpenSystemPaths, f.Profile.MemLimit = "container:mps", true, 1<<30
+		f.Profile.Lines["ipc"], f.Profile.Lines["security_opt.systempaths"], f.Profile.Lines["mem_limit"] = at(3), at(4), at(5)
+		f.Host.CgroupVersion, f.Host.SwapAccounting = 1, true
+		return f
+	},
+	"ipc-of-nobody": func() plan.Facts {
+		f := simple()
+		f.Profile.IPC = "none"
+		return f
+	},
 	"processes-of-the-host": func() plan.Facts {
 		f := simple()
 		mask := uint32(0o027)

@@ -39,6 +39,8 @@ type Facts struct {
 	Strict bool          `json:"strict,omitempty"` // warnings of the proof stop the start, too
 	// Unit says that one process looks after the container and ends with it, as a service; nil for none.
 	Unit *Unit `json:"unit,omitempty"`
+	// Foreground says that the container's streams are the caller's, as those of `run` are.
+	Foreground bool `json:"foreground,omitempty"`
 	// Findings of the stages before, of devices and of the image among them; Host's are in Host.
 	Findings []finding.Finding `json:"findings,omitempty"`
 }
@@ -188,6 +190,7 @@ type Plan struct {
 
 	TTY         bool    `json:"tty,omitempty"`
 	StdinOpen   bool    `json:"stdin_open,omitempty"`
+	Input       string  `json:"input,omitempty"` // the named pipe that a detached process without a terminal reads, on the host
 	StopSignal  string  `json:"stop_signal"`
 	StopSeconds float64 `json:"stop_seconds"`
 	Hash        string  `json:"hash"` // sha256 over spec, files' content, image digest: what `up` compares
@@ -199,6 +202,10 @@ type File struct {
 	Content string `json:"content,omitempty"`
 	Binary  []byte `json:"binary,omitempty"` // instead of Content, where that is no text
 	Mode    uint32 `json:"mode"`
+
+	Fifo bool   `json:"fifo,omitempty"` // a named pipe instead, of this owner
+	UID  uint32 `json:"uid,omitempty"`
+	GID  uint32 `json:"gid,omitempty"`
 }
 
 // Bytes are those of the file.

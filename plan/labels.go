@@ -30,6 +30,7 @@ const (
 	LabelHooks       = "hostrun.dev/hooks"       // kinds of hooks that it has, joined by commas
 	LabelSubpaths    = "hostrun.dev/subpaths"    // "true": parts of volumes are bound before each start (AnnotationSubpaths)
 	LabelPID         = "hostrun.dev/pid-of"      // container whose processes it shares
+	LabelIPC         = "hostrun.dev/ipc-of"      // container whose IPC it shares
 	LabelStack       = "hostrun.dev/stack"       // file of several profiles that this one is of; absolute
 	LabelStackName   = "hostrun.dev/stack-name"
 	LabelExternal    = "hostrun.dev/external-volumes" // those that down -v leaves alone, joined by commas
@@ -51,6 +52,9 @@ func (b *builder) setLabels() {
 	}
 	if other := b.sharesPID(); other != "" {
 		pl.Labels[LabelPID] = other
+	}
+	if other := b.sharesIPC(); other != "" {
+		pl.Labels[LabelIPC] = other
 	}
 	if len(b.subpaths) > 0 {
 		pl.Labels[LabelSubpaths] = "true"

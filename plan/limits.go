@@ -81,14 +81,14 @@ func (b *builder) limitMemory(r *specs.LinuxResources) {
 	}
 	r.Memory = &specs.LinuxMemory{Limit: &limit}
 	switch {
-	case b.f.Host.SwapAccounting && b.p.MemSwapLimit != 0:
+	case b.f.Host.SwapAccounting:
 		r.Memory.Swap = &swap
 	case b.f.Host.CgroupVersion == 1 && b.p.MemSwapLimit > 0:
 		delete(b.plan.Origins, "/linux/resources/memory/swap")
 		b.unsupported("memswap_limit", finding.Warning, "memswap_limit has no effect: this kernel does not count swap", "boot with swapaccount=1, or with cgroup v2")
 	case b.f.Host.CgroupVersion == 1 && b.p.MemSwapLimit < 0:
 	case b.f.Host.CgroupVersion == 1:
-		b.unsupported("mem_limit", finding.Info, "mem_limit leaves swap unlimited: this machine has cgroup v1", "boot with cgroup v2")
+		b.unsupported("mem_limit", finding.Info, "mem_limit leaves swap unlimited: this kernel does not count swap", "boot with swapaccount=1, or with cgroup v2")
 	default:
 		r.Memory.Swap = &swap
 	}
@@ -250,6 +250,8 @@ func (b *builder) sharedSysctl(name string) string {
 		return "is the host's own with network_mode: host"
 	case ipc && b.p.IPC == "host":
 		return "is the host's own with ipc: host"
+	case ipc && b.sharesIPC() != "":
+		return "is the other container's own with ipc: " + b.p.IPC
 	case ipc, strings.HasPrefix(dotted, "net."), dotted == "kernel.domainname":
 		return ""
 	}

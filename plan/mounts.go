@@ -70,12 +70,21 @@ func (b *builder) readOnly(recursive bool) string {
 // addShm makes /dev/shm half of the memory, as the host's own is, and not docker's 64 MiB, which kill data loaders with a
 // bus error. The share is given to the kernel as such: a number of bytes would differ after each boot.
 func (b *builder) addShm() {
-	if b.p.IPC == "host" {
+	source := ""
+	switch {
+	case b.p.IPC == "none":
+		return
+	case b.p.IPC == "host":
+		source = "/dev/shm"
+	case b.sharesIPC() != "":
+		source = path.Join(b.ipcDirectory(), IPCSharedDirectory)
+	}
+	if source != "" {
 		b.mounts = append(b.mounts, mount{
-			Mount:  bind("/dev/shm", "/dev/shm", "nosuid", "nodev", "noexec"),
+			Mount:  bind(source, "/dev/shm", "nosuid", "nodev", "noexec"),
 			origin: b.fromProfile("ipc"), key: "ipc", replaceable: true,
 		})
-		if b.p.ShmSize != 0 {
+		if b.p.ShmSize != 0 && b.p.IPC == "host" {
 			b.report("shm_size", finding.Finding{
 				ID: finding.ProfileInvalid, Severity: finding.Error, Subject: "shm_size",
 				Message: "shm_size has no effect together with ipc: host, which shares the host's /dev/shm",

@@ -139,6 +139,10 @@ func (b *builder) setPrivileges() {
 		b.setPrivileged()
 		return
 	}
+	if b.p.OpenSystemPaths {
+		b.spec.Linux.MaskedPaths, b.spec.Linux.ReadonlyPaths = nil, nil
+		b.plan.Origins["/linux/maskedPaths"] = b.fromProfile("security_opt.systempaths")
+	}
 	b.setSeccomp(set)
 }
 

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/opencontainers/runtime-spec/specs-go"
+
 	"hostrun.dev/hostrun/finding"
 	"hostrun.dev/hostrun/profiles"
 )
@@ -57,28 +59,57 @@ func (b *builder) setWorkingDir() {
 	b.plan.Origins["/process/cwd"] = origin
 }
 
-// addInit puts hostrun-init in front of the command.
+// addInit puts hostrun-init in front of the command: to stay there as the first process, or only to give it an input.
 func (b *builder) addInit() {
-	if !b.p.Init {
+	key := "init"
+	input := b.p.StdinOpen && !b.p.TTY && !b.f.Foreground
+	switch {
+	case b.p.Init:
+	case input:
+		key = "stdin_open"
+	default:
 		return
 	}
 	if b.f.Engine.InitBinary == "" {
-		b.report("init", finding.Finding{
+		b.report(key, finding.Finding{
 			ID: finding.PathMissing, Severity: finding.Error, Subject: "hostrun-init",
-			Message: "init: true needs hostrun-init, which is not installed beside hostrun",
-			Remedy:  "install hostrun with make install, or remove init: from the profile",
+			Message: key + ": true needs hostrun-init, which is not installed beside hostrun",
+			Remedy:  "install hostrun with make install, or remove " + key + ": from the profile",
 		})
 		return
 	}
 	b.mounts = append(b.mounts, mount{
 		Mount:  bindFile(b.f.Engine.InitBinary, initPath),
-		origin: b.fromProfile("init"), key: "init",
+		origin: b.fromProfile(key), key: key,
 	})
-	b.spec.Process.Args = append([]string{initPath, "--"}, b.args...)
+	words := []string{initPath}
+	if input {
+		words = append(words, "--stdin", b.addInput())
+	}
+	if !b.p.Init {
+		words = append(words, "--exec")
+	}
+	b.spec.Process.Args = append(append(words, "--"), b.args...)
+}
+
+// addInput gives a detached process a named pipe to read: containerd's log protocol has none for it. hostrun-init opens it for
+// reading and writing, so there is no end of input while nobody is attached, as with docker.
+func (b *builder) addInput() string {
+	fifo := File{Path: path.Join(b.directory(), "stdin"), Mode: 0o600, Fifo: true, UID: b.user.uid, GID: b.user.gid}
+	b.plan.Files = append(b.plan.Files, fifo)
+	b.plan.Input = fifo.Path
+	b.mounts = append(b.mounts, mount{
+		Mount:  specs.Mount{Destination: inputPath, Type: "bind", Source: fifo.Path, Options: []string{"bind", "rprivate", "nosuid", "nodev", "noexec"}},
+		origin: b.fromProfile("stdin_open"), key: "stdin_open",
+	})
+	return inputPath
 }
 
 // initPath lies in the root directory: the only one that every user of every image can traverse.
 const initPath = "/.hostrun-init"
+
+// inputPath lies beside it.
+const inputPath = "/.hostrun-stdin"
 
 // A variable of the environment and who set it.
 type variable struct{ name, value, origin string }

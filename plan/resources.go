@@ -227,12 +227,34 @@ func (b *builder) addDeviceRules() {
 }
 
 // sharesPID is the container whose processes this one shares, "" for none.
-func (b *builder) sharesPID() string {
-	other, _ := strings.CutPrefix(b.p.PID, "container:")
-	if other == b.p.PID {
-		return ""
+func (b *builder) sharesPID() string { return otherContainer(b.p.PID) }
+
+// sharesIPC is the container whose IPC and /dev/shm this one shares, "" for none.
+func (b *builder) sharesIPC() string { return otherContainer(b.p.IPC) }
+
+func otherContainer(mode string) string {
+	if other, shares := strings.CutPrefix(mode, "container:"); shares {
+		return other
 	}
-	return other
+	return ""
+}
+
+// What lies in the directory of a container that shares another one's IPC: the namespace, and its /dev/shm.
+const (
+	IPCNamespaceFile   = "ipc"
+	IPCSharedDirectory = "shm"
+)
+
+// IPCDirectory is where the IPC namespace of another container and its /dev/shm are kept for one that shares them.
+func IPCDirectory(stateDir, namespace, id string) string {
+	if stateDir == "" {
+		stateDir = "/run/hostrun"
+	}
+	return path.Join(stateDir, "ipc", namespace, id)
+}
+
+func (b *builder) ipcDirectory() string {
+	return IPCDirectory(b.f.Engine.StateDir, b.plan.Namespace, b.plan.ID)
 }
 
 // PIDNamespacePath is where the pid namespace of another container is kept for one that shares it.

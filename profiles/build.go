@@ -83,6 +83,10 @@ var buildFields = []field[Build]{
 	{name: "privileged", about: "build with all rights; docker's BuildKit alone", schema: boolSchema, read: readSwitch(func(b *Build) *bool { return &b.Privileged })},
 	{name: "secrets", about: "secrets for RUN --mount=type=secret: ID=FILE, or {id, file} or {id, environment}", schema: listOf(textSchema, schemaOf(buildSecretFields)), read: readBuildSecrets},
 	{name: "ssh", about: "agents or keys for RUN --mount=type=ssh: default, or ID=PATH", schema: object{"oneOf": []object{textSchema, textsSchema, {"type": "object"}}}, read: readSSH},
+	{name: "isolation", about: "default; others are for Windows containers", schema: enum("default"), read: func(d *decoder, _ *Build, n *node, key string) { d.oneOf(n, key, "default") }},
+	{name: "provenance", about: "only false: an image that is loaded has no attestations", schema: boolSchema, read: readNoAttestation},
+	{name: "sbom", about: "only false: an image that is loaded has no attestations", schema: boolSchema, read: readNoAttestation},
+	laterField[Build]("entitlements", "", "entitlements of a build"),
 	{name: "additional_contexts", about: "further contexts for FROM and COPY --from, by name", schema: namedSchema, read: readContexts},
 }
 
@@ -99,6 +103,14 @@ func readSwitch(at func(*Build) *bool) func(*decoder, *Build, *node, string) {
 			*at(b) = v
 		}
 	}
+}
+
+// readNoAttestation takes what is so anyway.
+func readNoAttestation(d *decoder, _ *Build, n *node, key string) {
+	if n.kind == scalar && (n.tag == "bool" || n.text == "true" || n.text == "false") && n.text == "false" {
+		return
+	}
+	d.notYetProblem(n.pos, key, "write false, or remove it", "attestations of a build")
 }
 
 func readWords(at func(*Build) *[]string) func(*decoder, *Build, *node, string) {

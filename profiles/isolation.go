@@ -37,6 +37,14 @@ func (d *decoder) other(n *node, key, s string) (string, bool) {
 	return name, true
 }
 
+// sharesWith notes whether the key names a profile, which comes first then, or a container that is there.
+func (d *decoder) sharesWith(key string, service bool) {
+	if d.services == nil {
+		d.services = map[string]bool{}
+	}
+	d.services[key] = service
+}
+
 func readPID(d *decoder, p *Profile, n *node, key string) {
 	s, ok := d.text(n, key)
 	if !ok {
@@ -50,7 +58,7 @@ func readPID(d *decoder, p *Profile, n *node, key string) {
 	case word == "service", word == "container":
 		if name, ok := d.other(n, key, s); ok {
 			p.PID = "container:" + name
-			d.services = map[string]bool{"pid": word == "service"}
+			d.sharesWith(key, word == "service")
 		}
 	default:
 		d.bad(n, key, "write host, or container:NAME", "%q is not known", abridged(s))

@@ -76,7 +76,7 @@ var mountFields = []field[Profile]{
 var securityFields = []field[Profile]{
 	{name: "cap_add", about: "capabilities to add: SYS_PTRACE, or ALL", schema: textsSchema, read: readCaps(func(p *Profile) *[]string { return &p.CapAdd })},
 	{name: "cap_drop", about: "capabilities to take away", schema: textsSchema, read: readCaps(func(p *Profile) *[]string { return &p.CapDrop })},
-	{name: "security_opt", about: "no-new-privileges[:BOOL], seccomp:unconfined, seccomp:multiarch, seccomp:FILE", schema: textsSchema, read: readSecurityOpt},
+	{name: "security_opt", about: "no-new-privileges[:BOOL], seccomp:unconfined, seccomp:multiarch, seccomp:FILE, systempaths=unconfined, apparmor:unconfined, label:disable", schema: textsSchema, read: readSecurityOpt},
 	{name: "runtime", about: "the OCI runtime: crun, runc, or its path; crun where it works on this machine, else runc; nvidia: GPUs as NVIDIA_VISIBLE_DEVICES says, else all", schema: textSchema, read: readRuntime},
 	{name: "privileged", about: "all capabilities and devices, no seccomp: root on the host", schema: boolSchema, read: readBool(func(p *Profile) *bool { return &p.Privileged })},
 }
@@ -95,7 +95,7 @@ var networkFields = []field[Profile]{
 	{name: "networks", about: "bridge networks: a list of names, or a mapping of names to aliases, addresses, subnets", schema: object{"oneOf": []object{textsSchema, {"type": "object", "additionalProperties": object{"oneOf": []object{{"type": "null"}, schemaOf(networkKeys)}}}}}, read: readNetworks},
 	{name: "ports", about: "ports of the host that lead to the container's: [ADDRESS:][HOST:]CONTAINER[/udp]", schema: listOf(object{"type": []string{"string", "integer"}}, schemaOf(portFields)), read: readPorts},
 	{name: "expose", about: "ports for people to know of; networks need no such word", schema: listOf(object{"type": []string{"string", "integer"}}), read: readExpose},
-	{name: "ipc", about: "private (default), host or shareable", schema: enum("private", "host", "shareable"), read: readIPC},
+	{name: "ipc", about: "private (default), host, none (without /dev/shm), or container:NAME to share another container's; each can be shared, shareable says so to people", schema: object{"type": "string", "pattern": `^(private|host|shareable|none|(container|service):.+)$|\$`}, read: readIPC},
 	{name: "extra_hosts", about: "lines for /etc/hosts: NAME=ADDRESS", schema: object{"oneOf": []object{textsSchema, {"type": "object", "additionalProperties": oneOrMore}}}, read: readExtraHosts},
 	{name: "dns", about: "name servers' addresses", schema: oneOrMore, read: readDNS},
 	{name: "dns_search", about: "domains to look names up in", schema: oneOrMore, read: readDNSSearch},

@@ -150,12 +150,15 @@ func readSysctls(d *decoder, p *Profile, n *node, key string) {
 // finishConflicts looks for keys that exclude each other, when all files are read.
 func (d *decoder) finishConflicts() {
 	p := d.profile
-	if p.ShmSize > 0 && p.IPC == "host" {
-		d.badAt(p.Lines["shm_size"], "shm_size", "remove one of the two", "ipc: host shares the host's /dev/shm, whose size the container can't set")
+	whose := p.sharedIPC()
+	if p.ShmSize > 0 && whose != "" {
+		d.badAt(p.Lines["shm_size"], "shm_size", "remove one of the two", "ipc: %s shares the %s /dev/shm, whose size the container can't set", p.IPC, whose)
+	} else if p.ShmSize > 0 && p.IPC == "none" {
+		d.badAt(p.Lines["shm_size"], "shm_size", "remove one of the two", "with ipc: none there is no /dev/shm")
 	}
 	for _, v := range p.Volumes {
-		if v.Target == "/dev/shm" && (p.ShmSize > 0 || p.IPC == "host") {
-			d.badAt(p.Lines[v.Key], v.Key, "remove the mount, or shm_size: and ipc: host", "two mounts have the target /dev/shm")
+		if v.Target == "/dev/shm" && (p.ShmSize > 0 || whose != "") {
+			d.badAt(p.Lines[v.Key], v.Key, "remove the mount, or shm_size: and ipc:", "two mounts have the target /dev/shm")
 		}
 	}
 	for i, c := range p.CapAdd {
@@ -169,14 +172,29 @@ func (d *decoder) finishConflicts() {
 		if strings.HasPrefix(name, "net.") && (p.NetworkMode == "" || p.NetworkMode == "host") {
 			d.badAt(d.place(key, "sysctls"), key, "set it on the host, or say network_mode: bridge or none", "with the host's network %s is the whole machine's", name)
 		}
-		if isIPCSysctl(name) && p.IPC == "host" {
+		switch {
+		case !isIPCSysctl(name) || whose == "":
+		case p.IPC == "host":
 			d.badAt(d.place(key, "sysctls"), key, "set it on the host, or remove ipc: host", "with ipc: host %s is the whole machine's", name)
+		default:
+			d.badAt(d.place(key, "sysctls"), key, "set it there", "with ipc: %s %s is the other container's to say", p.IPC, name)
 		}
 	}
 	d.finishNetwork()
 	if p.Python.Target != "" && (p.Python.Interpreter == "" || p.Python.Interpreter == "none") {
 		d.badAt(p.Lines["python.target"], "python.target", "remove it, or name an interpreter", "nothing is borrowed with interpreter: none")
 	}
+}
+
+// sharedIPC says whose IPC the container has, in the genitive: "" its own.
+func (p *Profile) sharedIPC() string {
+	switch {
+	case p.IPC == "host":
+		return "host's"
+	case strings.HasPrefix(p.IPC, "container:"):
+		return "other container's"
+	}
+	return ""
 }
 
 // place returns the line of key, or that of the key above where the file wrote it in another form.

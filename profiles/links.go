@@ -33,7 +33,7 @@ func readLinks(depends bool) func(*decoder, *Profile, *node, string) {
 			if !given {
 				alias = name
 			}
-			if !NameForm.MatchString(name) || !hostForm.MatchString(alias) || name == d.profile.Name {
+			if !NameForm.MatchString(name) || !networkForm.MatchString(alias) || name == d.profile.Name {
 				d.bad(item, key, "write NAME, or NAME:ALIAS", "%q names no other container", abridged(s))
 				return
 			}
@@ -77,8 +77,10 @@ func readVolumesFrom(d *decoder, _ *Profile, n *node, key string) {
 // finishImplied adds the dependencies that other keys bring (compose-go, normalize): what depends_on says of the same profile counts.
 func (d *decoder) finishImplied() {
 	p := d.profile
-	if other, shares := strings.CutPrefix(p.PID, "container:"); shares && d.services["pid"] {
-		d.implied = append(d.implied, Dependency{Name: other, Condition: DependStarted, Restart: true, Key: "pid"})
+	for _, key := range []struct{ name, value string }{{"pid", p.PID}, {"ipc", p.IPC}} {
+		if other, shares := strings.CutPrefix(key.value, "container:"); shares && d.services[key.name] {
+			d.implied = append(d.implied, Dependency{Name: other, Condition: DependStarted, Restart: true, Key: key.name})
+		}
 	}
 	if p.NetworkMode == "none" && len(p.Links) > 0 {
 		key := p.Links[0].Key

@@ -1,7 +1,6 @@
 package profiles
 
 import (
-	"fmt"
 	"net/netip"
 	"strings"
 )
@@ -41,14 +40,16 @@ func readIPC(d *decoder, p *Profile, n *node, key string) {
 	if !ok {
 		return
 	}
-	word, _, _ := strings.Cut(s, ":")
-	switch {
-	case s == "private", s == "host", s == "shareable":
+	switch word, _, _ := strings.Cut(s, ":"); {
+	case s == "private", s == "host", s == "shareable", s == "none":
 		p.IPC = s
-	case s == "none", word == "service", word == "container":
-		d.notYetProblem(n.pos, key, "write private, host or shareable", fmt.Sprintf("%q", s))
+	case word == "service", word == "container":
+		if name, ok := d.other(n, key, s); ok {
+			p.IPC = "container:" + name
+			d.sharesWith(key, word == "service")
+		}
 	default:
-		d.bad(n, key, "write private, host or shareable", "%q is not known", abridged(s))
+		d.bad(n, key, "write private, host, shareable, none, or container:NAME", "%q is not known", abridged(s))
 	}
 }
 

@@ -73,12 +73,19 @@ var networkKeys = []field[Network]{
 			d.notYetProblem(n.pos, key, "remove it", "networks without IPv4")
 		}
 	}},
+	laterField[Network]("labels", "remove it", "labels of networks"),
+	laterField[Network]("link_local_ips", "remove it", "link-local addresses"),
+	laterField[Network]("interface_name", "remove it: interfaces are eth0, eth1, ... in the order of the list", "names of interfaces"),
 	{name: "attachable", about: "of a swarm; means nothing on one machine", schema: boolSchema, read: func(d *decoder, _ *Network, n *node, key string) {
 		d.boolean(n, key)
 	}},
 }
 
 var networkOptions = []field[Network]{
+	laterField[Network]("com.docker.network.bridge.name", "remove it", "this option of networks"),
+	laterField[Network]("com.docker.network.bridge.enable_icc", "remove it", "this option of networks"),
+	laterField[Network]("com.docker.network.bridge.enable_ip_masquerade", "remove it", "this option of networks"),
+	laterField[Network]("com.docker.network.bridge.host_binding_ipv4", "remove it", "this option of networks"),
 	{name: "com.docker.network.driver.mtu", about: "the largest packet", schema: intSchema, read: func(d *decoder, to *Network, n *node, key string) {
 		if v, ok := d.integer(n, key); ok && (v < 68 || v > 65535) {
 			d.bad(n, key, "write a number from 68 to 65535", "%d is no MTU", v)
@@ -90,6 +97,7 @@ var networkOptions = []field[Network]{
 
 var ipamFields = []field[Network]{
 	{name: "driver", about: "default", schema: enum("default"), read: func(d *decoder, _ *Network, n *node, key string) { d.oneOf(n, key, "default") }},
+	laterField[Network]("options", "remove it", "options of ipam"),
 	{name: "config", about: "a list of subnets, one for each family", schema: listOf(schemaOf(subnetFields)), read: readSubnets},
 }
 
@@ -99,6 +107,7 @@ type subnetNode struct{ Subnet }
 var subnetFields = []field[subnetNode]{
 	{name: "subnet", about: "in CIDR form: 10.5.0.0/24", schema: textSchema, must: true, read: readPrefix(func(s *subnetNode) *string { return &s.Subnet.Subnet })},
 	{name: "ip_range", about: "the part that addresses are given from, in CIDR form", schema: textSchema, read: readPrefix(func(s *subnetNode) *string { return &s.Range })},
+	laterField[subnetNode]("aux_addresses", "write ip_range: for the part that containers get addresses of", "addresses that are kept free"),
 	{name: "gateway", about: "the host's address on the network; the first by default", schema: textSchema, read: func(d *decoder, to *subnetNode, n *node, key string) {
 		if s, ok := d.text(n, key); ok {
 			to.Gateway = d.address(n, key, s)

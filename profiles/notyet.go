@@ -57,9 +57,23 @@ func (d *decoder) notYetProblem(pos Position, path, remedy, what string) {
 		Message: path + ": hostrun does not do " + what + " yet", Remedy: remedy})
 }
 
+// notYetAbout is what the table says of a key that is known and refused; nobody is told to use it.
+const notYetAbout = "not yet"
+
+// laterField is a key of compose below the top that this version does not act on.
+func laterField[T any](name, remedy, what string) field[T] {
+	return field[T]{name: name, about: notYetAbout, schema: absentSchema, read: func(d *decoder, _ *T, n *node, key string) {
+		d.notYetProblem(n.pos, key, remedy, what)
+	}}
+}
+
 // readRoot reads a file's root mapping into the profile.
 func (d *decoder) readRoot(root *node) {
 	fields := profileFields()
+	if p := root.pair("services"); p != nil && root.pair("image") == nil {
+		d.composeFile(root, p)
+		return
+	}
 	for _, p := range root.pairs {
 		switch f := findField(fields, p.key); {
 		case f != nil:
@@ -75,6 +89,31 @@ func (d *decoder) readRoot(root *node) {
 			d.unknownKey(p, fields)
 		}
 	}
+}
+
+// composeFile answers a whole compose file with what it takes to make a stack of it, and with nothing of what follows from that.
+func (d *decoder) composeFile(root *node, services *pair) {
+	for _, p := range root.pairs {
+		if p.key == "version" || p.key == "include" {
+			d.badAt(p.pos, p.key, elsewhere[p.key], "this key belongs to a compose file, not to a profile")
+		}
+	}
+	var names []string
+	for _, p := range services.value.pairs {
+		names = append(names, p.key)
+	}
+	what := "this is a compose file"
+	if len(names) > 0 {
+		what += " with the " + counted(len(names), "service") + " " + abridged(strings.Join(names, ", "))
+	}
+	d.badAt(services.pos, "services", elsewhere["services"], "%s, and no profile", what)
+}
+
+func counted(n int, word string) string {
+	if n == 1 {
+		return word
+	}
+	return word + "s"
 }
 
 func (d *decoder) unknownKey(p pair, fields []field[Profile]) {

@@ -43,7 +43,7 @@ type Profile struct {
 	Ascend Ascend        `json:"ascend,omitzero"`
 
 	ShmSize int64             `json:"shm_size,omitempty"` // bytes; 0: not said
-	IPC     string            `json:"ipc,omitempty"`      // "", "private", "host", "shareable"
+	IPC     string            `json:"ipc,omitempty"`      // "", "private", "host", "shareable", "none", "container:NAME"
 	Ulimits map[string]Ulimit `json:"ulimits,omitempty"`
 
 	CapAdd          []string `json:"cap_add,omitempty"`           // "CAP_SYS_ADMIN" form, or "ALL"
@@ -51,6 +51,7 @@ type Profile struct {
 	NoNewPrivileges *bool    `json:"no_new_privileges,omitempty"` // security_opt; nil: the default (on)
 	Seccomp         string   `json:"seccomp,omitempty"`           // "" the default, "multiarch" that for 32-bit programs too, "unconfined", or the absolute path of a profile
 	SeccompProfile  []byte   `json:"seccomp_profile,omitempty"`   // the content of that file
+	OpenSystemPaths bool     `json:"open_system_paths,omitempty"` // security_opt: what of /proc and /sys is hidden or read-only by default is neither
 	Runtime         string   `json:"runtime,omitempty"`           // "" hostrun's choice, "runc", "crun", or an absolute path
 	Privileged      bool     `json:"privileged,omitempty"`
 	ReadOnly        bool     `json:"read_only,omitempty"` // with Rootfs "host" true unless the file says false

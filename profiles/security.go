@@ -64,11 +64,22 @@ func readSecurityOpt(d *decoder, p *Profile, n *node, key string) {
 			d.noNewPrivileges(p, item, key, value)
 		case "seccomp":
 			d.seccomp(p, item, key, value)
-		case "apparmor", "label", "systempaths", "credentialspec", "writable-cgroups", "proc-opts", "unmask", "mask":
-			d.notYetProblem(item.pos, key, "remove it", fmt.Sprintf("%q", s))
+		case "systempaths":
+			if value != "unconfined" {
+				d.bad(item, key, "write systempaths=unconfined", "%q is not known", abridged(s))
+				return
+			}
+			p.OpenSystemPaths = true
+			d.mark("security_opt.systempaths", item.pos)
+		case "credentialspec":
+			d.bad(item, key, "remove it", "hostrun can't do this option: it is for Windows containers")
+		case "apparmor", "label", "writable-cgroups", "proc-opts", "unmask", "mask":
+			if s := name + "=" + value; s != "apparmor=unconfined" && s != "label=disable" { // which is what hostrun does: it gives containers neither profile nor label
+				d.notYetProblem(item.pos, key, "remove it", fmt.Sprintf("%q", name+":"+value))
+			}
 		default:
-			known := []string{"no-new-privileges", "seccomp"}
-			remedy := "known: no-new-privileges[:true|false], seccomp:unconfined, seccomp:multiarch, seccomp:FILE"
+			known := []string{"no-new-privileges", "seccomp", "systempaths", "apparmor", "label"}
+			remedy := "known: no-new-privileges[:true|false], seccomp:unconfined, seccomp:multiarch, seccomp:FILE, systempaths=unconfined, apparmor:unconfined, label:disable"
 			if near := finding.Nearest(name, known, 1); len(near) > 0 {
 				remedy = "did you mean " + near[0] + "?"
 			}

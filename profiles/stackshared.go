@@ -63,9 +63,7 @@ var sharedVolumeFields = []field[sharedVolume]{
 		d.named(n, key, func(e entry) { to.options[e.name] = e.value })
 		to.Device = d.boundVolume(to.options, n, key)
 	}},
-	{name: "labels", about: "not yet", schema: absentSchema, read: func(d *decoder, _ *sharedVolume, n *node, key string) {
-		d.notYetProblem(n.pos, key, "remove it", "labels of volumes")
-	}},
+	laterField[sharedVolume]("labels", "remove it", "labels of volumes"),
 }
 
 // external reads true, false, or compose's old {name: NAME}.

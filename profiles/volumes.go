@@ -70,9 +70,7 @@ var namedVolumeFields = []field[longVolume]{
 			v.Subpath = path.Clean(s)
 		}
 	}},
-	{name: "labels", about: "not yet", schema: absentSchema, read: func(d *decoder, _ *longVolume, n *node, key string) {
-		d.notYetProblem(n.pos, key, "remove it", "labels of volumes")
-	}},
+	laterField[longVolume]("labels", "remove it", "labels of volumes"),
 }
 
 var tmpfsFields = []field[longVolume]{

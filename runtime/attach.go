@@ -37,7 +37,10 @@ func (c *Client) detached(id, image string, labels map[string]string, tty bool) 
 	if err != nil {
 		return streams{}, err
 	}
-	s := streams{stdin: labels[labelStdin], stdout: uri, stderr: uri, terminal: tty}
+	s := streams{stdout: uri, stderr: uri, terminal: tty}
+	if tty { // without, it is a file of the plan's (plan.Input), and the process's own
+		s.stdin = labels[labelStdin]
+	}
 	if s.stdin == "" {
 		return s, nil
 	}
@@ -52,7 +55,7 @@ func (c *Client) detached(id, image string, labels map[string]string, tty bool) 
 
 // AttachTo connects a terminal or pipes to the first process of a detached container, until it ends, and returns its exit
 // status; ErrDetached comes earlier. Output is shown from now on, as its log gets it. It has an input if its profile says
-// stdin_open and tty.
+// stdin_open.
 func (c *Client) AttachTo(ctx context.Context, name string, opt AttachOptions, stdio IO, signals <-chan string) (int, error) {
 	ctx = c.in(ctx)
 	r, err := c.own(ctx, name)
@@ -76,7 +79,7 @@ func (c *Client) AttachTo(ctx context.Context, name string, opt AttachOptions, s
 	}
 	left := make(chan error, 1)
 	if !opt.NoStdin && r.Labels[labelStdin] != "" && stdio.Stdin != nil {
-		in, err := os.OpenFile(r.Labels[labelStdin], os.O_WRONLY|unix.O_NONBLOCK, 0)
+		in, err := os.OpenFile(r.Labels[labelStdin], os.O_RDWR|unix.O_NONBLOCK, 0) // for reading too: its process may not have opened it yet
 		if err != nil {
 			return 0, fmt.Errorf("open the input of container %s: %w", name, err)
 		}

@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 
+	"golang.org/x/sys/unix"
+
 	"hostrun.dev/hostrun/finding"
 	"hostrun.dev/hostrun/plan"
 )
@@ -88,8 +90,29 @@ func writeFile(f plan.File) error {
 	if err := os.MkdirAll(filepath.Dir(f.Path), 0o755); err != nil {
 		return fmt.Errorf("write %s: %w", f.Path, err)
 	}
+	if f.Fifo {
+		return makeFifo(f)
+	}
 	if err := replaceFile(f.Path, f.Bytes(), fs.FileMode(f.Mode&0o777)); err != nil {
 		return fmt.Errorf("write %s: %w", f.Path, err)
+	}
+	return nil
+}
+
+// makeFifo makes a named pipe unless it is there.
+func makeFifo(f plan.File) error {
+	fi, err := os.Lstat(f.Path)
+	if err == nil && fi.Mode()&fs.ModeNamedPipe == 0 {
+		err = os.Remove(f.Path)
+	}
+	if err == nil || errors.Is(err, fs.ErrNotExist) {
+		err = unix.Mkfifo(f.Path, f.Mode&0o777)
+	}
+	if err == nil || errors.Is(err, fs.ErrExist) {
+		err = errors.Join(os.Chown(f.Path, int(f.UID), int(f.GID)), os.Chmod(f.Path, fs.FileMode(f.Mode&0o777)))
+	}
+	if err != nil {
+		return fmt.Errorf("make the input %s: %w", f.Path, err)
 	}
 	return nil
 }

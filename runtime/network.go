@@ -36,6 +36,9 @@ func (c *Client) wire(ctx context.Context, r containers.Container) (*wiring, err
 	if err := c.sharePID(ctx, r); err != nil {
 		return nil, err
 	}
+	if err := c.shareIPC(ctx, r); err != nil {
+		return nil, err
+	}
 	if r.Labels[plan.LabelSubpaths] != "" {
 		if err := c.bindSubpaths(r); err != nil {
 			return nil, err
@@ -102,7 +105,7 @@ func networkError(id string, err error) error {
 
 // unwire removes what the container has of networks; most have nothing.
 func (c *Client) unwire(ctx context.Context, id string) error {
-	err := errors.Join(c.kernel().Detach(ctx, c.networkKey(id)), c.unsharePID(id), c.unbindSubpaths(id))
+	err := errors.Join(c.kernel().Detach(ctx, c.networkKey(id)), c.unsharePID(id), c.unshareIPC(id), c.unbindSubpaths(id))
 	step("network-removed")
 	if err != nil {
 		return fmt.Errorf("disconnect container %s: %w", id, err)

@@ -225,7 +225,7 @@ func (c *Client) refit(ctx context.Context, r containers.Container, pl plan.Plan
 	}
 	update := containers.Container{ID: r.ID, Spec: fresh.Spec, Labels: map[string]string{}}
 	paths := []string{"spec"}
-	for _, key := range []string{plan.LabelDevices, plan.LabelNumbers, plan.LabelHooks, plan.LabelLogging, plan.LabelPID, plan.LabelSubpaths} { // that may be gone
+	for _, key := range []string{plan.LabelDevices, plan.LabelNumbers, plan.LabelHooks, plan.LabelLogging, plan.LabelPID, plan.LabelIPC, plan.LabelSubpaths} { // that may be gone
 		update.Labels[key] = ""
 	}
 	for key, value := range pl.Labels {

@@ -174,6 +174,8 @@ func (c *Client) launch(ctx context.Context, pl plan.Plan) (err error) {
 	labels := map[string]string{}
 	if pl.StdinOpen && terminal(pl.Spec) {
 		labels[labelStdin] = c.stdinPath(pl.ID)
+	} else if pl.Input != "" {
+		labels[labelStdin] = pl.Input
 	}
 	all := maps.Clone(labels)
 	maps.Copy(all, pl.Labels)

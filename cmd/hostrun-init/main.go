@@ -1,7 +1,10 @@
 // Command hostrun-init is the first process of a container with `init: true`. It starts one command, passes signals on
 // to it, reaps what is orphaned, and ends as the command ends.
 //
-//	hostrun-init -- COMMAND [ARGS...]
+//	hostrun-init [--stdin FIFO] [--exec] -- COMMAND [ARGS...]
+//
+// With --stdin the command reads a named pipe, which never ends, as it is open for writing too. With --exec the command takes this
+// process's place, and nothing of the following is done.
 //
 // Two duties of PID 1 make it necessary. The kernel delivers to PID 1 only signals that it handles (pid_namespaces(7)),
 // so a program that does not handle SIGTERM can't be stopped, only killed after the grace period. And every orphan
@@ -28,12 +31,18 @@ const (
 
 func main() {
 	runtime.GOMAXPROCS(1)
-	args := os.Args[1:]
-	if len(args) > 0 && args[0] == "--" {
-		args = args[1:]
-	}
+	o, args := options(os.Args[1:])
 	if len(args) == 0 {
-		fail(statusUsage, "usage: hostrun-init -- COMMAND [ARGS...]")
+		fail(statusUsage, "usage: hostrun-init [--stdin FIFO] [--exec] -- COMMAND [ARGS...]")
+	}
+	if o.stdin != "" {
+		if err := readFrom(o.stdin); err != nil {
+			fail(1, "hostrun-init: open "+o.stdin+": "+err.Error())
+		}
+	}
+	if o.exec {
+		err := become(args, os.Environ())
+		fail(statusOf(err), "hostrun-init: execute "+args[0]+": "+words(err))
 	}
 	if os.Getpid() != 1 {
 		becomeReaper()
@@ -45,6 +54,28 @@ func main() {
 	}
 	go forward(signals, child)
 	end(reap(child))
+}
+
+type settings struct {
+	stdin string
+	exec  bool
+}
+
+func options(args []string) (o settings, command []string) {
+	for len(args) > 0 {
+		switch {
+		case args[0] == "--":
+			return o, args[1:]
+		case args[0] == "--exec":
+			o.exec = true
+		case args[0] == "--stdin" && len(args) > 1:
+			o.stdin, args = args[1], args[1:]
+		default:
+			return o, args
+		}
+		args = args[1:]
+	}
+	return o, args
 }
 
 func fail(status int, text string) {

@@ -315,3 +315,37 @@ func openTerminal(t *testing.T) (master, slave *os.File) {
 	time.AfterFunc(20*time.Second, func() { master.Close() }) // a test that would hang fails instead
 	return master, slave
 }
+
+// TestInput: the command takes the place of hostrun-init and reads a named pipe, which does not end when a writer goes.
+func TestInput(t *testing.T) {
+	fifo := filepath.Join(t.TempDir(), "stdin")
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := initCommand("--stdin", fifo, "--exec", "--", "sh", "-c", "read a; read b; echo $a $b $$; exit 5")
+	var out bytes.Buffer
+	cmd.Stdout = &out
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range []string{"one\n", "two\n"} {
+		w, err := os.OpenFile(fifo, os.O_WRONLY, 0) // waits for the reader
+		if err == nil {
+			_, err = w.WriteString(line)
+		}
+		if err := errors.Join(err, w.Close()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if status := statusAsShell(t, cmd.Wait()); status != 5 || out.String() != fmt.Sprintf("one two %d\n", cmd.Process.Pid) {
+		t.Errorf("status %d, %q", status, out.String())
+	}
+	for _, args := range [][]string{{"--stdin", fifo + "/nowhere", "--exec", "--", "true"}, {"--exec"}, {"--stdin"}} {
+		if status := statusAsShell(t, initCommand(args...).Run()); status == 0 {
+			t.Errorf("%v ended in order", args)
+		}
+	}
+	if status := statusAsShell(t, initCommand("--exec", "--", "/nowhere").Run()); status != statusNotFound {
+		t.Errorf("a command that is not there: status %d", status)
+	}
+}

@@ -26,6 +26,30 @@ func start(args, env []string) (pid int, err error) {
 	return pid, err
 }
 
+// become puts the command in this process's place.
+func become(args, env []string) error {
+	path, err := find(args[0])
+	if err != nil {
+		return err
+	}
+	if err = syscall.Exec(path, args, env); err == syscall.ENOEXEC {
+		err = syscall.Exec("/bin/sh", append([]string{"/bin/sh", path}, args[1:]...), env)
+	}
+	return err
+}
+
+// readFrom makes the named pipe the standard input. Opened for writing as well, it has no end of input when a writer goes (fifo(7)).
+func readFrom(fifo string) error {
+	fd, err := syscall.Open(fifo, syscall.O_RDWR, 0)
+	if err != nil || fd == 0 {
+		return err
+	}
+	if err := syscall.Dup3(fd, 0, 0); err != nil {
+		return err
+	}
+	return syscall.Close(fd)
+}
+
 func group() *syscall.SysProcAttr {
 	if hasTerminal() {
 		return &syscall.SysProcAttr{Foreground: true, Ctty: 0} // in a group of its own, too

@@ -34,8 +34,9 @@ type order struct {
 	over overrides
 	pull string // "" for the profile's own pull_policy, "never" for verbs that start nothing
 
-	strict  bool // warnings of the proof stop the start
-	modules bool // the proof shall hold all modules
+	foreground bool // its streams are the caller's
+	strict     bool // warnings of the proof stop the start
+	modules    bool // the proof shall hold all modules
 
 	again  bool          // of a container that was started before: what came from the environment then is kept with it
 	starts bool          // devices that are chosen are held until the container has them
@@ -84,7 +85,7 @@ func (s *session) gather(ctx context.Context, o order) (plan.Facts, error) {
 		return plan.Facts{}, err
 	}
 	s.foresee(ctx, p, o)
-	facts := plan.Facts{Schema: 1, ID: o.id, Replica: o.replica, Profile: *p, Strict: o.strict, Unit: o.unit}
+	facts := plan.Facts{Schema: 1, ID: o.id, Replica: o.replica, Profile: *p, Strict: o.strict, Unit: o.unit, Foreground: o.foreground}
 	var found, foundBlocks []finding.Finding
 	outer := ctx
 	group, ctx := errgroup.WithContext(ctx)

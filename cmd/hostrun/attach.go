@@ -22,7 +22,7 @@ func attachCommand(s *session) *cli.Command {
 	return &cli.Command{
 		Name: "attach", Category: "containers", Usage: "connect to the first process of a running container", ArgsUsage: "NAME",
 		Description: page{
-			about: "Shows what the container writes from now on, and passes on what is typed and the terminal's size, if its profile says stdin_open: true and tty: true; other containers get no input. " +
+			about: "Shows what the container writes from now on, and passes on what is typed and the terminal's size, if its profile says stdin_open: true; other containers get no input. " +
 				"Signals go to the container. ctrl-p ctrl-q leaves it, and it runs on; several may be attached at once. The exit status is the container's, 0 after the detach keys.",
 			examples: []string{"hostrun attach dinov2", "hostrun attach --no-stdin --sig-proxy=false dinov2"},
 			statuses: containerdStatuses,

@@ -78,7 +78,7 @@ func runRun(ctx context.Context, s *session, o runOptions) error {
 	if err != nil {
 		return beforeStart(err)
 	}
-	return runOnce(ctx, s, order{name: names[0], loaded: st.asked().profile, id: id, over: o.over, strict: o.strict, starts: true, wait: o.devices.wait}, o.build)
+	return runOnce(ctx, s, order{foreground: true, name: names[0], loaded: st.asked().profile, id: id, over: o.over, strict: o.strict, starts: true, wait: o.devices.wait}, o.build)
 }
 
 // fitTerminal gives the container a terminal when a person sits at ours: the profile's tty alone does not make one.

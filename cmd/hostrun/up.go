@@ -211,9 +211,6 @@ func oneUp(ctx context.Context, s *session, o upOptions, m *member) error {
 		return err
 	}
 	s.warn(pl.Findings)
-	if pl.StdinOpen && !pl.TTY {
-		s.note("container %s: stdin_open has no effect without tty: true: containerd gives a detached process without a terminal an empty standard input", pl.ID)
-	}
 	if m.client, err = s.containerdFor(ctx, pl.ID); err != nil {
 		return err
 	}

@@ -136,6 +136,15 @@ func within(s settings) (err error) {
 	for i := range results {
 		r := &results[i]
 		r.judge()
+		if len(r.problems) > 0 && r.play != nil { // once more, alone: a machine that is busy is late, and a difference stays one
+			say("%s differs: once more", r.name)
+			again, err := m.playOne(cases[i])
+			if err != nil {
+				return err
+			}
+			again.judge()
+			*r = again
+		}
 		if s.verbose {
 			r.print(os.Stdout)
 		}

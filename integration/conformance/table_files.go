@@ -99,11 +99,27 @@ func rightScenes() []scene {
 		alone(g, "seccomp-file", "a filter of one's own", "security_opt: [\"seccomp:./filter.json\"]"),
 		alone(g, "ipc-host", "the machine's IPC", "ipc: host", sharedShm),
 		alone(g, "ipc-private", "IPC of its own", "ipc: private"),
+		alone(g, "ipc-none", "IPC of its own, without /dev/shm", "ipc: none"),
+		alone(g, "apparmor-unconfined", "no AppArmor profile, no label of SELinux", "security_opt: [\"apparmor:unconfined\", \"label=disable\"]"),
+		alone(g, "systempaths", "nothing of /proc and /sys hidden", "security_opt: [systempaths=unconfined]"),
+		played(g, "ipc-container", "IPC of another container", "ipc: container:@-other\nnetwork_mode: none\ndepends_on: [@-other]\ncommand: [/bin/sh, -c, \"cat /dev/shm/word; echo back >/dev/shm/answer\"]\n", sharesIPC).with("@-other", "ipc: shareable\n"+ipcDonor),
+		played(g, "ipc-service", "IPC of another service", "ipc: service:@-other\nnetwork_mode: none\ncommand: [/bin/sh, -c, \"cat /dev/shm/word; echo back >/dev/shm/answer\"]\n", sharesIPC).with("@-other", "ipc: shareable\n"+ipcDonor),
 		alone(g, "ipc-shareable", "IPC that others may join", "ipc: shareable"),
 		alone(g, "sysctl-map", "a mapping", "sysctls: {kernel.shmmax: 1000000, kernel.msgmax: 4096}"),
 		alone(g, "sysctl-list", "a list", "sysctls: [net.core.somaxconn=512, net.ipv4.tcp_keepalive_time=600]"),
 		alone(g, "sysctl-ports", "which ports are root's", "sysctls: {net.ipv4.ip_unprivileged_port_start: 500}"),
 	}
+}
+
+const ipcDonor = "network_mode: none\nhealthcheck: {test: [CMD, test, -e, /dev/shm/word], interval: 500ms}\ncommand: [/bin/sh, -c, \"trap 'exit 0' TERM; echo word >/dev/shm/word; while :; do sleep 0.05; done\"]\n"
+
+// sharesIPC starts the one with the file in /dev/shm first, and looks what the other one finds of it.
+func sharesIPC(p *player) {
+	p.noteStatus("other", p.up([]string{"--wait"}, p.name+"-other"))
+	p.noteStatus("up", p.up(nil, p.name))
+	p.ended(p.name)
+	p.note("there", p.logged(p.name))
+	p.note("back", p.do("", "exec", nil, p.name+"-other", "cat", "/dev/shm/answer").out)
 }
 
 func nameScenes() []scene {

@@ -100,6 +100,15 @@ func execScenes() []scene {
 			p.start()
 			p.noteResult("exec", p.do("a\nb\nc\n", "exec", nil, p.name, "wc", "-l"))
 		}),
+		played(g, "attach-stdin", "input of a service without a terminal", "stdin_open: true\nnetwork_mode: none\ncommand: [/bin/sh, -c, \"echo READY; read a; echo got $$a; read b; echo got $$b; exit 3\"]\n", func(p *player) {
+			p.start()
+			p.says(p.name, "READY")
+			r := p.do("one\ntwo\n", "attach", nil, p.name)
+			p.note("attach.status", r.status)
+			p.ended(p.name)
+			p.note("log", p.logged(p.name))
+			p.note("status", p.state(p.name).Exit)
+		}),
 		played(g, "exec-ended", "in a container that has ended", idle, func(p *player) {
 			p.start()
 			p.says(p.name, "READY")

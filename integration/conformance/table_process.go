@@ -41,7 +41,7 @@ func processScenes() []scene {
 		alone(g, "init", "a small first process", "init: true", initDifferences...),
 		alone(g, "init-user", "the same for a user", "init: true\nuser: app", initDifferences...),
 		alone(g, "tty", "a terminal", "tty: true"),
-		alone(g, "stdin-open", "an open standard input", "stdin_open: true", noStdin...),
+		alone(g, "stdin-open", "an open standard input", "stdin_open: true", ownInput...),
 		alone(g, "tty-stdin", "both", "tty: true\nstdin_open: true"),
 		alone(g, "stop-signal", "by name", "stop_signal: SIGUSR1"),
 		alone(g, "stop-signal-short", "without SIG", "stop_signal: INT"),
