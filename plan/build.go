@@ -43,6 +43,7 @@ func Build(f Facts) (Plan, error) {
 		b.addPython,
 		b.addCUDA,
 		b.addLent,
+		b.addImageVolumes,
 		b.checkFrameworks,
 		b.addDevices,
 		b.setLimits,

@@ -351,6 +351,19 @@ var cases = map[string]func() plan.Facts{
 		f.Profile.Lines["pid"], f.Profile.Lines["cgroup_parent"] = at(3), at(4)
 		return f
 	},
+	"volumes-without-names": func() plan.Facts {
+		f := simple()
+		f.Profile.ReadOnly = true
+		f.Profile.Volumes = []profiles.Volume{
+			{Type: "volume", Anonymous: true, Target: "/srv/own", Key: "volumes[0]"}, {Type: "volume", Anonymous: true, Of: "db", Target: "/theirs", Key: "volumes[1]"},
+			{Type: "volume", Source: "kept", Target: "/kept", Key: "volumes[2]"}, {Type: "volume", Source: "bare", Target: "/bare", NoCopy: true, Key: "volumes[3]"},
+		}
+		f.Image.Volumes = []string{"/var/lib/db", "/kept", "/kept/below", "/dev/shm", "cache/"}
+		for _, p := range []string{"/kept", "/bare", "/srv/own"} {
+			f.Image.Paths[p] = plan.Path{Real: p, Dir: true, Mode: 0o700, UID: 70, GID: 70}
+		}
+		return f
+	},
 	"ipc-of-another-container": func() plan.Facts {
 		f := simple()
 		f.Profile.IPC, f.Profile.OpenSystemPaths, f.Profile.MemLimit = "container:mps", true, 1<<30

@@ -224,6 +224,9 @@ type Directory struct {
 	GID  uint32 `json:"gid"`
 
 	External string `json:"external,omitempty"` // the name of a volume that is not made here: it has to be there
+	// Copy is a directory of the image that is copied into an empty one, with its owners and modes; not part of what makes a container
+	// another one.
+	Copy string `json:"copy,omitempty"`
 }
 
 // Borrowed is something of the host that the container reads.

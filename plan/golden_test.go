@@ -75,7 +75,11 @@ func archive(t *testing.T, pl plan.Plan) *txtar.Archive {
 	add("borrowed", lines)
 	lines = nil
 	for _, d := range pl.Directories {
-		lines = append(lines, fmt.Sprintf("%s %04o %d:%d", d.Path, d.Mode, d.UID, d.GID))
+		line := fmt.Sprintf("%s %04o %d:%d", d.Path, d.Mode, d.UID, d.GID)
+		if d.Copy != "" {
+			line += ", filled with the image's " + d.Copy
+		}
+		lines = append(lines, line)
 	}
 	add("directories", lines)
 	if pl.Root != nil {

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	"hostrun.dev/hostrun/finding"
@@ -99,7 +100,11 @@ func (b *builder) checkLabels() {
 // hash is over all that makes one container another one: the spec, the generated files, the image, and what is kept in
 // labels. encoding/json writes fields in their order and maps sorted, so equal plans give equal text.
 func hash(pl *Plan) string {
-	all := []any{pl.Spec, pl.Files, pl.Directories, pl.Digest, pl.Labels, pl.StopSignal, pl.StopSeconds, pl.TTY, pl.StdinOpen}
+	directories := slices.Clone(pl.Directories)
+	for i := range directories {
+		directories[i].Copy = ""
+	}
+	all := []any{pl.Spec, pl.Files, directories, pl.Digest, pl.Labels, pl.StopSignal, pl.StopSeconds, pl.TTY, pl.StdinOpen}
 	if pl.Root != nil { // appended, so that the hashes of containers that run stay what they are
 		all = append(all, pl.Root)
 	}

@@ -1,6 +1,8 @@
 package plan
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"path"
 	"slices"
@@ -38,7 +40,7 @@ func (b *builder) addVolumes() {
 }
 
 func (b *builder) checkTarget(v profiles.Volume) bool {
-	if v.Type == "volume" && !profiles.VolumeNameForm.MatchString(v.Source) {
+	if v.Type == "volume" && !v.Anonymous && !profiles.VolumeNameForm.MatchString(v.Source) {
 		b.report(v.Key, finding.Finding{
 			ID: finding.ProfileInvalid, Severity: finding.Error, Subject: v.Key, Got: v.Source, Want: profiles.VolumeNameForm.String(),
 			Message: fmt.Sprintf("%q can't be the name of a volume", v.Source), Remedy: "use letters, digits, dots, dashes and underscores",
@@ -78,6 +80,48 @@ func tmpfs(v profiles.Volume) specs.Mount {
 	return specs.Mount{Destination: v.Target, Type: "tmpfs", Source: "tmpfs", Options: options}
 }
 
+// AnonymousDirectory holds the volumes without names of one container. They outlive its record while up replaces it, and end with down.
+func AnonymousDirectory(dataDir, namespace, id string) string {
+	return path.Join("/", dataDir, "anonymous", namespace, id)
+}
+
+// anonymous is where a volume without a name lies: that of a one-off container among its files, which go with it.
+func (b *builder) anonymous(v profiles.Volume) string {
+	id, name := b.plan.ID, anonymousName(v.Target)
+	if v.Of != "" {
+		id = v.Of
+	} else if b.oneOff() {
+		return path.Join(b.directory(), "volumes", name)
+	}
+	return path.Join(AnonymousDirectory(b.f.Engine.DataDir, b.f.Engine.Namespace, id), name)
+}
+
+// anonymousName is for people; the sum keeps /a/b and /a_b apart.
+func anonymousName(target string) string {
+	sum := sha256.Sum256([]byte(path.Clean(target)))
+	name := strings.ReplaceAll(strings.Trim(path.Clean(target), "/"), "/", "_")
+	return name[:min(len(name), 100)] + "-" + hex.EncodeToString(sum[:4])
+}
+
+// addImageVolumes gives the container what the image's VOLUME lines ask for, where nothing else is mounted: directories that stay
+// writable on a read-only root, and that up keeps when it replaces the container.
+func (b *builder) addImageVolumes() {
+	if usesHostRoot(b.p) {
+		return
+	}
+	for i, target := range b.f.Image.Volumes {
+		target = path.Clean("/" + target)
+		if _, covered := b.coveredBy(target); covered || target == "/" || slices.ContainsFunc([]string{"/proc", "/sys", "/dev"}, func(dir string) bool { return within(target, dir) }) {
+			continue
+		}
+		v := profiles.Volume{Type: "volume", Anonymous: true, Target: target}
+		dir := Directory{Path: b.anonymous(v), Mode: 0o755, UID: 0, GID: 0, Copy: target}
+		b.addDirectory(dir)
+		v.Source = dir.Path
+		b.mounts = append(b.mounts, mount{Mount: b.bindMount(v), origin: "image: VOLUME", key: "image.volumes[" + itoa(i) + "]"})
+	}
+}
+
 // namedVolume is a directory of ours. A new one belongs to whom the image's directory at its place belongs, so that the
 // image's user can write; without one, to the container's user.
 func (b *builder) namedVolume(v profiles.Volume) specs.Mount {
@@ -88,8 +132,14 @@ func (b *builder) namedVolume(v profiles.Volume) specs.Mount {
 	if at, ok := b.f.Image.Paths[path.Clean(v.Target)]; ok && at.Dir {
 		dir.Mode, dir.UID, dir.GID = at.Mode, at.UID, at.GID
 	}
-	if v.External {
+	switch {
+	case v.Anonymous:
+		dir.Path = b.anonymous(v)
+	case v.External:
 		dir.External = v.Source
+	}
+	if at, ok := b.f.Image.Paths[path.Clean(v.Target)]; ok && at.Dir && !v.NoCopy && v.Subpath == "" && !usesHostRoot(b.p) {
+		dir.Copy = v.Target
 	}
 	b.addDirectory(dir)
 	v.Source = dir.Path
@@ -141,8 +191,11 @@ func (b *builder) checkKind(v profiles.Volume, dir bool) {
 }
 
 func (b *builder) addDirectory(d Directory) {
-	for _, have := range b.plan.Directories {
+	for i, have := range b.plan.Directories {
 		if have.Path == d.Path {
+			if have.Copy == "" {
+				b.plan.Directories[i].Copy = d.Copy
+			}
 			return
 		}
 	}

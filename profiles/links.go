@@ -167,6 +167,9 @@ func (d *decoder) takeVolume(from volumesFrom, v Volume) {
 			return
 		}
 	}
+	if v.Anonymous && v.Of == "" {
+		v.Of = from.name
+	}
 	v.Key = from.key
 	v.ReadOnly = v.ReadOnly || from.readOnly
 	d.profile.Volumes = append(d.profile.Volumes, v)

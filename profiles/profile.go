@@ -153,6 +153,10 @@ type Volume struct {
 	ReadOnly bool   `json:"read_only,omitempty"`
 	External bool   `json:"external,omitempty"` // a volume that has to be there already
 
+	Anonymous bool   `json:"anonymous,omitempty"` // volume: without a name, the container's own
+	Of        string `json:"of,omitempty"`        // of an anonymous one: the container whose it is; "" for this one (volumes_from)
+	NoCopy    bool   `json:"no_copy,omitempty"`   // volume: where it is empty, it stays so, whatever the image has there
+
 	Propagation    string `json:"propagation,omitempty"`      // bind: "" is rprivate; [r]private|[r]shared|[r]slave
 	CreateHostPath bool   `json:"create_host_path,omitempty"` // bind: make the missing source, a directory
 	Recursive      string `json:"recursive,omitempty"`        // bind: "" or "enabled": submounts too; "disabled"; "writable", "readonly" where it is read-only

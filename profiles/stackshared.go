@@ -171,7 +171,7 @@ func (d *decoder) finishStack(st *stackFile) {
 		d.shareNetwork(st, &p.Networks[i])
 	}
 	for i := range p.Volumes {
-		if v := &p.Volumes[i]; v.Type == "volume" {
+		if v := &p.Volumes[i]; v.Type == "volume" && !v.Anonymous {
 			d.shareVolume(st, v)
 		}
 	}

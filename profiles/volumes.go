@@ -57,11 +57,7 @@ var bindFields = []field[longVolume]{
 }
 
 var namedVolumeFields = []field[longVolume]{
-	{name: "nocopy", about: "true is what hostrun does: nothing is copied from the image", schema: boolSchema, read: func(d *decoder, _ *longVolume, n *node, key string) {
-		if b, ok := d.boolean(n, key); ok && !b {
-			d.notYetProblem(n.pos, key, "remove it: a new volume is empty", "copying the image's files into a new volume")
-		}
-	}},
+	{name: "nocopy", about: "an empty volume does not get what the image has at the target", schema: boolSchema, read: readVolumeBool(func(v *longVolume) *bool { return &v.NoCopy })},
 	{name: "subpath", about: "directory or file in the volume that is mounted instead of the whole; it has to be there", schema: textSchema, read: func(d *decoder, v *longVolume, n *node, key string) {
 		s, ok := d.text(n, key)
 		if ok && (strings.HasPrefix(s, "/") || contains(strings.Split(s, "/"), "..") || path.Clean(s) == ".") {
@@ -153,7 +149,14 @@ func (d *decoder) longVolume(n *node, key string) (Volume, bool) {
 			v.Source = d.hostPath(n, key, v.Source)
 		}
 	default:
-		d.checkVolumeName(n, key, v.Source)
+		switch {
+		case v.Source != "":
+			d.checkVolumeName(n, key, v.Source)
+		case v.Subpath != "":
+			d.bad(n, key, "add source:, or remove subpath:", "a volume without a name has nothing in it to choose from")
+		default:
+			v.Anonymous = true
+		}
 	}
 	return v.Volume, d.report.added == before
 }
@@ -162,10 +165,7 @@ func (d *decoder) longVolume(n *node, key string) (Volume, bool) {
 var VolumeNameForm = pattern.New(`^[a-zA-Z0-9][a-zA-Z0-9_.-]*$`)
 
 func (d *decoder) checkVolumeName(n *node, key, name string) {
-	switch {
-	case name == "":
-		d.bad(n, key, "write name:/target, or tmpfs: for files that may go", "an anonymous volume would be lost with the container")
-	case !VolumeNameForm.MatchString(name):
+	if !VolumeNameForm.MatchString(name) {
 		d.bad(n, key, "begin a host path with / or ./; a volume's name has letters, digits, _ . and -", "%q is neither a host path nor the name of a volume", abridged(name))
 	}
 }
@@ -184,9 +184,10 @@ func (d *decoder) shortVolume(n *node, key, s string) (Volume, bool) {
 			return Volume{}, false
 		}
 	}
-	if len(parts) == 1 {
-		d.checkVolumeName(n, key, "")
-		return Volume{}, false
+	if len(parts) == 1 { // without a name, as compose reads it
+		v := Volume{Type: "volume", Anonymous: true}
+		v.Target, _ = d.cleanTarget(n, key, s)
+		return v, d.report.added == before
 	}
 	v := Volume{Type: "volume", Source: parts[0]}
 	if strings.ContainsRune("./~", rune(parts[0][0])) { // as compose tells a path from a name
@@ -210,7 +211,8 @@ func (d *decoder) volumeOption(n *node, key string, v *Volume, option string) {
 	case "ro":
 		v.ReadOnly = true
 	case "rw", "cached", "delegated", "consistent": // the last three are Docker Desktop's; on Linux a bind is direct
-	case "nocopy": // hostrun never copies
+	case "nocopy":
+		v.NoCopy = v.Type == "volume"
 	case "z", "Z": // it says nothing where SELinux does not enforce, which the plan looks at
 		v.Relabel = true
 	case "rprivate", "private", "rshared", "shared", "rslave", "slave":

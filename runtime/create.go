@@ -79,7 +79,7 @@ func createError(id string, err error) error {
 // fill makes files and snapshot at once; neither needs the other.
 func (c *Client) fill(ctx context.Context, pl plan.Plan, record containers.Container, early *earlySnapshot) ([]mount.Mount, error) {
 	written := make(chan error, 1)
-	go func() { written <- c.writeFiles(pl) }()
+	go func() { written <- c.writeFiles(ctx, pl) }()
 	root, err := early.mounts(ctx)
 	if err != nil {
 		root, err = c.prepare(ctx, pl, record)

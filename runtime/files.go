@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -14,12 +15,12 @@ import (
 )
 
 // writeFiles makes the directories and files that the plan generates on the host.
-func (c *Client) writeFiles(pl plan.Plan) error {
+func (c *Client) writeFiles(ctx context.Context, pl plan.Plan) error {
 	if err := os.MkdirAll(c.dir(pl.ID), 0o755); err != nil {
 		return fmt.Errorf("make the directory of container %s: %w", pl.ID, err)
 	}
 	for _, d := range pl.Directories {
-		if err := makeDirectory(d); err != nil {
+		if err := c.makeFilled(ctx, pl, d); err != nil {
 			return err
 		}
 	}

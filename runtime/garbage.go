@@ -245,7 +245,7 @@ func (g *collector) staleNetworks() []Garbage {
 // directories are the names that have files on the host.
 func (g *collector) directories() map[string][]string {
 	all := map[string][]string{}
-	for _, dir := range []string{filepath.Join(g.opt.DataDir, "containers", g.opt.Namespace), filepath.Join(g.opt.StateDir, "io", g.opt.Namespace)} {
+	for _, dir := range []string{filepath.Join(g.opt.DataDir, "containers", g.opt.Namespace), filepath.Join(g.opt.StateDir, "io", g.opt.Namespace), filepath.Dir(g.anonymousDir("x"))} {
 		entries, _ := os.ReadDir(dir)
 		for _, e := range entries {
 			all[e.Name()] = append(all[e.Name()], filepath.Join(dir, e.Name()))
@@ -270,7 +270,7 @@ func (g *collector) staleFiles(found map[string][]string) []Garbage {
 			}
 		}
 		all = append(all, Garbage{Kind: GarbageFiles, Name: dirs[0], Size: size, Since: since, Why: "container " + id + " is gone", collect: func(ctx context.Context) error {
-			return g.underLock(ctx, id, func() error { return g.removeFiles(id) })
+			return g.underLock(ctx, id, func() error { return errors.Join(g.removeFiles(id), os.RemoveAll(g.anonymousDir(id))) })
 		}})
 	}
 	sort.Slice(all, func(i, j int) bool { return all[i].Name < all[j].Name })

@@ -153,6 +153,9 @@ func (c *Client) remove(ctx context.Context, name string, rs *Removals, end func
 		return err
 	}
 	c.progress("Container "+name, "Removing", "")
+	if err := c.dropAnonymous(r.ID); err != nil {
+		return err
+	}
 	if err := c.discardEnded(ctx, r, task, l, rs); err != nil {
 		return err
 	}

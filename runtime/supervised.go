@@ -212,7 +212,7 @@ func (c *Client) refit(ctx context.Context, r containers.Container, pl plan.Plan
 		c.opt.Log.Warn("the image is another one by now: the container is started as it is", "container", r.ID, "image", pl.Image)
 		return r, nil
 	}
-	if err := errors.Join(c.writeFiles(pl), c.writeMadeOf(pl)); err != nil {
+	if err := errors.Join(c.writeFiles(ctx, pl), c.writeMadeOf(pl)); err != nil {
 		return r, err
 	}
 	if r.Labels[labelHash] == pl.Hash {

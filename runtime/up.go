@@ -133,7 +133,7 @@ func (c *Client) upOver(ctx context.Context, pl plan.Plan, old containers.Contai
 		return res, err
 	}
 	res.Action = "started"
-	if err := errors.Join(c.writeFiles(pl), c.writeMadeOf(pl)); err != nil {
+	if err := errors.Join(c.writeFiles(ctx, pl), c.writeMadeOf(pl)); err != nil {
 		return res, err
 	}
 	c.progress("Container "+pl.ID, "Starting", "")

@@ -97,7 +97,7 @@ func (c *Client) RemoveVolume(name string) (bool, error) {
 		return false, fmt.Errorf("remove volume %s: %w", name, err)
 	}
 	err = os.Rename(path, filepath.Join(gone, name))
-	if err := errors.Join(err, os.RemoveAll(gone)); err != nil {
+	if err := errors.Join(err, os.RemoveAll(gone), os.RemoveAll(fillingDir(path))); err != nil {
 		return false, fmt.Errorf("remove volume %s: %w", name, err)
 	}
 	c.progress("Volume "+name, "Removed", "")

@@ -213,10 +213,15 @@ type shownMount struct {
 	empty bool       // a file system of the kernel, or what is not there yet
 }
 
-// shown are the plan's mounts.
+// shown are the plan's mounts, but for volumes that get at the start what the image has there.
 func (s *session) shown(pl plan.Plan) []shownMount {
 	var all []shownMount
 	for _, m := range pl.Spec.Mounts {
+		if slices.ContainsFunc(pl.Directories, func(d plan.Directory) bool {
+			return d.Path == m.Source && d.Copy == m.Destination && runtime.Incomplete(filepath.Join(s.root, d.Path))
+		}) {
+			continue
+		}
 		all = append(all, s.shownMount(m, pl.Files))
 	}
 	return all

@@ -45,9 +45,6 @@ var (
 		{"path./outer/inner.writable", "yes", "read-only file system", "ro holds for what is mounted below, too (Docker 25 and later do the same)"},
 		{"mount./outer/inner.options", "relatime,rw", "relatime,ro", "likewise"},
 	}
-	copied = []difference{
-		{"path./filled.names", "of-the-image", "", "nothing is copied from an image into a volume: what is in it is what was put there"},
-	}
 	deviceRights = []difference{
 		{"capabilities.*", "00000000a80425fb", "00000000a00425fb", "a container that is given devices makes no nodes of others (CAP_MKNOD); cap_add brings it back"},
 		{"*devices.list", "*rwm*", "*rw*", "likewise: rw unless m is written"},
@@ -69,9 +66,8 @@ var (
 	}
 	notCreated = difference{"state", "created", "none", "a container whose dependency has failed is not created"}
 
-	emptyVariable   = difference{"up fails", "false", "true", "a variable that is not set is an error, not an empty text: rm -rf $DIR/"}
-	missingSource   = difference{"up fails", "false", "true", "a missing source is an error, and no directory of root's: the job would run without its data"}
-	anonymousVolume = difference{"up fails", "false", "true", "a volume without a name is never found again"}
-	shellWords      = difference{"up fails", "false", "true", "no shell acts on &&: the rest of the command would be lost"}
-	shmBesideHost   = difference{"up fails", "false", "true", "the size can't be kept: ipc: host shares the machine's /dev/shm"}
+	emptyVariable = difference{"up fails", "false", "true", "a variable that is not set is an error, not an empty text: rm -rf $DIR/"}
+	missingSource = difference{"up fails", "false", "true", "a missing source is an error, and no directory of root's: the job would run without its data"}
+	shellWords    = difference{"up fails", "false", "true", "no shell acts on &&: the rest of the command would be lost"}
+	shmBesideHost = difference{"up fails", "false", "true", "the size can't be kept: ipc: host shares the machine's /dev/shm"}
 )

@@ -19,6 +19,8 @@ const (
 	probePath  = "/probe"
 	imageFile  = "image.tar"
 	dressedTar = "dressed.tar"
+	volumed    = "conformance-volumes:1" // with VOLUME
+	volumedTar = "volumed.tar"
 )
 
 // applets are the programs of busybox that the cases use.
@@ -67,7 +69,13 @@ func prepareImage(dir string) error {
 		Env: []string{"PATH=/bin:/usr/bin", "FROM_IMAGE=image", "EMPTY=", "HOME=/work"}, Entrypoint: []string{probePath}, Cmd: []string{"report", "/work"},
 		User: "app", WorkingDir: "/work", StopSignal: "SIGQUIT", Labels: map[string]string{"of.the": "image", "both": "image"}, ExposedPorts: map[string]struct{}{"80/tcp": {}},
 	}
-	return writeImage(filepath.Join(dir, dressedTar), plain)
+	if err := writeImage(filepath.Join(dir, dressedTar), plain); err != nil {
+		return err
+	}
+	plain.Ref = volumed
+	plain.Config = v1.ImageConfig{Env: []string{"PATH=/bin"}, Cmd: []string{probePath, "report", "/filled", "/filled/of-the-image", "/home/app", "/made/by/volume"},
+		Volumes: map[string]struct{}{"/filled": {}, "/home/app": {}, "/made/by/volume": {}}}
+	return writeImage(filepath.Join(dir, volumedTar), plain)
 }
 
 func writeImage(path string, image archive.Image) error {

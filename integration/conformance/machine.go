@@ -63,7 +63,7 @@ func newMachine(dir, bin string, docker bool) (m *machine, err error) {
 		"HOSTRUN_STATE_DIR=/run/hostrun", "HOSTRUN_DATA_DIR=" + filepath.Join(dir, "data"),
 		"FROM_CALLER=caller", "EMPTY_CALLER=", "OVER_DOTENV=caller",
 	}
-	for _, archive := range []string{imageFile, dressedTar} {
+	for _, archive := range []string{imageFile, dressedTar, volumedTar} {
 		for _, args := range [][]string{{"docker", "load", "--quiet", "-i", filepath.Join(dir, archive)}, {filepath.Join(bin, "hostrun"), "load", filepath.Join(dir, archive)}} {
 			if args[0] == "docker" && !docker {
 				continue

@@ -23,8 +23,27 @@ func fileScenes() []scene {
 		alone(g, "volume", "a named volume", "volumes: [\"named:/named\"]\ncommand: [/probe, report, /named]").top(vol("named")),
 		alone(g, "volume-ro", "read-only", "volumes: [\"namedro:/named:ro\"]\ncommand: [/probe, report, /named]").top(vol("namedro")),
 		alone(g, "volume-long", "the long form, nocopy", "volumes: [{type: volume, source: namedlong, target: /named, volume: {nocopy: true}}]\ncommand: [/probe, report, /named]").top(vol("namedlong")),
-		alone(g, "volume-filled", "over a directory that is not empty in the image", "volumes: [\"namedfilled:/filled\"]\ncommand: [/probe, report, /filled]", copied...).top(vol("namedfilled")),
+		alone(g, "volume-filled", "over a directory that is not empty in the image", "volumes: [\"namedfilled:/filled\"]\ncommand: [/probe, report, /filled, /filled/of-the-image]").top(vol("namedfilled")),
 		alone(g, "volume-filled-nocopy", "the same with nocopy", "volumes: [\"namednocopy:/filled:nocopy\"]\ncommand: [/probe, report, /filled]").top(vol("namednocopy")),
+		alone(g, "volume-filled-below", "a part of the image's tree, for a user", "volumes: [\"namedbelow:/etc\"]\nuser: app\ncommand: [/probe, report, /etc, /etc/passwd]").top(vol("namedbelow")),
+		alone(g, "volume-anonymous", "without a name", "volumes: [/anonymous, {type: volume, target: /other}]\ncommand: [/probe, report, /anonymous, /other]"),
+		alone(g, "volume-anonymous-filled", "without a name, over a directory that is not empty in the image", "volumes: [/filled]\ncommand: [/probe, report, /filled]"),
+		alone(g, "volume-image", "VOLUME of the image", "").of(volumed),
+		alone(g, "volume-image-ro", "the same on a read-only root", "read_only: true").of(volumed),
+		alone(g, "volume-image-user", "the same for a user", "user: app").of(volumed),
+		alone(g, "volume-image-mounted", "the same, where the service mounts something else", "tmpfs: /filled\nvolumes: [\"./data:/home/app:ro\", \"namedby:/made/by/volume\"]").of(volumed).top(vol("namedby")),
+		played(g, "volume-kept", "what is in volumes without names after up --force-recreate, and after down", "volumes: [/anonymous]\nnetwork_mode: none\ncommand: [/bin/sh, -c, \"trap 'exit 0' TERM; ls /anonymous /filled; echo READY; while :; do sleep 0.05; done\"]\n", func(p *player) {
+			p.start()
+			p.says(p.name, "READY")
+			p.do("", "exec", nil, p.name, "touch", "/anonymous/new", "/filled/new")
+			p.noteStatus("again", p.up([]string{"--force-recreate"}, p.name))
+			p.says(p.name, "READY")
+			p.note("kept", p.do("", "exec", nil, p.name, "ls", "/anonymous", "/filled").out)
+			p.side.clear([]string{p.name})
+			p.noteStatus("anew", p.up(nil, p.name))
+			p.says(p.name, "READY")
+			p.note("anew", p.do("", "exec", nil, p.name, "ls", "/anonymous", "/filled").out)
+		}).of(volumed),
 		alone(g, "volume-home", "over a user's directory", "volumes: [\"namedhome:/home/app\"]\nuser: app\ncommand: [/probe, report, /home/app]").top(vol("namedhome")),
 		alone(g, "tmpfs-one", "one", "tmpfs: /scratch\ncommand: [/probe, report, /scratch]"),
 		alone(g, "tmpfs-options", "size and mode", "tmpfs: \"/scratch:size=2m,mode=0700\"\ncommand: [/probe, report, /scratch]"),

@@ -347,7 +347,7 @@ func refusedScenes() []scene {
 		refused("bad-restart", "no policy", "restart: sometimes"),
 		refused("bad-variable", "a variable that is not there", "environment: {A: \"${NOT_THERE}\"}", emptyVariable),
 		refused("bad-bind-short", "a missing source, in the short form", "volumes: [\"./nowhere-short:/x\"]", missingSource),
-		refused("bad-anonymous", "a volume without a name", "volumes: [/anonymous]", anonymousVolume),
+		refused("bad-anonymous", "a volume without a name at a relative path", "volumes: [{type: volume, target: anonymous}]"),
 		refused("bad-shell", "a shell's operator in a text", "command: echo a && echo b", shellWords),
 		refused("bad-shm", "shm_size beside ipc: host", "ipc: host\nshm_size: 64m", shmBesideHost),
 	}

@@ -1,0 +1,173 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"hostrun.dev/hostrun/plan"
+	"hostrun.dev/hostrun/rootfs"
+)
+
+// TestTreeCopy: what lies in two layers comes as one tree, with owners, modes, times, attributes and links as they are there.
+func TestTreeCopy(t *testing.T) {
+	if os.Geteuid() != 0 {
+		if os.Getenv("HOSTRUN_REQUIRE_ALL") != "" {
+			t.Fatal("needs root")
+		}
+		t.Skip("needs root")
+	}
+	dir := t.TempDir()
+	then := time.Date(2020, 2, 3, 4, 5, 6, 0, time.UTC)
+	ok := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	write := func(path, text string, mode fs.FileMode) string {
+		path = filepath.Join(dir, path)
+		ok(os.MkdirAll(filepath.Dir(path), 0o755))
+		ok(os.WriteFile(path, []byte(text), 0o600))
+		ok(os.Chmod(path, mode))
+		ok(os.Chtimes(path, then, then))
+		return path
+	}
+	write("lower/data/kept", "kept", 0o640)
+	write("lower/data/hidden", "gone", 0o644)
+	write("lower/data/sub/one", "lower", 0o644)
+	ok(os.Link(filepath.Join(dir, "lower/data/kept"), filepath.Join(dir, "lower/data/twin")))
+	program := write("upper/data/sub/program", "upper", 0o755|fs.ModeSetgid)
+	ok(unix.Mknod(filepath.Join(dir, "upper/data/hidden"), unix.S_IFCHR, 0)) // overlayfs's mark of a file that is gone
+	ok(os.Symlink("/data/sub/../kept", filepath.Join(dir, "upper/data/link")))
+	ok(os.Symlink("data", filepath.Join(dir, "upper/alias")))
+	ok(unix.Mkfifo(filepath.Join(dir, "upper/data/pipe"), 0o620))
+	ok(os.Chown(program, 12, 34))
+	ok(os.Chmod(program, 0o755|fs.ModeSetgid))
+	attributes := unix.Setxattr(program, "user.word", []byte("value"), 0) == nil
+	ok(os.Chown(filepath.Join(dir, "upper/data"), 70, 71))
+	ok(os.Chmod(filepath.Join(dir, "upper/data"), 0o700|fs.ModeSticky))
+
+	view := rootfs.Layers(filepath.Join(dir, "upper"), filepath.Join(dir, "lower"))
+	to := filepath.Join(dir, "to")
+	ok(os.Mkdir(to, 0o755))
+	at, err := view.Resolve("/alias")
+	ok(err)
+	ok(newTreeCopy(context.Background(), view).fill(at.Path, to))
+
+	var st unix.Stat_t
+	for path, want := range map[string]struct {
+		text     string
+		mode     uint32
+		uid, gid uint32
+	}{
+		"":            {"", unix.S_IFDIR | 0o1700, 70, 71},
+		"kept":        {"kept", unix.S_IFREG | 0o640, 0, 0},
+		"sub":         {"", unix.S_IFDIR | 0o755, 0, 0},
+		"sub/one":     {"lower", unix.S_IFREG | 0o644, 0, 0},
+		"sub/program": {"upper", unix.S_IFREG | 0o2755, 12, 34},
+		"link":        {"", unix.S_IFLNK | 0o777, 0, 0},
+		"pipe":        {"", unix.S_IFIFO | 0o600, 0, 0},
+	} {
+		ok(unix.Lstat(filepath.Join(to, path), &st))
+		if path == "pipe" { // the umask took part in it when it was made
+			st.Mode = st.Mode&^0o777 | 0o600
+		}
+		if st.Mode != want.mode || st.Uid != want.uid || st.Gid != want.gid {
+			t.Errorf("%q: mode %o of %d:%d, want %o of %d:%d", path, st.Mode, st.Uid, st.Gid, want.mode, want.uid, want.gid)
+		}
+		if want.text != "" {
+			text, err := os.ReadFile(filepath.Join(to, path))
+			ok(err)
+			if string(text) != want.text || st.Mtim.Sec != then.Unix() {
+				t.Errorf("%q: %q of %d", path, text, st.Mtim.Sec)
+			}
+		}
+	}
+	if _, err := os.Lstat(filepath.Join(to, "hidden")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("what the upper layer hides: %v", err)
+	}
+	one, err := os.Stat(filepath.Join(to, "kept"))
+	ok(err)
+	if two, err := os.Stat(filepath.Join(to, "twin")); err != nil || !os.SameFile(one, two) {
+		t.Errorf("two names of one file have become two files, %v", err)
+	}
+	if target, err := os.Readlink(filepath.Join(to, "link")); target != "/data/sub/../kept" {
+		t.Errorf("the link leads to %q, %v", target, err)
+	}
+	value := make([]byte, 10)
+	if n, err := unix.Getxattr(filepath.Join(to, "sub/program"), "user.word", value); attributes && (err != nil || string(value[:n]) != "value") {
+		t.Errorf("the attribute is %q, %v", value[:max(n, 0)], err)
+	}
+	stopped, stop := context.WithCancel(context.Background())
+	stop()
+	if err := newTreeCopy(stopped, view).fill("/data", t.TempDir()); !errors.Is(err, context.Canceled) {
+		t.Errorf("after a stop: %v", err)
+	}
+}
+
+// TestMoveInAfterKill: what a killed one has not moved yet comes in later, over nothing that has been made meanwhile.
+func TestMoveInAfterKill(t *testing.T) {
+	dir := t.TempDir()
+	volume, ready := filepath.Join(dir, "volume"), filepath.Join(fillingDir(filepath.Join(dir, "volume")), "ready")
+	for path, text := range map[string]string{filepath.Join(volume, "moved"): "mine", filepath.Join(ready, "moved"): "image's", filepath.Join(ready, "sub", "left"): "image's"} {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(text), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Chmod(ready, 0o750); err != nil {
+		t.Fatal(err)
+	}
+	if !Incomplete(volume) {
+		t.Error("a volume that is half filled looks complete")
+	}
+	if err := (&Client{}).makeFilled(context.Background(), plan.Plan{}, plan.Directory{Path: volume, Copy: "/data"}); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{"moved": "mine", "sub/left": "image's"} {
+		if got, err := os.ReadFile(filepath.Join(volume, path)); string(got) != want {
+			t.Errorf("%s: %q, %v; want %q", path, got, err, want)
+		}
+	}
+	if fi, err := os.Stat(volume); err != nil || fi.Mode().Perm() != 0o750 {
+		t.Errorf("the volume's mode: %v, %v", fi, err)
+	}
+	if Incomplete(volume) {
+		t.Error("a volume that is filled looks as if it were not")
+	}
+}
+
+// TestLockFillingWaits: one at a time fills a volume, and the next one gets a lock that is still the volume's.
+func TestLockFillingWaits(t *testing.T) {
+	work := fillingDir(filepath.Join(t.TempDir(), "volume"))
+	first, err := lockFilling(context.Background(), work)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stopped, stop := context.WithCancel(context.Background())
+	stop()
+	if _, err := lockFilling(stopped, work); !errors.Is(err, context.Canceled) {
+		t.Errorf("a second one while the first holds it: %v", err)
+	}
+	got := make(chan error, 1)
+	go func() {
+		second, err := lockFilling(context.Background(), work)
+		if err == nil {
+			_, err = os.Stat(work)
+			second.Close()
+		}
+		got <- err
+	}()
+	if err := errors.Join(os.RemoveAll(work), first.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-got; err != nil {
+		t.Errorf("the second one: %v", err)
+	}
+}
