@@ -25,7 +25,7 @@ func fileScenes() []scene {
 		alone(g, "volume-long", "the long form, nocopy", "volumes: [{type: volume, source: namedlong, target: /named, volume: {nocopy: true}}]\ncommand: [/probe, report, /named]").top(vol("namedlong")),
 		alone(g, "volume-filled", "over a directory that is not empty in the image", "volumes: [\"namedfilled:/filled\"]\ncommand: [/probe, report, /filled, /filled/of-the-image]").top(vol("namedfilled")),
 		alone(g, "volume-filled-nocopy", "the same with nocopy", "volumes: [\"namednocopy:/filled:nocopy\"]\ncommand: [/probe, report, /filled]").top(vol("namednocopy")),
-		alone(g, "volume-filled-below", "a part of the image's tree, for a user", "volumes: [\"namedbelow:/etc\"]\nuser: app\ncommand: [/probe, report, /etc, /etc/passwd]").top(vol("namedbelow")),
+		alone(g, "volume-filled-below", "a part of the image's tree, for a user", "volumes: [\"namedbelow:/etc\"]\nuser: app\ncommand: [/probe, report, /etc/passwd, /etc/group]").top(vol("namedbelow")),
 		alone(g, "volume-anonymous", "without a name", "volumes: [/anonymous, {type: volume, target: /other}]\ncommand: [/probe, report, /anonymous, /other]"),
 		alone(g, "volume-anonymous-filled", "without a name, over a directory that is not empty in the image", "volumes: [/filled]\ncommand: [/probe, report, /filled]"),
 		alone(g, "volume-image", "VOLUME of the image", "").of(volumed),
