@@ -153,6 +153,13 @@ func (l *loader) takeVolumes(src source, d *decoder) {
 		p := l.decode(other, l.chain(other, nil))
 		delete(l.taking, at)
 		for _, theirs := range p.Volumes {
+			if theirs.Anonymous && theirs.Of == "" {
+				if p.Replicas != nil {
+					d.badAt(v.pos, v.key, "give the volume a name", "the volume at %s of %s has no name, and each of its replicas has one of its own", theirs.Target, v.name)
+					continue
+				}
+				theirs.Of = p.Name
+			}
 			d.takeVolume(v, theirs)
 		}
 	}
@@ -166,9 +173,6 @@ func (d *decoder) takeVolume(from volumesFrom, v Volume) {
 		if have.Target == v.Target {
 			return
 		}
-	}
-	if v.Anonymous && v.Of == "" {
-		v.Of = from.name
 	}
 	v.Key = from.key
 	v.ReadOnly = v.ReadOnly || from.readOnly

@@ -208,6 +208,8 @@ profiles:
   round: {extends: circle}
   circle: {extends: round}
   whole: {extends: {file: stack.yaml}}
+  many: {image: x, replicas: 2, volumes: [/own]}
+  taker: {image: x, volumes_from: [many]}
 `})
 	for name, want := range map[string]string{
 		"./stack.yaml:web":    "./stack.yaml:4: networks[0]: \"frnt\" is not among the stack's networks\n./stack.yaml:4: volumes[0]: \"dta\" is not among the stack's volumes",
@@ -216,6 +218,7 @@ profiles:
 		"./stack.yaml:-odd":   "./stack.yaml:1: \"-odd\" can't be a container's name",
 		"./stack.yaml:round":  "./stack.yaml:8: extends: the profiles extend each other: ./stack.yaml:round -> ./stack.yaml:circle -> ./stack.yaml:round",
 		"./stack.yaml:whole":  "./stack.yaml:3: extends: the file holds several profiles",
+		"./stack.yaml:taker":  "./stack.yaml:11: volumes_from[0]: the volume at /own of many has no name, and each of its replicas has one of its own",
 		"./one.yaml:web":      "./one.yaml:1: the file is no stack: it has no profiles:",
 		"./absent.yaml:web":   "read the profile ./absent.yaml:web: no such file or directory",
 		"./stack.yaml:a/b":    "read the profile ./stack.yaml:a/b: no such file or directory",

@@ -9,6 +9,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/containerd/containerd/v2/core/containers"
+	"github.com/containerd/typeurl/v2"
+	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
 	"hostrun.dev/hostrun/plan"
@@ -169,5 +172,21 @@ func TestLockFillingWaits(t *testing.T) {
 	}
 	if err := <-got; err != nil {
 		t.Errorf("the second one: %v", err)
+	}
+}
+
+// TestGarbageKeepsLentVolumes: a volume without a name that another container has by volumes_from is no garbage when its own container
+// is gone.
+func TestGarbageKeepsLentVolumes(t *testing.T) {
+	c := &Client{opt: Options{DataDir: "/data", Namespace: "here"}}
+	spec, err := typeurl.MarshalAny(&specs.Spec{Mounts: []specs.Mount{
+		{Type: "bind", Source: plan.AnonymousDirectory("/data", "here", "db") + "/x-1", Destination: "/x"},
+		{Type: "bind", Source: plan.AnonymousDirectory("/data", "elsewhere", "other") + "/y-1", Destination: "/y"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := &collector{Client: c, records: map[string]containers.Container{"web": {ID: "web", Spec: spec}}}
+	if got := g.lenders(); len(got) != 1 || !got["db"] {
+		t.Errorf("kept are those of %v, want of db", got)
 	}
 }

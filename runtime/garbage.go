@@ -254,10 +254,29 @@ func (g *collector) directories() map[string][]string {
 	return all
 }
 
+// lenders are the names whose volumes without a name some container has, its own or those of another one (volumes_from).
+func (g *collector) lenders() map[string]bool {
+	all := map[string]bool{}
+	for _, r := range g.records {
+		spec, err := specOf(r)
+		if err != nil {
+			continue
+		}
+		for _, m := range spec.Mounts {
+			if rest, inside := strings.CutPrefix(m.Source, filepath.Dir(g.anonymousDir("x"))+"/"); inside {
+				id, _, _ := strings.Cut(rest, "/")
+				all[id] = true
+			}
+		}
+	}
+	return all
+}
+
 func (g *collector) staleFiles(found map[string][]string) []Garbage {
 	var all []Garbage
+	lenders := g.lenders()
 	for id, dirs := range found {
-		if !g.gone(id) {
+		if !g.gone(id) || lenders[id] {
 			continue
 		}
 		var size int64
