@@ -308,16 +308,17 @@ func TestKilledAnywhereTheSameCommandHeals(t *testing.T) {
 // reapersEnd waits until no removal of this stage goes on in the background.
 func (s *stage) reapersEnd() {
 	s.t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
-		if len(fixture.Processes(func(args string) bool {
-			return strings.Contains(args, runtime.ReapVerb) && strings.Contains(args, s.dir)
-		})) == 0 {
-			return
-		}
+	for deadline := time.Now().Add(20 * time.Second); s.reaps(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			s.t.Fatal("a removal in the background does not end")
 		}
 	}
+}
+
+func (s *stage) reaps() bool {
+	return len(fixture.Processes(func(args string) bool {
+		return strings.Contains(args, runtime.ReapVerb) && strings.Contains(args, s.dir)
+	})) > 0
 }
 
 // diesAt runs a command that ends itself at a step, and reports whether it came there.

@@ -204,6 +204,9 @@ func (s *stage) path(parts ...string) string {
 
 // strike removes what the test made, by the names it knows.
 func (s *stage) strike() {
+	for deadline := time.Now().Add(20 * time.Second); s.reaps() && time.Now().Before(deadline); { // they write below the stage's directory
+		time.Sleep(5 * time.Millisecond)
+	}
 	ctx := s.context()
 	if list, err := s.client.Containers(ctx); err == nil {
 		for _, c := range list {

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -120,5 +121,42 @@ func TestStandInOfThePartialLibrary(t *testing.T) {
 	want := []At{{Module: "tempfile", File: "/lib/python3.11/tempfile.py", Line: 2}}
 	if got := stands("import tempfile, glob, own"); !slices.Equal(got, want) {
 		t.Errorf("%+v, want %+v", got, want)
+	}
+}
+
+// TestNameThatAModuleLacksIsNotChecked: `from a import b` failed where a, of another version, had no b any more, and nothing said so
+// (mlflow with a newer protobuf, flask with a newer werkzeug).
+func TestNameThatAModuleLacksIsNotChecked(t *testing.T) {
+	python, site := environment(t, map[string]string{
+		"urls.py":         "import os as system\nfrom json import loads\na = b = 1\n(c, d), *e = (1, 2), 3\nx: int = 1\nif x:\n    y = 2\nelse:\n    def quote(): pass\nclass K:\n    inner = 1\nfor i in (): pass\nwith open('/dev/null') as null: pass\n",
+		"pkg/__init__.py": "", "pkg/part.py": "",
+		"star.py":   "from json import *\n",
+		"lazy.py":   "def __getattr__(name): return name\n",
+		"gone.py":   "import urls\nfrom urls import url_quote\n",
+		"broken.py": "from pkg import service\n",
+		"sound.py":  "from urls import system, loads, a, b, c, d, e, x, y, quote, K, i, null, __file__\nfrom pkg import part\nfrom star import dumps\nfrom lazy import anything\ndef f():\n    from urls import nothing\n",
+	})
+	py := detect(t, python)
+	names := func(code string) (found []NotChecked, counted int) {
+		for _, n := range scan(t, py, code).NotChecked {
+			if n.What == "name" && strings.HasPrefix(n.At.File, site) {
+				found = append(found, n)
+			} else if n.What == "name" && n.At.File == "" {
+				counted, _ = strconv.Atoi(strings.TrimSuffix(n.Name, " names"))
+			}
+		}
+		return found, counted
+	}
+	for code, want := range map[string]At{"import gone": {Module: "gone", File: site + "/gone.py", Line: 2}, "import broken": {Module: "broken", File: site + "/broken.py", Line: 1}} {
+		if got, _ := names(code); len(got) != 1 || got[0].At != want || got[0].Reach != Required {
+			t.Errorf("%s: %+v", code, got)
+		}
+		if last, failed := ended(python, []string{"-c", code}, nil); !failed || !strings.Contains(last, "cannot import name") {
+			t.Error(last)
+		}
+	}
+	_, before := names("import star, lazy") // the standard library's own
+	if got, counted := names("import sound"); got != nil || counted != before+2 {
+		t.Errorf("%d and %d: %+v", before, counted, got)
 	}
 }

@@ -30,6 +30,7 @@ func (s *scanner) merge(p *process, root Root) {
 	}
 	s.shadows(p, root)
 	s.report.NotChecked = append(s.report.NotChecked, p.checked...)
+	s.strange += p.strange
 }
 
 func (s *scanner) addMissing(m Missing) {
@@ -104,6 +105,10 @@ func (s *scanner) finish() {
 	if n := r.Counts.Deferred; n > 0 {
 		r.NotChecked = append(r.NotChecked, NotChecked{What: "deferred", Name: fmt.Sprintf("%d modules", n), Reach: Deferred,
 			Why: "functions import them when they are called; they were looked up, and what they import in turn was not followed"})
+	}
+	if s.strange > 0 {
+		r.NotChecked = append(r.NotChecked, NotChecked{What: "name", Name: fmt.Sprintf("%d names", s.strange), Reach: Possible,
+			Why: "statements take them from modules that have names from elsewhere (a star, globals(), __getattr__); whether they are there was not looked up"})
 	}
 	s.watch()
 	r.Counts.Files, r.Counts.Bytes = int(s.loader.files.Load()), s.loader.bytes.Load()

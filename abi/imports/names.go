@@ -162,7 +162,7 @@ func (p *parser) bind(toks []token) {
 
 // bindTargets notes the names that an assignment or a for statement binds.
 func (p *parser) bindTargets(toks []token) {
-	if p.inDef > 0 || toks[0].kind != tokName {
+	if p.inDef > 0 || toks[0].kind != tokName && !strings.Contains("([*", toks[0].text) {
 		return
 	}
 	last := -1
@@ -213,8 +213,9 @@ func (p *parser) bindAs(toks []token) {
 	}
 }
 
+// bindPackage notes a name of the top level without a value.
 func (p *parser) bindPackage(name string) {
-	if p.self != "" && p.inDef == 0 {
+	if p.inDef == 0 {
 		p.bound = append(p.bound, name)
 	}
 }

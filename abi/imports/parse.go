@@ -53,7 +53,7 @@ type arm struct {
 // A unit is a file's statements, and what of it decides how others import from it.
 type unit struct {
 	body      []statement
-	bound     []string // of a package: names that the top level binds, other than to its own submodules; sorted
+	bound     []string // names that the top level binds, other than a package to its own submodules; sorted
 	open      bool     // further names appear at run time: from x import *, __getattr__, globals()
 	opensAt   int32    // line of the first of these
 	all       []string // of a package: the strings of its __all__
@@ -64,7 +64,7 @@ type unit struct {
 	problem   string   // why the rest was not read
 }
 
-// binds says that the top level of a package binds a name.
+// binds says that the top level binds a name.
 func (u *unit) binds(name string) bool {
 	_, found := slices.BinarySearch(u.bound, name)
 	return found
@@ -82,7 +82,7 @@ type parser struct {
 	inDef     int         // levels of def and class around the current line
 	made      []statement // a stack: what the blocks hold that are being read
 	constants constants   // that the top level has bound so far
-	bound     []string    // of a package: for unit.bound
+	bound     []string    // for unit.bound
 }
 
 // parse reads a file. self is the package whose __init__ it is.

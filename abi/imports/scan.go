@@ -21,6 +21,8 @@ type scanner struct {
 	merged map[string]int // name and file -> index of report.Modules
 	misses map[string]int // name and place -> index of report.Missing
 	fails  map[pthPlace]bool
+
+	strange int // see process.unnamed
 }
 
 // Scan reads what the command of r imports in the view. The error is ctx's: what is missing and what can't be read is in

@@ -64,6 +64,7 @@ type process struct {
 	misses  []*Missing
 	not     map[notChecked]bool
 	checked []NotChecked
+	strange int    // names that modules have from elsewhere: see unnamed
 	hooks   hooks  // loaded modules that write to the import system's tables
 	mover   string // the first module that may add entries to sys.path by its code
 	args    []string
@@ -379,10 +380,16 @@ func (p *process) opaque(m *module, lvl level) {
 // fromList loads submodules that a from statement names (importlib._bootstrap._handle_fromlist).
 func (p *process) fromList(name string, names []string, lvl level, at At) *failure {
 	m := p.modules[name]
-	if m == nil || !m.spec.isPkg {
+	if m == nil || !m.spec.isPkg && lvl == deferred { // what functions import is not read
 		return nil
 	}
 	u := p.loader.unit(m.spec)
+	if !m.spec.isPkg {
+		for _, n := range names {
+			p.unnamed(n, m, u, lvl, at)
+		}
+		return nil
+	}
 	if u != nil && slices.Contains(names, "*") {
 		lvl, names = min(lvl, attempted), append(names[:len(names):len(names)], u.all...)
 	}
@@ -405,6 +412,8 @@ func (p *process) fromList(name string, names []string, lvl level, at At) *failu
 				p.skip("hook", full, at, name+" may put it into sys.modules at run time", lvl)
 			case u.problem == "" && !p.opened(m, u) && p.loader.finder.foreign(n, m.spec.path):
 				first = or(first, p.notNamed(n, m, lvl, at))
+			default:
+				p.unnamed(n, m, u, lvl, at)
 			}
 			continue
 		}
@@ -422,6 +431,18 @@ func (p *process) fromList(name string, names []string, lvl level, at At) *failu
 		}
 	}
 	return first
+}
+
+// unnamed lists a name that is taken from a module whose text binds no such name. Where names come from elsewhere (a star, globals(),
+// __getattr__), they are only counted: most are there.
+func (p *process) unnamed(n string, m *module, u *unit, lvl level, at At) {
+	switch {
+	case u == nil || u.problem != "" || n == "*" || u.binds(n) || strings.HasPrefix(n, "__") && strings.HasSuffix(n, "__"):
+	case u.open || u.hook:
+		p.strange++
+	default:
+		p.skip("name", m.spec.name+"."+n, at, "the text of "+m.spec.name+" gives it no such name", lvl)
+	}
 }
 
 // lacks notes that a package has no module of a name. What would find one does not change while a program is followed.

@@ -59,7 +59,7 @@ func likely(n imports.NotChecked) int {
 	switch {
 	case n.Absent && reach == 0, n.What == "mixed":
 		return 0
-	case n.What == "deferred": // all of them in one line
+	case n.What == "deferred", n.What == "name" && n.At.Line == 0: // all of them in one line
 		return 1
 	case n.Absent:
 		return 2 + 2*reach

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"reflect"
 	"slices"
 	"sort"
 	"strings"
@@ -89,6 +90,9 @@ func writeTemplate[T any](w io.Writer, format string, rows []T) error {
 		if err != nil {
 			return err
 		}
+		if have, ok := fields.(map[string]any); ok {
+			fillIn(have, reflect.TypeOf(row))
+		}
 		var line bytes.Buffer
 		if err := t.Execute(&line, fields); err != nil {
 			return finding.Errorf(finding.StatusUsage, "the fields are "+strings.Join(fieldNames(fields), ", "), "flag --format: %w", err)
@@ -119,6 +123,35 @@ func asJSON(value any) (any, error) {
 	in.UseNumber()
 	var fields any
 	return fields, in.Decode(&fields)
+}
+
+// fillIn adds what the JSON of a value leaves out where it is empty, so that a template may name it for each row.
+func fillIn(fields map[string]any, t reflect.Type) {
+	if t.Kind() != reflect.Struct {
+		return
+	}
+	for f := range t.Fields() {
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		if f.Anonymous && name == "" {
+			fillIn(fields, f.Type)
+			continue
+		}
+		if _, there := fields[name]; there || name == "" || name == "-" {
+			continue
+		}
+		switch f.Type.Kind() {
+		case reflect.Slice:
+			fields[name] = []any{}
+		case reflect.Map, reflect.Struct:
+			fields[name] = map[string]any{}
+		case reflect.Bool:
+			fields[name] = false
+		case reflect.Int, reflect.Int64, reflect.Uint64, reflect.Float64:
+			fields[name] = json.Number("0")
+		default:
+			fields[name] = ""
+		}
+	}
 }
 
 func fieldNames(value any) []string {
