@@ -22,6 +22,7 @@ import (
 	"github.com/containerd/containerd/v2/pkg/namespaces"
 
 	tasks "github.com/containerd/containerd/api/services/tasks/v1"
+	"github.com/containerd/errdefs"
 
 	"golang.org/x/sys/unix"
 
@@ -214,6 +215,17 @@ func (s *stage) strike() {
 				_, _ = task.Delete(ctx, containerd.WithProcessKill)
 			}
 			_ = c.Delete(ctx, containerd.WithSnapshotCleanup)
+		}
+	}
+	// A supervisor that was ended in the middle of a restart leaves a task that comes after its record is gone.
+	if r, err := s.client.TaskService().List(ctx, &tasks.ListTasksRequest{}); err == nil {
+		for _, t := range r.Tasks {
+			_, _ = s.client.TaskService().Kill(ctx, &tasks.KillRequest{ContainerID: t.ID, Signal: uint32(unix.SIGKILL), All: true})
+			for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+				if _, err := s.client.TaskService().Delete(ctx, &tasks.DeleteTaskRequest{ContainerID: t.ID}); err == nil || errdefs.IsNotFound(err) {
+					break
+				}
+			}
 		}
 	}
 	if images, err := s.client.ListImages(ctx); err == nil {
