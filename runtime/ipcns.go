@@ -7,12 +7,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	goruntime "runtime"
 
 	"github.com/containerd/containerd/v2/core/containers"
 	"golang.org/x/sys/unix"
 
-	"hostrun.dev/hostrun/finding"
 	"hostrun.dev/hostrun/plan"
 )
 
@@ -22,12 +20,9 @@ func (c *Client) shareIPC(ctx context.Context, r containers.Container) error {
 	if other == "" {
 		return nil
 	}
-	task, err := c.getTask(ctx, other)
+	task, err := c.sharedTask(ctx, r.ID, "IPC", other)
 	if err != nil {
 		return err
-	}
-	if !runs(task) {
-		return finding.Errorf(finding.StatusFailed, "hostrun up "+other, "container %s: it shares the IPC of container %s, which does not run", r.ID, other)
 	}
 	dir := c.ipcDirectory(r.ID)
 	space, shm := filepath.Join(dir, plan.IPCNamespaceFile), filepath.Join(dir, plan.IPCSharedDirectory)
@@ -76,42 +71,20 @@ func (c *Client) unshareIPC(id string) error {
 }
 
 // mountOf mounts at a path of this process's what is mounted at one of another mount namespace. mount(2) binds nothing of another
-// namespace, but open_tree(2) taken there gives a copy that can be put anywhere (Linux 5.2). A thread is lent to it, and ends with that.
+// namespace, but open_tree(2) taken there gives a copy that can be put anywhere (Linux 5.2).
 func mountOf(pid int, source, target string) error {
-	got := make(chan tree)
-	go openTreeOf(pid, source, got)
-	t := <-got
-	if t.err != nil {
-		return t.err
+	tree := -1
+	if err := onThread(func() (err error) { tree, err = cloneTree(pid, source); return err }); err != nil {
+		return err
 	}
-	defer unix.Close(t.fd)
-	if err := unix.MoveMount(t.fd, "", unix.AT_FDCWD, target, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
+	defer unix.Close(tree)
+	if err := unix.MoveMount(tree, "", unix.AT_FDCWD, target, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
 		return fmt.Errorf("move_mount %s to %s: %w", source, target, err)
 	}
 	return nil
 }
 
-// A tree is what open_tree(2) has given.
-type tree struct {
-	fd  int
-	err error
-}
-
-// openTreeOf takes a thread with it, but never the process's first: that one can't end, and /proc/self is it.
-func openTreeOf(pid int, source string, got chan<- tree) {
-	goruntime.LockOSThread() // and never unlocked: the thread is not this namespace's any more
-	if unix.Gettid() == unix.Getpid() {
-		other := make(chan tree)
-		go openTreeOf(pid, source, other) // this thread waits, so it is another one's
-		t := <-other
-		goruntime.UnlockOSThread()
-		got <- t
-		return
-	}
-	fd, err := cloneTree(pid, source)
-	got <- tree{fd, err}
-}
-
+// cloneTree takes its thread into the other namespace.
 func cloneTree(pid int, source string) (int, error) {
 	space, err := unix.Open(fmt.Sprintf("/proc/%d/ns/mnt", pid), unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 
+	taskapi "github.com/containerd/containerd/api/types/task"
 	"github.com/containerd/containerd/v2/core/containers"
 	"golang.org/x/sys/unix"
 
@@ -22,12 +23,9 @@ func (c *Client) sharePID(ctx context.Context, r containers.Container) error {
 	if other == "" {
 		return nil
 	}
-	task, err := c.getTask(ctx, other)
+	task, err := c.sharedTask(ctx, r.ID, "processes", other)
 	if err != nil {
 		return err
-	}
-	if !runs(task) {
-		return finding.Errorf(finding.StatusFailed, "hostrun up "+other, "container %s: it shares the processes of container %s, which does not run", r.ID, other)
 	}
 	path := c.pidNamespace(r.ID)
 	err = c.stateDir(filepath.Dir(path))
@@ -44,6 +42,15 @@ func (c *Client) sharePID(ctx context.Context, r containers.Container) error {
 		return fmt.Errorf("container %s: share the processes of container %s: %w", r.ID, other, err)
 	}
 	return nil
+}
+
+// sharedTask is the running task of the container whose namespace another one, id, shares.
+func (c *Client) sharedTask(ctx context.Context, id, what, other string) (*taskapi.Process, error) {
+	task, err := c.getTask(ctx, other)
+	if err == nil && !runs(task) {
+		err = finding.Errorf(finding.StatusFailed, "hostrun up "+other, "container %s: it shares the %s of container %s, which does not run", id, what, other)
+	}
+	return task, err
 }
 
 func (c *Client) pidNamespace(id string) string {

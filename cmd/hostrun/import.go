@@ -16,7 +16,6 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"hostrun.dev/hostrun/finding"
-	"hostrun.dev/hostrun/profiles"
 	"hostrun.dev/hostrun/profiles/composefile"
 )
 
@@ -27,6 +26,9 @@ type importOptions struct {
 
 // composeNames are the files that docker compose reads by itself, each with those that change it (compose-go, cli/options.go).
 var composeNames = []string{"compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml"}
+
+// importedStack is what is written: one of profiles.StackFiles, so that up alone finds it.
+const importedStack = "stack.yaml"
 
 func importCommand(s *session) *cli.Command {
 	var o importOptions
@@ -154,7 +156,7 @@ func (s *session) importTo(first string, o importOptions) (string, error) {
 	case o.output == "-":
 		return "", nil
 	case o.output == "":
-		return filepath.Join(dir, profiles.StackFiles[2]), nil
+		return filepath.Join(dir, importedStack), nil
 	}
 	to := s.abs(o.output)
 	switch {

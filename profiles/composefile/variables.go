@@ -1,7 +1,6 @@
 package composefile
 
 import (
-	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -45,7 +44,7 @@ func (c *converter) variables() {
 		}
 	}
 	walk(c.root)
-	for _, name := range slices.Compact(names) {
+	for _, name := range names {
 		c.fields = append(c.fields, Field{Key: "$" + name, Line: first[name].Line, Outcome: Changed, Note: "${" + name + ":-}: empty where it is not set, as compose takes it; ${" + name + ":?why} would say so"})
 	}
 }
