@@ -14,11 +14,12 @@ func TestAsk(t *testing.T) {
 	var calls atomic.Int32
 	begun, goOn := make(chan struct{}), make(chan struct{})
 	find := func(context.Context) (int, error) {
-		if calls.Add(1) == 1 {
+		n := int(calls.Add(1))
+		if n == 1 {
 			close(begun)
 			<-goOn
 		}
-		return int(calls.Load()), nil
+		return n, nil
 	}
 	var group sync.WaitGroup
 	for range 8 {
