@@ -22,6 +22,7 @@ import (
 	"google.golang.org/grpc/backoff"
 
 	"hostrun.dev/hostrun/finding"
+	"hostrun.dev/hostrun/soon"
 )
 
 // firstAnswer bounds the first call: a daemon that accepts and stays silent is as good as none. One that has work to do may only wait
@@ -41,7 +42,8 @@ type Client struct {
 	imagesAsked sync.Map                       // of full names, the chan imageAnswer that FindAhead fills
 	ahead       sync.Map                       // of container IDs, the *earlySnapshot that Ahead has begun
 
-	held holds
+	held   holds
+	sweeps soon.Answers[struct{}]
 
 	engineOnce sync.Once
 	engine     engineFacts
