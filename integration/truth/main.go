@@ -147,6 +147,7 @@ const atOnce = 4
 
 // compareAll goes through the pairs that are there and asked for. A pair that can't be compared is said and counted.
 func (w *world) compareAll(ctx context.Context, o options) (all []comparison, imports []importing, failed int, err error) {
+	began := time.Now()
 	trials := w.trials(o.only)
 	var workers errgroup.Group
 	workers.SetLimit(min(runtime.NumCPU(), atOnce))
@@ -165,6 +166,7 @@ func (w *world) compareAll(ctx context.Context, o options) (all []comparison, im
 		all, imports = append(all, t.all...), append(imports, t.imports...)
 		failed += one(t.err != nil)
 	}
+	say("%d pairs of sets and images in %v", len(trials), time.Since(began).Round(time.Second))
 	return all, imports, failed, nil
 }
 

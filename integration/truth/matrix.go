@@ -210,8 +210,9 @@ func (w *world) set(name string) (set, bool) {
 	if s.dir == "" {
 		return s, w.lacks(name)
 	}
-	if filepath.Dir(s.dir) == filepath.Join(w.cache, "sites") {
-		if _, err := os.Stat(s.dir + ".key"); err != nil {
+	if site, below := strings.CutPrefix(s.dir, filepath.Join(w.cache, "sites")+"/"); below {
+		site, _, _ = strings.Cut(site, "/")
+		if _, err := os.Stat(filepath.Join(w.cache, "sites", site+".key")); err != nil {
 			return s, w.lacks(name) // wheels.sh is at it, or was ended
 		}
 	}
@@ -235,7 +236,7 @@ func (w *world) setDir(name string) string {
 	case "demo":
 		pattern = cmp.Or(os.Getenv("HOSTRUN_CACHE"), "/var/cache/hostrun-demo") + "/venv-3.11/lib/python3.11/site-packages"
 		if found, _ := filepath.Glob(pattern); len(found) == 0 {
-			pattern = filepath.Join(w.cache, "sites/torch") // wheels.sh brings it then
+			pattern = filepath.Join(w.cache, "sites/torch/lib/python3.11/site-packages") // wheels.sh brings it then
 		}
 	case "damage":
 		pattern = w.damageDir()

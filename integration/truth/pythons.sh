@@ -17,6 +17,7 @@ set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 truth=${HOSTRUN_TEST_CACHE:-/var/cache/hostrun-test}/truth
 cache=$truth/pythons
+. "$here/../mirror.sh"
 mkdir -p "$cache"
 
 say() { printf 'pythons: %s\n' "$*" >&2; }
@@ -46,7 +47,7 @@ source_package() {
 built() {
 	local version=${name%t} distribution suite mirror options=()
 	read -r distribution suite < <(source_package) || return 1
-	mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | grep "/$distribution/\$" | head -n 1)
+	mirror=$(mirror_of "$distribution")
 	[ -n "$mirror" ] || { echo "no mirror of $distribution among apt's sources"; return 1; }
 	[ "$name" = "$version" ] || options+=(--disable-gil)
 	[ "$version" = 3.9 ] || options+=(--disable-test-modules)

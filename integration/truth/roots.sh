@@ -24,6 +24,7 @@ say() { printf 'roots: %s\n' "$*" >&2; }
 
 [ "$(id -u)" = 0 ] || { say "the files of a root have several owners: run as root"; exit 1; }
 command -v mmdebstrap >/dev/null || { say "mmdebstrap is missing: apt-get install mmdebstrap"; exit 1; }
+. "$here/../mirror.sh"
 mkdir -p "$cache"
 
 # Several at once: a build waits for the network, for one processor and for the disk in turn.
@@ -42,15 +43,8 @@ trap 'rm -rf --one-file-system "$work"' EXIT
 # kept KEY: the root is there, made of the same.
 kept() { [ "$(cat "$root.key" 2>/dev/null)" = "$1" ]; }
 
-find_mirror() { apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 2>/dev/null | grep '/debian/$' | head -n 1 || true; }
-
-# need_mirror: of a new machine apt may know nothing yet.
 need_mirror() {
-	mirror=${HOSTRUN_DEBIAN_MIRROR:-$(find_mirror)}
-	if [ -z "$mirror" ]; then
-		apt-get -q=2 update >/dev/null || true
-		mirror=$(find_mirror)
-	fi
+	mirror=$(mirror_of debian || true)
 	[ -n "$mirror" ] || { say "no mirror of Debian among apt's sources: HOSTRUN_DEBIAN_MIRROR=http://... names one"; exit 1; }
 	[ -s "$keyring" ] || { say "$keyring is missing: apt-get install debian-archive-keyring"; exit 1; }
 }

@@ -1,8 +1,8 @@
 #!/bin/bash
 # Unpacks the wheels of wheels.txt into $HOSTRUN_TEST_CACHE/truth/sites/cp39 ... cp313, cp313t: one site directory for each
 # CPython, from PyPI by name, never building anything. What has no wheel there is listed in <site>.absent. Nothing of a
-# package is executed; files that two sites share are hard links of one cache. Site "torch" is torch with its CUDA wheels, where
-# `make demo` has left none.
+# package is executed; files that two sites share are hard links of one cache. Site "torch" is an environment with torch
+# and its CUDA wheels, where `make demo` has left none.
 #
 #   integration/truth/wheels.sh [SITE...]     only these
 #   LIST=more integration/truth/wheels.sh cp311     more.txt instead, into sites/more-cp311: 3 GB each
@@ -41,14 +41,16 @@ site() {
 	finish "$name" "$dir" "$key"
 }
 
-# torch: where make demo has been run, its environment is compared instead.
+# torch: an environment with it and with what the demonstration has besides. Where make demo has been run, its own is compared instead.
 torch() {
-	local dir=$truth/sites/torch began=$SECONDS
+	local dir=$truth/sites/torch python=$truth/pythons/standalone/bin/python3 began=$SECONDS
 	[ ! -e "$dir.key" ] || return 0
-	! ls -d "${HOSTRUN_CACHE:-/var/cache/hostrun-demo}"/venv-3.11/lib/python3.11/site-packages/torch >/dev/null 2>&1 || return 0
-	mkdir -p "$dir"
+	[ ! -e "${HOSTRUN_CACHE:-/var/cache/hostrun-demo}/venv-3.11/complete" ] || return 0
+	[ -x "$python" ] || "$here/pythons.sh" standalone || return 1
 	: >"$dir.absent"
-	install "$dir" --python-version 3.11 --python-platform x86_64-manylinux_2_28 torch torchvision >"$dir.log" 2>&1 || true
+	"$uv" venv --quiet --clear --python "$python" "$dir" >"$dir.log" 2>&1 </dev/null &&
+		"$uv" pip install --quiet --only-binary :all: --python "$dir/bin/python3" torch torchvision transformers scikit-learn pillow >"$dir.log" 2>&1 </dev/null ||
+		{ tail -n 3 "$dir.log" >&2; return 1; }
 	finish torch "$dir" 1
 }
 
