@@ -91,6 +91,7 @@ var pairs = []struct {
 	{"dist-debian13", []string{"debian13-minimal@cache-debian13", "sid-minimal@cache-debian13", "debian12-minimal@cache-debian13"}},
 	{"cp311", []string{"debian12-minimal@path-debian12", "debian12-minimal@bundled", "debian12-minimal@preload"}},
 	{"damage", []string{"debian12-minimal@path-debian12"}},
+	{"more-cp39", []string{"debian11-minimal", "debian11-full"}},
 	{"more-cp311", []string{"debian12-minimal", "debian12-full"}},
 	{"more-cp313", []string{"debian13-minimal", "debian13-full"}},
 	{"cp311", []string{"musl"}},

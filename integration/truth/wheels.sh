@@ -5,7 +5,7 @@
 # and its CUDA wheels, where `make demo` has left none.
 #
 #   integration/truth/wheels.sh [SITE...]     only these
-#   LIST=more integration/truth/wheels.sh cp311     more.txt instead, into sites/more-cp311: 3 GB each
+#   LIST=more integration/truth/wheels.sh cp311     more.txt instead, into sites/more-cp311
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
