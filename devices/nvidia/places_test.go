@@ -127,13 +127,19 @@ func TestNodesOfADriverContainer(t *testing.T) {
 	root := one("run/nvidia/driver/usr/lib64").Make(t)
 	move(t, filepath.Join(root, "usr/bin"), filepath.Join(root, "run/nvidia/driver/usr/bin"))
 	move(t, filepath.Join(root, "dev"), filepath.Join(root, "run/nvidia/driver/dev"))
+	if err := os.MkdirAll(filepath.Join(root, "run/nvidia/driver/run/nvidia-persistenced/socket"), 0o755); err != nil {
+		t.Fatal(err)
+	}
 	s := nvidia.New(root)
 	if d := inventory(t, s, devices.Needs{}).Devices[0]; d.Health.State != "unknown" {
 		t.Errorf("%+v", d.Health)
 	}
 	got, found := edits(t, s, devices.Ask{}, devices.Container{}, 0)
-	if len(found) > 0 {
-		t.Errorf("%+v", found)
+	if at := sources(got)["/run/nvidia-persistenced/socket"]; len(found) > 0 || at != "/run/nvidia/driver/run/nvidia-persistenced/socket" {
+		t.Errorf("socket of nvidia-persistenced: %q; %+v", at, found)
+	}
+	if !slices.Contains(got.Probe.Open, "/dev/nvidia0") {
+		t.Errorf("a GPU that is kept ready is not opened: %+v", got.Probe)
 	}
 	var nodes []string
 	for _, n := range got.DeviceNodes {
