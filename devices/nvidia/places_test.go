@@ -76,6 +76,26 @@ func TestLibrariesInUnusualPlaces(t *testing.T) {
 	}
 }
 
+// TestLibrariesOf32Bits: a machine that has the driver's 32-bit libraries alone gave a container its GPU and no libcuda, without a word.
+func TestLibrariesOf32Bits(t *testing.T) {
+	m := one("usr/lib64")
+	m.NoFiles = true
+	for name, class := range map[string]byte{"32 bits": 1, "64 bits": 2, "nothing": 0} {
+		body := nvidiatest.Library("libcuda.so.1")
+		body[4] = class
+		if class == 0 {
+			body = nil
+		}
+		m.Files["usr/lib/libcuda.so.550.54.15"] = string(body)
+		_, found := edits(t, nvidia.New(m.Make(t)), devices.Ask{}, devices.Container{}, 0)
+		if refused := slices.ContainsFunc(found, func(f finding.Finding) bool {
+			return f.ID == finding.GPULibraries && f.Severity == finding.Error && f.Subject == "libcuda.so.550.54.15"
+		}); refused != (class != 2) {
+			t.Errorf("%s: %+v", name, found)
+		}
+	}
+}
+
 // move moves all files of a directory.
 func move(t *testing.T, from, to string) {
 	t.Helper()
