@@ -20,7 +20,7 @@ type Options struct {
 	StateDir   string // /run/hostrun: what does not outlive a boot
 	DataDir    string // /var/lib/hostrun: named volumes, generated files, logs
 	CacheDir   string // /var/cache/hostrun: may be deleted at any time; "" for none
-	LibexecDir string // holds hostrun-log, hostrun-init, hostrun-reap and hostrun-probe
+	LibexecDir string // holds hostrun-log, hostrun-init, hostrun-ports, hostrun-reap and hostrun-probe
 	// RuntimeRoot is where the OCI runtime keeps its state; "" for its default, which all containerds of a machine share.
 	RuntimeRoot string
 	// Peers are further containerds in which containers of hostrun may hold devices; nil for none.
