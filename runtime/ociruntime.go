@@ -113,8 +113,8 @@ func (c *Client) bpfLocked() uint64 {
 	if _, err := os.Stat(c.daemonPath("/sys/fs/cgroup/cgroup.controllers")); err != nil {
 		return 0 // cgroup v1
 	}
-	_, memlock := daemonLimits(c.daemonPID)
-	return memlock
+	limits, _ := daemonLimits(c.daemonPID)
+	return limits["memlock"]
 }
 
 // daemonPath is a path as the daemon sees it, which may have another mount namespace: as far as we may look into that

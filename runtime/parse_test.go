@@ -2,6 +2,8 @@ package runtime
 
 import (
 	"errors"
+	"maps"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -33,10 +35,29 @@ func TestLowerDirs(t *testing.T) {
 	}
 }
 
-func TestHardLimit(t *testing.T) {
-	text := "Limit Soft Limit Hard Limit Units\nMax open files            1024                 20000                files\nMax locked memory         8388608              unlimited            bytes\n"
-	if n, m := hardLimit(text, "Max open files"), hardLimit(text, "Max locked memory"); n != 20000 || m != 0 {
-		t.Errorf("got %d and %d", n, m)
+// TestHardLimits: unlimited is left out, and nothing at all is a limit.
+func TestHardLimits(t *testing.T) {
+	const text = `Limit                     Soft Limit           Hard Limit           Units     
+Max cpu time              unlimited            unlimited            seconds   
+Max processes             96365                96365                processes 
+Max open files            1024                 20000                files     
+Max locked memory         8388608              unlimited            bytes     
+Max nice priority         0                    0                    
+Max realtime priority     0                    0                    
+Max realtime timeout      unlimited            unlimited            us        
+`
+	want := map[string]uint64{"nproc": 96365, "nofile": 20000, "nice": 0, "rtprio": 0}
+	if got := hardLimits(text); !maps.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	b, err := os.ReadFile("/proc/self/limits")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for words := range limitNames { // the kernel's own, at this moment
+		if !strings.Contains(string(b), "\n"+words+" ") {
+			t.Errorf("/proc/self/limits has no %q:\n%s", words, b)
+		}
 	}
 }
 
