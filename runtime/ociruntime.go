@@ -1,8 +1,10 @@
 package runtime
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -26,6 +28,7 @@ type probe struct {
 	Version      string   `json:"version"` // "crun 1.8.1"
 	Built        []string `json:"built"`   // "+SECCOMP", of crun
 	MountOptions []string `json:"mount_options"`
+	Broken       string   `json:"-"` // why it does not even start: not kept, for another file than its own may mend it
 }
 
 // ociRuntime chooses the OCI runtime and says why. crun is preferred: it starts a container in half the time of runc.
@@ -78,7 +81,10 @@ func (c *Client) runtimeAt(ctx context.Context, path string) ociRuntime {
 	}
 	p := c.probe(ctx, path)
 	r := ociRuntime{Path: path, Version: p.Version, MountOptions: p.MountOptions}
-	if strings.HasPrefix(p.Version, "crun ") {
+	switch {
+	case p.Broken != "":
+		r.Error = path + " does not start: " + p.Broken
+	case strings.HasPrefix(p.Version, "crun "):
 		r.Error = crunRefuses(p, c.hybridControllers(), c.bpfLocked())
 	}
 	return r
@@ -134,7 +140,7 @@ func (c *Client) probe(ctx context.Context, path string) probe {
 		return p
 	}
 	p = askRuntime(ctx, path)
-	if ctx.Err() == nil {
+	if ctx.Err() == nil && p.Broken == "" {
 		c.cache(key, p)
 	}
 	return p
@@ -144,9 +150,12 @@ func (c *Client) probe(ctx context.Context, path string) probe {
 func askRuntime(ctx context.Context, binary string) probe {
 	short, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	out, _ := exec.CommandContext(short, binary, "--version").Output()
+	out, err := exec.CommandContext(short, binary, "--version").Output()
 	p := readVersion(filepath.Base(binary), string(out))
-	out, err := exec.CommandContext(short, binary, "features").Output()
+	if p.Broken = notStarted(err); p.Broken != "" {
+		return p
+	}
+	out, err = exec.CommandContext(short, binary, "features").Output()
 	var features struct {
 		MountOptions []string `json:"mountOptions"`
 	}
@@ -159,6 +168,22 @@ func askRuntime(ctx context.Context, binary string) probe {
 		}
 	}
 	return p
+}
+
+// notStarted says why a program did not come to its first line, "" if it did: the kernel refused it, or the loader did, which ends
+// with 127 and has said which library it misses (ld.so(8)).
+func notStarted(err error) string {
+	var exit *exec.ExitError
+	switch {
+	case err == nil || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled):
+		return ""
+	case !errors.As(err, &exit):
+		return err.Error()
+	case exit.ExitCode() != 127:
+		return ""
+	}
+	said, _, _ := strings.Cut(strings.TrimSpace(string(exit.Stderr)), "\n")
+	return cmp.Or(said, exit.Error())
 }
 
 // readVersion reads "runc version 1.1.5+ds1" or "crun version 1.8.1" and the words after "spec:" of crun.

@@ -1,9 +1,11 @@
 package runtime
 
 import (
+	"context"
 	"errors"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -57,6 +59,26 @@ Max realtime timeout      unlimited            unlimited            us
 	for words := range limitNames { // the kernel's own, at this moment
 		if !strings.Contains(string(b), "\n"+words+" ") {
 			t.Errorf("/proc/self/limits has no %q:\n%s", words, b)
+		}
+	}
+}
+
+// TestOCIRuntimeThatDoesNotStart: the error was "unable to retrieve OCI runtime error (open .../log.json: no such file or directory)".
+func TestOCIRuntimeThatDoesNotStart(t *testing.T) {
+	dir := t.TempDir()
+	for name, c := range map[string]struct{ content, version, why string }{
+		"library": {"#!/bin/sh\necho 'runc: error while loading shared libraries: libseccomp.so.2: cannot open shared object file' >&2; exit 127\n", "library", "libseccomp.so.2"},
+		"machine": {"\x7fELF of another machine", "machine", "exec format error"},
+		"wrapper": {"#!/bin/sh\nexit 1\n", "wrapper", ""}, // it may know no --version
+		"works":   {"#!/bin/sh\necho runc version 1.2.3\n", "runc 1.2.3", ""},
+	} {
+		file := filepath.Join(dir, name)
+		if err := os.WriteFile(file, []byte(c.content), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		p := askRuntime(context.Background(), file)
+		if p.Version != c.version || (p.Broken == "") != (c.why == "") || !strings.Contains(p.Broken, c.why) {
+			t.Errorf("%s: %+v", name, p)
 		}
 	}
 }
