@@ -105,14 +105,18 @@ func hash(pl *Plan) string {
 	for i := range directories {
 		directories[i].Copy = ""
 	}
-	all := []any{pl.Spec, pl.Files, directories, pl.Digest, pl.Labels, pl.StopSignal, pl.StopSeconds, pl.TTY, pl.StdinOpen}
+	all := []any{pl.Files, directories, pl.Digest, pl.Labels, pl.StopSignal, pl.StopSeconds, pl.TTY, pl.StdinOpen}
 	if pl.Root != nil { // appended, so that the hashes of containers that run stay what they are
 		all = append(all, pl.Root)
 	}
-	text, err := json.Marshal(all)
-	if err != nil {
+	spec, err1 := EncodeSpec(pl.Spec)
+	rest, err2 := json.Marshal(all)
+	if err1 != nil || err2 != nil {
 		return "" // a float that is no number: no profile gives one
 	}
-	sum := sha256.Sum256(text)
-	return hex.EncodeToString(sum[:])
+	sum := sha256.New() // of one list, whose first element is the spec
+	for _, part := range [][]byte{{'['}, spec, {','}, rest[1:]} {
+		sum.Write(part)
+	}
+	return hex.EncodeToString(sum.Sum(nil))
 }

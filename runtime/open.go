@@ -21,6 +21,7 @@ import (
 	"google.golang.org/grpc"
 
 	"hostrun.dev/hostrun/finding"
+	"hostrun.dev/hostrun/soon"
 )
 
 // firstAnswer bounds the first call: a daemon that accepts and stays silent is as good as none.
@@ -36,7 +37,8 @@ type Client struct {
 	imagesAsked sync.Map                       // of full names, the chan imageAnswer that FindAhead fills
 	ahead       sync.Map                       // of container IDs, the *earlySnapshot that Ahead has begun
 
-	held holds
+	held   holds
+	sweeps soon.Answers[struct{}]
 
 	engineOnce sync.Once
 	engine     engineFacts
