@@ -57,7 +57,17 @@ func (m *machine) stage(project string, scenes []scene) (docker, ours side, err 
 	}
 	text.WriteString(merged(top.String()))
 	file := filepath.Join(dir, "compose-"+project+".yml")
-	return &dockerSide{m, "c-" + project, file}, &ourSide{m}, os.WriteFile(file, []byte(text.String()), 0o644)
+	if err := os.WriteFile(file, []byte(text.String()), 0o644); err != nil {
+		return nil, nil, err
+	}
+	our := &ourSide{m: m}
+	if m.imported {
+		our.stack = filepath.Join(dir, "stack-"+project+".yaml")
+		if r := our.hostrun("", "import", "compose", "--force", "--allow-drops", "-o", our.stack, file); r.status != 0 {
+			our.broken = &r
+		}
+	}
+	return &dockerSide{m, "c-" + project, file}, our, nil
 }
 
 // of leaves out the lines of the other side. A line of one side begins with its name and a bar: where compose describes a network at
@@ -172,8 +182,20 @@ func (d *dockerSide) clear([]string) result {
 	return d.compose("", "down", "--volumes", "--remove-orphans", "--timeout", "0")
 }
 
-// ourSide is hostrun, with a profile for each service.
-type ourSide struct{ m *machine }
+// ourSide is hostrun, with a profile for each service, or with a stack that `hostrun import compose` has made of docker's own file.
+type ourSide struct {
+	m      *machine
+	stack  string
+	broken *result // of the import, where it has failed
+}
+
+// member is what starts a service: its profile's name, or its place in the stack.
+func (o *ourSide) member(name string) string {
+	if o.stack == "" {
+		return name
+	}
+	return o.stack + ":" + name
+}
 
 func (o *ourSide) title() string { return "hostrun" }
 
@@ -183,6 +205,9 @@ func (o *ourSide) hostrun(stdin string, args ...string) result {
 
 func (o *ourSide) do(stdin, verb string, flags []string, name string, args ...string) result {
 	words := []string{verb}
+	if verb == "run" || verb == "build" || verb == "pull" {
+		name = o.member(name)
+	}
 	if verb == "run" || verb == "exec" {
 		if !contains(flags, "-t") {
 			words = append(words, "-T")
@@ -199,7 +224,14 @@ func (o *ourSide) do(stdin, verb string, flags []string, name string, args ...st
 }
 
 func (o *ourSide) up(flags []string, names ...string) result {
-	return o.hostrun("", append(append([]string{"up"}, flags...), names...)...)
+	if o.broken != nil {
+		return *o.broken
+	}
+	words := append([]string{"up"}, flags...)
+	for _, name := range names {
+		words = append(words, o.member(name))
+	}
+	return o.hostrun("", words...)
 }
 
 func (o *ourSide) state(name string) state {

@@ -8,6 +8,7 @@ package composefile
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"sort"
 	"strings"
@@ -62,7 +63,24 @@ func Several(file File) (string, error) {
 			}
 		}
 	}
-	return "", nil
+	return mergeTag(root, map[*yaml.Node]bool{}), nil
+}
+
+// mergeTag is a tag of compose's own below n, which its library acts on while it merges; "" without.
+func mergeTag(n *yaml.Node, seen map[*yaml.Node]bool) string {
+	if seen[n] {
+		return ""
+	}
+	seen[n] = true
+	if n.Tag == "!reset" || n.Tag == "!override" {
+		return n.Tag
+	}
+	for _, child := range n.Content {
+		if tag := mergeTag(child, seen); tag != "" {
+			return tag
+		}
+	}
+	return ""
 }
 
 // Convert returns the text of the stack that does what the compose file does, and what became of each key, in the order of the
@@ -72,9 +90,12 @@ func Convert(file File, opt profiles.Options) (stack []byte, fields []Field, err
 	if err != nil {
 		return nil, nil, err
 	}
-	c := &converter{file: file, opt: opt, root: root, env: profiles.DotEnv(opt, filepath.Dir(file.Path)), supposedly: map[string]bool{}, said: map[*yaml.Node]bool{}, visited: map[*yaml.Node]bool{}}
+	c := &converter{file: file, opt: opt, root: root, env: profiles.DotEnv(opt, filepath.Dir(file.Path)), hosts: map[string]string{}, supposedly: map[string]bool{}, said: map[*yaml.Node]bool{}, visited: map[*yaml.Node]bool{}}
+	c.all = maps.Clone(c.env)
+	maps.Copy(c.all, opt.Env)
 	c.project = c.projectName()
 	c.variables()
+	c.machineNetworks()
 	for _, s := range c.services() {
 		c.service(s)
 	}
@@ -130,7 +151,9 @@ type converter struct {
 	opt     profiles.Options
 	root    *yaml.Node
 	env     map[string]string // of the .env beside the file
+	all     map[string]string // that, and the caller's over it
 	project string
+	hosts   map[string]string // networks of the file that are docker's host or none, with the network_mode that is
 	fields  []Field
 
 	supposedly map[string]bool // variables whose values were made up for reading the stack
@@ -145,13 +168,19 @@ func (c *converter) say(node *yaml.Node, service, key string, outcome Outcome, f
 	c.fields = append(c.fields, Field{Service: service, Key: key, Line: node.Line, Outcome: outcome, Note: fmt.Sprintf(format, args...)})
 }
 
-// projectName is compose's: name:, else the directory's, in small letters, digits, - and _ (compose-spec, 04-version-and-name.md).
+// projectVariable is the project's name for compose, which sets it where nobody else does (compose-spec, 04-version-and-name.md).
+const projectVariable = "COMPOSE_PROJECT_NAME"
+
+// projectName is compose's: the variable, else name:, else the directory's, in small letters, digits, - and _.
 func (c *converter) projectName() string {
 	name := filepath.Base(filepath.Dir(c.file.Path))
 	if _, v := entry(c.root, "name"); v != nil {
-		if text, err := profiles.Interpolate(v.Value, c.env); err == nil && text != "" {
+		if text, err := profiles.Interpolate(v.Value, c.all); err == nil && text != "" {
 			name = text
 		}
+	}
+	if said := c.all[projectVariable]; said != "" {
+		name = said
 	}
 	name = strings.Map(func(r rune) rune {
 		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '-' || r == '_' {

@@ -89,7 +89,7 @@ func TestOutcomes(t *testing.T) {
 		{name: "default of a variable kept", service: "shm_size: ${SHM:-2gb}", key: "shm_size", outcome: Carried, stack: "shm_size: ${SHM:-2gb}"},
 		{name: "windows", service: "isolation: hyperv", key: "isolation", outcome: Dropped},
 		{name: "one key of several", service: "deploy: {endpoint_mode: vip, replicas: 2}", key: "deploy.endpoint_mode", outcome: Changed, stack: "deploy: {replicas: 2}"},
-		{name: "the only key", service: "deploy: {labels: {a: b}}", key: "deploy.labels", outcome: Dropped},
+		{name: "the only key", service: "deploy: {labels: {a: b}}", key: "deploy.labels", outcome: Changed},
 		{name: "restarts", service: "deploy: {restart_policy: {condition: on-failure, max_attempts: 3, window: 120s}}", key: "deploy.restart_policy.window", outcome: Changed, stack: "{condition: on-failure, max_attempts: 3}"},
 		{name: "shared memory of the host", service: "ipc: host\n    shm_size: 16gb", key: "shm_size", outcome: Changed, stack: "ipc: host"},
 		{name: "a wrong key", service: "imagee: b", key: "imagee", outcome: Open, stack: "imagee: b"},
