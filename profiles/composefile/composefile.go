@@ -226,12 +226,27 @@ func (c *converter) partly(node *yaml.Node) bool {
 // encode is the text of the file as it is by now.
 func (c *converter) encode() ([]byte, error) {
 	var b bytes.Buffer
+	sayNull(c.root, map[*yaml.Node]bool{})
 	e := yaml.NewEncoder(&b)
 	e.SetIndent(2)
 	if err := e.Encode(c.root); err != nil {
 		return nil, fmt.Errorf("write the stack: %w", err)
 	}
 	return spaced(b.Bytes()), e.Close()
+}
+
+// sayNull writes null for a value that is not there in {a: , b: }: the encoder would make an empty text of it.
+func sayNull(n *yaml.Node, seen map[*yaml.Node]bool) {
+	if seen[n] {
+		return
+	}
+	seen[n] = true
+	for _, child := range n.Content {
+		if n.Style&yaml.FlowStyle != 0 && child.Kind == yaml.ScalarNode && child.Value == "" && child.ShortTag() == "!!null" {
+			child.Value = "null"
+		}
+		sayNull(child, seen)
+	}
 }
 
 // spaced puts an empty line in front of each key of the root and each profile: the encoder leaves none.
