@@ -40,15 +40,6 @@ func played(group, name, about, service string, play func(*player), differ ...di
 	return scene{group: group, name: name, about: about, service: service, play: play, differ: differ}
 }
 
-// imported takes a whole compose file, in a directory of its own, and what lies beside it. Its first service is the case's.
-func imported(name, about, compose string, beside map[string]string, play func(*player), differ ...difference) scene {
-	files := map[string]string{"compose.yaml": compose}
-	for path, text := range beside {
-		files[path] = text
-	}
-	return scene{group: "whole files", name: name, about: about, service: compose, files: files, play: play, differ: differ}
-}
-
 // with adds a further service.
 func (s scene) with(name, service string) scene {
 	others := map[string]string{name: service}

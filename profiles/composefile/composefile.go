@@ -96,6 +96,7 @@ func Convert(file File, opt profiles.Options) (stack []byte, fields []Field, err
 	c.project = c.projectName()
 	c.variables()
 	c.machineNetworks()
+	c.builtImages()
 	for _, s := range c.services() {
 		c.service(s)
 	}

@@ -76,7 +76,6 @@ func (c *converter) service(s service) {
 	called := c.containerName(s)
 	c.network(s, called)
 	c.sharedMemory(s)
-	c.builtImage(s)
 	for _, m := range append([]*yaml.Node{s.body}, merged(s.body)...) {
 		if !c.visited[m] {
 			c.visited[m] = true
@@ -99,14 +98,20 @@ func (c *converter) sharedMemory(s service) {
 	}
 }
 
-// builtImage names what is built as compose does: the profile's name alone, which is hostrun's default, could be that of another stack's image.
-func (c *converter) builtImage(s service) {
-	if c.lookup(s.body, "build") == nil || c.lookup(s.body, "image") != nil {
-		return
+// builtImages names what is built as compose does: the profile's name alone, which is hostrun's default, could be that of another
+// stack's image. Who extends or merges a service that builds gets a name of its own.
+func (c *converter) builtImages() {
+	var unnamed []service
+	for _, s := range c.services() {
+		if c.lookup(s.body, "build") != nil && c.lookup(s.body, "image") == nil {
+			unnamed = append(unnamed, s)
+		}
 	}
-	name := c.project + "-" + s.name
-	put(s.body, "image", text(name))
-	c.say(s.key, s.name, "image", Changed, "image: %s is written out: it is what compose calls the image that is built", name)
+	for _, s := range unnamed {
+		name := c.project + "-" + s.name
+		put(s.body, "image", text(name))
+		c.say(s.key, s.name, "image", Changed, "image: %s is written out: it is what compose calls the image that is built", name)
+	}
 }
 
 // tags gives compose's profiles: the name that they have here, where a profile is a service.
