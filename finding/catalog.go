@@ -194,6 +194,8 @@ const (
 	HookFailed       = "HR271" // a command of pre_start, post_start or pre_stop has failed
 	LogUnreachable   = "HR272" // the journal is not there for logging: {driver: journald}
 	HealthUntested   = "HR273" // healthcheck says nothing of how to test, and the image has no HEALTHCHECK
+	LabelUnset       = "HR405" // a label of SELinux's is asked for, and SELinux enforces
+	VolumeUnmounted  = "HR406" // the file system of a volume can't be mounted
 	RelabelNeeded    = "HR274" // a mount asks for SELinux labels, and SELinux enforces
 	PortTaken        = "HR240" // a port of the host is in use
 	NetworkTools     = "HR241" // CNI's plugins or iptables are missing

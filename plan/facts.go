@@ -227,7 +227,8 @@ type Directory struct {
 	UID  uint32 `json:"uid"`
 	GID  uint32 `json:"gid"`
 
-	External string `json:"external,omitempty"` // the name of a volume that is not made here: it has to be there
+	Mount    *profiles.VolumeMount `json:"mount,omitempty"`    // what is mounted at it
+	External string                `json:"external,omitempty"` // the name of a volume that is not made here: it has to be there
 	// Copy is a directory of the image that is copied into an empty one, with its owners and modes; not part of what makes a container
 	// another one.
 	Copy string `json:"copy,omitempty"`
