@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 
 	"github.com/urfave/cli/v2"
 
@@ -136,6 +137,7 @@ func runSystemdInstall(ctx context.Context, s *session, o systemdOptions) error 
 		if err := all.systemctl(ctx, "daemon-reload"); err != nil {
 			return err
 		}
+		all.noteRunning(ctx, written)
 	}
 	if !o.enable && !o.now {
 		return nil
@@ -167,7 +169,11 @@ func runSystemdUninstall(ctx context.Context, s *session, o systemdOptions) erro
 	var errs []error
 	var ids []string
 	for _, name := range names {
-		ids = append(ids, all.installed(name)...)
+		of := all.installed(name)
+		if !slices.ContainsFunc(of, func(id string) bool { return all.knows(ctx, id) }) {
+			s.note("there are no units of %s", name)
+		}
+		ids = append(ids, of...)
 	}
 	for _, id := range ids {
 		errs = append(errs, all.disable(ctx, id), s.removeUnits(ctx, id), all.remove(id))
