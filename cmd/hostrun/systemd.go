@@ -4,12 +4,15 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 
 	"github.com/urfave/cli/v2"
 
 	"hostrun.dev/hostrun/finding"
+	"hostrun.dev/hostrun/plan"
 	"hostrun.dev/hostrun/unit"
 )
 
@@ -176,7 +179,7 @@ func runSystemdUninstall(ctx context.Context, s *session, o systemdOptions) erro
 		ids = append(ids, of...)
 	}
 	for _, id := range ids {
-		errs = append(errs, all.disable(ctx, id), s.removeUnits(ctx, id), all.remove(id))
+		errs = append(errs, all.disable(ctx, id), all.removeContainer(ctx, id), all.remove(id))
 	}
 	errs = append(errs, all.removeTemplate())
 	if all.booted() {
@@ -188,16 +191,24 @@ func runSystemdUninstall(ctx context.Context, s *session, o systemdOptions) erro
 	return severally(errs)
 }
 
-// removeUnits removes the container of a service, and no other of its name.
-func (s *session) removeUnits(ctx context.Context, id string) error {
-	all, err := s.list(ctx)
+// removeContainer removes the container of a service, and no other of its name.
+func (v *services) removeContainer(ctx context.Context, id string) error {
+	all, err := v.s.list(ctx)
 	if err != nil {
 		return err
 	}
+	own := plan.Unit{Name: unit.Name(id)}
+	if v.user {
+		own.User = strconv.Itoa(os.Geteuid())
+	}
 	for _, c := range all {
-		if c.Container.Container == id && c.Unit == unit.Name(id) {
-			return s.exceptAbsent(c.client.Down(ctx, id, nil))
+		if c.Container.Container != id || c.Unit != own.Label() {
+			continue
 		}
+		if v.s.asMember(ctx) {
+			return v.s.asksRoot("down", "-y", id)
+		}
+		return v.s.exceptAbsent(c.client.Down(ctx, id, nil))
 	}
 	return nil
 }

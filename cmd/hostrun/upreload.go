@@ -81,16 +81,13 @@ func (k *keeper) retune(ctx context.Context) retuned {
 	case errors.Is(err, runtime.ErrNoContainer), err != nil:
 		return retuned{err: err}
 	case len(fixed) > 0:
-		return retuned{err: finding.Errorf(finding.StatusFailed, k.systemctl("restart"), "%s: %s: a new container is needed: %s", finding.UnitReload, k.id, strings.Join(fixed, "; "))}
+		return retuned{err: finding.Errorf(finding.StatusFailed, k.unit.Systemctl("restart"), "%s: %s: a new container is needed: %s", finding.UnitReload, k.id, strings.Join(fixed, "; "))}
 	}
 	for _, change := range changed {
 		k.s.note("%s: %s", k.id, change)
 	}
 	return retuned{m: m, plan: pl}
 }
-
-// systemctl is a command line for the service.
-func (k *keeper) systemctl(verb string) string { return "systemctl " + verb + " " + k.unit.Name }
 
 // allowed says which limits of the profile are more than the unit has: the container does not get them.
 func (k *keeper) allowed(pl plan.Plan) {

@@ -5,10 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/signal"
 	"runtime/debug"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -140,22 +138,14 @@ func (st *stack) replica(name string, number int) (*member, error) {
 
 // enterUnit finds out whose service this is.
 func (k *keeper) enterUnit() {
-	around := k.client.EnterUnit(isUnitsMain(k.s.env))
-	k.unit = plan.Unit{Name: around.Unit, Cgroup: around.Cgroup}
+	around := k.client.EnterUnit(unitsMain(k.s.env))
+	k.unit = plan.Unit{Name: around.Unit, User: around.User, Cgroup: around.Cgroup}
 	if k.under = around.Unit != ""; !k.under {
 		k.unit.Name = "hostrun up --supervise"
 	}
 	if k.under && around.Why != "" {
-		k.s.note("%s: the container gets a cgroup of its own, outside of %s: %s", finding.NotInUnit, around.Unit, around.Why)
+		k.s.note("%s: the container gets a cgroup of its own, outside of %s, whose limits do not hold for it: %s", finding.NotInUnit, around.Unit, around.Why)
 	}
-}
-
-// isUnitsMain says whether systemd has started this very process: by its number (systemd.exec(5), since 248), or since it listens to it.
-func isUnitsMain(env map[string]string) bool {
-	if pid, told := env["SYSTEMD_EXEC_PID"]; told {
-		return pid == strconv.Itoa(os.Getpid())
-	}
-	return env["NOTIFY_SOCKET"] != ""
 }
 
 // awaitNeeds waits for what the profile depends on. Who starts that is the service manager, by the order of the units.
@@ -189,7 +179,7 @@ func (k *keeper) awaitNeed(ctx context.Context, n need) error {
 		err = client.Await(ctx, n.of.id, func(c runtime.Container) (bool, error) { return c.StartedAt != nil, nil })
 	}
 	if errors.Is(err, runtime.ErrNoContainer) {
-		return finding.Errorf(finding.StatusFailed, "systemctl start "+unit.Name(n.of.id)+"\nor hostrun up "+n.of.id, "%s, on which it depends, was not started", n.of.id)
+		return finding.Errorf(finding.StatusFailed, plan.Unit{Name: unit.Name(n.of.id), User: k.unit.User}.Systemctl("start")+"\nor hostrun up "+n.of.id, "%s, on which it depends, was not started", n.of.id)
 	}
 	return err
 }
@@ -274,6 +264,7 @@ func (k *keeper) keep(ctx context.Context, reload <-chan struct{}) error {
 	}
 	asks := time.NewTicker(askEvery)
 	defer asks.Stop()
+	parent := os.Getppid()
 	for {
 		select {
 		case <-ctx.Done():
@@ -291,6 +282,10 @@ func (k *keeper) keep(ctx context.Context, reload <-chan struct{}) error {
 			k.n.say(daemon.SdNotifyWatchdog)
 		case <-asks.C:
 			k.n.tick()
+			if k.s.env[keepsFor] != "" && os.Getppid() != parent { // the engine was killed, and with it the way to whose service this is
+				rest()
+				return k.stop(ctx, ended)
+			}
 		}
 	}
 }
@@ -362,9 +357,7 @@ func (k *keeper) leave(why string) error {
 	if !k.under {
 		return nil
 	}
-	signal.Reset(syscall.SIGTERM)
-	_ = syscall.Kill(os.Getpid(), syscall.SIGTERM)
-	time.Sleep(time.Second) // the signal comes to another thread
+	dieOf(syscall.SIGTERM)
 	return nil
 }
 
