@@ -11,6 +11,9 @@ import (
 	"hostrun.dev/hostrun/finding"
 )
 
+// LabelPrefix is what hostrun's own labels and annotations begin with; a profile may not use it.
+const LabelPrefix = "hostrun.dev/"
+
 // Labels that plan puts on containerd's record.
 const (
 	LabelProfile     = "hostrun.dev/profile"
@@ -24,7 +27,7 @@ const (
 	LabelNumbers     = "hostrun.dev/device-numbers"
 	LabelRestart     = "hostrun.dev/restart"     // the profile's policy; absent for no
 	LabelHealthcheck = "hostrun.dev/healthcheck" // the profile's, as JSON
-	LabelUnit        = "hostrun.dev/unit"        // whose service it is (Unit.Name): hostrun supervise leaves it alone
+	LabelUnit        = "hostrun.dev/unit"        // whose service it is (Unit.Label): hostrun supervise leaves it alone
 	LabelDependsOn   = "hostrun.dev/depends-on"  // names of containers, joined by commas; a ! after a name is restart: true
 	LabelNetwork     = "hostrun.dev/network"     // what it asks of the network (network.Request)
 	LabelLogging     = "hostrun.dev/logging"     // the profile's, as JSON; absent for the default
@@ -84,7 +87,7 @@ func (b *builder) checkLabels() {
 	for _, k := range sortedKeys(b.p.Labels) {
 		why := ""
 		switch {
-		case strings.HasPrefix(k, "hostrun.dev/"):
+		case strings.HasPrefix(k, LabelPrefix):
 			why = "begins with hostrun.dev/, which is kept for hostrun's own"
 		case len(k)+len(b.p.Labels[k]) > maxLabel:
 			why = fmt.Sprintf("is longer than containerd's %d bytes of name and value", maxLabel)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sort"
+	"strconv"
 	"strings"
 
 	"hostrun.dev/hostrun/devices"
@@ -131,6 +132,7 @@ func profileChanges(a, b profiles.Profile, lines map[string]profiles.Position) [
 		if was == is || slices.Contains(placeOnly, k) || strings.HasSuffix(k, ".key") || k == "seccomp_profile" {
 			continue
 		}
+		was, is = readable(k, was), readable(k, is)
 		c := Change{What: "profile", Field: k, Was: was, Is: is, Text: fmt.Sprintf("the profile's %s: %s -> %s", k, shorten(was), shorten(is))}
 		if at, ok := lineOf(k, lines); ok {
 			c.Where = at
@@ -139,6 +141,19 @@ func profileChanges(a, b profiles.Profile, lines map[string]profiles.Position) [
 		all = append(all, c)
 	}
 	return all
+}
+
+// readable writes what JSON has as a number as the profile says it.
+func readable(field, text string) string {
+	n, err := strconv.ParseInt(text, 10, 64)
+	switch last := field[strings.LastIndexByte(field, '.')+1:]; {
+	case err != nil:
+	case slices.Contains([]string{"stop_grace_period", "interval", "timeout", "start_period", "start_interval"}, last):
+		return profiles.Span(n)
+	case last == "umask":
+		return fmt.Sprintf("%#04o", n)
+	}
+	return text
 }
 
 // lineOf is where the key stands, or what it is below: "environment[A].value" is in Lines as "environment.A".

@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"hostrun.dev/hostrun/finding"
 )
 
 // An ociRuntime is the program that containerd's shim starts to make a container.
@@ -21,6 +23,7 @@ type ociRuntime struct {
 	Version      string // "crun 1.8.1"
 	MountOptions []string
 	Error        string // why it can't be used
+	Silent       error  // it has not answered: the next time it may
 }
 
 // A probe is what one file of an OCI runtime says of itself; it is cached until the file changes.
@@ -79,9 +82,11 @@ func (c *Client) runtimeAt(ctx context.Context, path string) ociRuntime {
 	if !executable(path) {
 		return ociRuntime{Version: filepath.Base(path), Error: path + " is no executable file"}
 	}
-	p := c.probe(ctx, path)
+	p, err := c.probe(ctx, path)
 	r := ociRuntime{Path: path, Version: p.Version, MountOptions: p.MountOptions}
 	switch {
+	case err != nil:
+		r.Error, r.Silent = err.Error(), finding.Errorf(finding.StatusTryAgain, "try it: "+path+" --version", "ask the OCI runtime what it can do: %w", err)
 	case p.Broken != "":
 		r.Error = path + " does not start: " + p.Broken
 	case strings.HasPrefix(p.Version, "crun "):
@@ -133,33 +138,39 @@ func (c *Client) daemonPath(path string) string {
 	return filepath.Join(root, path)
 }
 
-func (c *Client) probe(ctx context.Context, path string) probe {
+func (c *Client) probe(ctx context.Context, path string) (probe, error) {
 	var p probe
-	key := fmt.Sprintf("engine/oci-%s.json", hashOf(cacheFormat, path, stamp(path)))
+	key := fmt.Sprintf("engine/runtime-%s.json", hashOf(cacheFormat, path, stamp(path)))
 	if c.cached(key, &p) && p.Version != "" {
-		return p
+		return p, nil
 	}
-	p = askRuntime(ctx, path)
-	if ctx.Err() == nil && p.Broken == "" {
+	p, err := askRuntime(ctx, path, runtimePatience)
+	if err == nil && p.Broken == "" { // what it has not said may be said the next time: the cache would keep it until the file changes
 		c.cache(key, p)
 	}
-	return p
+	return p, err
 }
 
-// askRuntime runs `--version` and `features` (runc 1.1, crun 1.10). An old runtime has no features and gets no option.
-func askRuntime(ctx context.Context, binary string) probe {
-	short, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	out, err := exec.CommandContext(short, binary, "--version").Output()
-	p := readVersion(filepath.Base(binary), string(out))
-	if p.Broken = notStarted(err); p.Broken != "" {
-		return p
+// runtimePatience is how long an OCI runtime may take to say its version: a hundred times what it takes on a machine under load.
+const runtimePatience = 30 * time.Second
+
+// askRuntime runs `--version` and `features` (runc 1.1, crun 1.10). An old runtime has no features, ends with an error, and gets no
+// option. An error says that the program has not come to answer.
+func askRuntime(ctx context.Context, binary string, patience time.Duration) (probe, error) {
+	p := probe{Version: filepath.Base(binary)}
+	out, broken, err := answer(ctx, patience, binary, "--version")
+	if err != nil || broken != "" {
+		p.Broken = broken
+		return p, err
 	}
-	out, err = exec.CommandContext(short, binary, "features").Output()
+	p = readVersion(p.Version, string(out))
+	if out, _, err = answer(ctx, patience, binary, "features"); err != nil {
+		return p, err
+	}
 	var features struct {
 		MountOptions []string `json:"mountOptions"`
 	}
-	if err != nil || json.Unmarshal(out, &features) != nil {
+	if json.Unmarshal(out, &features) != nil {
 		features.MountOptions = optionsOf(p.Version)
 	}
 	for _, o := range features.MountOptions {
@@ -167,7 +178,29 @@ func askRuntime(ctx context.Context, binary string) probe {
 			p.MountOptions = append(p.MountOptions, o)
 		}
 	}
-	return p
+	return p, nil
+}
+
+// answer runs the program. What it says with another exit status than 0 is no answer, and no error either; broken is why it did not
+// come to its first line.
+func answer(ctx context.Context, patience time.Duration, binary, question string) (out []byte, broken string, err error) {
+	short, cancel := patient(ctx, patience, patience, nil)
+	defer cancel()
+	cmd := exec.CommandContext(short, binary, question)
+	cmd.WaitDelay = time.Second // a child of it may hold the pipe
+	out, err = cmd.Output()
+	var exit *exec.ExitError
+	switch {
+	case err == nil || errors.Is(err, exec.ErrWaitDelay):
+		return out, "", nil
+	case impatient(short):
+		return nil, "", fmt.Errorf("%s %s: no answer within %v", binary, question, patience)
+	case ctx.Err() != nil:
+		return nil, "", context.Cause(ctx)
+	case errors.As(err, &exit) && !exit.Exited(): // somebody has killed it
+		return nil, "", fmt.Errorf("%s %s: %w", binary, question, err)
+	}
+	return nil, notStarted(err), nil
 }
 
 // notStarted says why a program did not come to its first line, "" if it did: the kernel refused it, or the loader did, which ends
@@ -175,8 +208,6 @@ func askRuntime(ctx context.Context, binary string) probe {
 func notStarted(err error) string {
 	var exit *exec.ExitError
 	switch {
-	case err == nil || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled):
-		return ""
 	case !errors.As(err, &exit):
 		return err.Error()
 	case exit.ExitCode() != 127:

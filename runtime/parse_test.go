@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"hostrun.dev/hostrun/finding"
 )
@@ -76,7 +77,10 @@ func TestOCIRuntimeThatDoesNotStart(t *testing.T) {
 		if err := os.WriteFile(file, []byte(c.content), 0o755); err != nil {
 			t.Fatal(err)
 		}
-		p := askRuntime(context.Background(), file)
+		p, err := askRuntime(context.Background(), file, time.Minute)
+		if err != nil {
+			t.Fatal(err)
+		}
 		if p.Version != c.version || (p.Broken == "") != (c.why == "") || !strings.Contains(p.Broken, c.why) {
 			t.Errorf("%s: %+v", name, p)
 		}
