@@ -154,6 +154,7 @@ const (
 	GPUOption      = "HR156" // no such capability or option of NVIDIA's
 	GPUUnasked     = "HR157" // NVML was not asked, or can't be
 	CUDACompat     = "HR158" // the forward-compatibility package is used, or is not (information)
+	GPUParts       = "HR360" // several MIG devices for one container, of which a process uses one
 
 	AscendNotLoaded       = "HR160" // the PCI bus has NPUs, and /dev has no nodes for them
 	AscendManager         = "HR161" // a node that all NPUs share is missing

@@ -11,6 +11,9 @@ import (
 	"hostrun.dev/hostrun/finding"
 )
 
+// LabelPrefix is what hostrun's own labels and annotations begin with; a profile may not use it.
+const LabelPrefix = "hostrun.dev/"
+
 // Labels that plan puts on containerd's record.
 const (
 	LabelProfile     = "hostrun.dev/profile"
@@ -83,7 +86,7 @@ func (b *builder) checkLabels() {
 	for _, k := range sortedKeys(b.p.Labels) {
 		why := ""
 		switch {
-		case strings.HasPrefix(k, "hostrun.dev/"):
+		case strings.HasPrefix(k, LabelPrefix):
 			why = "begins with hostrun.dev/, which is kept for hostrun's own"
 		case len(k)+len(b.p.Labels[k]) > maxLabel:
 			why = fmt.Sprintf("is longer than containerd's %d bytes of name and value", maxLabel)

@@ -106,6 +106,7 @@ type Supervision struct {
 	Unit         string     `json:"unit,omitempty"`          // the service that it belongs to: systemd restarts that, and hostrun supervise leaves it alone
 	Refused      string     `json:"refused,omitempty"`       // why it is not started again
 	RefusedAs    int        `json:"refused_as,omitempty"`    // the exit status that this would have
+	Lost         bool       `json:"lost,omitempty"`          // containerd has no record of it, and its process runs
 	StoppedBy    string     `json:"stopped_by,omitempty"`    // "user", or "health": on_failure
 	HealthOutput string     `json:"health_output,omitempty"` // of the probe that made it unhealthy
 	DependsOn    []string   `json:"depends_on,omitempty"`    // containers

@@ -40,6 +40,7 @@ type order struct {
 	modules    bool // the proof shall hold all modules
 
 	again  bool          // of a container that was started before: what came from the environment then is kept with it
+	reads  bool          // the contents of secrets and configs, to compare them; whoever starts reads them anyway
 	starts bool          // devices that are chosen are held until the container has them
 	wait   time.Duration // for devices that others have; forever, or 0 for not at all
 
@@ -63,7 +64,7 @@ func (s *session) assemble(ctx context.Context, o order) (facts plan.Facts, p pl
 		return facts, p, err
 	}
 	defer func() {
-		if err == nil && o.starts {
+		if err == nil && (o.starts || o.reads) {
 			p.Values, err = s.dataValues(facts)
 		}
 	}()
