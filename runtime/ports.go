@@ -113,7 +113,7 @@ func (c *Client) freePorts(ctx context.Context, id string) (bool, error) {
 	if !c.ownsNetwork(id) {
 		return false, nil
 	}
-	for deadline := time.Now().Add(removalPatience); ; pause(ctx) {
+	for deadline := time.Now().Add(removalPatience); ; time.Sleep(10 * time.Millisecond) {
 		if task, err := c.getTask(ctx, id); err != nil || runs(task) {
 			return false, err
 		}
