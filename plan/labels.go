@@ -69,6 +69,7 @@ func (b *builder) setLabels() {
 	b.setLifeLabels()
 	b.setNetworkLabel()
 	pl.Hash = hash(pl)
+	b.hideClosed()
 	b.setNumberLabel()
 	b.setDependLabel() // as in compose, no reason to make a container anew
 	b.setProbeLabel()
