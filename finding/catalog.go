@@ -129,6 +129,9 @@ const (
 	NoSystemd  = "HR263" // systemctl is not there, or has failed
 	UnitReload = "HR264" // a change of the profile needs a restart of the unit
 
+	TemplateOther = "HR380" // somebody has changed the template of the units, or masked it
+	UnitLess      = "HR381" // a limit of the profile is more than the unit allows
+
 	ReplicaName  = "HR285" // container_name beside replicas
 	ReplicaPorts = "HR286" // ports or addresses that several containers can't share
 	NameOther    = "HR287" // the container's name is another profile's or another stack's
@@ -194,6 +197,8 @@ const (
 	HookFailed       = "HR271" // a command of pre_start, post_start or pre_stop has failed
 	LogUnreachable   = "HR272" // the journal is not there for logging: {driver: journald}
 	HealthUntested   = "HR273" // healthcheck says nothing of how to test, and the image has no HEALTHCHECK
+	LabelUnset       = "HR405" // a label of SELinux's is asked for, and SELinux enforces
+	VolumeUnmounted  = "HR406" // the file system of a volume can't be mounted
 	RelabelNeeded    = "HR274" // a mount asks for SELinux labels, and SELinux enforces
 	PortTaken        = "HR240" // a port of the host is in use
 	NetworkTools     = "HR241" // CNI's plugins or iptables are missing

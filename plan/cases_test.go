@@ -283,6 +283,22 @@ var cases = map[string]func() plan.Facts{
 		f.Host.SELinux, f.Engine.MountOptions = true, nil
 		return f
 	},
+	"security-modules": func() plan.Facts {
+		f := simple()
+		f.Profile.AppArmor, f.Profile.Label = "docker-default", "type:container_t"
+		f.Host.AppArmor = true
+		return f
+	},
+	"security-modules-that-are-not-there": func() plan.Facts {
+		f := simple()
+		f.Profile.AppArmor, f.Profile.Label = "docker-default", "type:container_t"
+		return f
+	},
+	"security-label-refused": func() plan.Facts {
+		f := simple()
+		f.Profile.Label, f.Host.SELinux = "type:container_t", true
+		return f
+	},
 	"links-with-the-hosts-network": func() plan.Facts {
 		f := simple()
 		f.Profile.Links = []profiles.Link{{Name: "db", Alias: "database", Key: "links[0]"}}

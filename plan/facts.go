@@ -5,6 +5,7 @@ package plan
 import (
 	"github.com/moby/profiles/seccomp"
 	"github.com/opencontainers/runtime-spec/specs-go"
+	"strings"
 
 	"hostrun.dev/hostrun/abi"
 	"hostrun.dev/hostrun/abi/frameworks"
@@ -48,7 +49,33 @@ type Facts struct {
 // A Unit is what a container belongs to that `hostrun up --supervise` keeps.
 type Unit struct {
 	Name   string `json:"name"`             // "hostrun@web.service"; of what is no unit, words for a person
+	User   string `json:"user,omitempty"`   // the ID of the user whose systemd runs it; "" for the machine's
 	Cgroup string `json:"cgroup,omitempty"` // for the container: below the unit's, which systemd has delegated; "" for one of its own
+}
+
+// ofUser joins a unit's name and its user: two of one name are two.
+const ofUser = " of user "
+
+// Label is the unit as the container's record has it.
+func (u Unit) Label() string {
+	if u.User == "" {
+		return u.Name
+	}
+	return u.Name + ofUser + u.User
+}
+
+// UnitOf is the unit of a label.
+func UnitOf(label string) Unit {
+	name, user, _ := strings.Cut(label, ofUser)
+	return Unit{Name: name, User: user}
+}
+
+// Systemctl is a command line for the unit, as its owner types it.
+func (u Unit) Systemctl(verb string) string {
+	if u.User == "" {
+		return "systemctl " + verb + " " + u.Name
+	}
+	return "systemctl --user " + verb + " " + u.Name
 }
 
 // A Source is what a host path of a bind mount is.
@@ -227,7 +254,8 @@ type Directory struct {
 	UID  uint32 `json:"uid"`
 	GID  uint32 `json:"gid"`
 
-	External string `json:"external,omitempty"` // the name of a volume that is not made here: it has to be there
+	Mount    *profiles.VolumeMount `json:"mount,omitempty"`    // what is mounted at it
+	External string                `json:"external,omitempty"` // the name of a volume that is not made here: it has to be there
 	// Copy is a directory of the image that is copied into an empty one, with its owners and modes; not part of what makes a container
 	// another one.
 	Copy string `json:"copy,omitempty"`
