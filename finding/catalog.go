@@ -154,6 +154,7 @@ const (
 	GPUOption      = "HR156" // no such capability or option of NVIDIA's
 	GPUUnasked     = "HR157" // NVML was not asked, or can't be
 	CUDACompat     = "HR158" // the forward-compatibility package is used, or is not (information)
+	GPUParts       = "HR360" // several MIG devices for one container, of which a process uses one
 
 	AscendNotLoaded       = "HR160" // the PCI bus has NPUs, and /dev has no nodes for them
 	AscendManager         = "HR161" // a node that all NPUs share is missing
@@ -203,7 +204,7 @@ const (
 	NameServerLocal  = "HR244" // the host's name server can't be reached from a bridge
 	AddressTaken     = "HR245" // an address is another container's, or none of the network's
 	NetworkDiffers   = "HR246" // two profiles describe one network in different ways
-	PortFamily       = "HR247" // a port at an IPv6 address, and a network without IPv6; or no address of this machine
+	PortFamily       = "HR247" // a port at an address that is none of this machine
 	BuildNone        = "HR295" // build:, and no builder answers
 	BuildFailed      = "HR296" // the builder ended with an error
 	BuildPath        = "HR297" // the context, the Dockerfile or the file of a secret is not there

@@ -141,6 +141,8 @@ func TestCopy(t *testing.T) {
 		s.t = t
 	}
 	must(t, os.RemoveAll(s.path("out")))
+	s.refused(66, "copy: job:/w/none/: there is no such file or directory", "exec job -- ls -l /w", "cp", "job:/w/none/", ".") // it said "lstat //w/none"
+	s.refused(66, "none: there is no such file or directory on this machine", "", "cp", s.path("none"), "job:/w")
 	s.must("down", "job")
 	s.nothingLeft(before)
 	s.refused(1, "no such container", "hostrun ps", "cp", "job:/etc/passwd", ".")

@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -82,5 +83,49 @@ func TestDiffNamesWhatChanged(t *testing.T) {
 	if out := s.must("up", "--force-recreate", "job"); !strings.HasPrefix(out, "job replaced\n  the host's package thing: 1.0 -> 2.0\n") {
 		t.Errorf("up: %q", out)
 	}
+	s.must("down", "job")
+}
+
+// TestDiffSeesSecrets: a secret that has another content is what up replaces a container for, and diff and a dry run said that nothing differs.
+func TestDiffSeesSecrets(t *testing.T) {
+	s := newStage(t)
+	s.load(tiny(t, "job"))
+	s.profile("job", "image: job:latest\nstop_signal: SIGKILL\ncommand: sleep 1000\nsecrets: {token: {file: ../token}}\n")
+	s.write("token", "one")
+	s.must("up", "job")
+	equal(t, "diff", s.must("diff", "--exit-code", "job"), "job: up would leave it as it is\n")
+	s.write("token", "two")
+	if r := s.hostrun("diff", "--exit-code", "job"); r.status != 3 || r.stdout != "job: up would replace it\n  secret token: another content\n" {
+		t.Errorf("diff: %v", r)
+	}
+	equal(t, "a dry run", s.must("up", "--dry-run", "job"), "DRY-RUN MODE - job would be replaced\nDRY-RUN MODE -   secret token: another content\n")
+	equal(t, "up", s.must("up", "job"), "job replaced\n  secret token: another content\n")
+	s.must("down", "job")
+}
+
+// TestUpSaysWhichKeyReplaces: keys that are no part of the specification were told as "files that hostrun makes for it", and keys that make
+// no other container were told of for ever.
+func TestUpSaysWhichKeyReplaces(t *testing.T) {
+	s := newStage(t)
+	s.load(tiny(t, "job"))
+	text := "image: job:latest\nstop_signal: SIGKILL\ncommand: sleep 1000\n"
+	s.profile("job", text)
+	s.must("up", "job")
+	at := func(line int) string { return fmt.Sprintf(" (%s:%d)\n", s.path("profiles/job.yaml"), line) }
+	for _, key := range []struct{ text, said string }{
+		{"stop_grace_period: 90s\n", "  the profile's stop_grace_period: (none) -> 1m30s" + at(4)},
+		{"logging: {driver: none}\n", "  the profile's logging.driver: (none) -> none" + at(5)},
+		{"labels: {team: a}\n", "  the profile's labels.team: (none) -> a" + at(6) + "  the label team: (none) -> a\n"},
+	} {
+		text += key.text
+		s.profile("job", text)
+		if r := s.hostrun("diff", "--exit-code", "job"); r.status != 3 || r.stdout != "job: up would replace it\n"+key.said {
+			t.Errorf("diff of %q: %v", key.text, r)
+		}
+		equal(t, "up", s.must("up", "job"), "job replaced\n"+key.said)
+		equal(t, "diff afterwards", s.must("diff", "--exit-code", "job"), "job: up would leave it as it is\n")
+	}
+	s.profile("job", text+"pull_policy: never\nexpose: [80]\n")
+	equal(t, "diff of what makes no other container", s.must("diff", "--exit-code", "job"), "job: up would leave it as it is\n")
 	s.must("down", "job")
 }

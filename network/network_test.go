@@ -160,10 +160,10 @@ func TestConfigurations(t *testing.T) {
 		t.Fatalf("%d lists, %v", len(lists), err)
 	}
 	want := []string{
-		`{"cniVersion":"1.0.0","name":"` + e.Links[0].Bridge + `","plugins":[{"args":{"cni":{"ips":["10.5.0.9"],"mac":"02:42:ac:11:00:02"}},"bridge":"` + e.Links[0].Bridge + `","hairpinMode":true,"ipMasq":true,` +
+		`{"cniVersion":"1.0.0","name":"` + e.Links[0].Bridge + `","plugins":[{"args":{"cni":{"ips":["10.5.0.9"],"mac":"02:42:ac:11:00:02"}},"bridge":"` + e.Links[0].Bridge + `","hairpinMode":true,` +
 			`"ipam":{"dataDir":"/leases","ranges":[[{"gateway":"10.5.0.1","rangeEnd":"10.5.0.14","rangeStart":"10.5.0.1","subnet":"10.5.0.0/24"}],[{"gateway":"fd00::1","subnet":"fd00::/64"}]],"routes":[{"dst":"0.0.0.0/0"},{"dst":"::/0"}],"type":"host-local"},` +
-			`"isGateway":true,"mtu":9000,"type":"bridge"},{"capabilities":{"portMappings":true},"snat":true,"type":"portmap"},{"backend":"firewalld","type":"firewall"}]}`,
-		`{"cniVersion":"1.0.0","name":"` + e.Links[1].Bridge + `","plugins":[{"bridge":"` + e.Links[1].Bridge + `","hairpinMode":true,"ipMasq":false,"ipam":{"dataDir":"/leases","ranges":[[{"gateway":"10.6.0.1","subnet":"10.6.0.0/24"}]],"type":"host-local"},"isGateway":true,"type":"bridge"},{"backend":"firewalld","type":"firewall"}]}`,
+			`"isGateway":true,"mtu":9000,"type":"bridge"},{"backend":"firewalld","type":"firewall"}]}`,
+		`{"cniVersion":"1.0.0","name":"` + e.Links[1].Bridge + `","plugins":[{"bridge":"` + e.Links[1].Bridge + `","hairpinMode":true,"ipam":{"dataDir":"/leases","ranges":[[{"gateway":"10.6.0.1","subnet":"10.6.0.0/24"}]],"type":"host-local"},"isGateway":true,"type":"bridge"},{"backend":"firewalld","type":"firewall"}]}`,
 	}
 	for i := range want {
 		if diff := cmp.Diff(want[i], string(lists[i])); diff != "" {

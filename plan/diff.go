@@ -3,6 +3,7 @@ package plan
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"sort"
 	"strings"
 
@@ -28,11 +29,35 @@ func Diff(a, b *specs.Spec) []string {
 	var lines []string
 	for k := range both {
 		if l, r := value(left, k), value(right, k); l != r {
+			l, r = apart(l, r)
 			lines = append(lines, k+": "+shorten(l)+" -> "+shorten(r))
 		}
 	}
 	sort.Strings(lines)
 	return lines
+}
+
+// apart leaves out of two lists of words that are too long to be shown what both have: "[... CAP_MKNOD] -> [...]".
+func apart(l, r string) (string, string) {
+	left, lok := strings.CutPrefix(l, "[")
+	right, rok := strings.CutPrefix(r, "[")
+	if max(len(l), len(r)) <= maxValue || !lok || !rok || strings.ContainsAny(l+r, "{\"") {
+		return l, r
+	}
+	a, b := strings.Fields(strings.TrimSuffix(left, "]")), strings.Fields(strings.TrimSuffix(right, "]"))
+	only := func(these, those []string) string {
+		words := []string{"..."}
+		for _, w := range these {
+			if !slices.Contains(those, w) {
+				words = append(words, w)
+			}
+		}
+		return "[" + strings.Join(words, " ") + "]"
+	}
+	if x, y := only(a, b), only(b, a); x != y {
+		return x, y
+	}
+	return l, r // another order
 }
 
 func value(m map[string]string, k string) string {

@@ -11,6 +11,9 @@ import (
 	"hostrun.dev/hostrun/finding"
 )
 
+// LabelPrefix is what hostrun's own labels and annotations begin with; a profile may not use it.
+const LabelPrefix = "hostrun.dev/"
+
 // Labels that plan puts on containerd's record.
 const (
 	LabelProfile     = "hostrun.dev/profile"
@@ -83,7 +86,7 @@ func (b *builder) checkLabels() {
 	for _, k := range sortedKeys(b.p.Labels) {
 		why := ""
 		switch {
-		case strings.HasPrefix(k, "hostrun.dev/"):
+		case strings.HasPrefix(k, LabelPrefix):
 			why = "begins with hostrun.dev/, which is kept for hostrun's own"
 		case len(k)+len(b.p.Labels[k]) > maxLabel:
 			why = fmt.Sprintf("is longer than containerd's %d bytes of name and value", maxLabel)
@@ -104,14 +107,18 @@ func hash(pl *Plan) string {
 	for i := range directories {
 		directories[i].Copy = ""
 	}
-	all := []any{pl.Spec, pl.Files, directories, pl.Digest, pl.Labels, pl.StopSignal, pl.StopSeconds, pl.TTY, pl.StdinOpen}
+	all := []any{pl.Files, directories, pl.Digest, pl.Labels, pl.StopSignal, pl.StopSeconds, pl.TTY, pl.StdinOpen}
 	if pl.Root != nil { // appended, so that the hashes of containers that run stay what they are
 		all = append(all, pl.Root)
 	}
-	text, err := json.Marshal(all)
-	if err != nil {
+	spec, err1 := EncodeSpec(pl.Spec)
+	rest, err2 := json.Marshal(all)
+	if err1 != nil || err2 != nil {
 		return "" // a float that is no number: no profile gives one
 	}
-	sum := sha256.Sum256(text)
-	return hex.EncodeToString(sum[:])
+	sum := sha256.New() // of one list, whose first element is the spec
+	for _, part := range [][]byte{{'['}, spec, {','}, rest[1:]} {
+		sum.Write(part)
+	}
+	return hex.EncodeToString(sum.Sum(nil))
 }

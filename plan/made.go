@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"slices"
 	"sort"
+	"strconv"
 	"strings"
+	"time"
 
 	"hostrun.dev/hostrun/devices"
 	"hostrun.dev/hostrun/profiles"
@@ -131,6 +133,7 @@ func profileChanges(a, b profiles.Profile, lines map[string]profiles.Position) [
 		if was == is || slices.Contains(placeOnly, k) || strings.HasSuffix(k, ".key") || k == "seccomp_profile" {
 			continue
 		}
+		was, is = readable(k, was), readable(k, is)
 		c := Change{What: "profile", Field: k, Was: was, Is: is, Text: fmt.Sprintf("the profile's %s: %s -> %s", k, shorten(was), shorten(is))}
 		if at, ok := lineOf(k, lines); ok {
 			c.Where = at
@@ -139,6 +142,19 @@ func profileChanges(a, b profiles.Profile, lines map[string]profiles.Position) [
 		all = append(all, c)
 	}
 	return all
+}
+
+// readable writes what JSON has as a number as the profile says it.
+func readable(field, text string) string {
+	n, err := strconv.ParseInt(text, 10, 64)
+	switch last := field[strings.LastIndexByte(field, '.')+1:]; {
+	case err != nil:
+	case slices.Contains([]string{"stop_grace_period", "interval", "timeout", "start_period", "start_interval"}, last):
+		return time.Duration(n).String()
+	case last == "umask":
+		return fmt.Sprintf("%#04o", n)
+	}
+	return text
 }
 
 // lineOf is where the key stands, or what it is below: "environment[A].value" is in Lines as "environment.A".

@@ -28,7 +28,7 @@ var fieldWords = []struct{ field, words, whole string }{
 	{"linux.resources.cpu.cpus", "the processors", ""},
 	{"linux.resources.cpu.mems", "the memory nodes", ""},
 	{"linux.resources.pids", "the limit of processes", ""},
-	{"linux.resources.devices", "the device cgroup", ""},
+	{"linux.resources.devices", "the device cgroup", "all"},
 	{"linux.sysctl.", "the kernel parameter ", ""},
 	{"linux.seccomp", "the seccomp filter", "all"},
 	{"linux.rootfsPropagation", "the propagation of mounts", ""},
@@ -36,6 +36,7 @@ var fieldWords = []struct{ field, words, whole string }{
 	{"linux.maskedPaths", "the masked paths", ""},
 	{"linux.readonlyPaths", "the read-only paths", ""},
 	{"annotations.", "the annotation ", ""},
+	{"labels[", "the label ", ""},
 	{"image", "the image's digest", ""},
 	{"runtime", "the OCI runtime", ""},
 	{"devices", "the devices that it holds", ""},
@@ -81,9 +82,12 @@ func Words(lines []string, pl Plan) []string {
 	return all
 }
 
+// GeneratedFiles is what Words says where a container would be another one and its specification would be the same.
+const GeneratedFiles = "what hostrun keeps with it, or files that it makes for it (hosts, resolv.conf, links)"
+
 func fileWords(line string) string {
 	if line == "generated files" {
-		return "files that hostrun makes for it (hosts, resolv.conf, links)"
+		return GeneratedFiles
 	}
 	return line
 }

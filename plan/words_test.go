@@ -1,8 +1,10 @@
 package plan
 
 import (
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 
@@ -33,7 +35,7 @@ the variable GONE: 1 -> (none)
 the variable PATH: (none) -> /bin
 the limit RLIMIT_NOFILE (soft): 1 -> 5
 the image's digest: sha256:1 -> sha256:2
-files that hostrun makes for it (hosts, resolv.conf, links)`
+what hostrun keeps with it, or files that it makes for it (hosts, resolv.conf, links)`
 	if got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
@@ -60,5 +62,39 @@ func TestMadeSince(t *testing.T) {
 	}
 	if same := MadeOf(now, Plan{}).Since(MadeOf(now, Plan{}), nil); len(same) > 0 {
 		t.Errorf("nothing has changed: %v", same)
+	}
+}
+
+// TestMadeIsReadable: times are said as profiles say them.
+func TestMadeIsReadable(t *testing.T) {
+	was, is, mask := 3*time.Second, 90*time.Second, uint32(0o77)
+	changes := Made{Profile: profiles.Profile{StopGracePeriod: &is, Healthcheck: &profiles.Healthcheck{Interval: is}, Umask: &mask}}.Since(
+		Made{Profile: profiles.Profile{StopGracePeriod: &was, Healthcheck: &profiles.Healthcheck{Interval: was}}}, nil)
+	var got []string
+	for _, c := range changes {
+		got = append(got, c.Text)
+	}
+	want := []string{"the profile's healthcheck.interval: 3s -> 1m30s", "the profile's stop_grace_period: 3s -> 1m30s", "the profile's umask: (none) -> 0077"}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// TestLongListsShowWhatDiffers: of two sets of capabilities only their first 160 bytes were shown, which were the same.
+func TestLongListsShowWhatDiffers(t *testing.T) {
+	long := []string{"CAP_AUDIT_WRITE", "CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID", "CAP_KILL", "CAP_NET_BIND_SERVICE", "CAP_NET_RAW", "CAP_SETFCAP", "CAP_SETGID", "CAP_SETPCAP", "CAP_SETUID", "CAP_SYS_CHROOT"}
+	spec := func(more ...string) *specs.Spec {
+		return &specs.Spec{Process: &specs.Process{Capabilities: &specs.LinuxCapabilities{Bounding: append(more, long...)}}}
+	}
+	for _, c := range []struct {
+		was, is *specs.Spec
+		want    string
+	}{
+		{spec("CAP_MKNOD"), spec(), "process.capabilities.bounding: [... CAP_MKNOD] -> [...]"},
+		{spec("CAP_A", "CAP_B"), spec("CAP_B", "CAP_C"), "process.capabilities.bounding: [... CAP_A] -> [... CAP_C]"},
+	} {
+		if got := Diff(c.was, c.is); len(got) != 1 || got[0] != c.want {
+			t.Errorf("got %v, want %s", got, c.want)
+		}
 	}
 }

@@ -283,3 +283,17 @@ func TestVolumesOfMount(t *testing.T) {
 		}
 	}
 }
+
+// TestNetworksOfAStackWithOneSubnet are refused before the first container is made.
+func TestNetworksOfAStackWithOneSubnet(t *testing.T) {
+	opt := written(t, map[string]string{"stack.yaml": `networks:
+  front: {ipam: {config: [{subnet: 10.5.0.0/16}]}}
+  apart: {ipam: {config: [{subnet: 10.6.0.0/16}]}}
+  back: {ipam: {config: [{subnet: 10.5.1.0/24}]}}
+profiles: {web: {image: x, networks: [front]}}
+`})
+	_, err := Load(opt, "./stack.yaml:web")
+	if err == nil || !strings.Contains(err.Error(), "stack.yaml:4: networks.back: its subnet 10.5.1.0/24 overlaps with 10.5.0.0/16 of the network front") {
+		t.Error(err)
+	}
+}

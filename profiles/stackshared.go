@@ -1,6 +1,7 @@
 package profiles
 
 import (
+	"net/netip"
 	"path/filepath"
 	"strings"
 
@@ -170,6 +171,33 @@ func (d *decoder) checkSharedVolumes(st *stackFile, n *node) {
 			d.badAt(v.pos, join("volumes", p.key), "remove one of the two", "an external volume has no options: it is there already")
 		case !v.External && v.Device == "":
 			st.Volumes = append(st.Volumes, realName(p.key, v.Real))
+		}
+	}
+}
+
+// checkSharedSubnets refuses two networks with the same addresses before the first of them is made.
+func (d *decoder) checkSharedSubnets(st *stackFile, n *node) {
+	type use struct {
+		prefix  netip.Prefix
+		network string
+	}
+	var seen []use
+	for _, p := range n.pairs {
+		shared := st.networks[p.key]
+		if shared == nil || shared.External {
+			continue
+		}
+		for _, s := range shared.Subnets {
+			prefix, err := netip.ParsePrefix(s.Subnet)
+			if err != nil {
+				continue
+			}
+			for _, other := range seen {
+				if other.prefix.Overlaps(prefix) {
+					d.badAt(p.pos, join("networks", p.key), "choose another subnet, or remove it: a free one is taken then", "its subnet %s overlaps with %s of the network %s", prefix, other.prefix, other.network)
+				}
+			}
+			seen = append(seen, use{prefix, p.key})
 		}
 	}
 }

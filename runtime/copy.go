@@ -45,6 +45,9 @@ func (c *Client) CopyIn(ctx context.Context, o Copying) (int64, error) {
 	count := &counter{r: r}
 	if o.Stream == nil {
 		known, err := archive.CopyInfoSourcePath(o.Outside, o.FollowLink)
+		if errors.Is(err, fs.ErrNotExist) {
+			return 0, finding.Errorf(finding.StatusNoPath, "", "copy: %s: there is no such file or directory on this machine", o.Outside)
+		}
 		if err != nil {
 			return 0, outsideError(o.Outside, err)
 		}
@@ -100,6 +103,9 @@ func (c *Client) CopyOut(ctx context.Context, o Copying) (int64, error) {
 	go func() {
 		err := c.inside(ctx, o.Container, func(_ containers.Container, spec *specs.Spec) error {
 			info, err := archive.CopyInfoSourcePath(insidePath(o.Inside), o.FollowLink)
+			if errors.Is(err, fs.ErrNotExist) {
+				return finding.Errorf(finding.StatusNoPath, "see what is there: hostrun exec "+o.Container+" -- ls -l "+insidePath(filepath.Dir(filepath.Clean(o.Inside))), "copy: %s:%s: there is no such file or directory", o.Container, o.Inside)
+			}
 			if err != nil {
 				return insideError(o, spec, err)
 			}

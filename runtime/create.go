@@ -12,6 +12,7 @@ import (
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/errdefs"
 	"github.com/containerd/typeurl/v2"
+	"github.com/opencontainers/runtime-spec/specs-go"
 	"google.golang.org/protobuf/types/known/anypb"
 
 	"hostrun.dev/hostrun/plan"
@@ -97,7 +98,7 @@ func (c *Client) fill(ctx context.Context, pl plan.Plan, record containers.Conta
 
 // newRecord is the record but for its snapshot.
 func newRecord(pl plan.Plan, labels map[string]string) (containers.Container, error) {
-	spec, err := typeurl.MarshalAny(pl.Spec)
+	spec, err := anySpec(pl.Spec)
 	if err != nil {
 		return containers.Container{}, fmt.Errorf("create container %s: encode the spec: %w", pl.ID, err)
 	}
@@ -117,6 +118,16 @@ func newRecord(pl plan.Plan, labels map[string]string) (containers.Container, er
 		record.Extensions = map[string]typeurl.Any{extensionSource: &anypb.Any{TypeUrl: extensionSource, Value: pl.Source}}
 	}
 	return record, nil
+}
+
+// anySpec is typeurl.MarshalAny of a spec, quicker.
+func anySpec(s *specs.Spec) (typeurl.Any, error) {
+	url, err := typeurl.TypeURL(s)
+	if err != nil {
+		return nil, err
+	}
+	text, err := plan.EncodeSpec(s)
+	return &anypb.Any{TypeUrl: url, Value: text}, err
 }
 
 // extensionSource names what a container's plan was made of, among the extensions of its record.

@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
+	"slices"
+	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 
@@ -24,8 +27,34 @@ func diff(old *specs.Spec, labels map[string]string, pl plan.Plan) []string {
 	if was, is := labels[plan.LabelDevices], pl.Labels[plan.LabelDevices]; was != is {
 		changed = append(changed, fmt.Sprintf("devices: %s -> %s", orNone(was), orNone(is)))
 	}
+	changed = append(changed, ownLabels(labels, pl.Labels)...)
 	if len(changed) == 0 && labels[labelHash] != pl.Hash {
 		changed = append(changed, "generated files")
+	}
+	return changed
+}
+
+// ownLabels compares the profile's own labels; those of hostrun stand for keys of the profile, and are none of the container's.
+func ownLabels(was, is map[string]string) []string {
+	both := map[string]bool{}
+	for _, labels := range []map[string]string{was, is} {
+		for name := range labels {
+			both[name] = true
+		}
+	}
+	var changed []string
+	for _, name := range slices.Sorted(maps.Keys(both)) {
+		old, had := was[name]
+		now, has := is[name]
+		if strings.HasPrefix(name, plan.LabelPrefix) || strings.HasPrefix(name, "containerd.io/") || had == has && old == now {
+			continue
+		}
+		if !had {
+			old = "(none)"
+		} else if !has {
+			now = "(none)"
+		}
+		changed = append(changed, fmt.Sprintf("labels[%s]: %s -> %s", name, old, now))
 	}
 	return changed
 }
@@ -40,7 +69,7 @@ func orNone(s string) string {
 // A Comparison is a container beside the plan that would be started now.
 type Comparison struct {
 	Action  string   // what Up would do: "created", "replaced", "started", "unchanged"
-	Changed []string // the fields of its specification, as in UpResult
+	Changed []string // the fields of its specification, as in UpResult, and its secrets and configs
 	MadeOf  []byte   // plan.Made as JSON; nil where nobody has kept it
 }
 
@@ -66,7 +95,11 @@ func (c *Client) Compare(ctx context.Context, pl plan.Plan) (Comparison, error) 
 	case r.Labels[labelHash] != pl.Hash:
 		found.Action, found.Changed = "replaced", changes(r, pl)
 	case !runs(task):
-		found.Action = "started"
+		found.Action, found.Changed = "started", dataChanges(pl)
+	default:
+		if found.Changed = dataChanges(pl); len(found.Changed) > 0 {
+			found.Action = "replaced"
+		}
 	}
 	found.MadeOf, err = os.ReadFile(c.madeOf(pl.ID))
 	if errors.Is(err, fs.ErrNotExist) { // of an earlier version

@@ -33,6 +33,9 @@ func (c *Client) EngineFor(ctx context.Context, asked string) (plan.Engine, erro
 		return plan.Engine{}, err
 	}
 	r := c.ociRuntime(ctx, asked)
+	if r.Silent != nil {
+		return plan.Engine{}, r.Silent
+	}
 	e := plan.Engine{Namespace: c.opt.Namespace, RuntimeName: runtimeName, OCIRuntime: r.Version, RuntimePath: r.Path, RuntimeRoot: c.opt.RuntimeRoot,
 		RuntimeError: r.Error, MountOptions: r.MountOptions, DataDir: c.opt.DataDir, StateDir: c.opt.StateDir, Seccomp: seccomp.DefaultProfile()}
 	if init := filepath.Join(c.opt.LibexecDir, "hostrun-init"); executable(init) {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	eventsapi "github.com/containerd/containerd/api/events"
+	"github.com/containerd/containerd/v2/core/containers"
 	"github.com/containerd/containerd/v2/core/events"
 
 	"hostrun.dev/hostrun/plan"
@@ -16,19 +17,24 @@ type Happening struct {
 	Schema     int               `json:"schema"` // 1
 	Time       time.Time         `json:"time"`
 	Type       string            `json:"type"`    // "container"
-	Service    string            `json:"service"` // the container's name: hostrun's is the profile's
+	Service    string            `json:"service"` // the profile's name
 	ID         string            `json:"id"`
-	Action     string            `json:"action"` // create, start, die, oom, pause, unpause, destroy, health_status: healthy
-	Attributes map[string]string `json:"attributes,omitempty"`
+	Action     string            `json:"action"`               // create, start, die, oom, pause, unpause, destroy, health_status: healthy
+	Attributes map[string]string `json:"attributes,omitempty"` // name and image, and what belongs to the action: exitCode, pid
 }
 
 // Happenings calls each with what happens to the containers of the namespace, until ctx ends or the stream of events breaks.
 func (c *Client) Happenings(ctx context.Context, each func(Happening)) error {
-	health := map[string]string{}
+	health, known := map[string]string{}, map[string]containers.Container{}
+	if all, err := c.ctrd.ContainerService().List(c.in(ctx)); err == nil { // what is removed can't be asked for any more
+		for _, r := range all {
+			known[r.ID] = r
+		}
+	}
 	return c.subscribe(ctx, func(e *events.Envelope, event any) {
 		h := Happening{Schema: 1, Time: e.Timestamp, Type: "container", ID: containerOf(event)}
-		h.Service = h.ID
 		h.Action, h.Attributes = inDockersWords(event)
+		c.named(ctx, &h, known)
 		if update, is := event.(*eventsapi.ContainerUpdate); is {
 			now := update.Labels[labelHealth]
 			if now == "" || now == health[update.ID] || update.Labels[plan.LabelHealthcheck] == "" {
@@ -41,6 +47,32 @@ func (c *Client) Happenings(ctx context.Context, each func(Happening)) error {
 			each(h)
 		}
 	})
+}
+
+// named says whose container it is. A name that is given again is that of another one.
+func (c *Client) named(ctx context.Context, h *Happening, known map[string]containers.Container) {
+	if h.ID == "" {
+		return
+	}
+	r, old := known[h.ID]
+	if !old || h.Action == "create" {
+		if now, err := c.ctrd.ContainerService().Get(c.in(ctx), h.ID); err == nil {
+			r, known[h.ID] = now, now
+		}
+	}
+	if h.Service = r.Labels[plan.LabelProfile]; h.Service == "" {
+		h.Service = h.ID
+	}
+	if h.Attributes == nil {
+		h.Attributes = map[string]string{}
+	}
+	h.Attributes["name"] = h.ID
+	if r.Image != "" {
+		h.Attributes["image"] = r.Image
+	}
+	if h.Action == "destroy" {
+		delete(known, h.ID)
+	}
 }
 
 func inDockersWords(event any) (action string, attributes map[string]string) {

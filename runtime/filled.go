@@ -61,7 +61,7 @@ func fillingDir(volume string) string {
 }
 
 // makeFilled makes the directory, and if it is empty gives it what the image has for it: owner and mode, too. Whoever is killed at it
-// leaves it empty, or with a complete copy beside it, which the next one moves in.
+// leaves it empty, or with a complete copy beside it, which the next one moves in; so does a machine that loses its power.
 func (c *Client) makeFilled(ctx context.Context, pl plan.Plan, d plan.Directory) error {
 	if err := makeDirectory(d); err != nil {
 		return err
@@ -91,10 +91,11 @@ func (c *Client) makeFilled(ctx context.Context, pl plan.Plan, d plan.Directory)
 		return fmt.Errorf("fill %s: %w", d.Path, err)
 	}
 	defer lock.Close()
+	lasting := !strings.HasPrefix(d.Path, c.dir(pl.ID)+"/") // else it goes with a container of run
 	ready := filepath.Join(work, "ready")
 	if _, err := os.Lstat(ready); errors.Is(err, fs.ErrNotExist) {
 		if empty, err = emptyDirectory(d.Path); err == nil && empty {
-			err = c.stage(ctx, pl, d, work, ready)
+			err = stage(work, ready, lasting, func(to string) (bool, error) { return c.fillFrom(ctx, pl, d.Copy, to) })
 		}
 		if _, there := os.Lstat(ready); err != nil || there != nil { // another was quicker, or the image has no such directory
 			return errors.Join(err, os.RemoveAll(work))
@@ -104,8 +105,43 @@ func (c *Client) makeFilled(ctx context.Context, pl plan.Plan, d plan.Directory)
 		c.opt.Log.Warn("the volume is mounted from elsewhere: nothing of the image is copied into it", "volume", d.Path)
 	} else if err != nil {
 		return fmt.Errorf("fill %s: %w", d.Path, err)
+	} else if lasting { // before the marks go by which the next one would complete it
+		if err := nameOnDisk(d.Path); err != nil {
+			return fmt.Errorf("fill %s: %w", d.Path, err)
+		}
 	}
 	return os.RemoveAll(work)
+}
+
+// treeOnDisk returns when everything that was written to the file system of dir is on its disk (syncfs(2)). Before that a machine that
+// loses its power may keep the names of files and lose what is in them, and a volume that has names in it is never filled again. It is
+// a variable for the test's sake, which can't cut the power.
+var treeOnDisk = func(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := unix.Syncfs(int(f.Fd())); err != nil {
+		return &fs.PathError{Op: "syncfs", Path: dir, Err: err}
+	}
+	return nil
+}
+
+// nameOnDisk does so for what a directory says of itself and of the names in it. File systems that don't do it by directory (EINVAL,
+// fsync(2)) are asked for all of it.
+var nameOnDisk = func(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := f.Sync(); errors.Is(err, unix.EINVAL) {
+		return treeOnDisk(dir)
+	} else if err != nil {
+		return err
+	}
+	return nil
 }
 
 func sameDevice(a, b string) bool {
@@ -145,8 +181,9 @@ func lockFilling(ctx context.Context, work string) (*os.File, error) {
 	}
 }
 
-// stage copies the image's directory to ready, with all of it or not at all. It makes nothing where the image has no such directory.
-func (c *Client) stage(ctx context.Context, pl plan.Plan, d plan.Directory, work, ready string) error {
+// stage makes the copy at ready, with all of it or not at all, on the disk before it has that name if it is to last. It makes nothing
+// where the image has no such directory.
+func stage(work, ready string, lasting bool, fill func(to string) (there bool, err error)) error {
 	made := filepath.Join(work, "copy")
 	if err := os.RemoveAll(made); err != nil { // of one that was killed
 		return err
@@ -154,9 +191,14 @@ func (c *Client) stage(ctx context.Context, pl plan.Plan, d plan.Directory, work
 	if err := os.Mkdir(made, 0o700); err != nil {
 		return err
 	}
-	there, err := c.fillFrom(ctx, pl, d.Copy, made)
+	there, err := fill(made)
 	if err != nil || !there {
 		return err
+	}
+	if lasting {
+		if err := treeOnDisk(made); err != nil {
+			return err
+		}
 	}
 	return os.Rename(made, ready)
 }

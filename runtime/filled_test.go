@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -143,6 +144,65 @@ func TestMoveInAfterKill(t *testing.T) {
 	}
 	if Incomplete(volume) {
 		t.Error("a volume that is filled looks as if it were not")
+	}
+}
+
+// TestFilledVolumeOutlivesAPowerCut: names reach the disk after what they stand for. A volume with names in it is never filled again, so
+// one that had lost its files' content would stay as it is.
+func TestFilledVolumeOutlivesAPowerCut(t *testing.T) {
+	tree, name := treeOnDisk, nameOnDisk
+	defer func() { treeOnDisk, nameOnDisk = tree, name }()
+	dir := t.TempDir()
+	volume := filepath.Join(dir, "volume")
+	work := fillingDir(volume)
+	ready := filepath.Join(work, "ready")
+	content := func(path string) string { b, _ := os.ReadFile(path); return string(b) }
+	var order []string
+	treeOnDisk = func(dir string) error {
+		if _, err := os.Lstat(ready); err == nil || content(filepath.Join(dir, "sub/file")) != "image's" {
+			t.Errorf("the copy is written to the disk before it is whole, or has its name before: %v", err)
+		}
+		order = append(order, "tree")
+		return tree(dir)
+	}
+	nameOnDisk = func(dir string) error {
+		if _, err := os.Lstat(ready); err != nil || content(filepath.Join(dir, "sub/file")) != "image's" {
+			t.Errorf("the volume's names are written before they are there, or after what would complete them is gone: %v", err)
+		}
+		order = append(order, "name")
+		return name(dir)
+	}
+	fill := func(to string) (bool, error) {
+		return true, errors.Join(os.Mkdir(filepath.Join(to, "sub"), 0o755), os.WriteFile(filepath.Join(to, "sub/file"), []byte("image's"), 0o644))
+	}
+	c := &Client{opt: Options{DataDir: filepath.Join(dir, "data"), Namespace: "here"}}
+	for _, path := range []string{volume, work} {
+		if err := os.Mkdir(path, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := stage(work, ready, true, fill); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.makeFilled(context.Background(), plan.Plan{ID: "job"}, plan.Directory{Path: volume, Copy: "/data"}); err != nil {
+		t.Fatal(err)
+	}
+	if got := content(filepath.Join(volume, "sub/file")); got != "image's" || !slices.Equal(order, []string{"tree", "name"}) || Incomplete(volume) {
+		t.Errorf("the volume has %q, after %v", got, order)
+	}
+	// What goes with a container of run has nothing to outlive.
+	own := filepath.Join(c.dir("job"), "volumes", "data")
+	if err := errors.Join(os.MkdirAll(own, 0o755), os.Mkdir(fillingDir(own), 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	if err := stage(fillingDir(own), filepath.Join(fillingDir(own), "ready"), false, fill); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.makeFilled(context.Background(), plan.Plan{ID: "job"}, plan.Directory{Path: own, Copy: "/data"}); err != nil {
+		t.Fatal(err)
+	}
+	if len(order) != 2 {
+		t.Errorf("that of a one-off container waits for the disk: %v", order)
 	}
 }
 

@@ -38,6 +38,11 @@ func (c *Client) List(ctx context.Context, all bool) ([]Container, error) {
 			list = append(list, one)
 		}
 	}
+	lost, err := c.lost(c.in(ctx), what)
+	if err != nil {
+		return nil, fmt.Errorf("list the containers: %w", err)
+	}
+	list = append(list, lost...)
 	sort.Slice(list, func(i, j int) bool { return list[i].Container < list[j].Container })
 	return list, nil
 }

@@ -3,6 +3,7 @@ package runtime
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -11,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"hostrun.dev/hostrun/finding"
 )
 
 // An ociRuntime is the program that containerd's shim starts to make a container.
@@ -19,6 +22,7 @@ type ociRuntime struct {
 	Version      string // "crun 1.8.1"
 	MountOptions []string
 	Error        string // why it can't be used
+	Silent       error  // it has not answered: the next time it may
 }
 
 // A probe is what one file of an OCI runtime says of itself; it is cached until the file changes.
@@ -76,8 +80,12 @@ func (c *Client) runtimeAt(ctx context.Context, path string) ociRuntime {
 	if !executable(path) {
 		return ociRuntime{Version: filepath.Base(path), Error: path + " is no executable file"}
 	}
-	p := c.probe(ctx, path)
+	p, err := c.probe(ctx, path)
 	r := ociRuntime{Path: path, Version: p.Version, MountOptions: p.MountOptions}
+	if err != nil {
+		r.Error, r.Silent = err.Error(), finding.Errorf(finding.StatusTryAgain, "try it: "+path+" --version", "ask the OCI runtime what it can do: %w", err)
+		return r
+	}
 	if strings.HasPrefix(p.Version, "crun ") {
 		r.Error = crunRefuses(p, c.hybridControllers(), c.bpfLocked())
 	}
@@ -127,30 +135,38 @@ func (c *Client) daemonPath(path string) string {
 	return filepath.Join(root, path)
 }
 
-func (c *Client) probe(ctx context.Context, path string) probe {
+func (c *Client) probe(ctx context.Context, path string) (probe, error) {
 	var p probe
-	key := fmt.Sprintf("engine/oci-%s.json", hashOf(cacheFormat, path, stamp(path)))
+	key := fmt.Sprintf("engine/runtime-%s.json", hashOf(cacheFormat, path, stamp(path)))
 	if c.cached(key, &p) && p.Version != "" {
-		return p
+		return p, nil
 	}
-	p = askRuntime(ctx, path)
-	if ctx.Err() == nil {
+	p, err := askRuntime(ctx, path, runtimePatience)
+	if err == nil { // what it has not said may be said the next time: the cache would keep it until the file changes
 		c.cache(key, p)
 	}
-	return p
+	return p, err
 }
 
-// askRuntime runs `--version` and `features` (runc 1.1, crun 1.10). An old runtime has no features and gets no option.
-func askRuntime(ctx context.Context, binary string) probe {
-	short, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	out, _ := exec.CommandContext(short, binary, "--version").Output()
-	p := readVersion(filepath.Base(binary), string(out))
-	out, err := exec.CommandContext(short, binary, "features").Output()
+// runtimePatience is how long an OCI runtime may take to say its version: a hundred times what it takes on a machine under load.
+const runtimePatience = 30 * time.Second
+
+// askRuntime runs `--version` and `features` (runc 1.1, crun 1.10). An old runtime has no features, ends with an error, and gets no
+// option. An error says that the program has not come to answer.
+func askRuntime(ctx context.Context, binary string, patience time.Duration) (probe, error) {
+	p := probe{Version: filepath.Base(binary)}
+	out, err := answer(ctx, patience, binary, "--version")
+	if err != nil {
+		return p, err
+	}
+	p = readVersion(p.Version, string(out))
+	if out, err = answer(ctx, patience, binary, "features"); err != nil {
+		return p, err
+	}
 	var features struct {
 		MountOptions []string `json:"mountOptions"`
 	}
-	if err != nil || json.Unmarshal(out, &features) != nil {
+	if json.Unmarshal(out, &features) != nil {
 		features.MountOptions = optionsOf(p.Version)
 	}
 	for _, o := range features.MountOptions {
@@ -158,7 +174,28 @@ func askRuntime(ctx context.Context, binary string) probe {
 			p.MountOptions = append(p.MountOptions, o)
 		}
 	}
-	return p
+	return p, nil
+}
+
+// answer runs the program. What it says with another exit status than 0 is no answer, and no error either.
+func answer(ctx context.Context, patience time.Duration, binary, question string) ([]byte, error) {
+	short, cancel := patient(ctx, patience, patience, nil)
+	defer cancel()
+	cmd := exec.CommandContext(short, binary, question)
+	cmd.WaitDelay = time.Second // a child of it may hold the pipe
+	out, err := cmd.Output()
+	var exit *exec.ExitError
+	switch {
+	case err == nil:
+		return out, nil
+	case impatient(short):
+		return nil, fmt.Errorf("%s %s: no answer within %v", binary, question, patience)
+	case ctx.Err() != nil:
+		return nil, context.Cause(ctx)
+	case errors.As(err, &exit) && exit.Exited():
+		return nil, nil
+	}
+	return nil, fmt.Errorf("%s %s: %w", binary, question, err)
 }
 
 // readVersion reads "runc version 1.1.5+ds1" or "crun version 1.8.1" and the words after "spec:" of crun.

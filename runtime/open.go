@@ -19,12 +19,18 @@ import (
 	"github.com/containerd/containerd/v2/pkg/namespaces"
 	"golang.org/x/sys/unix"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 
 	"hostrun.dev/hostrun/finding"
+	"hostrun.dev/hostrun/soon"
 )
 
-// firstAnswer bounds the first call: a daemon that accepts and stays silent is as good as none.
-const firstAnswer = 2 * time.Second
+// firstAnswer bounds the first call: a daemon that accepts and stays silent is as good as none. One that has work to do may only wait
+// for its turn, on a machine with many more processes than processors: it gets until lateAnswer.
+const (
+	firstAnswer = 2 * time.Second
+	lateAnswer  = 20 * time.Second
+)
 
 // A Client talks to one containerd in one namespace. It is safe for concurrent use.
 type Client struct {
@@ -36,7 +42,8 @@ type Client struct {
 	imagesAsked sync.Map                       // of full names, the chan imageAnswer that FindAhead fills
 	ahead       sync.Map                       // of container IDs, the *earlySnapshot that Ahead has begun
 
-	held holds
+	held   holds
+	sweeps soon.Answers[struct{}]
 
 	engineOnce sync.Once
 	engine     engineFacts
@@ -60,8 +67,9 @@ func Open(ctx context.Context, opt Options) (*Client, error) {
 	c := &Client{opt: opt, daemonPID: peerPID(conn)}
 	once := &onceDialer{address: opt.Address, first: conn}
 	// gRPC gives up on a silent connection by itself; that says "use of closed network connection". greet comes first.
-	c.ctrd, err = containerd.New(opt.Address, containerd.WithTimeout(4*firstAnswer),
-		containerd.WithExtraDialOpts([]grpc.DialOption{grpc.WithContextDialer(once.dial)}))
+	connect := grpc.ConnectParams{Backoff: backoff.DefaultConfig, MinConnectTimeout: 4 * lateAnswer}
+	connect.Backoff.MaxDelay = 4 * firstAnswer
+	c.ctrd, err = containerd.New(opt.Address, containerd.WithExtraDialOpts([]grpc.DialOption{grpc.WithContextDialer(once.dial), grpc.WithConnectParams(connect)}))
 	if err != nil {
 		_ = conn.Close()
 		return nil, finding.Errorf(finding.StatusTryAgain, "", "connect to containerd at %s: %w", opt.Address, err)
@@ -113,8 +121,9 @@ func namespaceValid(ns string) error {
 }
 
 func (c *Client) greet(ctx context.Context) error {
-	short, cancel := context.WithTimeout(ctx, firstAnswer)
+	short, cancel := patient(ctx, firstAnswer, lateAnswer, stillWorking(c.daemonPID))
 	defer cancel()
+	began := time.Now()
 	_, err := c.ctrd.Version(short)
 	if err == nil {
 		return nil
@@ -122,9 +131,9 @@ func (c *Client) greet(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	if short.Err() != nil {
+	if impatient(short) {
 		return finding.Errorf(finding.StatusTryAgain, "see what it does: journalctl -u containerd; then: systemctl restart containerd",
-			"connect to containerd at %s: no answer within %v", c.opt.Address, firstAnswer)
+			"connect to containerd at %s: no answer within %v", c.opt.Address, max(firstAnswer, time.Since(began).Truncate(time.Second)))
 	}
 	return finding.Errorf(finding.StatusTryAgain, "is that containerd's socket? --address names another one",
 		"connect to containerd at %s: %w", c.opt.Address, plainError(err))

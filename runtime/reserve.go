@@ -148,10 +148,10 @@ func (c *Client) askOthers(ctx context.Context, w Want, r *Reservation) (held []
 
 // holders is leases for one who holds the lock of a kind.
 func (c *Client) holders(ctx context.Context, id string) (held []devices.Lease, own []Holding, err error) {
-	short, cancel := context.WithTimeout(ctx, settling)
+	short, cancel := patient(ctx, settling, settling+lateAnswer, stillWorking(c.daemonPID))
 	defer cancel()
 	held, own, err = c.leases(short, id)
-	if err != nil && short.Err() != nil && ctx.Err() == nil {
+	if err != nil && impatient(short) {
 		err = finding.Errorf(finding.StatusTryAgain, "systemctl restart containerd", "ask containerd who holds which devices: no answer within %v", settling)
 	}
 	return held, own, err

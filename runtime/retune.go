@@ -7,6 +7,7 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"strings"
 
 	tasks "github.com/containerd/containerd/api/services/tasks/v1"
 	"github.com/containerd/containerd/v2/core/containers"
@@ -64,7 +65,7 @@ func limited(spec, by *specs.Spec) *specs.Spec {
 func (c *Client) fixedChanges(r containers.Container, old *specs.Spec, pl plan.Plan) []string {
 	fixed := diff(limited(old, pl.Spec), withHash(r.Labels, pl.Hash), pl)
 	for key, value := range pl.Labels {
-		if !slices.Contains(adaptable, key) && key != labelHash && r.Labels[key] != value && key != plan.LabelDevices && key != plan.LabelRuntime && key != plan.LabelDigest {
+		if strings.HasPrefix(key, plan.LabelPrefix) && !slices.Contains(adaptable, key) && key != labelHash && r.Labels[key] != value && key != plan.LabelDevices && key != plan.LabelRuntime && key != plan.LabelDigest {
 			fixed = append(fixed, fmt.Sprintf("label %s: %s -> %s", key, orNone(r.Labels[key]), value))
 		}
 	}
@@ -85,7 +86,7 @@ func withHash(labels map[string]string, hash string) map[string]string {
 func labelChanges(r containers.Container, pl plan.Plan) (changed []string) {
 	for _, key := range adaptable {
 		if was, is := r.Labels[key], pl.Labels[key]; was != is {
-			changed = append(changed, fmt.Sprintf("%s: %s -> %s", key[len("hostrun.dev/"):], orNone(was), orNone(is)))
+			changed = append(changed, fmt.Sprintf("%s: %s -> %s", key[len(plan.LabelPrefix):], orNone(was), orNone(is)))
 		}
 	}
 	return changed

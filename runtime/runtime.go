@@ -20,7 +20,7 @@ type Options struct {
 	StateDir   string // /run/hostrun: what does not outlive a boot
 	DataDir    string // /var/lib/hostrun: named volumes, generated files, logs
 	CacheDir   string // /var/cache/hostrun: may be deleted at any time; "" for none
-	LibexecDir string // holds hostrun-log, hostrun-init, hostrun-reap and hostrun-probe
+	LibexecDir string // holds hostrun-log, hostrun-init, hostrun-ports, hostrun-reap and hostrun-probe
 	// RuntimeRoot is where the OCI runtime keeps its state; "" for its default, which all containerds of a machine share.
 	RuntimeRoot string
 	// Peers are further containerds in which containers of hostrun may hold devices; nil for none.
@@ -106,6 +106,7 @@ type Supervision struct {
 	Unit         string     `json:"unit,omitempty"`          // the service that it belongs to: systemd restarts that, and hostrun supervise leaves it alone
 	Refused      string     `json:"refused,omitempty"`       // why it is not started again
 	RefusedAs    int        `json:"refused_as,omitempty"`    // the exit status that this would have
+	Lost         bool       `json:"lost,omitempty"`          // containerd has no record of it, and its process runs
 	StoppedBy    string     `json:"stopped_by,omitempty"`    // "user", or "health": on_failure
 	HealthOutput string     `json:"health_output,omitempty"` // of the probe that made it unhealthy
 	DependsOn    []string   `json:"depends_on,omitempty"`    // containers

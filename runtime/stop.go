@@ -121,12 +121,22 @@ func (c *Client) Down(ctx context.Context, name string, timeout *time.Duration) 
 
 // DownOf is Down for one of several containers: what is left of the removal begins with rs.
 func (c *Client) DownOf(ctx context.Context, name string, timeout *time.Duration, rs *Removals) error {
-	return c.remove(ctx, name, rs, func(ctx context.Context, r containers.Container, task *taskapi.Process) error {
+	end := func(ctx context.Context, r containers.Container, task *taskapi.Process) error {
 		if err := c.preStop(ctx, r); err != nil {
 			return err
 		}
 		return c.end(ctx, r, task, timeout)
-	})
+	}
+	err := c.remove(ctx, name, rs, end)
+	if errors.Is(err, ErrNoContainer) {
+		switch found, failed := c.adoptLost(ctx, name); {
+		case failed != nil:
+			return failed
+		case found:
+			return c.remove(ctx, name, rs, end)
+		}
+	}
+	return err
 }
 
 // remove deletes a container with everything that belongs to it, after end has ended its process or has said why not.

@@ -72,7 +72,9 @@ func (c *Client) sweeping(ctx context.Context, after time.Duration) (done func()
 		case <-time.After(after):
 		case <-end:
 		}
-		if err := c.Sweep(ctx); err != nil && ctx.Err() == nil {
+		// Those that start several at once share one: each would find the same.
+		_, err := c.sweeps.Ask(ctx, "", func(ctx context.Context) (struct{}, error) { return struct{}{}, c.Sweep(ctx) })
+		if err != nil && ctx.Err() == nil {
 			c.opt.Log.Warn("sweep", "error", err)
 		}
 	}()

@@ -99,7 +99,7 @@ func (c *Client) retryCreate(ctx context.Context, id string, create func() error
 		if r.over(err, time.Now()) || ctx.Err() != nil {
 			return err
 		}
-		if err := errors.Join(c.deleteHiddenTask(ctx, id), c.endOrphanShims(ctx, id)); err != nil {
+		if err := errors.Join(c.endLost(ctx, id), c.deleteHiddenTask(ctx, id), c.endOrphanShims(ctx, id)); err != nil {
 			return err
 		}
 		time.Sleep(wait)

@@ -1,12 +1,15 @@
 package proof
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"io/fs"
 	"path/filepath"
 	"strings"
 
 	"hostrun.dev/hostrun/cachefile"
+	"hostrun.dev/hostrun/soon"
 )
 
 // Hints are small files.
@@ -26,9 +29,13 @@ type Ahead struct {
 	holds bool
 }
 
-// LookAhead begins to look at the files of the proof in the cache dir that was used last for name, which is the
+// Looks begins looks for one command, and looks once at a proof that several members of a stack need at the same time. The zero
+// value is ready.
+type Looks struct{ entries soon.Answers[entry] }
+
+// Ahead begins to look at the files of the proof in the cache dir that was used last for name, which is the
 // caller's: that of a profile.
-func LookAhead(dir, name string) *Ahead {
+func (l *Looks) Ahead(dir, name string) *Ahead {
 	sum := sha256.Sum256([]byte(name))
 	a := &Ahead{hint: filepath.Join(dir, "last-"+hex.EncodeToString(sum[:8])), done: make(chan struct{})}
 	go func() {
@@ -39,7 +46,14 @@ func LookAhead(dir, name string) *Ahead {
 			return
 		}
 		a.file = filepath.Join(dir, base)
-		a.entry, a.holds = current(a.file)
+		var err error
+		a.entry, err = l.entries.Ask(context.Background(), a.file, func(context.Context) (entry, error) {
+			if e, holds := current(a.file); holds {
+				return e, nil
+			}
+			return entry{}, fs.ErrNotExist
+		})
+		a.holds = err == nil
 	}()
 	return a
 }

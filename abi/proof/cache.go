@@ -33,7 +33,7 @@ type Cache struct {
 	Mounts []rootfs.Mount
 	// Given is what else decides: content of generated files, what the mounts' sources are.
 	Given []string
-	// Ahead is what LookAhead began, nil for nothing. It saves time and decides nothing.
+	// Ahead is what Looks.Ahead began, nil for nothing. It saves time and decides nothing.
 	Ahead *Ahead
 }
 

@@ -148,13 +148,13 @@ func TestCachePrune(t *testing.T) {
 // TestAhead: the proof of last time is looked at before it is known to be the right one, and taken only if it is.
 func TestAhead(t *testing.T) {
 	c, r, other := Cache{Dir: t.TempDir()}, request(abi.Python{}, "a"), request(abi.Python{}, "b")
-	c.Ahead = LookAhead(c.Dir, "profile")
+	c.Ahead = (&Looks{}).Ahead(c.Dir, "profile")
 	if _, ok := c.Load(t.Context(), r); ok {
 		t.Error("a proof out of nothing")
 	}
 	c.Store(rootfs.Dir("/"), r, Report{Schema: 1, Libc: "a"}, time.Now())
 	for range 2 {
-		c.Ahead = LookAhead(c.Dir, "profile")
+		c.Ahead = (&Looks{}).Ahead(c.Dir, "profile")
 		if got, ok := c.Load(t.Context(), r); !ok || got.Libc != "a" {
 			t.Errorf("%v %+v", ok, got)
 		}
@@ -171,7 +171,7 @@ func TestAhead(t *testing.T) {
 		if err := hintFormat.Write(c.Ahead.hint, []byte(text)); err != nil {
 			t.Fatal(err)
 		}
-		c.Ahead = LookAhead(c.Dir, "profile")
+		c.Ahead = (&Looks{}).Ahead(c.Dir, "profile")
 		if got, ok := c.Load(t.Context(), r); !ok || got.Libc != "a" {
 			t.Errorf("%q: %v %+v", text, ok, got)
 		}

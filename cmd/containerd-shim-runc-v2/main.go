@@ -23,6 +23,7 @@ import (
 func main() {
 	mortal("/proc/self/oom_score_adj")
 	registry.Register(&plugin.Registration{Type: plugins.InternalPlugin, ID: "haste", InitFn: haste})
+	registry.Register(swift)
 	shim.RunShim(context.Background(), keeper{manager.NewShimManager("io.containerd.runc.v2")})
 }
 

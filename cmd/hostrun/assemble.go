@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -39,6 +40,7 @@ type order struct {
 	modules    bool // the proof shall hold all modules
 
 	again  bool          // of a container that was started before: what came from the environment then is kept with it
+	reads  bool          // the contents of secrets and configs, to compare them; whoever starts reads them anyway
 	starts bool          // devices that are chosen are held until the container has them
 	wait   time.Duration // for devices that others have; forever, or 0 for not at all
 
@@ -52,7 +54,7 @@ type order struct {
 // A plan that must not start comes with its facts and a *plan.Refused.
 func (s *session) assemble(ctx context.Context, o order) (facts plan.Facts, p plan.Plan, err error) {
 	if !o.modules && s.global.cacheDir != "" {
-		o.ahead = proof.LookAhead(s.global.cacheDir, o.name) // each run has an id of its own, and the same proof
+		o.ahead = s.looks.Ahead(s.global.cacheDir, o.name) // each run has an id of its own, and the same proof
 	}
 	if facts, err = s.gather(ctx, o); err != nil {
 		return facts, plan.Plan{}, err
@@ -62,7 +64,7 @@ func (s *session) assemble(ctx context.Context, o order) (facts plan.Facts, p pl
 		return facts, p, err
 	}
 	defer func() {
-		if err == nil && o.starts {
+		if err == nil && (o.starts || o.reads) {
 			p.Values, err = s.dataValues(facts)
 		}
 	}()
@@ -89,7 +91,7 @@ func (s *session) gather(ctx context.Context, o order) (plan.Facts, error) {
 	var found, foundBlocks []finding.Finding
 	outer := ctx
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(guard(func() (err error) { facts.Host, err = host.Probe(ctx, s.hostOptions(), hostNeeds(p)); return err }))
+	group.Go(guard(func() (err error) { facts.Host, err = s.probeHost(ctx, hostNeeds(p)); return err }))
 	group.Go(guard(func() error { facts.Nodes, found = devices.Nodes(s.root, deviceRequests(p)); return nil }))
 	group.Go(guard(func() error { facts.Blocks, foundBlocks = devices.Nodes(s.root, plan.BlkIODevices(p)); return nil }))
 	group.Go(guard(func() error { facts.Data = s.lookForData(p, o); return nil }))
@@ -172,6 +174,14 @@ func (s *session) askContainerd(ctx context.Context, p *profiles.Profile, o orde
 		return err
 	}))
 	return group.Wait()
+}
+
+// probeHost reads the machine, once for the members of a stack that start side by side.
+func (s *session) probeHost(ctx context.Context, needs host.Needs) (host.Facts, error) {
+	return s.hosts.Ask(ctx, fmt.Sprintf("%q", needs), func(ctx context.Context) (facts host.Facts, err error) {
+		err = guard(func() (err error) { facts, err = host.Probe(ctx, s.hostOptions(), needs); return err })()
+		return facts, err
+	})
 }
 
 func (s *session) hostOptions() host.Options {

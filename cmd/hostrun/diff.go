@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -28,7 +29,7 @@ func diffCommand(s *session) *cli.Command {
 	return &cli.Command{
 		Name: "diff", Category: "look", Usage: "tell how containers differ from what up would start now", ArgsUsage: "[NAME...]",
 		Description: page{
-			about: "Compares each container with what hostrun up would start now: the profile's keys, the image's digest, the driver's version, the host's Python, packages and CUDA, the devices, and every field of the specification, with where the new value comes from. " +
+			about: "Compares each container with what hostrun up would start now: the profile's keys, the image's digest, the driver's version, the host's Python, packages and CUDA, the devices, the contents of secrets and configs, and every field of the specification, with where the new value comes from. " +
 				"The first line says what up would do. Nothing is changed and nothing is pulled.\n\n" +
 				"The host's packages are bound and not copied: a container that runs sees new ones at its next import, and up does not replace it for them.\n\n" +
 				"NAME is a profile or the file of a stack; without NAME it is the stack of this directory.",
@@ -105,7 +106,7 @@ func diffOf(ctx context.Context, s *session, o diffOptions, m *member) (diffResu
 	if err != nil {
 		return diffResult{}, err
 	}
-	facts, pl, err := s.assemble(ctx, m.order(order{over: o.over, pull: "never", unit: whose}))
+	facts, pl, err := s.assemble(ctx, m.order(order{over: o.over, pull: "never", reads: true, unit: whose}))
 	if err != nil {
 		return diffResult{}, err
 	}
@@ -117,7 +118,11 @@ func diffOf(ctx context.Context, s *session, o diffOptions, m *member) (diffResu
 	if err != nil {
 		return diffResult{}, err
 	}
-	return diffResult{Schema: 1, Profile: pl.Profile, Container: pl.ID, Action: found.Action, Changes: changesOf(found, facts, pl)}, nil
+	changes := changesOf(found, facts, pl)
+	if found.Action != "replaced" { // other keys that make no other container: the next up leaves it as it is, too
+		changes = slices.DeleteFunc(changes, func(c plan.Change) bool { return c.What == "profile" })
+	}
+	return diffResult{Schema: 1, Profile: pl.Profile, Container: pl.ID, Action: found.Action, Changes: changes}, nil
 }
 
 // changesOf are what the container was made of and now would be, and then the fields of its specification.
@@ -127,29 +132,54 @@ func changesOf(found runtime.Comparison, facts plan.Facts, pl plan.Plan) []plan.
 	if len(found.MadeOf) > 0 && json.Unmarshal(found.MadeOf, &was) == nil {
 		all = append(all, plan.MadeOf(facts, pl).Since(was, facts.Profile.Lines)...)
 	}
+	told := len(all) > 0 && slices.ContainsFunc(all, func(c plan.Change) bool { return c.What == "profile" })
 	for _, line := range plan.Words(found.Changed, pl) {
+		if told && (line == plan.GeneratedFiles || strings.HasPrefix(line, "the annotation "+plan.LabelPrefix)) { // what the profile's keys have become
+			continue
+		}
 		if slices.ContainsFunc(all, func(c plan.Change) bool { return c.Text == line }) {
 			continue
 		}
 		c := plan.Change{What: "container", Text: line}
 		field, values, _ := strings.Cut(line, ": ")
 		c.Field = field
-		c.Was, c.Is, _ = strings.Cut(values, " -> ")
+		if was, is, both := strings.Cut(values, " -> "); both {
+			c.Was, c.Is = was, is
+		} else {
+			c.Is = values
+		}
 		all = append(all, c)
 	}
 	return all
 }
 
-// whyReplaced is what up says of a container that it has replaced: what of the machine is another one, and then the fields of the
-// specification, with the profile's lines.
+// whyReplaced is what up says of a container that it has replaced: keys of the profile, what of the machine is another one, and the
+// fields of the specification with the profile's lines; a key that such a line tells of is not told twice.
 func whyReplaced(done runtime.UpResult, facts plan.Facts, pl plan.Plan) []string {
 	var lines []string
-	for _, c := range changesOf(runtime.Comparison{Changed: done.Changed, MadeOf: done.MadeOf}, facts, pl) {
-		if c.What != "profile" && c.What != "device" {
-			lines = append(lines, c.Text)
+	all := changesOf(runtime.Comparison{Changed: done.Changed, MadeOf: done.MadeOf}, facts, pl)
+	for _, c := range all {
+		if c.What == "profile" && shownBy(all, c) || c.What == "device" {
+			continue
 		}
+		lines = append(lines, c.Text)
 	}
 	return lines
+}
+
+// shownBy says whether another line tells what a key of the profile has become: by its line, as what the variable is now, or as the image.
+func shownBy(all []plan.Change, key plan.Change) bool {
+	at := "(profile " + filepath.Base(key.Where) + ")"
+	variable, _, _ := strings.Cut(strings.TrimPrefix(key.Field, "environment["), "]")
+	return slices.ContainsFunc(all, func(c plan.Change) bool {
+		switch c.What {
+		case "container":
+			return key.Where != "" && strings.HasSuffix(c.Text, at) || strings.HasPrefix(c.Field, "the variable ") && c.Field == "the variable "+variable
+		case "image":
+			return key.Field == "image"
+		}
+		return false
+	})
 }
 
 // diffWords say what up would do.

@@ -116,7 +116,13 @@ func (s *session) search(ctx context.Context, name string) (*runtime.Client, err
 		return s.startPrivate(ctx)
 	case p.trouble != nil:
 		return nil, p.trouble
-	case len(p.there) > 0:
+	}
+	if s.traceOf(name) {
+		if err := s.runsUnseen(ctx, name); err != nil {
+			return nil, err
+		}
+	}
+	if len(p.there) > 0 {
 		return p.there[0].client, nil // it says that there is none, or whose the name is
 	}
 	return nil, nil
@@ -205,6 +211,11 @@ func (s *session) nameFree(ctx context.Context, name string) error {
 				"container %s: the name is taken in the %s containerd (%s)", name, kind, address)
 		}
 	}
+	return s.runsUnseen(ctx, name)
+}
+
+// runsUnseen is the error about a container whose process goes on while its containerd is not there to be asked.
+func (s *session) runsUnseen(ctx context.Context, name string) error {
 	if address := runtime.ShimOf(s.global.namespace, name); address != "" && !s.answers(ctx, address) {
 		return finding.Errorf(finding.StatusTryAgain, "use it there: hostrun --address "+address+" ...\nif that containerd is down, start it again: systemctl start containerd",
 			"container %s: it runs already, in another containerd (%s)", name, address)
@@ -265,13 +276,21 @@ func listAll(ctx context.Context, there []opening) ([]listed, error) {
 
 // unknownTrace says whether a container has a directory and is not among those known.
 func (s *session) unknownTrace(known []listed) bool {
+	names, err := s.unknownTraces(known)
+	return err != nil || len(names) > 0
+}
+
+func (s *session) unknownTraces(known []listed) (names []string, err error) {
 	entries, err := os.ReadDir(s.containersDir())
-	if err != nil {
-		return !errors.Is(err, os.ErrNotExist)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
 	}
-	return slices.ContainsFunc(entries, func(e os.DirEntry) bool {
-		return !slices.ContainsFunc(known, func(c listed) bool { return c.Container.Container == e.Name() })
-	})
+	for _, e := range entries {
+		if !slices.ContainsFunc(known, func(c listed) bool { return c.Container.Container == e.Name() }) {
+			names = append(names, e.Name())
+		}
+	}
+	return names, err
 }
 
 // lives says whether a container has a process.

@@ -56,6 +56,9 @@ func runPs(ctx context.Context, s *session, o psOptions) error {
 	if trouble != nil && len(all) == 0 {
 		return trouble
 	}
+	if o.format == "table" && !o.quiet && !o.services {
+		s.noteUnseen(ctx, all)
+	}
 	var chosen []resident
 	if len(names) > 0 {
 		if chosen, err = s.chosen(ctx, false); err != nil {
@@ -81,6 +84,16 @@ func runPs(ctx context.Context, s *session, o psOptions) error {
 		s.notice(all)
 	}
 	return severally([]error{err, trouble})
+}
+
+// noteUnseen tells of containers that run in a containerd that does not answer, which no list can show.
+func (s *session) noteUnseen(ctx context.Context, known []listed) {
+	traces, _ := s.unknownTraces(known)
+	for _, name := range traces {
+		if address := runtime.ShimOf(s.global.namespace, name); address != "" && !s.answers(ctx, address) {
+			s.note("%s runs, and is not in this list: its containerd does not answer (%s)", name, address)
+		}
+	}
 }
 
 // noteWaiters tells of commands that wait for devices: they have no container yet.
@@ -116,7 +129,7 @@ func containerTable(now time.Time, all []listed) table[listed] {
 		header: []string{"PROFILE", "CONTAINER", "IMAGE", "STATUS", "DEVICES"},
 		cells: func(c listed) []string {
 			return []string{
-				dash(c.Profile), c.Container.Container, imageWords(c.Image), statusWords(c.Container, now), dash(deviceList(c.Container)),
+				dash(c.Profile), c.Container.Container, shownImage(c.Container), statusWords(c.Container, now), dash(deviceList(c.Container)),
 			}
 		},
 	}
@@ -181,6 +194,9 @@ func statusWords(c runtime.Container, now time.Time) string {
 		if c.Status == "paused" {
 			notes = append(notes, "paused")
 		}
+		if c.Lost {
+			notes = append(notes, "without a record: hostrun down ends it")
+		}
 	case "exited", "unknown":
 		text = map[string]string{"exited": "Exited", "unknown": "Ended unseen"}[c.Status]
 		if c.RestartAt != nil {
@@ -208,6 +224,14 @@ func statusWords(c runtime.Container, now time.Time) string {
 }
 
 func ago(d time.Duration) string { return units.HumanDuration(max(d, 0)) + " ago" }
+
+// shownImage is imageWords, or a dash where nobody knows.
+func shownImage(c runtime.Container) string {
+	if c.Lost {
+		return "-"
+	}
+	return imageWords(c.Image)
+}
 
 // imageWords is the image's name; a container without one has the host's own root.
 func imageWords(ref string) string {

@@ -14,9 +14,12 @@ import (
 	"github.com/urfave/cli/v2"
 	"golang.org/x/term"
 
+	"hostrun.dev/hostrun/abi/proof"
 	"hostrun.dev/hostrun/devices/cdi"
 	"hostrun.dev/hostrun/finding"
+	"hostrun.dev/hostrun/host"
 	"hostrun.dev/hostrun/profiles"
+	"hostrun.dev/hostrun/soon"
 )
 
 // A session is one run of the program: its streams, its words, its global flags and, once needed, containerd.
@@ -35,6 +38,9 @@ type session struct {
 	signals        *interrupts
 
 	engines
+
+	hosts soon.Answers[host.Facts] // by what is needed
+	looks proof.Looks
 
 	loansMu sync.Mutex
 	loans   []*loan

@@ -316,7 +316,7 @@ func dryUp(ctx context.Context, s *session, o upOptions, m *member) error {
 	if err != nil {
 		return err
 	}
-	facts, pl, err := s.assemble(ctx, m.order(order{over: o.over, pull: "never", strict: o.strict, unit: whose}))
+	facts, pl, err := s.assemble(ctx, m.order(order{over: o.over, pull: "never", reads: true, strict: o.strict, unit: whose}))
 	if err != nil {
 		return err
 	}
