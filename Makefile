@@ -5,7 +5,7 @@ DESTDIR ?=
 GO      ?= $(shell command -v go 2>/dev/null || echo /usr/local/go/bin/go)
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unreleased)
 
-BINARIES := hostrun hostrun-log hostrun-init hostrun-reap hostrun-probe hostrun-engine hostrun-compose
+BINARIES := hostrun hostrun-log hostrun-init hostrun-ports hostrun-reap hostrun-probe hostrun-engine hostrun-compose
 SHIM     := containerd-shim-runc-v2
 # The only program with cgo. Its library is found at run time, so its functions must not be bound when it starts (-z now).
 NVML     := hostrun-nvml
@@ -93,10 +93,8 @@ conformance: build ## Run 300 services by docker compose v2 and by hostrun, and 
 vm: setup build ## Boot systemd with each layout of cgroups in an emulated machine, and start, kill and reload there (as root; some minutes)
 	integration/vm/run.sh
 
-truth: setup ## Compare the predictions about native modules with real containers (as root; 20 GB of disk, long the first time)
-	-integration/truth/roots.sh
-	-integration/truth/pythons.sh
-	-integration/truth/wheels.sh
+truth: setup ## Compare the predictions about native modules with real containers (as root; 32 GB of disk, half an hour the first time)
+	-integration/truth/fetch.sh
 	$(GO) run ./integration/truth -imports -speed
 	HOSTRUN_TRUTH=1 $(GO) test -count=1 -run TestRealWheels ./abi/frameworks
 	HOSTRUN_TRUTH_ALL=1 $(GO) test -count=1 -tags truth -timeout 60m -run "TestTruth|TestCases" ./abi/imports
@@ -111,9 +109,9 @@ install: build ## Install below PREFIX (/usr/local); DESTDIR for packagers
 		$(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/bash-completion/completions \
 		$(DESTDIR)$(PREFIX)/share/zsh/site-functions $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
 	install -m 755 bin/hostrun $(DESTDIR)$(PREFIX)/bin/hostrun
-	install -m 755 bin/hostrun-log bin/hostrun-init bin/hostrun-reap bin/hostrun-probe bin/hostrun-engine bin/hostrun-compose bin/$(SHIM) $(DESTDIR)$(PREFIX)/lib/hostrun/
+	install -m 755 bin/hostrun-log bin/hostrun-init bin/hostrun-ports bin/hostrun-reap bin/hostrun-probe bin/hostrun-engine bin/hostrun-compose bin/$(SHIM) $(DESTDIR)$(PREFIX)/lib/hostrun/
 	test ! -x bin/$(NVML) || install -m 755 bin/$(NVML) $(DESTDIR)$(PREFIX)/lib/hostrun/
-	test ! -x bin/cni/bridge || install -D -m 755 -t $(DESTDIR)$(PREFIX)/lib/hostrun/cni bin/cni/bridge bin/cni/host-local bin/cni/portmap bin/cni/firewall
+	test ! -x bin/cni/bridge || install -D -m 755 -t $(DESTDIR)$(PREFIX)/lib/hostrun/cni bin/cni/bridge bin/cni/host-local bin/cni/firewall
 	test ! -x bin/oci/runc || install -D -m 755 bin/oci/runc $(DESTDIR)$(PREFIX)/lib/hostrun/oci/runc
 	install -m 644 $(wildcard docs/*.md) README.md README.zh-CN.md $(DESTDIR)$(PREFIX)/share/doc/hostrun/
 	bin/hostrun completion bash >$(DESTDIR)$(PREFIX)/share/bash-completion/completions/hostrun

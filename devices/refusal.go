@@ -133,6 +133,9 @@ func (c *chooser) tooFew(fit int) {
 		id, message = finding.DeviceUnfit, fmt.Sprintf("%s, and this machine has %s", c.asked(), strings.Join(profiles, ", "))
 	case len(lines) > 0:
 		id, message = finding.DeviceUnfit, fmt.Sprintf("%s, and %d of %d will do", c.asked(), fit, have)
+		if c.ask.MinMemory > 0 && c.inv.Unasked != "" {
+			remedy = "remove min_memory:, or have the driver's library asked: hostrun devices says why it was not"
+		}
 	}
 	c.report(id, c.ask.Key, strings.Join(lines, "; "), message, remedy)
 }

@@ -129,6 +129,9 @@ const (
 	NoSystemd  = "HR263" // systemctl is not there, or has failed
 	UnitReload = "HR264" // a change of the profile needs a restart of the unit
 
+	TemplateOther = "HR380" // somebody has changed the template of the units, or masked it
+	UnitLess      = "HR381" // a limit of the profile is more than the unit allows
+
 	ReplicaName  = "HR285" // container_name beside replicas
 	ReplicaPorts = "HR286" // ports or addresses that several containers can't share
 	NameOther    = "HR287" // the container's name is another profile's or another stack's
@@ -154,6 +157,7 @@ const (
 	GPUOption      = "HR156" // no such capability or option of NVIDIA's
 	GPUUnasked     = "HR157" // NVML was not asked, or can't be
 	CUDACompat     = "HR158" // the forward-compatibility package is used, or is not (information)
+	GPUParts       = "HR360" // several MIG devices for one container, of which a process uses one
 
 	AscendNotLoaded       = "HR160" // the PCI bus has NPUs, and /dev has no nodes for them
 	AscendManager         = "HR161" // a node that all NPUs share is missing
@@ -193,6 +197,8 @@ const (
 	HookFailed       = "HR271" // a command of pre_start, post_start or pre_stop has failed
 	LogUnreachable   = "HR272" // the journal is not there for logging: {driver: journald}
 	HealthUntested   = "HR273" // healthcheck says nothing of how to test, and the image has no HEALTHCHECK
+	LabelUnset       = "HR405" // a label of SELinux's is asked for, and SELinux enforces
+	VolumeUnmounted  = "HR406" // the file system of a volume can't be mounted
 	RelabelNeeded    = "HR274" // a mount asks for SELinux labels, and SELinux enforces
 	PortTaken        = "HR240" // a port of the host is in use
 	NetworkTools     = "HR241" // CNI's plugins or iptables are missing
@@ -201,7 +207,7 @@ const (
 	NameServerLocal  = "HR244" // the host's name server can't be reached from a bridge
 	AddressTaken     = "HR245" // an address is another container's, or none of the network's
 	NetworkDiffers   = "HR246" // two profiles describe one network in different ways
-	PortFamily       = "HR247" // a port at an IPv6 address, and a network without IPv6; or no address of this machine
+	PortFamily       = "HR247" // a port at an address that is none of this machine
 	BuildNone        = "HR295" // build:, and no builder answers
 	BuildFailed      = "HR296" // the builder ended with an error
 	BuildPath        = "HR297" // the context, the Dockerfile or the file of a secret is not there

@@ -339,4 +339,7 @@ var catalog = map[string]Entry{
 	CUDACompat: {Title: "forward compatibility", ExitStatus: StatusMisfit, Story: "" +
 		"The package cuda-compat holds a newer libcuda that works with older drivers on data-center GPUs. A note in its file lists the driver branches; hostrun reads it and uses the package where it serves and something newer than the driver's CUDA runs.\n\n" +
 		"Nothing has to be done. The option compat: off keeps the machine's package out."},
+	GPUParts: {Title: "a process uses one MIG device", ExitStatus: StatusMisfit, Story: "" +
+		"CUDA gives a process one compute instance, the first that it may open, whatever else is there: with several MIG devices torch.cuda.device_count() is 1, and beside a MIG device whole GPUs are not counted at all. What a job waits for on the others never comes.\n\n" +
+		"Ask for one bigger MIG device, or for whole GPUs; or start one process for each and give it its own by CUDA_VISIBLE_DEVICES=MIG-UUID (nvidia-smi -L shows them in the container)."},
 }

@@ -18,6 +18,12 @@ var keyStories = map[string]Entry{
 	HealthUntested: {Title: "nothing says what healthy means", ExitStatus: StatusProfile, Story: "" +
 		"healthcheck: without test:, http:, tcp:, log: or gpu: changes intervals of the image's own HEALTHCHECK, and the image has none.\n\n" +
 		"Add one of them, or remove healthcheck:."},
+	LabelUnset: {Title: "a container is to have a label of SELinux's", ExitStatus: StatusMisfit, Story: "" +
+		"security_opt: [label:type:NAME] and the like ask for the container's processes to run under that label. hostrun gives containers none; where SELinux does not enforce there is nothing to give, and the option is passed over, as docker does. This machine enforces.\n\n" +
+		"label:disable says that no label is wanted, which is what hostrun does."},
+	VolumeUnmounted: {Title: "the file system of a volume can't be mounted", ExitStatus: StatusTryAgain, Story: "" +
+		"volumes: {data: {driver_opts: {type: nfs, o: \"addr=10.0.0.5,rw\", device: \":/exports/data\"}}} has the file system mounted at the volume's directory, at the first start of a container that has the volume. mount(2) has refused it: the server does not answer, has no such export, or the kernel knows no such file system.\n\n" +
+		"hostrun down unmounts it with the last container that has the volume."},
 	RelabelNeeded: {Title: "a mount wants to be labelled for SELinux", ExitStatus: StatusMisfit, Story: "" +
 		"z and Z ask for the files of a mount to be labelled, so that a container may use them where SELinux enforces. hostrun starts containers without labels of SELinux's, which need none; but this machine enforces, and a policy may keep the container from files of other types.\n\n" +
 		"Label them once by hand: chcon -Rt container_file_t PATH, and remove the option."},

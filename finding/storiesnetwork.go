@@ -9,7 +9,7 @@ var networkStories = map[string]Entry{
 		"Two servers can't have one port: the second would end with \"Address already in use\", after its model has been loaded. With a bridge network the rule for the port would be set all the same, and take the connections away from the process that listens there.\n\n" +
 		"End the process or the container that is named, or publish another port of the host: ports: [\"8081:80\"]."},
 	NetworkTools: {Title: "what a bridge network needs is not installed", ExitStatus: StatusNoPath, Story: "" +
-		"network_mode: bridge and networks: are made by CNI's standard plugins (bridge, host-local, portmap) and by iptables. They are looked for in $CNI_PATH, /usr/lib/hostrun/cni, /opt/cni/bin, /usr/lib/cni and /usr/libexec/cni.\n\n" +
+		"network_mode: bridge and networks: are made by CNI's standard plugins (bridge, host-local) and by iptables. They are looked for in $CNI_PATH, /usr/lib/hostrun/cni, /opt/cni/bin, /usr/lib/cni and /usr/libexec/cni.\n\n" +
 		"Debian and Ubuntu: apt-get install containernetworking-plugins iptables. Elsewhere: make cni builds the plugins. Or use the host's network, which needs neither."},
 	SubnetTaken: {Title: "a network's subnet is taken", ExitStatus: StatusProfile, Story: "" +
 		"Two networks of one machine with the same addresses: packets for one would go to the other, and which one depends on the order of the routes.\n\n" +
@@ -27,6 +27,6 @@ var networkStories = map[string]Entry{
 		"A network is made by the first container on it, and others join it. This profile says something else about it than the one that has made it: another subnet, internal:, enable_ipv6: or MTU.\n\n" +
 		"Say it in one profile alone or the same in all, and restart the containers on it together: a network goes with its last container."},
 	PortFamily: {Title: "a port can't be published at that address", ExitStatus: StatusProfile, Story: "" +
-		"A port at an IPv6 address needs a network with IPv6: rules lead packets to an address of the same family. ::1 can't be published at all, as the kernel forwards nothing from there. An address that the machine does not have reaches nobody.\n\n" +
-		"Set enable_ipv6: true for the network, or publish the port at an IPv4 address."},
+		"ports: names an address that no interface of this machine has, or an IPv6 address, and the machine has IPv6 turned off: nobody could reach the port.\n\n" +
+		"Write an address of this machine (ip address shows them), or none for all of them: ports: [\"8080:80\"]."},
 }

@@ -94,7 +94,7 @@ func openTheatre() error {
 
 // build puts the programs into dir, as `make build` does, with the given tags.
 func build(dir, tags string) error {
-	cmd := exec.Command("go", "build", "-tags", tags, "-o", dir+"/", "./cmd/hostrun", "./cmd/hostrun-log", "./cmd/hostrun-init", "./cmd/hostrun-reap", "./cmd/hostrun-probe", "./cmd/hostrun-compose")
+	cmd := exec.Command("go", "build", "-tags", tags, "-o", dir+"/", "./cmd/hostrun", "./cmd/hostrun-log", "./cmd/hostrun-init", "./cmd/hostrun-ports", "./cmd/hostrun-reap", "./cmd/hostrun-probe", "./cmd/hostrun-compose")
 	cmd.Dir = ".."
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {

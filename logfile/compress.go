@@ -14,11 +14,21 @@ import (
 // zipped is what the name of a compressed file ends in.
 const zipped = ".gz"
 
-// An identity tells a file apart from others, also after it was compressed: the header of the compressed one names the file that it
-// was, whose number no other file gets as long as somebody has it open.
-type identity struct{ device, inode uint64 }
+// An identity tells a file of a log apart from its others, also after it was compressed: the header of the compressed one names the file
+// that it was, whose number a later file may have.
+type identity struct {
+	device, inode uint64
+	first         int64 // which byte of the log it begins with; 0 where the log does not say
+}
 
-func identityOf(file *os.File) identity {
+// identityOf is that of a file of the log at path as it is written.
+func identityOf(path string, file *os.File) identity {
+	id := numberOf(file)
+	id.first = readOffsets(path)[id]
+	return id
+}
+
+func numberOf(file *os.File) identity {
 	info, err := file.Stat()
 	if err != nil {
 		return identity{}
@@ -27,10 +37,14 @@ func identityOf(file *os.File) identity {
 	if !ok {
 		return identity{}
 	}
-	return identity{uint64(st.Dev), st.Ino}
+	return identity{device: uint64(st.Dev), inode: st.Ino}
 }
 
-const identityForm = "hostrun-log %d:%d"
+const identityForm = "hostrun-log %d:%d %d"
+
+func (id *identity) read(comment string) {
+	_, _ = fmt.Sscanf(comment, identityForm, &id.device, &id.inode, &id.first)
+}
 
 // zippedIdentity is the identity of the file that the compressed one at name was; zero where it can't be read.
 func zippedIdentity(name string) (id identity) {
@@ -43,7 +57,7 @@ func zippedIdentity(name string) (id identity) {
 	if err != nil {
 		return identity{}
 	}
-	_, _ = fmt.Sscanf(z.Comment, identityForm, &id.device, &id.inode)
+	id.read(z.Comment)
 	return id
 }
 
@@ -54,7 +68,7 @@ func openGeneration(path string, n int) (*os.File, identity, error) {
 	for try := 0; ; try++ {
 		file, err := os.Open(name)
 		if err == nil {
-			return file, identityOf(file), nil
+			return file, identityOf(path, file), nil
 		}
 		if !errors.Is(err, fs.ErrNotExist) || n == 0 {
 			return nil, identity{}, err
@@ -81,7 +95,7 @@ func unpack(name string) (*os.File, identity, error) {
 	_ = os.Remove(plain.Name())
 	z, err := gzip.NewReader(packed)
 	if err == nil {
-		_, _ = fmt.Sscanf(z.Comment, identityForm, &id.device, &id.inode)
+		id.read(z.Comment)
 		_, err = io.Copy(plain, z)
 	}
 	var full *fs.PathError
@@ -97,7 +111,7 @@ func named(path string, n int, id identity) bool {
 	file, err := os.Open(generation(path, n))
 	if err == nil {
 		defer file.Close()
-		return identityOf(file) == id
+		return identityOf(path, file) == id
 	}
 	return n > 0 && id != identity{} && zippedIdentity(generation(path, n)+zipped) == id
 }
@@ -139,7 +153,7 @@ func (w *Writer) compress() {
 		for failed := (identity{}); ; {
 			w.mu.Lock()
 			file := w.unpacked()
-			if file == nil || identityOf(file) == failed || w.closing.Load() {
+			if file == nil || identityOf(w.path, file) == failed || w.closing.Load() {
 				w.packing = false
 				w.mu.Unlock()
 				if file != nil {
@@ -148,7 +162,7 @@ func (w *Writer) compress() {
 				return
 			}
 			w.mu.Unlock()
-			if id := identityOf(file); !w.packOne(file, id) {
+			if id := identityOf(w.path, file); !w.packOne(file, id) {
 				failed = id // a full disk: the next rotation tries again
 			}
 		}
@@ -172,7 +186,7 @@ func (w *Writer) unpacked() *os.File {
 func (w *Writer) packOne(file *os.File, id identity) bool {
 	defer file.Close()
 	packed := w.path + ".packing"
-	err := w.pack(file, packed)
+	err := w.pack(file, id, packed)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if err == nil {
@@ -185,7 +199,7 @@ func (w *Writer) packOne(file *os.File, id identity) bool {
 var errClosed = errors.New("the log is closed")
 
 // pack writes file, compressed, to a new file called name. It ends early when the writer is closed.
-func (w *Writer) pack(file *os.File, name string) (err error) {
+func (w *Writer) pack(file *os.File, id identity, name string) (err error) {
 	to, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o640)
 	if err != nil {
 		return err
@@ -196,8 +210,7 @@ func (w *Writer) pack(file *os.File, name string) (err error) {
 	if err != nil {
 		return err
 	}
-	id := identityOf(file)
-	z.Comment = fmt.Sprintf(identityForm, id.device, id.inode)
+	z.Comment = fmt.Sprintf(identityForm, id.device, id.inode, id.first)
 	for chunk := make([]byte, 64<<10); ; {
 		n, err := file.Read(chunk)
 		if n > 0 {
@@ -225,7 +238,7 @@ func (w *Writer) replaceBy(packed string, id identity) error {
 		if err != nil {
 			continue
 		}
-		same := identityOf(file) == id
+		same := identityOf(w.path, file) == id
 		file.Close()
 		if !same {
 			continue

@@ -1,81 +1,60 @@
 package logfile
 
 import (
+	"cmp"
 	"errors"
 	"io/fs"
 	"os"
+	"slices"
 	"syscall"
 )
 
-// openAll opens every file of the log, oldest first. The caller closes them. It looks from the youngest to the oldest:
-// files move that way only, so a rotation meanwhile can show a file twice, but hide none.
+// openAll opens every file of the log, oldest first. The caller closes them.
 func openAll(path string) ([]*os.File, map[*os.File]identity, error) {
-	var files []*os.File
-	ids := map[*os.File]identity{}
-	for n, missing := 0, 0; missing < 2; n++ {
-		file, id, err := openGeneration(path, n)
+	files, ids, _, err := openSince(path, identity{})
+	return files, ids, err
+}
+
+// openSince opens the files of the log that are younger than the one of that identity, oldest first; all of them where it is gone, and
+// then found is false. It looks from the youngest to the oldest. Files move that way only, so a rotation meanwhile can show a file
+// twice, but hide none; where the log is rotated several times, what it says about its files puts them in order.
+func openSince(path string, id identity) (files []*os.File, ids map[*os.File]identity, found bool, err error) {
+	ids = map[*os.File]identity{}
+	for n, missing := 0, 0; missing < 2 && !found; n++ {
+		if id != (identity{}) && named(path, n, id) {
+			found = true
+			break
+		}
+		file, its, err := openGeneration(path, n)
 		if errors.Is(err, fs.ErrNotExist) {
 			missing++
 			continue
 		}
 		if err != nil {
 			closeAll(files)
-			return nil, nil, err
+			return nil, nil, false, err
 		}
 		missing = 0
-		if len(files) > 0 && id == ids[files[0]] && id != (identity{}) {
+		if its != (identity{}) && its == id { // it came here meanwhile
+			file.Close()
+			found = true
+			break
+		}
+		if its != (identity{}) && slices.ContainsFunc(files, func(f *os.File) bool { return ids[f] == its }) {
 			file.Close()
 			continue
 		}
-		files, ids[file] = append([]*os.File{file}, files...), id
+		files, ids[file] = append([]*os.File{file}, files...), its
 	}
-	return files, ids, nil
+	// A file whose place is not known keeps the one that it was found in.
+	slices.SortStableFunc(files, func(a, b *os.File) int { return cmp.Compare(ids[a].first, ids[b].first) })
+	return files, ids, found, nil
 }
 
 func closeAll(files []*os.File) {
 	for _, file := range files {
 		file.Close()
 	}
-}
-
-// openNext opens the file that the writer began after it was done with the one of that identity; nil if that is the current one, or
-// the writer is just between the two.
-func openNext(path string, id identity) (*os.File, identity, error) {
-	if named(path, 0, id) {
-		return nil, identity{}, nil
-	}
-	if _, err := os.Stat(path); err != nil {
-		return nil, identity{}, ignoreMissing(err)
-	}
-	for n, missing := 1, 0; missing < 2; n++ {
-		if !exists(path, n) {
-			missing++
-			continue
-		}
-		if !named(path, n, id) {
-			continue
-		}
-		next, nextID, err := openGeneration(path, n-1)
-		if err != nil {
-			return nil, identity{}, ignoreMissing(err)
-		}
-		if !named(path, n, id) || nextID == id { // rotated again meanwhile
-			next.Close()
-			return nil, identity{}, nil
-		}
-		return next, nextID, nil
-	}
-	return openOldest(path)
-}
-
-// openOldest opens the oldest file of the log, whose predecessors are gone.
-func openOldest(path string) (*os.File, identity, error) {
-	files, ids, err := openAll(path)
-	if err != nil || len(files) == 0 {
-		return nil, identity{}, err
-	}
-	closeAll(files[1:])
-	return files[0], ids[files[0]], nil
 }
 
 func ignoreMissing(err error) error {

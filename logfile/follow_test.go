@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -107,9 +106,9 @@ func TestFollowFarBehind(t *testing.T) {
 	w := NewWriter(path, WriterOptions{MaxSize: 1000, MaxFiles: 2})
 	put(t, w, "first\n")
 	block := &blocking{seen: newSeen(), entered: make(chan struct{}), gate: make(chan struct{})}
-	ended, done := make(chan struct{}), make(chan error, 1)
+	ended, done, said := make(chan struct{}), make(chan error, 1), newSeen()
 	go func() {
-		done <- Read(context.Background(), path, ReadOptions{Tail: All, Follow: true, Ended: ended}, block, io.Discard)
+		done <- Read(context.Background(), path, ReadOptions{Tail: All, Follow: true, Ended: ended}, block, said)
 	}()
 	<-block.entered
 	for i := range 300 {
@@ -126,14 +125,60 @@ func TestFollowFarBehind(t *testing.T) {
 	if lines[0] != "first" {
 		t.Errorf("begins with %q", lines[0])
 	}
-	rising := -1
+	rising, missing := -1, 0
 	for _, text := range lines[1:] {
 		var n int
 		if _, err := fmt.Sscanf(text, "line %d", &n); err != nil || n <= rising {
 			t.Fatalf("%q after line %d", text, rising)
 		}
+		for gone := rising + 1; gone < n; gone++ {
+			missing += headerLen + len(fmt.Sprintf("line %d", gone))
+		}
 		rising = n
 	}
+	if want := fmt.Sprintf("hostrun: %d bytes of the log were rotated away before they were read\n", missing); missing == 0 || said.String() != want {
+		t.Errorf("it says %q, want %q", said, want)
+	}
+}
+
+// TestFollowFloodOfRotations: a follower beside a writer that rotates all the time, several times between two looks, has each line as
+// long as it does not fall behind by more than is kept.
+func TestFollowFloodOfRotations(t *testing.T) {
+	const kept, count = 40, 2000
+	for _, packed := range []bool{false, true} {
+		path := logPath(t)
+		w := NewWriter(path, WriterOptions{MaxSize: 1000, MaxFiles: kept, Compress: packed})
+		ended := make(chan struct{})
+		out, done := follow(path, ReadOptions{Tail: All, Ended: ended})
+		var want strings.Builder
+		for i := range count {
+			text := fmt.Sprintf("line %d\n", i)
+			want.WriteString(text)
+			put(t, w, text)
+			if i%250 == 249 { // 14 files further
+				out.until(t, text)
+			}
+		}
+		close(ended)
+		w.Close()
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		if out.String() != want.String() {
+			t.Errorf("compressed %v: %d bytes of %d came: %q", packed, len(out.String()), want.Len(), firstDifference(out.String(), want.String()))
+		}
+	}
+}
+
+// firstDifference is the first line of got that is not want's.
+func firstDifference(got, want string) string {
+	expect := strings.Split(want, "\n")
+	for i, line := range strings.Split(got, "\n") {
+		if i >= len(expect) || line != expect[i] {
+			return line
+		}
+	}
+	return ""
 }
 
 // blocking is a terminal whose person pressed ^S.

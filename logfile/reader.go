@@ -3,8 +3,10 @@ package logfile
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"time"
 )
@@ -181,15 +183,17 @@ func (r *reader) finishFile() error {
 
 // nextFile goes to the file after the current one, if there is one.
 func (r *reader) nextFile() (bool, error) {
+	lost := int64(0)
 	if r.at == len(r.files)-1 {
 		if !r.opt.Follow {
 			return false, nil
 		}
-		next, id, err := openNext(r.path, r.ids[r.files[r.at]])
-		if err != nil || next == nil {
+		files, ids, _, err := openSince(r.path, r.ids[r.files[r.at]])
+		if err != nil || len(files) == 0 {
 			return false, err
 		}
-		r.files, r.ids[next] = append(r.files, next), id
+		r.files = append(r.files, files...)
+		maps.Copy(r.ids, ids)
 		// The writer left the old file before the new one had its name: now it is complete.
 		if err := r.drain(); err != nil {
 			return false, err
@@ -198,10 +202,25 @@ func (r *reader) nextFile() (bool, error) {
 	if err := r.finishFile(); err != nil {
 		return false, err
 	}
+	if r.opt.Follow {
+		lost = r.between(r.files[r.at], r.files[r.at+1])
+	}
 	r.files[r.at].Close()
 	r.at++
 	r.lines, r.over = newLines(r.files[r.at], 0), false
+	if lost > 0 {
+		return true, r.out.print(Entry{Time: time.Now(), Stream: Stderr, Text: fmt.Appendf(nil, "hostrun: %d bytes of the log were rotated away before they were read", lost)}, true)
+	}
 	return true, nil
+}
+
+// between is how many bytes of the log lie between two of its files, as far as it says so.
+func (r *reader) between(file, next *os.File) int64 {
+	info, err := file.Stat()
+	if err != nil || r.ids[next].first == 0 {
+		return 0
+	}
+	return r.ids[next].first - r.ids[file].first - info.Size()
 }
 
 // print passes one line of the file on. What follows the first piece of an overlong line has no columns of its own.

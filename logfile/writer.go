@@ -231,6 +231,7 @@ func (w *Writer) rotate() error {
 	if err != nil {
 		return err
 	}
+	noteOffset(w.path, numberOf(w.file), w.size, numberOf(file))
 	if w.opt.MaxFiles > 1 {
 		if err = os.Rename(w.path, generation(w.path, 1)); err == nil {
 			_ = os.Remove(generation(w.path, 1) + zipped) // of a writer with more files than this one

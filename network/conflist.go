@@ -4,24 +4,21 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/netip"
+	"slices"
 )
 
-// cniVersion is one that all plugins from 1.0 on know (containernetworking.github.io, CNI 1.0.0).
-const cniVersion = "1.0.0"
+// CNIVersion is one that all plugins from 1.0 on know (containernetworking.github.io, CNI 1.0.0).
+const CNIVersion = "1.0.0"
 
-// Configurations are the CNI network configuration lists of the entry, one for each link, and the port mappings that go with
-// the first. leases is where host-local keeps its own.
+// Configurations are the CNI network configuration lists of the entry, one for each link. leases is where host-local keeps its own.
 func (e Entry) Configurations(leases string, firewalld bool) ([][]byte, error) {
 	var all [][]byte
 	for i, l := range e.Links {
 		plugins := []map[string]any{l.bridgePlugin(i == 0, leases)}
-		if i == 0 && len(e.Bindings) > 0 {
-			plugins = append(plugins, map[string]any{"type": "portmap", "snat": true, "capabilities": map[string]bool{"portMappings": true}})
-		}
 		if firewalld {
 			plugins = append(plugins, map[string]any{"type": "firewall", "backend": "firewalld"})
 		}
-		text, err := json.Marshal(map[string]any{"cniVersion": cniVersion, "name": l.Bridge, "plugins": plugins})
+		text, err := json.Marshal(map[string]any{"cniVersion": CNIVersion, "name": l.Bridge, "plugins": plugins})
 		if err != nil {
 			return nil, fmt.Errorf("configure the network %s: %w", l.Network, err)
 		}
@@ -31,13 +28,13 @@ func (e Entry) Configurations(leases string, firewalld bool) ([][]byte, error) {
 }
 
 // bridgePlugin is the configuration of CNI's bridge with host-local. An internal network has the bridge's address too, so
-// that names and the host are reached, but neither route nor masquerade.
+// that names and the host are reached, but no route. Masquerading is a rule of the network's (package bridge), not of each container's.
 func (l Link) bridgePlugin(first bool, leases string) map[string]any {
 	ipam := map[string]any{"type": "host-local", "dataDir": leases, "ranges": l.ranges()}
 	if first && !l.Internal {
 		ipam["routes"] = l.routes()
 	}
-	plugin := map[string]any{"type": "bridge", "bridge": l.Bridge, "isGateway": true, "ipMasq": !l.Internal, "hairpinMode": true, "ipam": ipam}
+	plugin := map[string]any{"type": "bridge", "bridge": l.Bridge, "isGateway": true, "hairpinMode": true, "ipam": ipam}
 	if l.MTU > 0 {
 		plugin["mtu"] = l.MTU
 	}
@@ -58,7 +55,7 @@ func (l Link) ranges() [][]map[string]string {
 	var all [][]map[string]string
 	for _, s := range l.Subnets {
 		one := map[string]string{"subnet": s.prefix().String(), "gateway": s.GatewayOf()}
-		if r, err := netip.ParsePrefix(s.Range); err == nil {
+		if r, err := netip.ParsePrefix(s.Range); err == nil && !l.asksOutside(s, r) {
 			first, last := ends(r)
 			if first == s.prefix().Addr() {
 				first = first.Next()
@@ -68,6 +65,15 @@ func (l Link) ranges() [][]map[string]string {
 		all = append(all, []map[string]string{one})
 	}
 	return all
+}
+
+// asksOutside: the range is for addresses that are given; one that is asked for may be any of the subnet, and host-local knows but one
+// range for both.
+func (l Link) asksOutside(s Subnet, r netip.Prefix) bool {
+	return slices.ContainsFunc(l.Static, func(ip string) bool {
+		a, err := netip.ParseAddr(ip)
+		return err == nil && s.prefix().Contains(a) && !r.Contains(a)
+	})
 }
 
 func (l Link) routes() []map[string]string {

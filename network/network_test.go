@@ -160,14 +160,27 @@ func TestConfigurations(t *testing.T) {
 		t.Fatalf("%d lists, %v", len(lists), err)
 	}
 	want := []string{
-		`{"cniVersion":"1.0.0","name":"` + e.Links[0].Bridge + `","plugins":[{"args":{"cni":{"ips":["10.5.0.9"],"mac":"02:42:ac:11:00:02"}},"bridge":"` + e.Links[0].Bridge + `","hairpinMode":true,"ipMasq":true,` +
+		`{"cniVersion":"1.0.0","name":"` + e.Links[0].Bridge + `","plugins":[{"args":{"cni":{"ips":["10.5.0.9"],"mac":"02:42:ac:11:00:02"}},"bridge":"` + e.Links[0].Bridge + `","hairpinMode":true,` +
 			`"ipam":{"dataDir":"/leases","ranges":[[{"gateway":"10.5.0.1","rangeEnd":"10.5.0.14","rangeStart":"10.5.0.1","subnet":"10.5.0.0/24"}],[{"gateway":"fd00::1","subnet":"fd00::/64"}]],"routes":[{"dst":"0.0.0.0/0"},{"dst":"::/0"}],"type":"host-local"},` +
-			`"isGateway":true,"mtu":9000,"type":"bridge"},{"capabilities":{"portMappings":true},"snat":true,"type":"portmap"},{"backend":"firewalld","type":"firewall"}]}`,
-		`{"cniVersion":"1.0.0","name":"` + e.Links[1].Bridge + `","plugins":[{"bridge":"` + e.Links[1].Bridge + `","hairpinMode":true,"ipMasq":false,"ipam":{"dataDir":"/leases","ranges":[[{"gateway":"10.6.0.1","subnet":"10.6.0.0/24"}]],"type":"host-local"},"isGateway":true,"type":"bridge"},{"backend":"firewalld","type":"firewall"}]}`,
+			`"isGateway":true,"mtu":9000,"type":"bridge"},{"backend":"firewalld","type":"firewall"}]}`,
+		`{"cniVersion":"1.0.0","name":"` + e.Links[1].Bridge + `","plugins":[{"bridge":"` + e.Links[1].Bridge + `","hairpinMode":true,"ipam":{"dataDir":"/leases","ranges":[[{"gateway":"10.6.0.1","subnet":"10.6.0.0/24"}]],"type":"host-local"},"isGateway":true,"type":"bridge"},{"backend":"firewalld","type":"firewall"}]}`,
 	}
 	for i := range want {
 		if diff := cmp.Diff(want[i], string(lists[i])); diff != "" {
 			t.Errorf("list %d: %s", i, diff)
+		}
+	}
+}
+
+// TestAddressOutsideOfTheRange: ip_range is for addresses that nobody has asked for.
+func TestAddressOutsideOfTheRange(t *testing.T) {
+	for ip, limited := range map[string]bool{"": true, "10.5.0.130": true, "10.5.0.9": false} {
+		l := Link{Subnets: []Subnet{{Subnet: "10.5.0.0/24", Range: "10.5.0.128/25"}}}
+		if ip != "" {
+			l.Static = []string{ip}
+		}
+		if _, got := l.ranges()[0][0]["rangeStart"]; got != limited {
+			t.Errorf("%q: %v", ip, l.ranges())
 		}
 	}
 }

@@ -156,6 +156,14 @@ func (b Binding) Address() string {
 	return fmt.Sprintf("%s:%d", bracketed(ip), b.HostPort)
 }
 
+// Listens are the addresses where a server with the binding listens: one without an address at all of both families.
+func (b Binding) Listens() []netip.Addr {
+	if ip, err := netip.ParseAddr(b.HostIP); err == nil {
+		return []netip.Addr{ip}
+	}
+	return []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()}
+}
+
 // Collides reports whether both can't be bound at once: same protocol and port, and addresses that overlap.
 func (b Binding) Collides(o Binding) bool {
 	return b.HostPort == o.HostPort && b.Protocol == o.Protocol && overlapping(b.HostIP, o.HostIP)

@@ -26,13 +26,13 @@ func Resolve(e Entry, others []Entry, m Machine) (Entry, error) {
 	others = slices.DeleteFunc(slices.Clone(others), func(o Entry) bool { return o.Namespace == e.Namespace && o.ID == e.ID })
 	e.Schema, e.Links, e.Bindings = 1, nil, nil
 	for _, a := range e.Request.Attachments {
-		l, err := link(e, a, others, m)
+		l, err := link(e, a, append(slices.Clip(others), e), m) // its networks before this one have their subnets too
 		if err != nil {
 			return e, err
 		}
 		e.Links = append(e.Links, l)
 	}
-	if e.Request.Mode != Bridge {
+	if e.Request.Mode != Bridge || len(e.Links) > 0 && e.Links[0].Internal { // from which nothing is published, as by docker
 		return e, nil
 	}
 	var err error

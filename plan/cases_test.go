@@ -283,6 +283,22 @@ var cases = map[string]func() plan.Facts{
 		f.Host.SELinux, f.Engine.MountOptions = true, nil
 		return f
 	},
+	"security-modules": func() plan.Facts {
+		f := simple()
+		f.Profile.AppArmor, f.Profile.Label = "docker-default", "type:container_t"
+		f.Host.AppArmor = true
+		return f
+	},
+	"security-modules-that-are-not-there": func() plan.Facts {
+		f := simple()
+		f.Profile.AppArmor, f.Profile.Label = "docker-default", "type:container_t"
+		return f
+	},
+	"security-label-refused": func() plan.Facts {
+		f := simple()
+		f.Profile.Label, f.Host.SELinux = "type:container_t", true
+		return f
+	},
 	"links-with-the-hosts-network": func() plan.Facts {
 		f := simple()
 		f.Profile.Links = []profiles.Link{{Name: "db", Alias: "database", Key: "links[0]"}}
@@ -403,6 +419,15 @@ var cases = map[string]func() plan.Facts{
 		f.Engine.Capabilities = []string{"CAP_CHOWN", "CAP_KILL", "CAP_SETUID"}
 		f.Profile.CapAdd = []string{"SYS_RESOURCE", "KILL"}
 		f.Profile.Lines["cap_add[0]"] = at(4)
+		return f
+	},
+	"limits-without-sys-resource": func() plan.Facts {
+		f := simple()
+		score := -500
+		f.Profile.OOMScoreAdj = &score
+		f.Profile.Ulimits = map[string]profiles.Ulimit{"rtprio": {Soft: 99, Hard: 99}, "nproc": {Soft: 1000, Hard: -1}, "core": {Soft: -1, Hard: -1}}
+		f.Engine.Limits, f.Engine.OOMScoreFixed, f.Engine.OOMScoreAdj = map[string]uint64{"nproc": 96365, "rtprio": 0}, true, 1
+		f.Profile.Lines["ulimits"], f.Profile.Lines["ulimits.rtprio"], f.Profile.Lines["oom_score_adj"] = at(4), at(5), at(8)
 		return f
 	},
 	"own-seccomp-refused": func() plan.Facts {

@@ -96,13 +96,22 @@ func (b *builder) setNetwork() {
 	}
 }
 
-// attachments are the profile's networks, the one with the highest priority first.
+// attachments are the profile's networks, the one with the highest priority first: it has the default route and the ports. An internal
+// network has neither and comes after the others, as for docker.
 func (b *builder) attachments() []network.Attachment {
 	nets := slices.Clone(b.p.Networks)
 	if len(nets) == 0 {
 		nets = []profiles.Network{{Name: network.DefaultName, Key: "network_mode"}}
 	}
-	slices.SortStableFunc(nets, func(x, y profiles.Network) int { return int(min(max(y.Priority-x.Priority, -1), 1)) })
+	slices.SortStableFunc(nets, func(x, y profiles.Network) int {
+		if x.Internal != y.Internal {
+			if x.Internal {
+				return 1
+			}
+			return -1
+		}
+		return int(min(max(y.Priority-x.Priority, -1), 1))
+	})
 	var all []network.Attachment
 	for i, n := range nets {
 		a := network.Attachment{Aliases: n.Aliases, IPv4: n.IPv4, IPv6: n.IPv6, MAC: n.MAC,
@@ -157,11 +166,11 @@ func (b *builder) checkNetworks() {
 	if b.f.Network == nil {
 		return
 	}
-	for _, a := range b.network.Attachments {
-		e := network.Entry{Namespace: b.plan.Namespace, ID: b.plan.ID, Request: network.Request{Mode: network.Bridge, Attachments: []network.Attachment{a}}}
+	for i := range b.network.Attachments { // with those before it, whose subnets it must not have; each is told of once
+		e := network.Entry{Namespace: b.plan.Namespace, ID: b.plan.ID, Request: network.Request{Mode: network.Bridge, Attachments: b.network.Attachments[:i+1]}}
 		_, err := network.Resolve(e, b.f.Network.Others, network.Machine{Scope: b.f.Engine.StateDir, Interfaces: b.f.Network.Interfaces})
 		var c *network.Conflict
-		if !errors.As(err, &c) {
+		if !errors.As(err, &c) || c.Network != b.network.Attachments[i].Network.Name {
 			continue
 		}
 		how := conflictIDs[c.Kind]
@@ -175,14 +184,10 @@ func (b *builder) setPorts() {
 	var seen []network.Binding
 	for _, p := range b.p.Ports {
 		one := portOf(p, host)
-		switch {
-		case host && (one.First != one.Target || one.Last != max(one.End, one.Target)):
+		if host && (one.First != one.Target || one.Last != max(one.End, one.Target)) {
 			b.report(p.Key, finding.Finding{ID: finding.PortsDiffer, Severity: finding.Error, Subject: p.Key, Got: one.String(),
 				Message: fmt.Sprintf("with the host's network the container's port %d is the host's %d: nothing leads from %s there", one.Target, one.Target, hostSide(one)),
 				Remedy:  "add network_mode: bridge, or let the program listen at the host's port and write it on both sides"})
-		case !host && !b.publishable(one):
-			b.report(p.Key, finding.Finding{ID: finding.PortFamily, Severity: finding.Error, Subject: p.Key, Got: one.String(),
-				Message: fmt.Sprintf("the port can't be published at %s: %s", one.HostIP, b.unreachable(one)), Remedy: "write an IPv4 address, or enable_ipv6: true for the network and another address than ::1"})
 		}
 		for _, binding := range one.Fixed() {
 			if i := slices.IndexFunc(seen, binding.Collides); i >= 0 {
@@ -199,18 +204,6 @@ func (b *builder) setPorts() {
 func hostSide(p network.Port) string {
 	text, _, _ := strings.Cut(strings.TrimSuffix(p.String(), "/"+p.Proto()), ":"+fmt.Sprint(p.Target))
 	return text
-}
-
-// publishable: rules of a family lead to addresses of that family, and nothing is forwarded from ::1 (RFC 4291, 2.5.3).
-func (b *builder) publishable(p network.Port) bool {
-	return !strings.Contains(p.HostIP, ":") || p.HostIP != "::1" && b.network.Attachments[0].Network.IPv6
-}
-
-func (b *builder) unreachable(p network.Port) string {
-	if p.HostIP == "::1" {
-		return "the kernel forwards nothing from there"
-	}
-	return "the network " + b.network.Attachments[0].Network.Name + " has no IPv6"
 }
 
 // checkTaken tells of the ports that others have.

@@ -91,11 +91,9 @@ func TestNetworkRefusals(t *testing.T) {
 		"port taken": {func(f *plan.Facts) {
 			f.Network.Taken = []plan.TakenPort{{Binding: binding, Holder: "process 8 (nginx)"}}
 		}, finding.PortTaken, 8, "0.0.0.0:8080/tcp is in use by process 8 (nginx)"},
-		"port hidden":   {func(f *plan.Facts) { f.Network.Taken = []plan.TakenPort{{Binding: binding}} }, finding.PortTaken, 8, "can't be seen from here"},
-		"no address":    {func(f *plan.Facts) { f.Network.Taken = []plan.TakenPort{{Binding: binding, NoAddress: true}} }, finding.PortFamily, 8, "the machine has no address"},
-		"no plugins":    {func(f *plan.Facts) { f.Network.Missing = []string{"CNI's plugin bridge", "iptables"} }, finding.NetworkTools, 0, "CNI's plugin bridge and iptables are not installed"},
-		"IPv6":          {func(f *plan.Facts) { f.Profile.Ports[0].HostIP = "fd00::1" }, finding.PortFamily, 8, "the network back has no IPv6"},
-		"IPv6 loopback": {func(f *plan.Facts) { f.Profile.Ports[0].HostIP = "::1" }, finding.PortFamily, 8, "forwards nothing"},
+		"port hidden": {func(f *plan.Facts) { f.Network.Taken = []plan.TakenPort{{Binding: binding}} }, finding.PortTaken, 8, "can't be seen from here"},
+		"no address":  {func(f *plan.Facts) { f.Network.Taken = []plan.TakenPort{{Binding: binding, NoAddress: true}} }, finding.PortFamily, 8, "the machine has no address"},
+		"no plugins":  {func(f *plan.Facts) { f.Network.Missing = []string{"CNI's plugin bridge", "iptables"} }, finding.NetworkTools, 0, "CNI's plugin bridge and iptables are not installed"},
 		"twice": {func(f *plan.Facts) {
 			f.Profile.Ports = append(f.Profile.Ports, profiles.Port{HostIP: "127.0.0.1", First: 8079, Last: 8081, Target: 80, End: 82, Protocol: "tcp", Key: "ports[0]"})
 		}, finding.ProfileInvalid, 8, "port 127.0.0.1:8080/tcp of the host stands twice"},

@@ -139,11 +139,25 @@ func (b *builder) setPrivileges() {
 		b.setPrivileged()
 		return
 	}
+	b.setConfinement()
 	if b.p.OpenSystemPaths {
 		b.spec.Linux.MaskedPaths, b.spec.Linux.ReadonlyPaths = nil, nil
 		b.plan.Origins["/linux/maskedPaths"] = b.fromProfile("security_opt.systempaths")
 	}
 	b.setSeccomp(set)
+}
+
+// setConfinement settles what a security module is to do with the container. As docker does, it passes over what the kernel has no
+// module for (moby, daemon/oci_linux.go, WithApparmor).
+func (b *builder) setConfinement() {
+	if b.p.AppArmor != "" && b.f.Host.AppArmor {
+		b.spec.Process.ApparmorProfile = b.p.AppArmor
+		b.plan.Origins["/process/apparmorProfile"] = b.fromProfile("security_opt.apparmor")
+	}
+	if b.p.Label != "" && b.f.Host.SELinux {
+		b.report("security_opt.label", finding.Finding{ID: finding.LabelUnset, Severity: finding.Error, Subject: "label:" + b.p.Label, Got: "SELinux enforces on this machine",
+			Message: "hostrun gives containers no label of SELinux's", Remedy: "write label:disable, and let the policy be that of containerd's processes"})
+	}
 }
 
 // setPrivileged opens what docker opens: root of the container is root of the machine.

@@ -138,6 +138,7 @@ func (b *builder) namedVolume(v profiles.Volume) specs.Mount {
 	case v.External:
 		dir.External = v.Source
 	}
+	dir.Mount = v.Mount
 	if at, ok := b.f.Image.Paths[path.Clean(v.Target)]; ok && at.Dir && !v.NoCopy && v.Subpath == "" && !usesHostRoot(b.p) {
 		dir.Copy = v.Target
 	}

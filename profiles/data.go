@@ -77,7 +77,7 @@ var (
 				v.Mode = mode &^ 0o222
 			}
 		}},
-		dataNotYet("labels", "labels of secrets and configs"),
+		acceptedLabels[Data]("secrets and configs"),
 		dataNotYet("driver", "drivers of secrets"),
 		dataNotYet("driver_opts", "drivers of secrets"),
 		dataNotYet("template_driver", "templates"),

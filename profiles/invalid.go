@@ -18,6 +18,7 @@ type Problem struct {
 	Status  int    // exit status of its class; 0 is finding.StatusProfile
 	Message string // without the place
 	Remedy  string // what to type; may be empty
+	Read    string // what YAML makes of the value, where that is another text than the one written: it is what compose takes
 }
 
 // An InvalidError is every problem of a profile, in the order of its lines. It unwraps to a *finding.Err, which carries

@@ -76,7 +76,7 @@ var mountFields = []field[Profile]{
 var securityFields = []field[Profile]{
 	{name: "cap_add", about: "capabilities to add: SYS_PTRACE, or ALL", schema: textsSchema, read: readCaps(func(p *Profile) *[]string { return &p.CapAdd })},
 	{name: "cap_drop", about: "capabilities to take away", schema: textsSchema, read: readCaps(func(p *Profile) *[]string { return &p.CapDrop })},
-	{name: "security_opt", about: "no-new-privileges[:BOOL], seccomp:unconfined, seccomp:multiarch, seccomp:FILE, systempaths=unconfined, apparmor:unconfined, label:disable", schema: textsSchema, read: readSecurityOpt},
+	{name: "security_opt", about: "no-new-privileges[:BOOL], seccomp:unconfined, seccomp:multiarch, seccomp:FILE, systempaths=unconfined, apparmor:NAME, apparmor:unconfined, label:disable, label:type:NAME", schema: textsSchema, read: readSecurityOpt},
 	{name: "runtime", about: "the OCI runtime: crun, runc, or its path; crun where it works on this machine, else runc; nvidia: GPUs as NVIDIA_VISIBLE_DEVICES says, else all", schema: textSchema, read: readRuntime},
 	{name: "privileged", about: "all capabilities and devices, no seccomp: root on the host", schema: boolSchema, read: readBool(func(p *Profile) *bool { return &p.Privileged })},
 }

@@ -109,6 +109,9 @@ func (d *decoder) logOption(l *Logging, p pair, above string) {
 		known = nil
 	}
 	if !contains(known, p.key) {
+		if contains(labelOptions, p.key) && contains([]string{"json-file", "local"}, l.Driver) && p.value.kind == scalar {
+			return // what docker writes beside each line, and shows by docker logs --details alone
+		}
 		if contains(labelOptions, p.key) && l.Driver != "none" {
 			d.notYetProblem(p.pos, key, "remove it", fmt.Sprintf("this option of the driver %s", l.Driver))
 			return

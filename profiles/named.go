@@ -58,7 +58,8 @@ func (d *decoder) namedValue(p pair, path string) (value string, bare, ok bool) 
 		return "", true, true
 	}
 	if read := fmt.Sprint(scalarValue(n)); n.tag != "str" && read != n.text {
-		d.bad(n, join(path, p.key), fmt.Sprintf("put it in quotes: %q", n.text), "YAML reads %s as %s", n.text, read)
+		d.report.add(Problem{Position: n.pos, Key: join(path, p.key), Read: read, Message: fmt.Sprintf("%s: YAML reads %s as %s", join(path, p.key), n.text, read),
+			Remedy: fmt.Sprintf("put it in quotes: %q", n.text)})
 		return "", false, false
 	}
 	return n.text, false, true

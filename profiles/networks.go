@@ -73,7 +73,7 @@ var networkKeys = []field[Network]{
 			d.notYetProblem(n.pos, key, "remove it", "networks without IPv4")
 		}
 	}},
-	laterField[Network]("labels", "remove it", "labels of networks"),
+	acceptedLabels[Network]("networks"),
 	laterField[Network]("link_local_ips", "remove it", "link-local addresses"),
 	laterField[Network]("interface_name", "remove it: interfaces are eth0, eth1, ... in the order of the list", "names of interfaces"),
 	{name: "attachable", about: "of a swarm; means nothing on one machine", schema: boolSchema, read: func(d *decoder, _ *Network, n *node, key string) {

@@ -67,6 +67,13 @@ func laterField[T any](name, remedy, what string) field[T] {
 	}}
 }
 
+// acceptedLabels are labels of what hostrun keeps no labels of: nothing that runs reads them.
+func acceptedLabels[T any](of string) field[T] {
+	return field[T]{name: "labels", about: "accepted, for people: hostrun keeps none of " + of, schema: namedSchema, read: func(d *decoder, _ *T, n *node, key string) {
+		d.named(n, key, func(entry) {})
+	}}
+}
+
 // readRoot reads a file's root mapping into the profile.
 func (d *decoder) readRoot(root *node) {
 	fields := profileFields()

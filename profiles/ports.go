@@ -35,9 +35,14 @@ var portFields = []field[longPort]{
 		}
 	}},
 	{name: "published", about: "the host's port, or a range to choose from; any free one by default", schema: object{"type": []string{"string", "integer"}}, read: func(d *decoder, p *longPort, n *node, key string) {
-		p.First, p.Last, _ = d.span(n, key)
+		if !anyPort(n.text) || n.kind != scalar {
+			p.First, p.Last, _ = d.span(n, key)
+		}
 	}},
 	{name: "host_ip", about: "the host's address; all by default", schema: textSchema, read: func(d *decoder, p *longPort, n *node, key string) {
+		if n.kind == scalar && n.tag == "str" && n.text == "" { // compose's word for all of them
+			return
+		}
 		if s, ok := d.text(n, key); ok {
 			p.HostIP = d.address(n, key, s)
 		}
@@ -109,17 +114,13 @@ func (d *decoder) shortPort(n *node, key, s string) (Port, bool) {
 	if p.End == p.Target {
 		p.End = 0
 	}
-	if host == "" && target != rest {
-		d.bad(n, key, portRemedy, "%q: there is nothing before the colon", abridged(s))
-		return p, false
-	}
 	if address, published, split := cutAddress(host); split {
 		if p.HostIP = d.address(n, key, address); p.HostIP == "" {
 			return p, false
 		}
 		host = published
 	}
-	if host == "" {
+	if anyPort(host) {
 		return p, true
 	}
 	if p.First, p.Last, err = portSpan(host); err != nil {
@@ -128,6 +129,9 @@ func (d *decoder) shortPort(n *node, key, s string) (Port, bool) {
 	}
 	return p, d.fits(p, n, key)
 }
+
+// anyPort is whether the host's side asks for a port that is free, as for docker: ":80" and "0:80".
+func anyPort(host string) bool { return host == "" || host == "0" }
 
 // cutAddress splits ADDRESS:PORT, with an IPv6 address in brackets.
 func cutAddress(s string) (address, port string, ok bool) {

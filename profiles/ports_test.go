@@ -12,7 +12,8 @@ import (
 // TestShortPortsAsCompose holds the short form against compose's own reader, which has an entry for each port.
 func TestShortPortsAsCompose(t *testing.T) {
 	for _, s := range []string{"80", "8080:80", "127.0.0.1:8001:8001", "127.0.0.1::9000", "3000-3002", "8000-8003:8000-8003", "9000-9010:9000",
-		"127.0.0.1:5000-5002:6000-6002", "53:53/udp", "53-54:53-54/udp", "[::1]:6060:6060", "132:132/sctp", "0.0.0.0:1:1"} {
+		"127.0.0.1:5000-5002:6000-6002", "53:53/udp", "53-54:53-54/udp", "[::1]:6060:6060", "132:132/sctp", "0.0.0.0:1:1", ":80",
+		"127.0.0.1:8000-8010:80", "[::1]::80", "[::]:80:80/UDP"} {
 		p, err := loadText(t, "image: a\nports: [\""+s+"\"]\n")
 		must(t, err)
 		want, err := types.ParsePortConfig(s)
@@ -28,6 +29,17 @@ func TestShortPortsAsCompose(t *testing.T) {
 		sort.Strings(wanted)
 		if diff := cmp.Diff(wanted, asCompose(p.Ports[0])); diff != "" {
 			t.Errorf("%s (-compose +ours): %s", s, diff)
+		}
+	}
+}
+
+// TestPortsThatAreLeftOpen: docker takes 0 for any port too, and compose an empty value, as of a variable that is not set.
+func TestPortsThatAreLeftOpen(t *testing.T) {
+	for _, s := range []string{`"0:80"`, `{target: 80, published: 0}`, `{target: 80, published: "0", host_ip: ""}`, `{target: 80, published: ""}`} {
+		p, err := loadText(t, "image: a\nports: ["+s+"]\n")
+		must(t, err)
+		if got := p.Ports[0]; got.First != 0 || got.Last != 0 || got.Target != 80 || got.HostIP != "" || got.Protocol != "tcp" {
+			t.Errorf("%s: %+v", s, got)
 		}
 	}
 }

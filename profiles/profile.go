@@ -51,6 +51,8 @@ type Profile struct {
 	NoNewPrivileges *bool    `json:"no_new_privileges,omitempty"` // security_opt; nil: the default (on)
 	Seccomp         string   `json:"seccomp,omitempty"`           // "" the default, "multiarch" that for 32-bit programs too, "unconfined", or the absolute path of a profile
 	SeccompProfile  []byte   `json:"seccomp_profile,omitempty"`   // the content of that file
+	AppArmor        string   `json:"apparmor,omitempty"`          // security_opt: a loaded profile of AppArmor's; "" is none
+	Label           string   `json:"label,omitempty"`             // security_opt: a part of an SELinux label; "" is none
 	OpenSystemPaths bool     `json:"open_system_paths,omitempty"` // security_opt: what of /proc and /sys is hidden or read-only by default is neither
 	Runtime         string   `json:"runtime,omitempty"`           // "" hostrun's choice, "runc", "crun", or an absolute path
 	Privileged      bool     `json:"privileged,omitempty"`
@@ -163,11 +165,20 @@ type Volume struct {
 	Subpath        string `json:"subpath,omitempty"`          // volume: what of it
 	Relabel        bool   `json:"relabel,omitempty"`          // bind: options z and Z
 
+	Mount *VolumeMount `json:"mount,omitempty"` // volume: the file system that is mounted at its directory; nil is none
+
 	TmpfsSize    int64    `json:"tmpfs_size,omitempty"`    // bytes; 0: the kernel's default, half of the memory
 	TmpfsOptions []string `json:"tmpfs_options,omitempty"` // of mount(8), in place of the defaults: "exec", "uid=1000"
 	TmpfsMode    uint32   `json:"tmpfs_mode,omitempty"`    // permission bits; 0: 01777
 
 	Key string `json:"key"` // in Lines: "volumes[0]", "tmpfs[1]"
+}
+
+// A VolumeMount is what mount(8) is to mount at a volume's directory.
+type VolumeMount struct {
+	Type    string   `json:"type"`              // "nfs", "tmpfs", "ext4"
+	Device  string   `json:"device"`            // as the file system wants it: ":/exports/data", "/dev/sdb1"
+	Options []string `json:"options,omitempty"` // "addr=10.0.0.5", "ro"
 }
 
 // A Device is one entry of devices: a node, a directory of nodes, or a device by its name.

@@ -73,19 +73,49 @@ func readSecurityOpt(d *decoder, p *Profile, n *node, key string) {
 			d.mark("security_opt.systempaths", item.pos)
 		case "credentialspec":
 			d.bad(item, key, "remove it", "hostrun can't do this option: it is for Windows containers")
-		case "apparmor", "label", "writable-cgroups", "proc-opts", "unmask", "mask":
-			if s := name + "=" + value; s != "apparmor=unconfined" && s != "label=disable" { // which is what hostrun does: it gives containers neither profile nor label
-				d.notYetProblem(item.pos, key, "remove it", fmt.Sprintf("%q", name+":"+value))
-			}
+		case "apparmor":
+			d.appArmor(p, item, key, value)
+		case "label":
+			d.label(p, item, key, value)
+		case "writable-cgroups", "proc-opts", "unmask", "mask":
+			d.notYetProblem(item.pos, key, "remove it", fmt.Sprintf("%q", name+":"+value))
 		default:
 			known := []string{"no-new-privileges", "seccomp", "systempaths", "apparmor", "label"}
-			remedy := "known: no-new-privileges[:true|false], seccomp:unconfined, seccomp:multiarch, seccomp:FILE, systempaths=unconfined, apparmor:unconfined, label:disable"
+			remedy := "known: no-new-privileges[:true|false], seccomp:unconfined, seccomp:multiarch, seccomp:FILE, systempaths=unconfined, apparmor:NAME, label:disable, label:type:NAME"
 			if near := finding.Nearest(name, known, 1); len(near) > 0 {
 				remedy = "did you mean " + near[0] + "?"
 			}
 			d.bad(item, key, remedy, "unknown option %q", abridged(s))
 		}
 	})
+}
+
+// appArmor reads the name of a loaded profile of AppArmor's. Where the kernel has none, docker passes over it, and so does the plan.
+func (d *decoder) appArmor(p *Profile, n *node, key, value string) {
+	if value == "" || strings.ContainsAny(value, " \t\n/") {
+		d.bad(n, key, "write apparmor:unconfined, or apparmor:NAME of a loaded profile", "%q is no name of a profile of AppArmor's", abridged(value))
+		return
+	}
+	p.AppArmor = value
+	if value == "unconfined" { // which is what hostrun does
+		p.AppArmor = ""
+	}
+	d.mark("security_opt.apparmor", n.pos)
+}
+
+// label reads a part of an SELinux label. It means something where SELinux enforces, which the plan looks at.
+func (d *decoder) label(p *Profile, n *node, key, value string) {
+	part, name, _ := strings.Cut(value, ":")
+	switch {
+	case value == "disable": // which is what hostrun does
+		p.Label = ""
+	case contains([]string{"user", "role", "type", "level", "filetype"}, part) && name != "":
+		p.Label = value
+	default:
+		d.bad(n, key, "write label:disable, label:type:NAME, label:user:NAME, label:role:NAME, label:level:LEVEL or label:filetype:NAME", "%q is no part of a label", abridged(value))
+		return
+	}
+	d.mark("security_opt.label", n.pos)
 }
 
 func (d *decoder) noNewPrivileges(p *Profile, n *node, key, value string) {

@@ -228,6 +228,7 @@ func (l *loader) shared(st *stackFile, g *grower, root *yaml.Node) {
 		case key == "networks":
 			st.networks = readShared(d, n, key, sharedNetworkFields())
 			d.sharedNames(n, key, func(name string) string { return realName(name, st.networks[name].Real) })
+			d.checkSharedSubnets(st, n)
 		case key == secretsKey, key == configsKey: // given to the profiles that name them
 			if st.data == nil {
 				st.data = map[string]map[string]Data{}

@@ -255,3 +255,45 @@ func TestReplicas(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestNetworksOfAStackWithOneSubnet are refused before the first container is made.
+func TestNetworksOfAStackWithOneSubnet(t *testing.T) {
+	opt := written(t, map[string]string{"stack.yaml": `networks:
+  front: {ipam: {config: [{subnet: 10.5.0.0/16}]}}
+  apart: {ipam: {config: [{subnet: 10.6.0.0/16}]}}
+  back: {ipam: {config: [{subnet: 10.5.1.0/24}]}}
+profiles: {web: {image: x, networks: [front]}}
+`})
+	_, err := Load(opt, "./stack.yaml:web")
+	if err == nil || !strings.Contains(err.Error(), "stack.yaml:4: networks.back: its subnet 10.5.1.0/24 overlaps with 10.5.0.0/16 of the network front") {
+		t.Error(err)
+	}
+}
+
+// TestVolumesOfMount: driver_opts are a directory of the host, or what mount(8) mounts; what is neither is said.
+func TestVolumesOfMount(t *testing.T) {
+	for options, want := range map[string]string{
+		`{type: nfs, o: "addr=10.0.0.5,nolock,rw", device: ":/exports"}`: `{"type":"nfs","device":":/exports","options":["addr=10.0.0.5","nolock","rw"]}`,
+		`{type: tmpfs, device: tmpfs, o: "size=1m, mode=0750"}`:          `{"type":"tmpfs","device":"tmpfs","options":["size=1m","mode=0750"]}`,
+		`{type: ext4, device: /dev/sdb1}`:                                `{"type":"ext4","device":"/dev/sdb1"}`,
+		`{type: none, o: "bind,rw", device: /srv}`:                       "null",
+		`{o: bind, device: /srv}`:                                        "null",
+		`{type: bind, device: /srv}`:                                     "null",
+		`{type: nfs, o: "addr=10.0.0.5"}`:                                "device is missing",
+		`{device: /srv}`:                                                 "type is missing",
+		`{type: none, o: "bind,ro", device: /srv}`:                       "a directory of the host with these options",
+		`{type: nfs, device: x, size: 1}`:                                "volumes.v.driver_opts.size: hostrun does not do this option",
+	} {
+		opt := written(t, map[string]string{"stack.yaml": "volumes: {v: {driver_opts: " + options + "}}\nprofiles: {a: {image: b, volumes: [\"v:/v\"]}}\n"})
+		p, err := Load(opt, "a")
+		var got string
+		if err != nil {
+			got = err.Error()
+		} else if text, err := json.Marshal(p.Volumes[0].Mount); err == nil {
+			got = string(text)
+		}
+		if !strings.Contains(got, want) {
+			t.Errorf("%s: %s, not %s", options, got, want)
+		}
+	}
+}

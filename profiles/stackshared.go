@@ -1,6 +1,7 @@
 package profiles
 
 import (
+	"net/netip"
 	"path/filepath"
 	"strings"
 
@@ -19,6 +20,7 @@ type sharedVolume struct {
 	Real     string
 	External bool
 	Device   string // of a volume that is a directory of the host; absolute
+	Mount    *VolumeMount
 	options  map[string]string
 	pos      Position
 }
@@ -32,9 +34,7 @@ func sharedNetworkFields() []field[sharedNetwork] {
 		{name: "external", about: "it is described elsewhere", schema: boolSchema, read: func(d *decoder, to *sharedNetwork, n *node, key string) {
 			to.External = d.external(n, key, &to.Real)
 		}},
-		{name: "labels", about: "not yet", schema: absentSchema, read: func(d *decoder, _ *sharedNetwork, n *node, key string) {
-			d.notYetProblem(n.pos, key, "remove it", "labels of networks")
-		}},
+		acceptedLabels[sharedNetwork]("networks"),
 	}
 	for _, f := range networkKeys {
 		if contains(ofNetwork, f.name) {
@@ -58,12 +58,12 @@ var sharedVolumeFields = []field[sharedVolume]{
 		}
 		d.oneOf(n, key, "local")
 	}},
-	{name: "driver_opts", about: "a directory of the host: {type: none, o: bind, device: /path}", schema: object{"type": "object"}, read: func(d *decoder, to *sharedVolume, n *node, key string) {
+	{name: "driver_opts", about: "a directory of the host: {type: none, o: bind, device: /path}; or what mount(8) mounts: {type: nfs, o: \"addr=10.0.0.5,rw\", device: \":/data\"}", schema: object{"type": "object"}, read: func(d *decoder, to *sharedVolume, n *node, key string) {
 		to.options, to.pos = map[string]string{}, n.pos
 		d.named(n, key, func(e entry) { to.options[e.name] = e.value })
-		to.Device = d.boundVolume(to.options, n, key)
+		to.Device, to.Mount = d.volumeOptions(to.options, n, key)
 	}},
-	laterField[sharedVolume]("labels", "remove it", "labels of volumes"),
+	acceptedLabels[sharedVolume]("volumes"),
 }
 
 // external reads true, false, or compose's old {name: NAME}.
@@ -76,28 +76,44 @@ func (d *decoder) external(n *node, key string, real *string) bool {
 	return yes
 }
 
-// boundVolume is the directory of a volume of the driver local that is one of the host's.
-func (d *decoder) boundVolume(options map[string]string, n *node, key string) string {
+// volumeOptions are those of docker's driver local: a directory of the host, or a file system that is mounted for the containers that
+// have the volume (moby, volume/local/local_unix.go).
+func (d *decoder) volumeOptions(options map[string]string, n *node, key string) (dir string, mount *VolumeMount) {
 	if len(options) == 0 {
-		return ""
-	}
-	kind, device := options["type"], options["device"]
-	binds := kind == "none" || kind == "" || kind == "bind"
-	for _, o := range strings.Split(options["o"], ",") {
-		binds = binds && (o == "bind" || o == "rbind" || o == "rw" || o == "")
+		return "", nil
 	}
 	for name := range options {
-		binds = binds && (name == "type" || name == "o" || name == "device")
+		if !contains([]string{"type", "o", "device"}, name) {
+			d.notYetProblem(n.pos, join(key, name), "remove it: known are type, o and device", "this option of a volume")
+			return "", nil
+		}
+	}
+	kind, device := options["type"], options["device"]
+	var words []string
+	binds := kind == "bind"
+	for _, word := range strings.Split(options["o"], ",") {
+		switch word = strings.TrimSpace(word); word {
+		case "":
+		case "bind", "rbind":
+			binds = true
+		default:
+			words = append(words, word)
+		}
 	}
 	switch {
-	case !binds || !strings.Contains(options["o"], "bind"):
-		d.notYetProblem(n.pos, key, "mount the file system on the host, and bind the directory: {type: none, o: bind, device: /path}", "volumes with these options of mount(8)")
-		return ""
 	case device == "":
 		d.bad(n, key, "add device: /path", "device is missing")
-		return ""
+		return "", nil
+	case binds && (len(words) == 0 || len(words) == 1 && words[0] == "rw"):
+		return d.hostPath(n, key, device), nil
+	case binds:
+		d.notYetProblem(n.pos, key, "write {type: none, o: bind, device: /path}, and what else is meant where the volume is mounted: :ro", "a directory of the host with these options of mount(8)")
+		return "", nil
+	case kind == "" || kind == "none":
+		d.bad(n, key, "add type: nfs, or o: bind", "type is missing")
+		return "", nil
 	}
-	return d.hostPath(n, key, device)
+	return "", &VolumeMount{Type: kind, Device: device, Options: words}
 }
 
 // readShared reads a mapping of names to what is said of each, which may be nothing.
@@ -151,10 +167,37 @@ func (d *decoder) checkSharedVolumes(st *stackFile, n *node) {
 		v := st.volumes[p.key]
 		switch {
 		case v == nil:
-		case v.External && v.Device != "":
+		case v.External && (v.Device != "" || v.Mount != nil):
 			d.badAt(v.pos, join("volumes", p.key), "remove one of the two", "an external volume has no options: it is there already")
 		case !v.External && v.Device == "":
 			st.Volumes = append(st.Volumes, realName(p.key, v.Real))
+		}
+	}
+}
+
+// checkSharedSubnets refuses two networks with the same addresses before the first of them is made.
+func (d *decoder) checkSharedSubnets(st *stackFile, n *node) {
+	type use struct {
+		prefix  netip.Prefix
+		network string
+	}
+	var seen []use
+	for _, p := range n.pairs {
+		shared := st.networks[p.key]
+		if shared == nil || shared.External {
+			continue
+		}
+		for _, s := range shared.Subnets {
+			prefix, err := netip.ParsePrefix(s.Subnet)
+			if err != nil {
+				continue
+			}
+			for _, other := range seen {
+				if other.prefix.Overlaps(prefix) {
+					d.badAt(p.pos, join("networks", p.key), "choose another subnet, or remove it: a free one is taken then", "its subnet %s overlaps with %s of the network %s", prefix, other.prefix, other.network)
+				}
+			}
+			seen = append(seen, use{prefix, p.key})
 		}
 	}
 }
@@ -206,7 +249,7 @@ func (d *decoder) shareVolume(st *stackFile, v *Volume) {
 	case shared.Device != "":
 		v.Type, v.Source = "bind", filepath.Clean(shared.Device)
 	default:
-		v.Source, v.External = realName(v.Source, shared.Real), shared.External
+		v.Source, v.External, v.Mount = realName(v.Source, shared.Real), shared.External, shared.Mount
 	}
 }
 

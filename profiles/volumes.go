@@ -66,7 +66,7 @@ var namedVolumeFields = []field[longVolume]{
 			v.Subpath = path.Clean(s)
 		}
 	}},
-	laterField[longVolume]("labels", "remove it", "labels of volumes"),
+	acceptedLabels[longVolume]("volumes"),
 }
 
 var tmpfsFields = []field[longVolume]{

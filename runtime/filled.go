@@ -63,8 +63,16 @@ func fillingDir(volume string) string {
 // makeFilled makes the directory, and if it is empty gives it what the image has for it: owner and mode, too. Whoever is killed at it
 // leaves it empty, or with a complete copy beside it, which the next one moves in; so does a machine that loses its power.
 func (c *Client) makeFilled(ctx context.Context, pl plan.Plan, d plan.Directory) error {
-	if err := makeDirectory(d); err != nil || d.Copy == "" {
+	if err := makeDirectory(d); err != nil {
 		return err
+	}
+	if d.Mount != nil {
+		if err := mountVolume(d); err != nil {
+			return err
+		}
+	}
+	if d.Copy == "" {
+		return nil
 	}
 	empty, err := emptyDirectory(d.Path)
 	if err != nil {

@@ -16,11 +16,12 @@ import (
 	"hostrun.dev/hostrun/finding"
 	"hostrun.dev/hostrun/network"
 	"hostrun.dev/hostrun/network/bridge"
+	"hostrun.dev/hostrun/network/sockets"
 	"hostrun.dev/hostrun/plan"
 )
 
 func (c *Client) kernel() *bridge.Kernel {
-	return &bridge.Kernel{StateDir: c.opt.StateDir, Log: c.opt.Log}
+	return &bridge.Kernel{StateDir: c.opt.StateDir, Relay: filepath.Join(c.opt.LibexecDir, sockets.RelayProgram), Log: c.opt.Log}
 }
 
 func (c *Client) networkKey(id string) bridge.Key {
@@ -113,7 +114,8 @@ func (c *Client) unwire(ctx context.Context, id string) error {
 	return nil
 }
 
-// sweepNetworks removes the networks of containers that are gone, or do not run any more: their ports are free for others.
+// sweepNetworks removes the networks of containers that are gone, or do not run any more: their ports are free for others. Of those
+// that run it sets again what somebody has taken from them.
 func (c *Client) sweepNetworks(ctx context.Context) {
 	ids := c.kernel().IDs(c.opt.Namespace)
 	if len(ids) == 0 {
@@ -135,6 +137,23 @@ func (c *Client) sweepNetworks(ctx context.Context) {
 			c.opt.Log.Warn("sweep", "error", err)
 		}
 	}
+	c.healNetworks(ctx)
+}
+
+// healNetworks sets again what others have taken from networks.
+func (c *Client) healNetworks(ctx context.Context) {
+	healed, err := c.kernel().Heal(ctx)
+	if healed {
+		c.opt.Log.Warn("somebody has removed rules or relays of networks: they are set again")
+	}
+	if err != nil && ctx.Err() == nil {
+		c.opt.Log.Warn("set the rules of networks again", "error", err)
+	}
+}
+
+// GuardNetworks sets again what others take from networks, whenever the firewall's rules change, until ctx ends.
+func (c *Client) GuardNetworks(ctx context.Context) {
+	bridge.WatchRules(ctx, func() { c.healNetworks(ctx) })
 }
 
 // ownsNetwork reports whether the container is one of this containerd's, as far as the journal tells.

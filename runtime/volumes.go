@@ -85,6 +85,9 @@ func (c *Client) RemoveVolume(name string) (bool, error) {
 	} else if err != nil {
 		return false, fmt.Errorf("remove volume %s: %w", name, err)
 	}
+	if err := unmountVolume(path); err != nil {
+		return false, fmt.Errorf("remove volume %s: %w", name, err)
+	}
 	mounts, err := mountinfo.GetMounts(mountinfo.PrefixFilter(path))
 	if err != nil {
 		return false, fmt.Errorf("remove volume %s: %w", name, err)

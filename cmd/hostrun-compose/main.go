@@ -10,8 +10,11 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
+	"strings"
 
 	"github.com/compose-spec/compose-go/v2/cli"
+	"github.com/compose-spec/compose-go/v2/dotenv"
 	"github.com/compose-spec/compose-go/v2/loader"
 	"go.yaml.in/yaml/v3"
 )
@@ -39,6 +42,28 @@ func write(to io.Writer, files []string) error {
 	if err != nil {
 		return err
 	}
+	dir := filepath.Dir(files[0])
+	known := map[string]string{}
+	for _, pair := range os.Environ() {
+		name, value, _ := strings.Cut(pair, "=")
+		known[name] = value
+	}
+	if f := filepath.Join(dir, ".env"); isFile(f) {
+		beside, err := dotenv.GetEnvFromFile(known, []string{f})
+		if err != nil {
+			return err
+		}
+		for name, value := range beside {
+			if _, set := known[name]; !set {
+				known[name] = value
+			}
+		}
+	}
+	env, err := includedEnv(files, dir, known, nil)
+	if err != nil {
+		return err
+	}
+	withDefaults(model, env)
 	e := yaml.NewEncoder(to)
 	e.SetIndent(2)
 	if err := e.Encode(model); err != nil {

@@ -58,3 +58,52 @@ func TestSeveralFilesAsOne(t *testing.T) {
 		t.Errorf("a file that is not there: %v", err)
 	}
 }
+
+// TestIncludedVariables: those of an included file's environment are defaults, below the caller's and the project's own.
+func TestIncludedVariables(t *testing.T) {
+	t.Setenv("OF_CALLER", "caller")
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"compose.yaml":   "include:\n  - parts/one.yaml\n  - {path: parts/two.yaml, project_directory: ., env_file: [parts/two.env]}\nservices:\n  web: {image: \"web:$OWN\"}\n",
+		".env":           "OF_PROJECT=project\n",
+		"parts/.env":     "HERE=beside\nOF_CALLER=beside\nOF_PROJECT=beside\nEMPTY=\n",
+		"parts/one.yaml": "services:\n  one:\n    image: one:${HERE}\n    environment: {A: \"$OF_CALLER\", B: \"$OF_PROJECT\", C: \"${HERE:-x}\", D: \"${HERE:+y}\", E: \"${EMPTY:-e}\", F: \"${EMPTY-f}\", G: \"$$HERE\", H: \"${HERE:?must}\", I: \"$NOBODY\"}\n",
+		"parts/two.env":  "WORD='a $b }'\n",
+		"parts/two.yaml": "services:\n  two:\n    image: two\n    environment: {A: \"$WORD\"}\n",
+	} {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var out bytes.Buffer
+	if err := write(&out, []string{filepath.Join(dir, "compose.yaml")}); err != nil {
+		t.Fatal(err)
+	}
+	var got struct {
+		Services map[string]struct {
+			Image       string
+			Environment map[string]string
+		}
+	}
+	if err := yaml.Unmarshal(out.Bytes(), &got); err != nil {
+		t.Fatalf("%v\n%s", err, &out)
+	}
+	if image := got.Services["one"].Image; image != "one:${HERE-beside}" {
+		t.Errorf("image: %s", image)
+	}
+	for name, want := range map[string]string{"A": "$OF_CALLER", "B": "$OF_PROJECT", "C": "${HERE-beside}", "D": "y", "E": "${EMPTY:-e}", "F": "${EMPTY-}", "G": "$$HERE", "H": "${HERE-beside}", "I": "$NOBODY"} {
+		if text := got.Services["one"].Environment[name]; text != want {
+			t.Errorf("%s: %s, not %s", name, text, want)
+		}
+	}
+	if text := got.Services["two"].Environment["A"]; text != "a $$b }" {
+		t.Errorf("a value that no default can hold: %s", text)
+	}
+	if web := got.Services["web"].Image; web != "web:$OWN" {
+		t.Error(web)
+	}
+}

@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"path"
 	"slices"
+	"strings"
 
 	"hostrun.dev/hostrun/devices"
 	"hostrun.dev/hostrun/devices/ascend"
@@ -34,11 +36,31 @@ func fitGPUs(_ devices.Source, facts *plan.Facts, g devices.Grant, view *rootfs.
 	if view != nil {
 		w.Compat = nvidia.ImageCompat(view, w.Env)
 	}
+	w.Absent = withoutCUDA(facts, view, w.Env)
 	w.NoCompat = g.Ask.Options["compat"] == "off"
 	for _, m := range g.Edits.Mounts {
 		w.Bound = append(w.Bound, m.ContainerPath)
 	}
 	return nvidia.Fit(inventoryOf(facts.Inventories, g.Ask.Kind), g.Chosen, w)
+}
+
+// withoutCUDA are the directories of LD_LIBRARY_PATH in which the container will have no libcuda: they are not there, or are the stubs of
+// the machine's toolkit, which are masked. They are not known where the container's files are not.
+func withoutCUDA(facts *plan.Facts, view *rootfs.View, env []string) []string {
+	if view == nil {
+		return nil
+	}
+	all := withBinds(view, &facts.Profile)
+	var absent []string
+	for dir := range strings.SplitSeq(envMap(env)["LD_LIBRARY_PATH"], ":") {
+		dir = path.Clean(dir)
+		r, err := all.Resolve(dir)
+		masked := facts.Host.CUDA != nil && facts.Profile.Rootfs == profiles.HostRoot && slices.Contains(facts.Host.CUDA.Stubs, r.Path)
+		if err != nil || masked || !all.Exists(path.Join(dir, "libcuda.so")) && !all.Exists(path.Join(dir, "libcuda.so.1")) {
+			absent = append(absent, dir)
+		}
+	}
+	return absent
 }
 
 // informed adds to an ask what is known of torch and the profile does not say: for GPUs the CUDA version that it was built with, which decides

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,6 +17,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"hostrun.dev/hostrun/finding"
+	"hostrun.dev/hostrun/profiles"
 	"hostrun.dev/hostrun/profiles/composefile"
 )
 
@@ -128,6 +130,9 @@ func importEnd(fields []composefile.Field, drops bool) error {
 
 // composeFiles are those of this directory that docker compose would read.
 func (s *session) composeFiles() ([]string, error) {
+	if names := s.composeVariable(); len(names) > 0 {
+		return names, nil
+	}
 	for _, name := range composeNames {
 		if !s.there(name) {
 			continue
@@ -142,6 +147,18 @@ func (s *session) composeFiles() ([]string, error) {
 		return names, nil
 	}
 	return nil, finding.Errorf(finding.StatusUsage, "hostrun import compose FILE", "there is no %s in this directory", strings.Join(composeNames, ", "))
+}
+
+// composeVariable are the files that COMPOSE_FILE names, of the environment or of .env.
+func (s *session) composeVariable() []string {
+	opt := s.profileOptions()
+	env := profiles.DotEnv(opt, s.dir)
+	maps.Copy(env, opt.Env)
+	between := env["COMPOSE_PATH_SEPARATOR"]
+	if between == "" {
+		between = string(os.PathListSeparator)
+	}
+	return slices.DeleteFunc(strings.Split(env["COMPOSE_FILE"], between), func(name string) bool { return name == "" })
 }
 
 func (s *session) there(name string) bool {

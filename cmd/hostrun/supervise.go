@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"runtime/debug"
+	"sync"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -75,7 +76,12 @@ func runSupervise(ctx context.Context, s *session, o superviseOptions) error {
 			return supervisedError(s, err)
 		}
 		s.log.Info("supervise", "namespace", s.global.namespace, "address", client.Address())
+		guarding, unguard := context.WithCancel(ctx)
+		var guards sync.WaitGroup
+		guards.Go(func() { client.GuardNetworks(guarding) })
 		supervise.Run(ctx, &overseer{s: s, client: client}, set)
+		unguard()
+		guards.Wait()
 		release()
 		// A container that came after the last look, and whose command saw us at work.
 		if again, err := needed(ctx, client); err != nil || !again {

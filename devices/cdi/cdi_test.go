@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -306,6 +307,28 @@ func TestPermissionsNone(t *testing.T) {
 				t.Errorf("permissions %s: %q, want %q", text, n.Permissions, want)
 			}
 		}
+	}
+}
+
+// TestExportOfADividedDevice: a GPU of which partitions have been made stood among what can be given as a whole, where its source does not know
+// the mode: NVML was not asked.
+func TestExportOfADividedDevice(t *testing.T) {
+	root := t.TempDir()
+	devicestest.FakeMachine(t, root, 4)
+	inv := inventory(t, devicestest.Fake{Root: root})
+	for i := range inv.Devices[1:3] {
+		d := &inv.Devices[i+1]
+		d.Parent, d.Index, d.Aliases = inv.Devices[0].Name, -1, append(d.Aliases, fmt.Sprintf("0:%d", i))
+	}
+	spec, found, err := cdi.Export(devicestest.Fake{Root: root}, inv, cdi.Options{})
+	must(t, err)
+	var names []string
+	for _, d := range spec.Devices {
+		names = append(names, d.Name)
+	}
+	want := []string{"0:0", inv.Devices[1].Name, "0:1", inv.Devices[2].Name, inv.Devices[3].Name, "all"}
+	if !slices.Equal(names, want) || len(spec.Devices[len(names)-1].ContainerEdits.DeviceNodes) != 3 || len(found) > 0 {
+		t.Errorf("%q, want %q; %+v", names, want, found)
 	}
 }
 

@@ -38,7 +38,7 @@ func (o Options) environ() []string {
 	return all
 }
 
-// Export describes all devices of inv that work, by name and by index, and all together as "all". For one that its source does not give as a whole its partitions stand. Numbers are left to the
+// Export describes all devices of inv that work, by name and by index, and all together as "all". For one that is divided its partitions stand: a program can't use it as a whole. Numbers are left to the
 // reader, which looks at each start; owner and mode are given, as a reader would take the process's own. What is the same for all is the
 // file's; the version is the lowest that has a word for everything.
 func Export(source devices.Source, inv devices.Inventory, o Options) (*specs.Spec, []finding.Finding, error) {
@@ -50,7 +50,7 @@ func Export(source devices.Source, inv devices.Inventory, o Options) (*specs.Spe
 	var edits []specs.ContainerEdits
 	var given []devices.Device
 	for _, d := range inv.Devices {
-		if d.Health.State == "bad" {
+		if d.Health.State == "bad" || divided(inv, d) {
 			continue
 		}
 		e, problems := source.Edits(inv, []devices.Device{d}, devices.Ask{Kind: inv.Kind, IDs: []string{d.Name}, Capabilities: []string{"all"}, Options: o.Ask}, devices.Container{Env: o.environ()})
@@ -69,9 +69,7 @@ func Export(source devices.Source, inv devices.Inventory, o Options) (*specs.Spe
 		for _, name := range namesOf(d) {
 			spec.Devices = append(spec.Devices, specs.Device{Name: name, ContainerEdits: own})
 		}
-		if d.Parent == "" || !slices.ContainsFunc(given, func(o devices.Device) bool { return o.Name == d.Parent }) {
-			whole = joined(whole, own)
-		}
+		whole = joined(whole, own)
 	}
 	spec.Devices = append(spec.Devices, specs.Device{Name: "all", ContainerEdits: whole})
 	version, err := specs.MinimumRequiredVersion(spec)
@@ -82,12 +80,28 @@ func Export(source devices.Source, inv devices.Inventory, o Options) (*specs.Spe
 	return spec, found, nil
 }
 
-// namesOf are the device's index, where it has one, and its name.
+// divided reports whether partitions have been made of the device, as those who choose see it (devices.Choose).
+func divided(inv devices.Inventory, d devices.Device) bool {
+	return slices.ContainsFunc(inv.Devices, func(o devices.Device) bool { return o.Parent == d.Name })
+}
+
+// namesOf are the device's index, where it has one, and its name; of a partition the index is its whole's and its own, as 0:1.
 func namesOf(d devices.Device) []string {
-	if index := fmt.Sprint(d.Index); d.Index >= 0 && index != d.Name {
+	index := ""
+	if d.Index >= 0 {
+		index = fmt.Sprint(d.Index)
+	} else if at := slices.IndexFunc(d.Aliases, ofPartition); d.Parent != "" && at >= 0 {
+		index = d.Aliases[at]
+	}
+	if index != "" && index != d.Name {
 		return []string{index, d.Name}
 	}
 	return []string{d.Name}
+}
+
+func ofPartition(alias string) bool {
+	whole, own, ok := strings.Cut(alias, ":")
+	return ok && whole != "" && own != "" && strings.Trim(whole+own, "0123456789") == ""
 }
 
 // plain is what CDI has words for, without hooks and numbers.

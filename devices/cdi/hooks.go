@@ -55,9 +55,13 @@ func values(args []string, flag string) []string {
 	return all
 }
 
-// ReadsImage reports whether the image's files decide where libraries go: a file of the kind has a hook for the loader's cache.
+// ReadsImage reports whether the image's files decide where libraries go: a file of the kind has a hook for the loader's cache, or brings
+// NVIDIA's libcuda.
 func (s *Source) ReadsImage() bool {
 	for _, d := range s.r.described(s.kind) {
+		if slices.ContainsFunc(d.GetSpec().ContainerEdits.Mounts, bringsCUDA) || slices.ContainsFunc(d.ContainerEdits.Mounts, bringsCUDA) {
+			return true
+		}
 		for _, h := range append(slices.Clone(d.GetSpec().ContainerEdits.Hooks), d.ContainerEdits.Hooks...) {
 			if name, _ := vendorHook(h); name == updateCache {
 				return true
@@ -89,6 +93,7 @@ func (e *editing) replaceHooks(c devices.Container) {
 	for _, m := range e.edits.Mounts {
 		at[m.ContainerPath] = m
 	}
+	folders = append(folders, e.cudaFolders(folders, links)...)
 	dir := loaderDirectory(c.View)
 	for _, m := range slices.Clone(e.edits.Mounts) {
 		if slices.Contains(folders, path.Dir(m.ContainerPath)) {

@@ -12,6 +12,7 @@ import (
 	"hostrun.dev/hostrun/devices/cdi"
 	"hostrun.dev/hostrun/devices/devicestest"
 	"hostrun.dev/hostrun/devices/nvidia/nvidiatest"
+	"hostrun.dev/hostrun/finding"
 	"hostrun.dev/hostrun/rootfs"
 )
 
@@ -106,4 +107,58 @@ func debian(t *testing.T, file string) *rootfs.View {
 		write(t, root, file, "")
 	}
 	return rootfs.Dir(root)
+}
+
+// TestCUDAOfAFile: a CDI device was given without a look whether libcuda loads. A file without hooks, which brings it by its version alone, has
+// it bound by its soname all the same.
+func TestCUDAOfAFile(t *testing.T) {
+	root := t.TempDir()
+	for i, node := range []string{"/dev/nvidia0", "/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvidia-caps/nvidia-cap12", "/dev/dxg", "/dev/acc0"} {
+		devicestest.Mknod(t, root, node, 241, uint32(i), 0o666)
+	}
+	const file = "cdiVersion: 0.5.0\nkind: nvidia.com/gpu\ndevices:\n- name: \"0\"\n  containerEdits:\n    deviceNodes: [{path: /dev/nvidia0}, {path: /dev/nvidiactl}, {path: /dev/nvidia-uvm}, {path: /dev/nvidia-caps/nvidia-cap12}, {path: /dev/dxg}, {path: /dev/acc0}]\n"
+	const mounts = "    mounts:\n    - {hostPath: /opt/drv/libcuda.so.550.54.15, containerPath: /opt/drv/libcuda.so.550.54.15}\n    - {hostPath: /opt/drv/libnvidia-gpucomp.so.550.54.15, containerPath: /opt/drv/libnvidia-gpucomp.so.550.54.15}\n"
+	write(t, root, "opt/drv/libcuda.so.550.54.15", string(nvidiatest.Library("libcuda.so.1")))
+	write(t, root, "opt/drv/libnvidia-gpucomp.so.550.54.15", string(nvidiatest.Library("libnvidia-gpucomp.so.550.54.15")))
+	musl := t.TempDir()
+	write(t, musl, "lib/ld-musl-x86_64.so.1", "x")
+	open := []string{"/dev/dxg", "/dev/nvidia-caps/nvidia-cap12", "/dev/nvidia-uvm", "/dev/nvidiactl"}
+	for name, c := range map[string]struct {
+		file, persistence string
+		image             *rootfs.View
+		load              bool
+		id                string
+		open              []string
+	}{
+		"libcuda":        {file + mounts, "", debian(t, ""), true, "", open},
+		"kept ready":     {file + mounts, "run/nvidia-persistenced/socket", debian(t, ""), true, "", append(slices.Clone(open[:2]), "/dev/nvidia-uvm", "/dev/nvidia0", "/dev/nvidiactl")},
+		"no libcuda":     {file, "", debian(t, ""), false, "", open},
+		"musl":           {file + mounts, "", rootfs.Dir(musl), false, finding.GPUImageLibc, open},
+		"musl, no files": {file, "", rootfs.Dir(musl), false, "", open},
+	} {
+		write(t, root, "etc/cdi/nvidia.yaml", c.file)
+		must(t, os.RemoveAll(filepath.Join(root, "run")))
+		if c.persistence != "" {
+			write(t, root, c.persistence, "")
+		}
+		s := cdi.Open(root, cdi.Dirs).Source("nvidia.com/gpu")
+		if reads := strings.Contains(c.file, "libcuda"); devices.ReadsImage(s) != reads {
+			t.Errorf("%s: the image is read: %v", name, !reads)
+		}
+		inv := inventory(t, s)
+		e, found := s.Edits(inv, inv.Devices, devices.Ask{File: "p.yaml", Line: 3}, devices.Container{View: c.image})
+		if loads := e.Probe.Loader == "/lib64/ld-linux-x86-64.so.2" && slices.Equal(e.Probe.Load, []string{"libcuda.so.1"}); loads != c.load || !slices.Equal(e.Probe.Open, c.open) {
+			t.Errorf("%s: %+v", name, e.Probe)
+		}
+		if c.load {
+			for _, at := range []string{"/opt/drv/libcuda.so.1", "/usr/lib/x86_64-linux-gnu/libcuda.so.1", "/usr/lib/x86_64-linux-gnu/libnvidia-gpucomp.so.550.54.15"} {
+				if e.Origins[at] == "" {
+					t.Errorf("%s: %s is not bound: %v", name, at, e.Origins)
+				}
+			}
+		}
+		if c.id == "" && len(found) > 0 || c.id != "" && (len(found) != 1 || found[0].ID != c.id || found[0].Severity != finding.Error || found[0].Line != 3) {
+			t.Errorf("%s: %+v", name, found)
+		}
+	}
 }

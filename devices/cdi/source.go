@@ -125,6 +125,7 @@ func (s *Source) Edits(_ devices.Inventory, chosen []devices.Device, ask devices
 		e.report(finding.DeviceUnknown, d.Name, "", fmt.Sprintf("no CDI file describes %s=%s any more", s.kind, d.Name), "hostrun devices lists what there is")
 	}
 	e.replaceHooks(c)
+	e.probe(c)
 	return e.edits, e.found
 }
 

@@ -158,18 +158,22 @@ func compareVersions(a, b string) int {
 }
 
 // branchCUDA is the newest CUDA of a driver's branch, for where NVML can't be asked (CUDA Toolkit release notes, table "CUDA
-// Toolkit and Corresponding Driver Versions"). A branch between two rows offers what the older one does.
+// Toolkit and Corresponding Driver Versions"). A branch between two rows offers what the older one does; what one behind the last offers is
+// not known, and judged by nobody.
 var branchCUDA = []struct {
 	branch int
 	cuda   string
 }{
 	{390, "9.1"}, {396, "9.2"}, {410, "10.0"}, {418, "10.1"}, {440, "10.2"}, {450, "11.0"}, {455, "11.1"}, {460, "11.2"}, {465, "11.3"},
 	{470, "11.4"}, {495, "11.5"}, {510, "11.6"}, {515, "11.7"}, {520, "11.8"}, {525, "12.0"}, {530, "12.1"}, {535, "12.2"}, {545, "12.3"},
-	{550, "12.4"}, {555, "12.5"}, {560, "12.6"}, {565, "12.7"}, {570, "12.8"}, {575, "12.9"}, {580, "13.0"}, {590, "13.1"},
+	{550, "12.4"}, {555, "12.5"}, {560, "12.6"}, {565, "12.7"}, {570, "12.8"}, {575, "12.9"}, {580, "13.0"}, {590, "13.1"}, {595, "13.2"}, {610, "13.3"}, {615, "13.4"},
 }
 
 func cudaOf(driver string) string {
 	cuda := ""
+	if branch(driver) > branchCUDA[len(branchCUDA)-1].branch {
+		return cuda
+	}
 	for _, row := range branchCUDA {
 		if row.branch <= branch(driver) {
 			cuda = row.cuda

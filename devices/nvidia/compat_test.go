@@ -101,3 +101,27 @@ func TestCompatOfTheImage(t *testing.T) {
 		t.Errorf("an image without the package: %+v", c)
 	}
 }
+
+// TestCompatBringsWhatTheDriverLacks: driver 470 has no libnvidia-nvvm, which the package's libcuda opens to compile.
+func TestCompatBringsWhatTheDriverLacks(t *testing.T) {
+	m := nvidiatest.H100()
+	m.Driver, m.GPUs = "470.57.02", m.GPUs[:1]
+	m.Files = map[string]string{"usr/local/cuda/compat/libcuda.so.550.54.15": string(nvidiatest.CompatLibrary("12.4", 470)),
+		"usr/local/cuda/compat/libnvidia-pkcs11-openssl3.so.550.54.15": string(nvidiatest.Library("libnvidia-pkcs11-openssl3.so.550.54.15")),
+		"usr/local/cuda/compat/libnvidia-nvvm70.so.4":                  string(nvidiatest.Library("libnvidia-nvvm70.so.4")),
+		"usr/local/cuda/compat/libother.so.1":                          string(nvidiatest.Library("libother.so.1"))}
+	m.Links = map[string]string{"usr/local/cuda/compat/libcuda.so.1": "libcuda.so.550.54.15"}
+	root := m.Make(t)
+	for cuda, want := range map[string]bool{"12.4": true, "11.4": false} {
+		e, found := edits(t, nvidia.New(root), devices.Ask{Options: map[string]string{"cuda": cuda}}, devices.Container{View: image(t, debian(nil))}, 0)
+		got := sources(e)
+		for _, name := range []string{"libnvidia-pkcs11-openssl3.so.550.54.15", "libnvidia-nvvm70.so.4"} {
+			if has := got["/usr/lib/x86_64-linux-gnu/"+name] == compatDir+"/"+name; has != want {
+				t.Errorf("CUDA %s, %s: %v", cuda, name, got)
+			}
+		}
+		if got["/usr/lib/x86_64-linux-gnu/libother.so.1"] != "" || len(found) > 0 {
+			t.Errorf("CUDA %s: %v, %+v", cuda, got, found)
+		}
+	}
+}

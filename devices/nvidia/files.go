@@ -36,8 +36,8 @@ func (e *editor) files() {
 	}
 	e.firmware()
 	if e.has(utility) {
-		e.mount("/run/nvidia-persistenced/socket", "/run/nvidia-persistenced/socket", "socket of nvidia-persistenced", socket)
-		e.mount("/run/nvidia-fabricmanager/socket", "/run/nvidia-fabricmanager/socket", "socket of nvidia-fabricmanager", socket)
+		e.mount(e.m.socket(persistenced, e.driver.Root), persistenced, "socket of nvidia-persistenced", socket)
+		e.mount(e.m.socket(fabricManager, e.driver.Root), fabricManager, "socket of nvidia-fabricmanager", socket)
 	}
 	if e.has(graphics) {
 		e.graphics()
@@ -64,7 +64,23 @@ func (e *editor) libraries() (libs []Library, replaced map[string]string) {
 			replaced[l.Soname] = at
 		}
 	}
-	return libs, replaced
+	return append(libs, e.compatAlone(c, libs)...), replaced
+}
+
+// compatAlone are libraries of the package that an older driver does not have, and that the newer libcuda opens all the same: libnvidia-nvvm
+// beside driver 470.
+func (e *editor) compatAlone(c *Compat, have []Library) (more []Library) {
+	for _, name := range e.m.names(c.Directory) {
+		p := path.Join(c.Directory, name)
+		if !strings.HasPrefix(name, "lib") || !ofDriver(name, c.Version) || !e.m.isFile(p) {
+			continue
+		}
+		l, ok := e.m.library(p, "", nil)
+		if known := slices.ContainsFunc(have, func(o Library) bool { return o.Dir == "" && o.Soname == l.Soname }); ok && !known && e.has(l.Needs...) {
+			more = append(more, l)
+		}
+	}
+	return more
 }
 
 // wantsCompat decides whether the machine's forward-compatibility package stands in for the driver's libcuda: what runs was

@@ -24,6 +24,8 @@ type Wants struct {
 	Env []string `json:"env,omitempty"` // of the container: NVIDIA_REQUIRE_*, LD_LIBRARY_PATH, CUDA_VERSION
 	// Bound are the paths in the container at which the edits bind the driver's files: a stub that one of them covers is none.
 	Bound []string `json:"bound,omitempty"`
+	// Absent are directories of LD_LIBRARY_PATH that have no libcuda in the container: a stub that is not there is none.
+	Absent []string `json:"absent,omitempty"`
 	// Compat is the forward-compatibility package of the image that its loader finds; the machine's is in the inventory.
 	Compat *Compat `json:"compat,omitempty"`
 	// NoCompat keeps the machine's package out: the option compat is off.
@@ -46,6 +48,7 @@ func Fit(inv devices.Inventory, chosen []devices.Device, w Wants) []finding.Find
 	f.releases()
 	f.fabric()
 	f.persistence()
+	f.parts()
 	f.toolkit()
 	f.torch()
 	f.requirements()
@@ -123,6 +126,28 @@ func (f *fit) persistence() {
 	}
 }
 
+// parts tells who gives several MIG devices to one container that CUDA does not add them up (MIG User Guide, "Device Enumeration": a process
+// enumerates one compute instance, and no GPU that is whole beside it).
+func (f *fit) parts() {
+	var parts []string
+	for _, g := range f.gpus {
+		if g.Parent != "" {
+			parts = append(parts, strings.TrimSpace(g.Profile+" "+g.Name))
+		}
+	}
+	whole := len(f.gpus) - len(parts)
+	if len(parts) == 0 || len(f.gpus) == 1 {
+		return
+	}
+	got := count(len(parts), "MIG device") + " (" + strings.Join(parts, ", ") + ")"
+	if whole > 0 {
+		got += " and " + count(whole, "whole GPU")
+	}
+	f.find(finding.Finding{ID: finding.GPUParts, Severity: finding.Warning, Subject: "MIG", Got: got, Want: "one MIG device for each process",
+		Message: fmt.Sprintf("the container gets %s, and each process of it sees one: torch.cuda.device_count() is 1", got),
+		Remedy:  "ask for one bigger MIG device, or start a process for each, with CUDA_VISIBLE_DEVICES=MIG-UUID (nvidia-smi -L lists them)"})
+}
+
 // toolkit judges the CUDA libraries of a container without torch, which brings its own. An image of NVIDIA's from before
 // NVIDIA_REQUIRE_CUDA says its version alone, which stands for the requirement (nvidia-container-toolkit, "legacy images").
 func (f *fit) toolkit() {
@@ -161,12 +186,12 @@ func (f *fit) runtime(what, subject, built string) {
 			Message: fmt.Sprintf("the forward-compatibility package %s of %s takes the driver's place", c.Version, c.Directory), Remedy: "nothing has to be done"})
 		return
 	}
-	if branch(built) == branch(have) {
+	if branch(built) == branch(have) && branch(have) >= 11 { // minor-version compatibility begins with CUDA 11
 		f.minorVersion(what, subject, built, got, want)
 		return
 	}
 	f.find(finding.Finding{ID: finding.CUDADriverOld, Severity: finding.Error, Subject: subject, Got: got, Want: want, Message: tooOld(what, have),
-		Remedy: fmt.Sprintf("update the driver to branch %d or newer, or install a build for CUDA %d.x%s", branchFor(built), branch(have), f.whyNoCompat())})
+		Remedy: fmt.Sprintf("%s, or install a build for CUDA %d.x%s", update(built), branch(have), f.whyNoCompat())})
 }
 
 // tooOld is what the program would say.
@@ -187,7 +212,7 @@ func numbered(v string) string {
 func (f *fit) minorVersion(what, subject, built, got, want string) {
 	found := finding.Finding{ID: finding.CUDAMinor, Severity: finding.Warning, Subject: subject, Got: got, Want: want,
 		Message: fmt.Sprintf("%s runs by minor-version compatibility: code that is compiled at run time (PTX, torch.compile) may end with \"the provided PTX was compiled with an unsupported toolchain\"", what),
-		Remedy:  fmt.Sprintf("update the driver to branch %d or newer", branchFor(built))}
+		Remedy:  update(built)}
 	if len(f.wants.Archs) > 0 && !slices.ContainsFunc(f.gpus, func(g fitted) bool { return g.facts.Capability == "" || !f.machineCode(g) }) {
 		found.Severity = finding.Info // every kernel is there as machine code
 	}
@@ -237,12 +262,12 @@ func (f *fit) whyNoCompat() string {
 	return "; on data-center GPUs the package cuda-compat helps too"
 }
 
-// branchFor returns the first driver branch that offers a CUDA version, 0 where the table ends before it.
-func branchFor(cuda string) int {
+// update names the first driver branch that offers a CUDA version.
+func update(cuda string) string {
 	for _, row := range branchCUDA {
 		if compareVersions(row.cuda, cuda) >= 0 {
-			return row.branch
+			return fmt.Sprintf("update the driver to branch %d or newer", row.branch)
 		}
 	}
-	return branchCUDA[len(branchCUDA)-1].branch
+	return fmt.Sprintf("update the driver to a branch newer than %d", branchCUDA[len(branchCUDA)-1].branch)
 }

@@ -75,6 +75,10 @@ func TestFit(t *testing.T) {
 		{"forward compatibility of other branches", driver("560.35.03", "12.6"), h100, Wants{TorchCUDA: "13.0", Compat: compat}, finding.CUDADriverOld, finding.Error, []string{"does not list driver branch 560"}},
 		{"forward compatibility that is older", driver("590.44.01", "13.1"), h100, Wants{TorchCUDA: "14.0", Compat: compat}, finding.CUDADriverOld, finding.Error, []string{"not newer"}},
 
+		{"a driver newer than the table of branches", driver("640.10", ""), h100, Wants{TorchCUDA: "14.1"}, "", "", nil},
+		{"a CUDA newer than the table", driver("615.71.09", "13.4"), h100, Wants{TorchCUDA: "14.0"}, finding.CUDADriverOld, finding.Error, []string{"to a branch newer than 615"}},
+		{"before minor-version compatibility", driver("418.40.04", "10.1"), GPU{Capability: "7.0"}, Wants{TorchCUDA: "10.2"}, finding.CUDADriverOld, finding.Error, []string{"branch 440 or newer"}},
+
 		{"two releases", updated, h100, Wants{}, finding.GPUMismatch, finding.Error, []string{"Driver/library version mismatch", "550.54.15", "550.90.07", "/usr/lib64/libcuda.so.550.90.07", "reboot"}},
 
 		{"no code for the GPU", driver("570.86.10", "12.8"), rtx, Wants{Torch: "2.6.0", TorchCUDA: "12.4", TorchFile: "version.py", Archs: archs}, finding.CUDANoKernel, finding.Error,
@@ -100,6 +104,7 @@ func TestFit(t *testing.T) {
 
 		{"stubs", driver("550.54.15", "12.4"), h100, Wants{Env: []string{"LD_LIBRARY_PATH=/usr/local/cuda/lib64:/usr/local/cuda/lib64/stubs/"}}, finding.CUDAStub, finding.Error, []string{"stub library", "/usr/local/cuda/lib64/stubs"}},
 		{"stubs of the image, bound over", driver("550.54.15", "12.4"), h100, Wants{Env: []string{"LD_LIBRARY_PATH=/usr/local/cuda/lib64/stubs/"}, Bound: []string{"/usr/local/cuda/lib64/stubs/libcuda.so"}}, "", "", nil},
+		{"stubs that are not there", driver("550.54.15", "12.4"), h100, Wants{Env: []string{"LD_LIBRARY_PATH=/usr/local/cuda/lib64/stubs/"}, Absent: []string{"/usr/local/cuda/lib64/stubs"}}, "", "", nil},
 		{"an image that says its CUDA alone", driver("470.57.02", "11.4"), h100, Wants{Env: []string{"CUDA_VERSION=12.4.1"}}, finding.CUDADriverOld, finding.Error, []string{"the image is built for CUDA 12.4 (CUDA_VERSION)"}},
 		{"an image whose CUDA torch does not use", driver("535.161.08", "12.2"), h100, Wants{TorchCUDA: "12.1", Env: []string{"CUDA_VERSION=13.0.0"}}, "", "", nil},
 		{"an image that requires and says its CUDA", driver("535.161.08", "12.2"), GPU{Brand: "tesla"}, Wants{Env: []string{"CUDA_VERSION=12.4.1", "NVIDIA_REQUIRE_CUDA=cuda>=12.4 brand=tesla,driver>=535"}}, "", "", nil},
@@ -148,6 +153,39 @@ func TestFitPTXNeedsTheDriversCompiler(t *testing.T) {
 	got := Fit(inv, chosen, Wants{TorchCUDA: "12.8", Archs: []string{"sm_90"}, PTX: []string{"compute_90"}})
 	if len(got) != 2 || got[0].ID != finding.CUDANoKernel || got[0].Severity != finding.Error || !strings.Contains(got[0].Message, "unsupported toolchain") || got[1].ID != finding.CUDAMinor {
 		t.Errorf("%+v", got)
+	}
+}
+
+// TestSeveralMIGDevices: a job was given three, computed on the first, and nobody said so.
+func TestSeveralMIGDevices(t *testing.T) {
+	inv, _ := of(t, driver("550.54.15", "12.4"), GPU{}, GPU{}, GPU{}, GPU{})
+	for i := range inv.Devices[:3] {
+		inv.Devices[i].Name, inv.Devices[i].Parent, inv.Devices[i].Profile, inv.Devices[i].Index = []string{"0000:01:00.0-gi1-ci0", "0000:01:00.0-gi2-ci0", "0000:02:00.0-gi1-ci0"}[i], "0000:01:00.0", "1g.10gb", -1
+	}
+	for _, c := range []struct {
+		chosen []devices.Device
+		got    string
+	}{
+		{inv.Devices[:1], ""}, {inv.Devices[3:], ""},
+		{inv.Devices[:3], "3 MIG devices (1g.10gb 0000:01:00.0-gi1-ci0, 1g.10gb 0000:01:00.0-gi2-ci0, 1g.10gb 0000:02:00.0-gi1-ci0)"},
+		{inv.Devices[2:], "1 MIG device (1g.10gb 0000:02:00.0-gi1-ci0) and 1 whole GPU"},
+	} {
+		found := Fit(inv, c.chosen, Wants{File: "p.yaml", Line: 3})
+		switch {
+		case c.got == "" && len(found) > 0:
+			t.Errorf("%+v", found)
+		case c.got != "" && (len(found) != 1 || found[0].ID != finding.GPUParts || found[0].Severity != finding.Warning || found[0].Got != c.got || !strings.Contains(found[0].Remedy, "CUDA_VISIBLE_DEVICES=MIG-UUID") || found[0].Line != 3):
+			t.Errorf("want %s: %+v", c.got, found)
+		}
+	}
+}
+
+// TestBranches: a driver that came after the table was taken to offer the CUDA of the table's last row.
+func TestBranches(t *testing.T) {
+	for version, want := range map[string]string{"550.54.15": "12.4", "600.10": "13.2", "610.43.02": "13.3", "615.71.09": "13.4", "616.10": "", "700.1": "", "340.108": ""} {
+		if got := cudaOf(version); got != want {
+			t.Errorf("%s: %q, want %q", version, got, want)
+		}
 	}
 }
 

@@ -19,6 +19,7 @@ type layout struct {
 	dir    string              // where the driver's libraries are bound: one of the loader's default directories
 	libc   string              // "glibc", "musl", "" for none
 	known  bool                // the image's files are known
+	more   []string            // where they are not: a further directory, of other distributions' loaders
 	host   bool                // they are the machine's own: the driver is in place, and nothing can be made in its system directories
 	places map[string][]string // library name -> existing paths below any directory that the loader looks into
 }
@@ -54,7 +55,8 @@ func (m machine) architectureOf(libcuda string) architecture {
 // layoutOf reads an image's layout. libraryPath is LD_LIBRARY_PATH of the container; names are those of the driver's libraries.
 func layoutOf(view *rootfs.View, a architecture, libraryPath []string, names map[string]bool) layout {
 	l := layout{view: view, dir: a.dirs[0]}
-	if view == nil {
+	if view == nil { // a CDI file for any image: Debian's loaders don't look into lib64, RHEL's and SUSE's nowhere else; of Arch's it is a link
+		l.more = []string{"/usr/lib64"}
 		return l
 	}
 	l.known = true
@@ -143,6 +145,9 @@ func (l *layout) destinations(name, below string, source os.FileInfo) (paths []s
 	want := path.Join(l.dir, below, name)
 	paths = []string{want}
 	if !l.known {
+		for _, dir := range l.more {
+			paths = append(paths, path.Join(dir, below, name))
+		}
 		return paths, false
 	}
 	for _, p := range append([]string{want}, l.places[name]...) {

@@ -2,6 +2,7 @@ package nvidia
 
 import (
 	"debug/elf"
+	"io"
 	"path"
 	"slices"
 	"strings"
@@ -86,7 +87,7 @@ func (m machine) findLibraries(kernel, root string) libraries {
 
 func (m machine) librariesBelow(root, kernel string, dirs []string) (found libraries, exact bool) {
 	for _, dir := range dirs {
-		if at, ok := m.real(path.Join(root, dir, "libcuda.so."+kernel)); ok && kernel != "" {
+		if at, ok := m.real(path.Join(root, dir, "libcuda.so."+kernel)); ok && kernel != "" && m.is64(at) {
 			return libraries{root: root, dir: path.Dir(at), libcuda: at, version: kernel}, true
 		}
 	}
@@ -99,7 +100,7 @@ func (m machine) librariesBelow(root, kernel string, dirs []string) (found libra
 	}
 	for _, c := range candidates {
 		at, ok := m.real(c)
-		if !ok || isStub(at) {
+		if !ok || isStub(at) || !m.is64(at) {
 			continue
 		}
 		l := libraries{root: root, dir: path.Dir(at), libcuda: at, version: versionOf(at)}
@@ -111,6 +112,18 @@ func (m machine) librariesBelow(root, kernel string, dirs []string) (found libra
 		}
 	}
 	return found, false
+}
+
+// is64 reports whether a file is an ELF file of 64 bits: a machine may have the driver's 32-bit libraries alone, for games.
+func (m machine) is64(p string) bool {
+	f, err := m.view.Open(p)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	var head [elf.EI_CLASS + 1]byte
+	_, err = io.ReadFull(f, head[:])
+	return err == nil && string(head[:elf.EI_CLASS]) == elf.ELFMAG && elf.Class(head[elf.EI_CLASS]) == elf.ELFCLASS64
 }
 
 // cached returns where the cache of a tree's loader has a library.

@@ -112,6 +112,20 @@ func (m machine) hasNode(p, driverRoot string) bool {
 	return m.hasKernel(p) || driverRoot != "" && driverRoot != "/" && m.hasKernel(path.Join(driverRoot, p))
 }
 
+// Sockets that the driver's daemons leave while they run.
+const (
+	persistenced  = "/run/nvidia-persistenced/socket"
+	fabricManager = "/run/nvidia-fabricmanager/socket"
+)
+
+// socket is where a daemon's socket lies: a driver in a container of its own may have it there.
+func (m machine) socket(p, driverRoot string) string {
+	if below := path.Join(driverRoot, p); driverRoot != "" && !m.view.Exists(p) && m.view.Exists(below) {
+		return below
+	}
+	return p
+}
+
 func (m machine) stat(p string) (fs.FileInfo, error) {
 	r, err := m.view.Resolve(p)
 	if err != nil {

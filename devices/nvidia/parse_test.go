@@ -126,7 +126,7 @@ func TestCompareVersions(t *testing.T) {
 			t.Errorf("%s and %s: %d", c.a, c.b, got)
 		}
 	}
-	for version, want := range map[string]string{"550.54.15": "12.4", "551.1": "12.4", "535.161.08": "12.2", "600.1": "13.1", "304.137": "", "": ""} {
+	for version, want := range map[string]string{"550.54.15": "12.4", "551.1": "12.4", "535.161.08": "12.2", "600.1": "13.2", "304.137": "", "": ""} {
 		if got := cudaOf(version); got != want {
 			t.Errorf("CUDA of %s: %q", version, got)
 		}

@@ -76,6 +76,26 @@ func TestLibrariesInUnusualPlaces(t *testing.T) {
 	}
 }
 
+// TestLibrariesOf32Bits: a machine that has the driver's 32-bit libraries alone gave a container its GPU and no libcuda, without a word.
+func TestLibrariesOf32Bits(t *testing.T) {
+	m := one("usr/lib64")
+	m.NoFiles = true
+	for name, class := range map[string]byte{"32 bits": 1, "64 bits": 2, "nothing": 0} {
+		body := nvidiatest.Library("libcuda.so.1")
+		body[4] = class
+		if class == 0 {
+			body = nil
+		}
+		m.Files["usr/lib/libcuda.so.550.54.15"] = string(body)
+		_, found := edits(t, nvidia.New(m.Make(t)), devices.Ask{}, devices.Container{}, 0)
+		if refused := slices.ContainsFunc(found, func(f finding.Finding) bool {
+			return f.ID == finding.GPULibraries && f.Severity == finding.Error && f.Subject == "libcuda.so.550.54.15"
+		}); refused != (class != 2) {
+			t.Errorf("%s: %+v", name, found)
+		}
+	}
+}
+
 // move moves all files of a directory.
 func move(t *testing.T, from, to string) {
 	t.Helper()
@@ -127,13 +147,19 @@ func TestNodesOfADriverContainer(t *testing.T) {
 	root := one("run/nvidia/driver/usr/lib64").Make(t)
 	move(t, filepath.Join(root, "usr/bin"), filepath.Join(root, "run/nvidia/driver/usr/bin"))
 	move(t, filepath.Join(root, "dev"), filepath.Join(root, "run/nvidia/driver/dev"))
+	if err := os.MkdirAll(filepath.Join(root, "run/nvidia/driver/run/nvidia-persistenced/socket"), 0o755); err != nil {
+		t.Fatal(err)
+	}
 	s := nvidia.New(root)
 	if d := inventory(t, s, devices.Needs{}).Devices[0]; d.Health.State != "unknown" {
 		t.Errorf("%+v", d.Health)
 	}
 	got, found := edits(t, s, devices.Ask{}, devices.Container{}, 0)
-	if len(found) > 0 {
-		t.Errorf("%+v", found)
+	if at := sources(got)["/run/nvidia-persistenced/socket"]; len(found) > 0 || at != "/run/nvidia/driver/run/nvidia-persistenced/socket" {
+		t.Errorf("socket of nvidia-persistenced: %q; %+v", at, found)
+	}
+	if !slices.Contains(got.Probe.Open, "/dev/nvidia0") {
+		t.Errorf("a GPU that is kept ready is not opened: %+v", got.Probe)
 	}
 	var nodes []string
 	for _, n := range got.DeviceNodes {

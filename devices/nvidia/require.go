@@ -172,7 +172,7 @@ func (f *fit) variables(prefix string) []string {
 // stand-in for linking.
 func (f *fit) stubs() {
 	for _, dir := range libraryPath(f.wants.Env) {
-		if stub := path.Join(dir, "libcuda.so"); isStub(stub) && !slices.Contains(f.wants.Bound, stub) {
+		if stub := path.Join(dir, "libcuda.so"); isStub(stub) && !slices.Contains(f.wants.Bound, stub) && !slices.Contains(f.wants.Absent, path.Clean(dir)) {
 			f.find(finding.Finding{ID: finding.CUDAStub, Severity: finding.Error, Subject: "LD_LIBRARY_PATH", Got: dir, Want: "no directory of stubs",
 				Message: "LD_LIBRARY_PATH leads the loader to a stub of libcuda first: \"CUDA driver is a stub library\" (CUDA_ERROR_STUB_LIBRARY, 34)",
 				Remedy:  "take " + dir + " out of LD_LIBRARY_PATH: it is for linking, and the driver's libcuda is found without it"})

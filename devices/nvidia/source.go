@@ -186,8 +186,8 @@ func libraryOf(all []Library, soname string) string {
 func (m machine) driver(st state, r record, kernel string, open bool) Driver {
 	d := Driver{Version: kernel, Open: open, User: st.libs.version, Root: cmp.Or(st.libs.root, "/"), Libcuda: st.libs.libcuda,
 		Libraries: r.Libraries, Compat: r.Compat, UVM: m.uvm(st.majors, st.libs.root),
-		Persistenced:  m.view.Exists("/run/nvidia-persistenced/socket"),
-		FabricManager: m.view.Exists("/run/nvidia-fabricmanager/socket") || m.view.Exists("/run/nvidia-fabricmanager/nv-fabricmanager.pid"),
+		Persistenced:  m.view.Exists(m.socket(persistenced, st.libs.root)),
+		FabricManager: m.view.Exists(m.socket(fabricManager, st.libs.root)) || m.view.Exists("/run/nvidia-fabricmanager/nv-fabricmanager.pid"),
 		MPS:           m.view.IsDir("/tmp/nvidia-mps"),
 		Switches:      len(m.kernelNames("/proc/driver/nvidia-nvswitch/devices")),
 	}

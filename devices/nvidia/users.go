@@ -11,9 +11,9 @@ import (
 )
 
 // daemons hold GPUs for everybody, by the names that the kernel keeps (15 characters, TASK_COMM_LEN): persistence, monitoring,
-// the fabric, and desktops, which draw and do not compute.
+// the fabric, Kubernetes' plugins, the multi-process service, whose clients count, and desktops, which draw and do not compute.
 var daemons = []string{"nvidia-persiste", "nv-hostengine", "dcgm-exporter", "nv-fabricmanage", "nvidia-imex", "nvidia-powerd", "nvidia-smi",
-	"hostrun-nvml", "Xorg", "Xwayland", "gnome-shell", "kwin_wayland", "gdm-x-session"}
+	"nvidia-device-p", "gpu-feature-dis", "nvidia-mig-mana", "nvidia-cuda-mps", "nvtop", "nvitop", "gpustat", "btop", "hostrun-nvml", "Xorg", "Xwayland", "gnome-shell", "kwin_wayland", "gdm-x-session"}
 
 // addUsers notes who holds each GPU: the processes that have its node open, and those that NVML names, where it was asked just now. A
 // partition is held by who has the node of its compute instance open.

@@ -17,15 +17,16 @@ const namespace = "hostrun-conformance"
 
 // A machine is everything that the cases run in: daemons, network, the image in both.
 type machine struct {
-	dir     string // of it all
-	bin     string // hostrun's programs
-	env     []string
-	docker  string // its version
-	compose string
-	ours    string
-	program string // docker compose
-	ended   []chan error
-	daemons []*exec.Cmd
+	dir      string // of it all
+	bin      string // hostrun's programs
+	env      []string
+	docker   string // its version
+	compose  string
+	ours     string
+	program  string // docker compose
+	imported bool   // what hostrun runs is imported from docker's file
+	ended    []chan error
+	daemons  []*exec.Cmd
 }
 
 // newMachine starts what both sides need, or without docker what hostrun needs.

@@ -13,6 +13,8 @@ type scene struct {
 	compose string            // what compose wants besides at the file's top level: networks, volumes
 	whole   bool              // needs every capability, which docker asks for by name
 	image   string            // "": the plain one. "none": the text names it, or has none
+	// files are a whole compose.yaml and what it names: hostrun runs what it imports of it. There is no service then.
+	files map[string]string
 
 	// play does something and notes what is seen; nil starts the probe, takes its report, looks from outside, and ends it.
 	play func(*player)
@@ -88,6 +90,9 @@ func (s scene) fill(text string) string { return strings.ReplaceAll(text, "@", s
 // names are the names of its services, its own first.
 func (s scene) names() []string {
 	names := []string{s.name}
+	if s.files != nil {
+		return names // the file has the others
+	}
 	for _, name := range sortedKeys(s.others) {
 		names = append(names, s.fill(name))
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -38,10 +39,29 @@ type dockerSide struct {
 	m       *machine
 	project string
 	file    string
+	whole   bool // the file has a directory of its own, whose name is the project's, and names no containers
+}
+
+// stageFile writes a whole compose file, which hostrun imports.
+func (m *machine) stageFile(s scene) (docker, ours side, err error) {
+	dir := filepath.Join(m.dir, "services", "c-"+s.name)
+	for path, text := range s.files {
+		path = filepath.Join(dir, path)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(s.fill(text)), 0o644)); err != nil {
+			return nil, nil, err
+		}
+	}
+	file := filepath.Join(dir, "compose.yaml")
+	our := &ourSide{m: m, whole: true}
+	our.imports(file, filepath.Join(dir, "stack.yaml"))
+	return &dockerSide{m: m, project: "c-" + s.name, file: file, whole: true}, our, nil
 }
 
 // stage writes the services of some cases, once for each side.
 func (m *machine) stage(project string, scenes []scene) (docker, ours side, err error) {
+	if len(scenes) == 1 && scenes[0].files != nil {
+		return m.stageFile(scenes[0])
+	}
 	var text strings.Builder
 	text.WriteString("services:\n")
 	var top strings.Builder
@@ -57,7 +77,14 @@ func (m *machine) stage(project string, scenes []scene) (docker, ours side, err 
 	}
 	text.WriteString(merged(top.String()))
 	file := filepath.Join(dir, "compose-"+project+".yml")
-	return &dockerSide{m, "c-" + project, file}, &ourSide{m}, os.WriteFile(file, []byte(text.String()), 0o644)
+	if err := os.WriteFile(file, []byte(text.String()), 0o644); err != nil {
+		return nil, nil, err
+	}
+	our := &ourSide{m: m}
+	if m.imported {
+		our.imports(file, filepath.Join(dir, "stack-"+project+".yaml"))
+	}
+	return &dockerSide{m: m, project: "c-" + project, file: file}, our, nil
 }
 
 // of leaves out the lines of the other side. A line of one side begins with its name and a bar: where compose describes a network at
@@ -110,7 +137,11 @@ func indent(text string) string {
 func (d *dockerSide) title() string { return "docker" }
 
 func (d *dockerSide) compose(stdin string, args ...string) result {
-	return d.m.runWith(stdin, append([]string{d.m.program, "-p", d.project, "-f", d.file}, args...)...)
+	words := []string{d.m.program, "-p", d.project, "-f", d.file}
+	if d.whole { // the name is the directory's, or what the file says
+		words = []string{d.m.program, "-f", d.file}
+	}
+	return d.m.runWith(stdin, append(words, args...)...)
 }
 
 func (d *dockerSide) do(stdin, verb string, flags []string, name string, args ...string) result {
@@ -152,7 +183,7 @@ func (d *dockerSide) state(name string) state {
 		}
 		Config struct{ Labels map[string]string }
 	}
-	r := d.m.run("docker", "inspect", "--type", "container", name)
+	r := d.m.run("docker", "inspect", "--type", "container", d.container(name))
 	if json.Unmarshal([]byte(r.out), &all) != nil || len(all) != 1 {
 		return state{Status: "none"}
 	}
@@ -166,14 +197,47 @@ func (d *dockerSide) state(name string) state {
 	return s
 }
 
-func (d *dockerSide) log(name string) result { return d.m.run("docker", "logs", name) }
+// container is what a service's first container is called.
+func (d *dockerSide) container(name string) string {
+	if !d.whole {
+		return name
+	}
+	all := strings.Fields(d.compose("", "ps", "--all", "--quiet", name).out)
+	if len(all) == 0 {
+		return name
+	}
+	return all[0]
+}
+
+func (d *dockerSide) log(name string) result { return d.m.run("docker", "logs", d.container(name)) }
 
 func (d *dockerSide) clear([]string) result {
 	return d.compose("", "down", "--volumes", "--remove-orphans", "--timeout", "0")
 }
 
-// ourSide is hostrun, with a profile for each service.
-type ourSide struct{ m *machine }
+// ourSide is hostrun, with a profile for each service, or with a stack that `hostrun import compose` has made of docker's own file.
+type ourSide struct {
+	m      *machine
+	stack  string
+	whole  bool    // the stack is all there is: up starts all of it
+	broken *result // of the import, where it has failed
+}
+
+// imports makes a stack of a compose file.
+func (o *ourSide) imports(file, stack string) {
+	o.stack = stack
+	if r := o.hostrun("", "import", "compose", "--force", "--allow-drops", "-o", stack, file); r.status != 0 {
+		o.broken = &r
+	}
+}
+
+// member is what starts a service: its profile's name, or its place in the stack.
+func (o *ourSide) member(name string) string {
+	if o.stack == "" {
+		return name
+	}
+	return o.stack + ":" + name
+}
 
 func (o *ourSide) title() string { return "hostrun" }
 
@@ -183,6 +247,9 @@ func (o *ourSide) hostrun(stdin string, args ...string) result {
 
 func (o *ourSide) do(stdin, verb string, flags []string, name string, args ...string) result {
 	words := []string{verb}
+	if verb == "run" || verb == "build" || verb == "pull" {
+		name = o.member(name)
+	}
 	if verb == "run" || verb == "exec" {
 		if !contains(flags, "-t") {
 			words = append(words, "-T")
@@ -199,7 +266,17 @@ func (o *ourSide) do(stdin, verb string, flags []string, name string, args ...st
 }
 
 func (o *ourSide) up(flags []string, names ...string) result {
-	return o.hostrun("", append(append([]string{"up"}, flags...), names...)...)
+	if o.broken != nil {
+		return *o.broken
+	}
+	words := append([]string{"up"}, flags...)
+	for _, name := range names {
+		words = append(words, o.member(name))
+	}
+	if o.whole && len(names) == 0 {
+		words = append(words, o.stack)
+	}
+	return o.hostrun("", words...)
 }
 
 func (o *ourSide) state(name string) state {
@@ -232,6 +309,9 @@ func (o *ourSide) state(name string) state {
 func (o *ourSide) log(name string) result { return o.hostrun("", "logs", name) }
 
 func (o *ourSide) clear(names []string) result {
+	if o.whole {
+		return o.hostrun("", "down", "-y", "-v", "-t", "0", o.stack)
+	}
 	r := o.hostrun("", append([]string{"down", "-y", "-t", "0"}, names...)...)
 	volumes, _ := filepath.Glob(filepath.Join(o.m.dir, "data", "volumes", "*"))
 	for _, v := range volumes {

@@ -32,7 +32,8 @@ func (k *Kernel) Prepare(ctx context.Context, o Order) (reused bool, err error) 
 	e, err := k.Entry(o.Key)
 	switch {
 	case err == nil && e.Ready && e.Request.Equal(o.Request) && e.Owner == o.Owner && isNamespace(path) && o.Request.Mode == network.Bridge:
-		return true, k.refresh(ctx, e)
+		_, err := k.relayAgain(e)
+		return true, errors.Join(err, k.refresh(ctx, e))
 	case err == nil, isNamespace(path):
 		if err := k.Detach(ctx, o.Key); err != nil {
 			return false, err
@@ -76,7 +77,15 @@ func (k *Kernel) Attach(ctx context.Context, o Order) (network.Entry, error) {
 	if !first { // whoever makes a bridge keeps the lock until it is there
 		release()
 	}
+	ports, err := k.hold(e)
+	if err != nil {
+		return e, err
+	}
+	defer ports.close()
 	if err := k.connect(ctx, &e); err != nil {
+		return e, err
+	}
+	if err := errors.Join(publish(ctx, e), k.serve(e, ports)); err != nil {
 		return e, err
 	}
 	if !held {
@@ -150,7 +159,7 @@ func (k *Kernel) connect(ctx context.Context, e *network.Entry) error {
 			allowed <- allow(ctx, l)
 		}()
 	}
-	got, err := plugins.Setup(ctx, Key{e.Namespace, e.ID}.name(), k.namespacePath(Key{e.Namespace, e.ID}), mappings(*e))
+	got, err := plugins.Setup(ctx, Key{e.Namespace, e.ID}.name(), k.namespacePath(Key{e.Namespace, e.ID}))
 	for range e.Links {
 		err = errors.Join(err, <-allowed)
 	}
@@ -224,6 +233,9 @@ func (k *Kernel) Detach(ctx context.Context, key Key) error {
 	if err != nil {
 		return err
 	}
+	if err := k.retract(ctx, e); err != nil {
+		return err
+	}
 	var failed []error
 	if len(e.Links) > 0 {
 		failed = append(failed, k.disconnect(ctx, e, path))
@@ -254,8 +266,28 @@ func (k *Kernel) Detach(ctx context.Context, key Key) error {
 	return k.tell(e)
 }
 
-// disconnect calls CNI's plugins for the removal. They find by the container's ID what is theirs: leases, port rules, and the
-// veth, where the namespace is still there.
+// retract takes the container's ports back, first of all: whoever waits for them gets them. From then on Heal leaves it alone.
+func (k *Kernel) retract(ctx context.Context, e network.Entry) error {
+	if len(e.Bindings) == 0 {
+		return nil
+	}
+	if e.Ready {
+		unlock, err := k.lock(ctx)
+		if err != nil {
+			return err
+		}
+		e.Ready = false
+		err = k.write(e)
+		unlock()
+		if err != nil {
+			return fmt.Errorf("note the network of container %s: %w", e.ID, err)
+		}
+	}
+	return errors.Join(k.release(Key{e.Namespace, e.ID}), unpublish(ctx, e))
+}
+
+// disconnect calls CNI's plugins for the removal. They find by the container's ID what is theirs: leases, and the veth, where the
+// namespace is still there.
 func (k *Kernel) disconnect(ctx context.Context, e network.Entry, path string) error {
 	plugins, err := k.plugins(e)
 	if err != nil {
@@ -264,11 +296,8 @@ func (k *Kernel) disconnect(ctx context.Context, e network.Entry, path string) e
 	if !isNamespace(path) {
 		path = "" // "the runtime can't say": plugins remove what they can
 	}
-	if err := plugins.Remove(ctx, Key{e.Namespace, e.ID}.name(), path, mappings(e)); err != nil {
+	if err := plugins.Remove(ctx, Key{e.Namespace, e.ID}.name(), path); err != nil {
 		return pluginError(e.ID, err)
-	}
-	if path == "" {
-		return purge(ctx, e)
 	}
 	return nil
 }
@@ -304,12 +333,4 @@ func (k *Kernel) plugins(e network.Entry) (cni.CNI, error) {
 		options[i] = cni.WithConfListBytes(text)
 	}
 	return plugins, plugins.Load(options...)
-}
-
-func mappings(e network.Entry) cni.NamespaceOpts {
-	var ports []cni.PortMapping
-	for _, b := range e.Bindings {
-		ports = append(ports, cni.PortMapping{HostPort: int32(b.HostPort), ContainerPort: int32(b.Port), Protocol: b.Protocol, HostIP: b.HostIP})
-	}
-	return cni.WithCapabilityPortMap(ports)
 }

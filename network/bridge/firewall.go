@@ -14,49 +14,124 @@ import (
 	"hostrun.dev/hostrun/network"
 )
 
-// chain is the bridge's own in the table filter: one jump from FORWARD leads there, so that one name removes it.
-func chain(bridge string) string {
-	return "HOSTRUN-" + strings.TrimPrefix(bridge, network.BridgePrefix)
+// A firewall is one of the sets of rules that a packet passes: IPv4's and IPv6's, each perhaps in nftables and in the older
+// tables beside (iptables-legacy(8)). What one of them drops is gone, whatever the other says.
+type firewall struct {
+	save, restore string // programs
+	v6            bool
+	beside        bool // the other kind than iptables is here: only what must not be dropped is said there too
 }
 
-// rules let through what a network is for and nothing else: containers reach each other and out, answers come back, published
-// ports are reached. Docker sets the policy of FORWARD to DROP, which is why all of it is said. Two networks do not reach each
-// other but by published ports, and an internal one reaches nothing outside.
-func rules(l network.Link) string {
-	c, br := chain(l.Bridge), l.Bridge
-	lines := []string{"*filter", ":" + c + " - [0:0]",
-		"-A " + c + " -i " + br + " -o " + br + " -j ACCEPT"}
-	if l.Internal {
-		lines = append(lines, "-A "+c+" -i "+br+" -j DROP")
-	} else {
-		lines = append(lines,
-			"-A "+c+" -o "+br+" -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
-			"-A "+c+" -o "+br+" -m conntrack --ctstate DNAT -j ACCEPT",
-			"-A "+c+" -i "+br+" ! -o "+network.BridgePrefix+"+ -j ACCEPT")
+// firewalls are those that a network with these subnets has rules in.
+func firewalls(subnets []network.Subnet) []firewall {
+	findPrograms()
+	var all []firewall
+	for _, v6 := range []bool{false, true} {
+		if !slices.ContainsFunc(subnets, func(s network.Subnet) bool { return strings.Contains(s.Subnet, ":") == v6 }) {
+			continue
+		}
+		name, names := "iptables", "/proc/net/ip_tables_names"
+		if v6 {
+			name, names = "ip6tables", "/proc/net/ip6_tables_names"
+		}
+		all = append(all, firewall{save: name + "-save", restore: name + "-restore", v6: v6})
+		if other := otherKind(name, names); other != "" {
+			all = append(all, firewall{save: other + "-save", restore: other + "-restore", v6: v6, beside: true})
+		}
 	}
-	lines = append(lines, "-A "+c+" -o "+br+" -j DROP", "-I FORWARD 1 -j "+c, "COMMIT")
-	return strings.Join(lines, "\n") + "\n"
+	return all
 }
 
-func removal(bridge string) string {
-	c := chain(bridge)
-	return "*filter\n-D FORWARD -j " + c + "\n-F " + c + "\n-X " + c + "\nCOMMIT\n"
-}
-
-// families are the programs that set the rules of a link's subnets.
-func families(l network.Link) []string {
-	programs := []string{"iptables"}
-	if slices.ContainsFunc(l.Subnets, func(s network.Subnet) bool { return strings.Contains(s.Subnet, ":") }) {
-		programs = append(programs, "ip6tables")
+// otherKind is the kind of iptables that is not behind that name, if it may have rules: "iptables-legacy". The older tables are
+// named in a file once somebody has made them; to ask iptables-legacy itself would make them.
+func otherKind(name, tables string) string {
+	path, err := exec.LookPath(name)
+	if err != nil {
+		return ""
 	}
-	return programs
+	if path, err = filepath.EvalSymlinks(path); err != nil {
+		return ""
+	}
+	other := name + "-nft"
+	if strings.Contains(filepath.Base(path), "nft") {
+		text, _ := os.ReadFile(tables)
+		if !slices.Contains(strings.Fields(string(text)), "filter") {
+			return ""
+		}
+		other = name + "-legacy"
+	}
+	if _, err := exec.LookPath(other + "-restore"); err != nil {
+		return ""
+	}
+	return other
 }
 
-// allow sets the rules of a network, anew if they are there.
+// of leaves the chains that the firewall has.
+func (f firewall) of(chains []ruleChain, saved string) []ruleChain {
+	if !f.beside {
+		return chains
+	}
+	if !strings.Contains(tableOf(saved, "filter"), "\n:FORWARD ") {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Clone(chains), func(c ruleChain) bool { return c.table != "filter" })
+}
+
+// saved are the rules as they are. A firewall beside that can't be read says nothing.
+func (f firewall) saved(ctx context.Context) (string, error) {
+	cmd := exec.CommandContext(ctx, f.save)
+	var said bytes.Buffer
+	cmd.Stderr = &said
+	text, err := cmd.Output()
+	if err != nil && !f.beside {
+		return "", fmt.Errorf("%s: %w: %s", f.save, err, strings.TrimSpace(said.String()))
+	}
+	return string(text), nil
+}
+
+// attempts to change the rules: somebody else may change them between our look and our change.
+const attempts = 3
+
+// change looks at the rules, and hands what text makes of them to iptables-restore, which does all of a table or nothing; "" is
+// nothing to do.
+func (f firewall) change(ctx context.Context, text func(saved string) string) (changed bool, err error) {
+	for range attempts {
+		saved, err2 := f.saved(ctx)
+		if err2 != nil {
+			return changed, err2
+		}
+		rules := text(saved)
+		if rules == "" {
+			return changed, nil
+		}
+		if err = f.put(ctx, rules); err == nil {
+			return true, nil
+		}
+	}
+	return changed, err
+}
+
+func (f firewall) put(ctx context.Context, rules string) error {
+	cmd := exec.CommandContext(ctx, f.restore, "--noflush", "-w")
+	cmd.Stdin = strings.NewReader(rules)
+	var said bytes.Buffer
+	cmd.Stderr = &said
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		return fmt.Errorf("%s: %s", f.restore, strings.TrimSpace(said.String()))
+	}
+	return err
+}
+
+// allow sets the chains of a network, anew if they are there.
 func allow(ctx context.Context, l network.Link) error {
-	for _, program := range families(l) {
-		_ = restore(ctx, program, removal(l.Bridge)) // there is nothing to remove as a rule
-		if err := restore(ctx, program, rules(l)); err != nil {
+	for _, f := range firewalls(l.Subnets) {
+		_, err := f.change(ctx, func(saved string) string {
+			chains := f.of(networkChains(l, f.v6), saved)
+			return setting(saved, chains)
+		})
+		if err != nil {
 			return fmt.Errorf("set the firewall's rules of the network %s: %w", l.Network, err)
 		}
 	}
@@ -65,31 +140,65 @@ func allow(ctx context.Context, l network.Link) error {
 
 // disallow removes them. Without the program nothing was set.
 func disallow(ctx context.Context, l network.Link) error {
-	for _, program := range families(l) {
-		err := restore(ctx, program, removal(l.Bridge))
-		if err != nil && present(ctx, program, chain(l.Bridge)) {
-			return fmt.Errorf("remove the firewall's rules of the network %s: %w", l.Network, err)
+	err := remove(ctx, l.Subnets, func(v6 bool) []ruleChain { return networkChains(l, v6) })
+	if err != nil {
+		return fmt.Errorf("remove the firewall's rules of the network %s: %w", l.Network, err)
+	}
+	return nil
+}
+
+func remove(ctx context.Context, subnets []network.Subnet, chains func(v6 bool) []ruleChain) error {
+	for _, f := range firewalls(subnets) {
+		_, err := f.change(ctx, func(saved string) string { return removal(saved, f.of(chains(f.v6), saved)) })
+		if err != nil && !errors.Is(err, exec.ErrNotFound) {
+			return err
 		}
 	}
 	return nil
 }
 
-func present(ctx context.Context, program, chain string) bool {
-	return exec.CommandContext(ctx, program, "-w", "-n", "-L", chain).Run() == nil
+// publish sets the rules of the container's ports.
+func publish(ctx context.Context, e network.Entry) error {
+	if len(e.Bindings) == 0 {
+		return nil
+	}
+	l := e.Links[0]
+	for _, f := range firewalls(l.Subnets) {
+		if f.beside {
+			continue
+		}
+		if _, err := f.change(ctx, func(saved string) string { return setting(saved, portChains(e, f.v6)) }); err != nil {
+			return fmt.Errorf("publish the ports of container %s: %w", e.ID, err)
+		}
+	}
+	if err := forwardLoopback(l.Bridge); err != nil {
+		return fmt.Errorf("publish the ports of container %s at the loopback interface: %w", e.ID, err)
+	}
+	forgetFlows(e.Bindings)
+	return nil
 }
 
-// restore hands rules to iptables-restore, which sets all of them or none.
-func restore(ctx context.Context, program, text string) error {
-	cmd := exec.CommandContext(ctx, program+"-restore", "--noflush", "-w")
-	cmd.Stdin = strings.NewReader(text)
-	var said bytes.Buffer
-	cmd.Stderr = &said
-	err := cmd.Run()
-	var exit *exec.ExitError
-	if errors.As(err, &exit) {
-		return fmt.Errorf("%s-restore: %s", program, strings.TrimSpace(said.String()))
+// unpublish removes them.
+func unpublish(ctx context.Context, e network.Entry) error {
+	if len(e.Bindings) == 0 {
+		return nil
 	}
-	return err
+	c := ruleChain{table: "nat", name: portChain(e)}
+	err := remove(ctx, e.Links[0].Subnets, func(v6 bool) []ruleChain {
+		c.jumps = portJumps(v6)
+		return []ruleChain{c}
+	})
+	if err != nil {
+		return fmt.Errorf("take back the ports of container %s: %w", e.ID, err)
+	}
+	forgetFlows(e.Bindings)
+	return nil
+}
+
+// forwardLoopback lets packets from 127.0.0.1 leave by the bridge (Documentation/networking/ip-sysctl.rst, route_localnet): local
+// programs reach published ports at localhost too.
+func forwardLoopback(bridge string) error {
+	return os.WriteFile("/proc/sys/net/ipv4/conf/"+bridge+"/route_localnet", []byte("1"), 0)
 }
 
 // firewalld reports whether firewalld manages the machine below root, by its unit's cgroup: CNI's plugin then puts the

@@ -21,10 +21,11 @@ import (
 	"hostrun.dev/hostrun/network"
 )
 
-// A Kernel is this machine's, as far as one state directory of hostrun's goes. The zero value but for StateDir works. It is
+// A Kernel is this machine's, as far as one state directory of hostrun's goes. The zero value but for StateDir works where no ports are published. It is
 // safe for concurrent use, by several processes too.
 type Kernel struct {
 	StateDir string // /run/hostrun
+	Relay    string // the program hostrun-ports
 	Log      *slog.Logger
 }
 

@@ -19,18 +19,18 @@ func PluginDirs() []string {
 }
 
 // needed are the plugins and programs of every network.
-var needed = []string{"bridge", "host-local", "portmap"}
+var needed = []string{"bridge", "host-local"}
 
 // Missing are what a bridge network needs and this machine lacks: "CNI's plugin bridge", "iptables".
 func Missing() []string {
 	findPrograms()
 	var missing []string
 	for _, name := range needed {
-		if !plugin(name) {
+		if plugin(name) == "" {
 			missing = append(missing, "CNI's plugin "+name)
 		}
 	}
-	for _, name := range []string{"iptables", "iptables-restore"} {
+	for _, name := range []string{"iptables", "iptables-save", "iptables-restore"} {
 		if _, err := exec.LookPath(name); err != nil {
 			missing = append(missing, name)
 		}
@@ -38,13 +38,15 @@ func Missing() []string {
 	return missing
 }
 
-func plugin(name string) bool {
+// plugin is the path of one of CNI's; "" where there is none.
+func plugin(name string) string {
 	for _, dir := range PluginDirs() {
-		if fi, err := os.Stat(filepath.Join(dir, name)); err == nil && fi.Mode().IsRegular() && fi.Mode()&0o111 != 0 {
-			return true
+		path := filepath.Join(dir, name)
+		if fi, err := os.Stat(path); err == nil && fi.Mode().IsRegular() && fi.Mode()&0o111 != 0 {
+			return path
 		}
 	}
-	return false
+	return ""
 }
 
 // findPrograms adds the directories of iptables to a PATH that is a user's: CNI's plugins look there.

@@ -22,6 +22,8 @@ type Holder struct {
 	Command string `json:"command"` // its arguments, joined, abridged
 	// Cgroup tells the container: "/hostrun/web", "/docker/1f2e...".
 	Cgroup string `json:"cgroup,omitempty"`
+	// Relay is the container, NAMESPACE/ID, whose published ports the process holds: it is a hostrun-ports.
+	Relay string `json:"relay,omitempty"`
 }
 
 // HolderOf finds the process below root that has the binding's port open, in the network namespace of /proc/net (proc(5)).
@@ -90,6 +92,9 @@ func owner(root, socket string) int {
 	return 0
 }
 
+// RelayProgram is hostrun's own that listens at published ports, with the container as its argument.
+const RelayProgram = "hostrun-ports"
+
 // maxCommand is the most of a command line that is shown, in bytes.
 const maxCommand = 120
 
@@ -97,6 +102,9 @@ func describe(root string, pid int) Holder {
 	h := Holder{PID: pid}
 	dir := filepath.Join(root, "proc", strconv.Itoa(pid))
 	line, _ := os.ReadFile(filepath.Join(dir, "cmdline"))
+	if args := strings.Split(string(line), "\x00"); len(args) > 1 && filepath.Base(args[0]) == RelayProgram {
+		h.Relay = args[1]
+	}
 	h.Command = strings.TrimSpace(string(bytes.ReplaceAll(line, []byte{0}, []byte{' '})))
 	if h.Command == "" {
 		name, _ := os.ReadFile(filepath.Join(dir, "comm"))
@@ -131,9 +139,9 @@ func (h Holder) DockerID() string {
 	return ""
 }
 
-// In reports whether the process is in that container of hostrun's (the cgroup that plans give: /NAMESPACE/ID).
+// In reports whether the process is in that container of hostrun's (the cgroup that plans give: /NAMESPACE/ID), or has its ports for it.
 func (h Holder) In(namespace, id string) bool {
-	return strings.HasSuffix(h.Cgroup, "/"+namespace+"/"+id)
+	return h.Relay == namespace+"/"+id || strings.HasSuffix(h.Cgroup, "/"+namespace+"/"+id)
 }
 
 // String names the process: "process 812 (python3 app.py)".

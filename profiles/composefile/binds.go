@@ -86,7 +86,7 @@ func (c *converter) longBind(short string) *yaml.Node {
 
 // missing reports whether nothing is at a path of the host. Of one with variables that have no value yet it can't be told.
 func (c *converter) missing(source string) bool {
-	path, err := profiles.Interpolate(source, c.env)
+	path, err := profiles.Interpolate(source, c.all)
 	switch {
 	case err != nil || path == "":
 		return false
@@ -101,7 +101,7 @@ func (c *converter) missing(source string) bool {
 
 // isPath reports whether a source is a path of the host, and no name of a volume.
 func (c *converter) isPath(source string) bool {
-	path, err := profiles.Interpolate(source, c.env)
+	path, err := profiles.Interpolate(source, c.all)
 	return err == nil && (strings.HasPrefix(path, ".") || strings.HasPrefix(path, "/") || strings.HasPrefix(path, "~"))
 }
 

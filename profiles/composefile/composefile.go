@@ -8,6 +8,7 @@ package composefile
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"sort"
 	"strings"
@@ -62,7 +63,24 @@ func Several(file File) (string, error) {
 			}
 		}
 	}
-	return "", nil
+	return mergeTag(root, map[*yaml.Node]bool{}), nil
+}
+
+// mergeTag is a tag of compose's own below n, which its library acts on while it merges; "" without.
+func mergeTag(n *yaml.Node, seen map[*yaml.Node]bool) string {
+	if seen[n] {
+		return ""
+	}
+	seen[n] = true
+	if n.Tag == "!reset" || n.Tag == "!override" {
+		return n.Tag
+	}
+	for _, child := range n.Content {
+		if tag := mergeTag(child, seen); tag != "" {
+			return tag
+		}
+	}
+	return ""
 }
 
 // Convert returns the text of the stack that does what the compose file does, and what became of each key, in the order of the
@@ -72,9 +90,13 @@ func Convert(file File, opt profiles.Options) (stack []byte, fields []Field, err
 	if err != nil {
 		return nil, nil, err
 	}
-	c := &converter{file: file, opt: opt, root: root, env: profiles.DotEnv(opt, filepath.Dir(file.Path)), supposedly: map[string]bool{}, said: map[*yaml.Node]bool{}, visited: map[*yaml.Node]bool{}}
+	c := &converter{file: file, opt: opt, root: root, env: profiles.DotEnv(opt, filepath.Dir(file.Path)), hosts: map[string]string{}, supposedly: map[string]bool{}, said: map[*yaml.Node]bool{}, visited: map[*yaml.Node]bool{}}
+	c.all = maps.Clone(c.env)
+	maps.Copy(c.all, opt.Env)
 	c.project = c.projectName()
 	c.variables()
+	c.machineNetworks()
+	c.builtImages()
 	for _, s := range c.services() {
 		c.service(s)
 	}
@@ -130,7 +152,9 @@ type converter struct {
 	opt     profiles.Options
 	root    *yaml.Node
 	env     map[string]string // of the .env beside the file
+	all     map[string]string // that, and the caller's over it
 	project string
+	hosts   map[string]string // networks of the file that are docker's host or none, with the network_mode that is
 	fields  []Field
 
 	supposedly map[string]bool // variables whose values were made up for reading the stack
@@ -145,13 +169,19 @@ func (c *converter) say(node *yaml.Node, service, key string, outcome Outcome, f
 	c.fields = append(c.fields, Field{Service: service, Key: key, Line: node.Line, Outcome: outcome, Note: fmt.Sprintf(format, args...)})
 }
 
-// projectName is compose's: name:, else the directory's, in small letters, digits, - and _ (compose-spec, 04-version-and-name.md).
+// projectVariable is the project's name for compose, which sets it where nobody else does (compose-spec, 04-version-and-name.md).
+const projectVariable = "COMPOSE_PROJECT_NAME"
+
+// projectName is compose's: the variable, else name:, else the directory's, in small letters, digits, - and _.
 func (c *converter) projectName() string {
 	name := filepath.Base(filepath.Dir(c.file.Path))
 	if _, v := entry(c.root, "name"); v != nil {
-		if text, err := profiles.Interpolate(v.Value, c.env); err == nil && text != "" {
+		if text, err := profiles.Interpolate(v.Value, c.all); err == nil && text != "" {
 			name = text
 		}
+	}
+	if said := c.all[projectVariable]; said != "" {
+		name = said
 	}
 	name = strings.Map(func(r rune) rune {
 		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '-' || r == '_' {
@@ -197,12 +227,27 @@ func (c *converter) partly(node *yaml.Node) bool {
 // encode is the text of the file as it is by now.
 func (c *converter) encode() ([]byte, error) {
 	var b bytes.Buffer
+	sayNull(c.root, map[*yaml.Node]bool{})
 	e := yaml.NewEncoder(&b)
 	e.SetIndent(2)
 	if err := e.Encode(c.root); err != nil {
 		return nil, fmt.Errorf("write the stack: %w", err)
 	}
 	return spaced(b.Bytes()), e.Close()
+}
+
+// sayNull writes null for a value that is not there in {a: , b: }: the encoder would make an empty text of it.
+func sayNull(n *yaml.Node, seen map[*yaml.Node]bool) {
+	if seen[n] {
+		return
+	}
+	seen[n] = true
+	for _, child := range n.Content {
+		if n.Style&yaml.FlowStyle != 0 && child.Kind == yaml.ScalarNode && child.Value == "" && child.ShortTag() == "!!null" {
+			child.Value = "null"
+		}
+		sayNull(child, seen)
+	}
 }
 
 // spaced puts an empty line in front of each key of the root and each profile: the encoder leaves none.

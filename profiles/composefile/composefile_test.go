@@ -89,11 +89,23 @@ func TestOutcomes(t *testing.T) {
 		{name: "default of a variable kept", service: "shm_size: ${SHM:-2gb}", key: "shm_size", outcome: Carried, stack: "shm_size: ${SHM:-2gb}"},
 		{name: "windows", service: "isolation: hyperv", key: "isolation", outcome: Dropped},
 		{name: "one key of several", service: "deploy: {endpoint_mode: vip, replicas: 2}", key: "deploy.endpoint_mode", outcome: Changed, stack: "deploy: {replicas: 2}"},
-		{name: "the only key", service: "deploy: {labels: {a: b}}", key: "deploy.labels", outcome: Dropped},
+		{name: "the only key", service: "deploy: {labels: {a: b}}", key: "deploy.labels", outcome: Changed},
 		{name: "restarts", service: "deploy: {restart_policy: {condition: on-failure, max_attempts: 3, window: 120s}}", key: "deploy.restart_policy.window", outcome: Changed, stack: "{condition: on-failure, max_attempts: 3}"},
 		{name: "shared memory of the host", service: "ipc: host\n    shm_size: 16gb", key: "shm_size", outcome: Changed, stack: "ipc: host"},
 		{name: "a wrong key", service: "imagee: b", key: "imagee", outcome: Open, stack: "imagee: b"},
 		{name: "a port without a value", service: "ports: ['${PORT}:80']", key: "ports", outcome: Carried, stack: "${PORT:-}:80"},
+		{name: "a number", service: "environment: {V: 1.10, W: True}", key: "environment.V", outcome: Changed, stack: `{V: "1.1", W: "true"}`},
+		{name: "a label's number", service: "labels: {v: 0x10}", key: "labels.v", outcome: Changed, stack: `{v: "16"}`},
+		{name: "built", service: "build: .", key: "image", outcome: Carried, stack: "image: a"},
+		{name: "docker's network", service: "networks: [m]", more: "networks: {m: {external: true, name: host}}", key: "networks", outcome: Changed, stack: "network_mode: host"},
+		{name: "docker's network, old form", service: "networks: {m: }", more: "networks: {m: {external: {name: none}}}", key: "networks.m", outcome: Changed, stack: "network_mode: none"},
+		{name: "docker's network by its own name", service: "networks: [host]", more: "networks: {host: {external: true}}", key: "networks", outcome: Changed, stack: "network_mode: host"},
+		{name: "docker's network for all", service: "hostname: a", more: "networks: {default: {external: true, name: host}}", key: "networks", outcome: Changed, stack: "network_mode: host"},
+		{name: "nothing in one line", service: "networks: {a: , b: {aliases: [x]}}", more: "networks: {a: , b: }", key: "networks", outcome: Carried, stack: "networks: {a: null, b: {aliases: [x]}}"},
+		{name: "the caller's in one line", service: "environment: {A: , B: b}", key: "environment", outcome: Carried, stack: "environment: {A: null, B: b}"},
+		{name: "the project's name", service: "hostname: $COMPOSE_PROJECT_NAME", key: "$COMPOSE_PROJECT_NAME", outcome: Changed, stack: "hostname: ${COMPOSE_PROJECT_NAME:-project}"},
+		{name: "labels of volumes", service: "volumes: ['v:/v']", more: "volumes: {v: {labels: {a: b}}}", key: "volumes.v", outcome: Changed, stack: "v: {labels: {a: b}, name: project_v}"},
+		{name: "a file system", service: "volumes: ['v:/v']", more: "volumes: {v: {driver_opts: {type: nfs, o: addr=10.0.0.5, device: ':/x'}}}", key: "volumes.v", outcome: Changed, stack: "type: nfs"},
 		{name: "not a service's", service: "hostname: a", more: "models: {a: {model: b}}", key: "models", outcome: Dropped},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -122,6 +134,54 @@ func TestOutcomes(t *testing.T) {
 				t.Errorf("it is still there:\n%s", stack)
 			}
 		})
+	}
+}
+
+// TestBuiltImage: what is built has compose's name, so that two stacks with a service of one name have two images.
+func TestBuiltImage(t *testing.T) {
+	stack, _, err := convert(t, "services:\n  web: {build: .}\n  other: {extends: {service: web}}\n  named: {build: ., image: mine}\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"image: project-web", "image: project-other", "image: mine"} {
+		if !strings.Contains(stack, want) {
+			t.Errorf("no %q:\n%s", want, stack)
+		}
+	}
+}
+
+// TestProjectVariables: COMPOSE_PROJECT_NAME goes before name:, and what COMPOSE_PROFILES of .env names is started with the others.
+func TestProjectVariables(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, ".env"), []byte("COMPOSE_PROFILES=debug,x\nCOMPOSE_PROJECT_NAME=Said\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	text := "name: written\nservices:\n  web: {image: \"a:${COMPOSE_PROJECT_NAME}\", profiles: [debug]}\n  off: {image: a, profiles: [off]}\nvolumes: {v: }\n"
+	stack, _, err := Convert(File{Path: filepath.Join(dir, "compose.yaml"), Shown: "compose.yaml", Text: []byte(text)}, profiles.Options{Cwd: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"name: said_v", `web: {image: "a:${COMPOSE_PROJECT_NAME}"`, "off: {image: a, tags: [off]"} {
+		if !strings.Contains(string(stack), want) {
+			t.Errorf("no %q:\n%s", want, stack)
+		}
+	}
+	if strings.Contains(string(stack), "tags: [debug]") {
+		t.Errorf("web would not be started:\n%s", stack)
+	}
+}
+
+// TestMergeTags: files with tags that take back what a merge brings are compose's library's to read.
+func TestMergeTags(t *testing.T) {
+	for text, want := range map[string]string{
+		"services: {a: &a {image: b, ports: [1]}, c: {<<: *a, ports: !reset []}}": "!reset",
+		"services: {a: {image: b, environment: !override {A: b}}}":                "!override",
+		"services: {a: {image: b, environment: {A: \"!reset\"}}}":                 "",
+		"include: [x]\nservices: {a: {image: b}}":                                 "include:",
+	} {
+		if got, err := Several(File{Path: "/compose.yaml", Shown: "compose.yaml", Text: []byte(text)}); err != nil || got != want {
+			t.Errorf("%s: %q, %v", text, got, err)
+		}
 	}
 }
 

@@ -21,6 +21,14 @@ func pairs(m *yaml.Node) []pair {
 	return all
 }
 
+// pairsOf are those of a mapping that may not be there.
+func pairsOf(m *yaml.Node) []pair {
+	if m == nil {
+		return nil
+	}
+	return pairs(m)
+}
+
 // entry is one key of a mapping itself; nil without.
 func entry(m *yaml.Node, key string) (k, v *yaml.Node) {
 	for _, p := range pairs(m) {

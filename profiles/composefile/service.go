@@ -1,6 +1,7 @@
 package composefile
 
 import (
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -97,11 +98,33 @@ func (c *converter) sharedMemory(s service) {
 	}
 }
 
+// builtImages names what is built as compose does: the profile's name alone, which is hostrun's default, could be that of another
+// stack's image. Who extends or merges a service that builds gets a name of its own.
+func (c *converter) builtImages() {
+	var unnamed []service
+	for _, s := range c.services() {
+		if c.lookup(s.body, "build") != nil && c.lookup(s.body, "image") == nil {
+			unnamed = append(unnamed, s)
+		}
+	}
+	for _, s := range unnamed {
+		name := c.project + "-" + s.name
+		put(s.body, "image", text(name))
+		c.say(s.key, s.name, "image", Changed, "image: %s is written out: it is what compose calls the image that is built", name)
+	}
+}
+
 // tags gives compose's profiles: the name that they have here, where a profile is a service.
 func (c *converter) tags(s service, m *yaml.Node) {
 	if k, v := entry(m, profilesKey); k != nil {
+		names := namesIn(followed(v))
+		if active := strings.Split(c.env["COMPOSE_PROFILES"], ","); slices.ContainsFunc(names, func(name string) bool { return slices.Contains(active, name) || slices.Contains(active, "*") }) {
+			drop(m, profilesKey)
+			c.say(k, s.name, profilesKey, Changed, "left out: COMPOSE_PROFILES in .env has it started with the others")
+			return
+		}
 		k.Value = "tags"
-		c.say(k, s.name, profilesKey, Changed, "called tags: hostrun up --tag %s starts it with the stack", strings.Join(namesIn(followed(v)), ", or --tag "))
+		c.say(k, s.name, profilesKey, Changed, "called tags: hostrun up --tag %s starts it with the stack", strings.Join(names, ", or --tag "))
 	}
 }
 
@@ -127,6 +150,9 @@ func (c *converter) containerName(s service) string {
 // network puts a service that names none on the stack's own network, as compose does: a profile's default is the machine's.
 func (c *converter) network(s service, called string) {
 	mode, networks := c.lookup(s.body, "network_mode"), c.lookup(s.body, "networks")
+	if mode == nil && c.onMachine(s, networks) {
+		return
+	}
 	switch {
 	case mode != nil:
 		c.sharedNetwork(s)
@@ -153,6 +179,28 @@ func (c *converter) network(s service, called string) {
 		aliases.Content = append(aliases.Content, text(name), at)
 	}
 	put(s.body, "networks", aliases)
+}
+
+// onMachine gives a service that is on one of docker's own networks, host or none, the network_mode that this is.
+func (c *converter) onMachine(s service, networks *yaml.Node) bool {
+	names := []string{"default"}
+	if networks != nil {
+		names = namesIn(networks)
+	}
+	if len(names) != 1 || c.hosts[names[0]] == "" {
+		return false
+	}
+	mode := c.hosts[names[0]]
+	at := s.key
+	for _, m := range c.layers(s.body) {
+		if k, _ := entry(m, "networks"); k != nil {
+			drop(m, "networks")
+			at = k
+		}
+	}
+	put(s.body, "network_mode", text(mode))
+	c.say(at, s.name, "networks", Changed, "network_mode: %s, which is docker's network of that name", mode)
+	return true
 }
 
 // namesIn are the names of a list or the keys of a mapping.

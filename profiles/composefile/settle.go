@@ -35,12 +35,15 @@ func (c *converter) settle() ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
+		if c.reread(places, problems) {
+			continue
+		}
 		var gone []place
 		for i, at := range places {
 			if at == nil {
 				continue
 			}
-			if p := problems[i]; p.ID == finding.ProfileNotYet || profiles.Never(p.Key) != "" {
+			if p := problems[i]; p.ID == finding.ProfileNotYet && p.Key != "provider" || profiles.Never(p.Key) != "" {
 				gone = append(gone, at)
 				c.note(at, p, Dropped)
 			}
@@ -56,6 +59,28 @@ func (c *converter) settle() ([]byte, error) {
 		c.remove(gone)
 	}
 	return nil, errors.New("the stack can't be read to its end: too much of it is nothing that hostrun does")
+}
+
+// reread writes values as the text that YAML and compose read them as, where that is another one than what stands there: hostrun would
+// ask which is meant. It reports whether there was any.
+func (c *converter) reread(places []place, problems []profiles.Problem) (any bool) {
+	for i, at := range places {
+		if at == nil || problems[i].Read == "" {
+			continue
+		}
+		var parent *yaml.Node
+		var last int
+		c.walk(at, func(n *yaml.Node, i int) { parent, last = n, i })
+		if parent.Kind != yaml.MappingNode {
+			continue
+		}
+		v := followed(parent.Content[last+1])
+		v.SetString(problems[i].Read)
+		v.Style = yaml.DoubleQuotedStyle
+		c.note(at, problems[i], Changed)
+		any = true
+	}
+	return any
 }
 
 // problems are those of all profiles of the text, each once.
@@ -175,13 +200,16 @@ func (c *converter) walk(at place, call func(parent *yaml.Node, index int)) (end
 }
 
 // ofSwarms are the keys of deploy that docker compose does not act on without a swarm.
-var ofSwarms = []string{"deploy.endpoint_mode", "deploy.mode", "deploy.placement", "deploy.rollback_config", "deploy.update_config", "deploy.restart_policy.delay", "deploy.restart_policy.window"}
+var ofSwarms = []string{"deploy.endpoint_mode", "deploy.labels", "deploy.mode", "deploy.placement", "deploy.rollback_config", "deploy.update_config", "deploy.restart_policy.delay", "deploy.restart_policy.window"}
 
 // note tells what became of the node at a place.
 func (c *converter) note(at place, p profiles.Problem, outcome Outcome) {
 	text := strings.TrimPrefix(p.Message, p.Key+": ")
 	if p.Remedy != "" && outcome == Open {
 		text += ": " + p.Remedy
+	}
+	if p.Read != "" && outcome == Changed {
+		text += ", and that is what compose passes on"
 	}
 	if why := profiles.Never(p.Key); why != "" {
 		text = why

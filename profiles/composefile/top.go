@@ -28,6 +28,38 @@ func (c *converter) top() {
 	k.Value = profilesKey
 }
 
+// machineNetworks finds the networks of the file that are docker's own by name, and takes them away: hostrun calls them network_mode.
+func (c *converter) machineNetworks() {
+	k, all := entry(c.root, "networks")
+	all = followed(all)
+	for _, p := range pairsOf(all) {
+		one := followed(p.value)
+		if one == nil || one.Kind != yaml.MappingNode {
+			continue
+		}
+		_, external := entry(one, "external")
+		if external = followed(external); external == nil || external.Value == "false" {
+			continue
+		}
+		name := p.key.Value
+		for _, n := range []*yaml.Node{one, external} {
+			if v := value(n, "name"); v != "" {
+				name = v
+			}
+		}
+		if name != "host" && name != "none" {
+			continue
+		}
+		c.hosts[p.key.Value] = name
+		drop(all, p.key.Value)
+		c.say(p.key, "", "networks."+p.key.Value, Changed, "left out: it is network_mode: %s of the services on it", name)
+	}
+	if len(c.hosts) > 0 && len(all.Content) == 0 {
+		c.said[k] = true
+		drop(c.root, "networks")
+	}
+}
+
 // networks describes the stack's own network, and gives each the name that it has with compose.
 func (c *converter) networks() {
 	used := false

@@ -33,6 +33,9 @@ func (c *converter) variables() {
 					first[name] = n
 					names = append(names, name)
 				}
+				if name == projectVariable {
+					return "${" + name + ":-" + c.project + "}"
+				}
 				return "${" + name + ":-}"
 			})
 		}
@@ -45,6 +48,10 @@ func (c *converter) variables() {
 	}
 	walk(c.root)
 	for _, name := range names {
+		if name == projectVariable {
+			c.fields = append(c.fields, Field{Key: "$" + name, Line: first[name].Line, Outcome: Changed, Note: "${" + name + ":-" + c.project + "}: compose sets it by itself"})
+			continue
+		}
 		c.fields = append(c.fields, Field{Key: "$" + name, Line: first[name].Line, Outcome: Changed, Note: "${" + name + ":-}: empty where it is not set, as compose takes it; ${" + name + ":?why} would say so"})
 	}
 }
