@@ -77,10 +77,23 @@ func (s *session) everRan() bool {
 // that error.
 func (s *session) home(ctx context.Context, name string) (*runtime.Client, error) {
 	client, err := s.find(ctx, name)
-	if err == nil && client == nil {
+	if err != nil || client != nil && client.MayHave(name) {
+		return client, err
+	}
+	if client != nil {
+		if has, err := holds(ctx, client, name); has || err != nil { // its socket has another name by now
+			return client, err
+		}
+	}
+	if s.traceOf(name) {
+		if err := s.runsUnseen(ctx, name); err != nil {
+			return nil, err
+		}
+	}
+	if client == nil {
 		return nil, noContainer(name)
 	}
-	return client, err
+	return client, nil // it says that there is none
 }
 
 // find is home with nil for a name without a container. The private engine is started only for a name that has left
@@ -123,11 +136,6 @@ func (s *session) search(ctx context.Context, name string) (*runtime.Client, err
 		p.there = append(p.there, opening{kind: privateEngine, client: woken})
 	case p.trouble != nil:
 		return nil, p.trouble
-	}
-	if s.traceOf(name) {
-		if err := s.runsUnseen(ctx, name); err != nil {
-			return nil, err
-		}
 	}
 	if len(p.there) > 0 {
 		return p.there[0].client, nil // it says that there is none, or whose the name is
