@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -74,13 +75,24 @@ func builtDir() (string, error) {
 	return dir, os.MkdirAll(dir, 0o755)
 }
 
+// programs are those that this process has brought up to date. Tests side by side took each other's half-made file away.
+var (
+	programs sync.Map // of command lines, func() (string, error)
+	building atomic.Int64
+)
+
 // built returns a program of the test cache after bringing it up to date, for several test processes at once.
 func built(name string, env []string, args ...string) (string, error) {
+	made, _ := programs.LoadOrStore(fmt.Sprint(name, env, args), sync.OnceValues(func() (string, error) { return buildInto(name, env, args) }))
+	return made.(func() (string, error))()
+}
+
+func buildInto(name string, env, args []string) (string, error) {
 	dir, err := builtDir()
 	if err != nil {
 		return "", err
 	}
-	made := filepath.Join(dir, fmt.Sprintf(".%s.%d", name, os.Getpid()))
+	made := filepath.Join(dir, fmt.Sprintf(".%s.%d.%d", name, os.Getpid(), building.Add(1)))
 	cmd := exec.Command("go", append(args[:len(args)-1:len(args)-1], "-o", made, args[len(args)-1])...)
 	cmd.Env = append(os.Environ(), env...)
 	if out, err := cmd.CombinedOutput(); err != nil {
