@@ -116,7 +116,7 @@ func (s *session) engineFacts(ctx context.Context, kind engineKind) doctor.Engin
 			e.Standing = doctor.Hanging
 		}
 	}
-	if err != nil {
+	if err != nil && e.Missing == "" {
 		e.Error, e.Hints = err.Error(), finding.HintOf(err)
 	}
 	return e
