@@ -7,8 +7,9 @@ mirror_of() {
 		echo "${HOSTRUN_DEBIAN_MIRROR%/}/"
 		return 0
 	fi
-	mirrors_of_apt | grep -q . || apt-get -q=2 update >/dev/null 2>&1 || true # it knows of none before the first update
-	mirrors_of_apt | grep "/$1/\$" | head -n 1
+	# Before the first update apt knows of none. Scripts that run side by side ask once: two updates at a time fail.
+	flock /etc/apt sh -c "$list_mirrors | grep -q . || apt-get -q=2 update" >/dev/null 2>&1 || true
+	sh -c "$list_mirrors" 2>/dev/null | grep "/$1/\$" | head -n 1
 }
 
-mirrors_of_apt() { apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 2>/dev/null; }
+list_mirrors="apt-get indextargets --format '\$(REPO_URI)' 'Created-By: Packages'"

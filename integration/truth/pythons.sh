@@ -152,6 +152,7 @@ for way in $ways; do
 	say "$name: $way: $(grep -v '^ *$' "$work/$way.log" | tail -n 1)"
 done
 case $name in
+3.12) say "no $name: mvn takes it from Maven Central (apt-get install maven), pyenv install $name builds it into ~/.pyenv/versions, or put a prefix of it at $prefix" ;;
 standalone) say "no $name: unpack an install_only archive of python-build-standalone's releases as $prefix" ;;
 *) say "no $name: pyenv install $name builds it into ~/.pyenv/versions, where it is taken from, or put a prefix of it at $prefix" ;;
 esac
