@@ -105,7 +105,7 @@ func (e *examiner) leftovers() {
 	}
 	if len(away) > 0 {
 		found = true
-		e.add(OK, "directories", "", "%s in %s whose containers are in a containerd that could not be asked: %s", counted(len(away), "entry"), dir, strings.Join(away, ", "))
+		e.add(OK, "directories", "", "%s with files in %s and in a containerd that could not be asked: %s", counted(len(away), "container"), dir, strings.Join(away, ", "))
 	}
 	if !found {
 		e.ok("none", "nothing was left half done")

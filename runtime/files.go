@@ -50,6 +50,12 @@ func (c *Client) madeIn(id string) string {
 	return string(b)
 }
 
+// MayHave says whether a container of that name is not known to have been made in another containerd. Nobody is asked.
+func (c *Client) MayHave(id string) bool {
+	address := c.madeIn(id)
+	return address == "" || address == c.opt.Address
+}
+
 // writeMadeOf keeps what the container was made of, for diff. The directory is there.
 func (c *Client) writeMadeOf(pl plan.Plan) error {
 	if pl.MadeOf == nil {

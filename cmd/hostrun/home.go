@@ -105,7 +105,7 @@ func (s *session) find(ctx context.Context, name string) (*runtime.Client, error
 func (s *session) search(ctx context.Context, name string) (*runtime.Client, error) {
 	p := s.present(ctx)
 	dormant := p.sleeping && s.traceOf(name)
-	if len(p.there) == 1 && p.trouble == nil && !dormant {
+	if len(p.there) == 1 && p.trouble == nil && !dormant && p.there[0].client.MayHave(name) {
 		return p.there[0].client, nil // nobody else to ask
 	}
 	client, err := s.holder(ctx, p.there, name)
@@ -113,7 +113,14 @@ func (s *session) search(ctx context.Context, name string) (*runtime.Client, err
 	case client != nil || err != nil:
 		return client, err
 	case dormant:
-		return s.startPrivate(ctx)
+		woken, err := s.startPrivate(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if has, err := holds(ctx, woken, name); has || err != nil {
+			return woken, err
+		}
+		p.there = append(p.there, opening{kind: privateEngine, client: woken})
 	case p.trouble != nil:
 		return nil, p.trouble
 	}
