@@ -93,10 +93,8 @@ conformance: build ## Run 300 services by docker compose v2 and by hostrun, and 
 vm: setup build ## Boot systemd with each layout of cgroups in an emulated machine, and start, kill and reload there (as root; some minutes)
 	integration/vm/run.sh
 
-truth: setup ## Compare the predictions about native modules with real containers (as root; 20 GB of disk, long the first time)
-	-integration/truth/roots.sh
-	-integration/truth/pythons.sh
-	-integration/truth/wheels.sh
+truth: setup ## Compare the predictions about native modules with real containers (as root; 32 GB of disk, half an hour the first time)
+	-integration/truth/fetch.sh
 	$(GO) run ./integration/truth -imports -speed
 	HOSTRUN_TRUTH=1 $(GO) test -count=1 -run TestRealWheels ./abi/frameworks
 	HOSTRUN_TRUTH_ALL=1 $(GO) test -count=1 -tags truth -timeout 60m -run "TestTruth|TestCases" ./abi/imports

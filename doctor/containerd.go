@@ -82,7 +82,7 @@ func (e *examiner) absent(g Engine) {
 	stale := e.view.Exists(g.Address)
 	switch {
 	case g.Kind == "private" && g.Missing != "":
-		e.add(Note, g.Kind, "make install", "%s", g.Missing)
+		e.add(Note, g.Kind, strings.Join(g.Hints, "\n"), "%s", g.Missing)
 	case g.Kind == "private" && g.EverRan:
 		e.ok(g.Kind, "installed in %s; not running now, started when it is needed", e.LibexecDir)
 	case g.Kind == "private":

@@ -92,17 +92,30 @@ func (e *examiner) leftovers() {
 	}
 	dir := filepath.Join(e.DataDir, "containers", e.Namespace)
 	orphans := slices.DeleteFunc(e.names(dir), func(name string) bool { return known[name] })
-	switch {
-	case len(orphans) > 0 && complete:
+	var away []string // of a containerd that is none of those that tell
+	for _, name := range orphans {
+		if !complete || e.madeElsewhere(filepath.Join(dir, name, "engine")) {
+			away = append(away, name)
+		}
+	}
+	orphans = slices.DeleteFunc(orphans, func(name string) bool { return slices.Contains(away, name) })
+	if len(orphans) > 0 {
 		found = true
 		e.add(Note, "directories", "rm -r "+join(dir, orphans), "%s without a container in %s: %s", counted(len(orphans), "directory"), dir, strings.Join(orphans, ", "))
-	case len(orphans) > 0:
+	}
+	if len(away) > 0 {
 		found = true
-		e.add(OK, "directories", "", "%s in %s whose containers are in a containerd that could not be asked: %s", counted(len(orphans), "entry"), dir, strings.Join(orphans, ", "))
+		e.add(OK, "directories", "", "%s in %s whose containers are in a containerd that could not be asked: %s", counted(len(away), "entry"), dir, strings.Join(away, ", "))
 	}
 	if !found {
 		e.ok("none", "nothing was left half done")
 	}
+}
+
+// madeElsewhere says whether a container's file names a containerd that does not tell what it has (runtime keeps it).
+func (e *examiner) madeElsewhere(file string) bool {
+	address, err := e.view.ReadFile(file, 4096)
+	return err == nil && !slices.ContainsFunc(e.Engines, func(g Engine) bool { return g.Standing == Usable && g.Address == string(address) })
 }
 
 // systemRecords is where a containerd of the distribution keeps its records.

@@ -176,6 +176,9 @@ func TestExamine(t *testing.T) {
 			m.Engines[1].EverRan = true
 			f["/var/lib/hostrun/containers/hostrun/a/log"] = ""
 		}, nil, "could not be asked: a"},
+		{"a directory of a containerd that is not among these", func(m *Machine, f map[string]string) {
+			f["/var/lib/hostrun/containers/hostrun/a/engine"] = "/run/another.sock"
+		}, nil, "could not be asked: a"},
 		{"directories of a system that is down", func(m *Machine, f map[string]string) {
 			system(m, Absent)
 			f["/var/lib/containerd/io.containerd.metadata.v1.bolt/meta.db"], f["/var/lib/hostrun/containers/hostrun/a/log"] = "", ""

@@ -55,18 +55,18 @@ func TestInstalled(t *testing.T) {
 // TestLayoutLimits: the longest state directory that is allowed leads to sockets that Linux and containerd take.
 func TestLayoutLimits(t *testing.T) {
 	l := Layout{RootDir: "/r", LibexecDir: "/l", StateDir: "/" + strings.Repeat("s", longestState()-1)}
-	if err := l.check(); err != nil {
+	if err := l.Check(); err != nil {
 		t.Errorf("%d bytes: %v", len(l.StateDir), err)
 	}
 	if n := len(l.ShimSocketDir()) + 1 + 64; n > 106 {
 		t.Errorf("a shim's socket would have %d bytes", n)
 	}
 	l.StateDir += "s"
-	if err := l.check(); finding.StatusOf(err) != finding.StatusUsage {
+	if err := l.Check(); finding.StatusOf(err) != finding.StatusUsage {
 		t.Errorf("%d bytes: %v", len(l.StateDir), err)
 	}
 	l.StateDir = l.RootDir
-	if err := l.check(); finding.StatusOf(err) != finding.StatusUsage {
+	if err := l.Check(); finding.StatusOf(err) != finding.StatusUsage {
 		t.Errorf("one directory for both: %v", err)
 	}
 }

@@ -34,7 +34,7 @@ func Ensure(ctx context.Context, l Layout, say func(string)) (started bool, err 
 	if os.Geteuid() != 0 {
 		return false, finding.Errorf(finding.StatusPermission, whoMay, "start the private engine: it does not run, and only root may start it")
 	}
-	if err := l.check(); err != nil {
+	if err := l.Check(); err != nil {
 		return false, err
 	}
 	if err := Installed(l); err != nil {

@@ -21,6 +21,14 @@ import (
 type Errand struct {
 	Args []string `json:"args"` // without the program's name
 	Env  []string `json:"env"`  // NAME=VALUE
+	// Lost is the signal that the command gets when the member's is gone; 0 for SIGHUP, as of a terminal.
+	Lost syscall.Signal `json:"lost,omitempty"`
+}
+
+// An Ending is how an errand's command has ended.
+type Ending struct {
+	Status int            // 128+n for a signal
+	Signal syscall.Signal // 0 where it has left by itself
 }
 
 // What follows the Errand on the connection: signals from the member, and once the status from the engine.
@@ -30,6 +38,7 @@ type (
 	}
 	errandEnd struct {
 		Status int    `json:"status"`
+		Signal int    `json:"signal,omitempty"`
 		Error  string `json:"error,omitempty"` // it was not started
 	}
 )
@@ -41,39 +50,38 @@ const errandFiles = 4
 // runs and the machine has the group.
 func (l Layout) ErrandAddress() string { return filepath.Join(l.StateDir, "errand.sock") }
 
-// Run has the engine run the errand, in the directory dir, and returns the exit status of the command (128+n for a
-// signal). Signals that this process gets meanwhile are the command's. The error is for a command that was not started;
+// Run has the engine run the errand, in the directory dir, and returns how the command has ended. Signals that this process gets meanwhile are the command's. The error is for a command that was not started;
 // it wraps os.ErrNotExist where there is no such service.
-func (e Errand) Run(l Layout, streams [3]*os.File, dir string) (status int, err error) {
+func (e Errand) Run(l Layout, streams [3]*os.File, dir string) (ending Ending, err error) {
 	conn, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: l.ErrandAddress(), Net: "unix"})
 	if err != nil {
-		return 0, err
+		return Ending{}, err
 	}
 	defer conn.Close()
 	at, err := os.Open(dir)
 	if err != nil {
-		return 0, err
+		return Ending{}, err
 	}
 	defer at.Close()
 	rights := unix.UnixRights(int(streams[0].Fd()), int(streams[1].Fd()), int(streams[2].Fd()), int(at.Fd()))
 	if _, _, err := conn.WriteMsgUnix([]byte{'\n'}, rights, nil); err != nil {
-		return 0, err
+		return Ending{}, err
 	}
 	signals, unwatch := watchSignals() // before the command can be there: the runtime ignores some that nobody watches
 	defer unwatch()
 	out := json.NewEncoder(conn)
 	if err := out.Encode(e); err != nil {
-		return 0, err
+		return Ending{}, err
 	}
 	defer passSignals(out, signals)()
 	var end errandEnd
 	if err := json.NewDecoder(conn).Decode(&end); err != nil {
-		return 0, finding.Errorf(finding.StatusTryAgain, "the same command again", "the private engine ended before the command did: %w", err)
+		return Ending{}, finding.Errorf(finding.StatusTryAgain, "the same command again", "the private engine ended before the command did: %w", err)
 	}
 	if end.Error != "" {
-		return 0, errors.New(end.Error)
+		return Ending{}, errors.New(end.Error)
 	}
-	return end.Status, nil
+	return Ending{end.Status, syscall.Signal(end.Signal)}, nil
 }
 
 // watchSignals collects the signals that may be meant for the command.

@@ -58,7 +58,7 @@ func TestErrand(t *testing.T) {
 	must(t, err)
 	e := Errand{Args: []string{"up", "a b"}, Env: []string{"COLOUR=red", "LD_PRELOAD=/x.so", "GODEBUG=x=1", "PATH=/usr/bin:/bin"}}
 	dir := t.TempDir()
-	status, err := e.Run(l, [3]*os.File{in, out, out}, dir)
+	end, err := e.Run(l, [3]*os.File{in, out, out}, dir)
 	must(t, err)
 	must(t, out.Close())
 	var got [2]string
@@ -66,8 +66,8 @@ func TestErrand(t *testing.T) {
 	for i := 0; lines.Scan() && i < 2; i++ {
 		got[i] = lines.Text()
 	}
-	if status != 7 || got[0] != "a line|up a b|"+dir+"|red|" || got[1] != "beside" {
-		t.Errorf("status %d, output %q", status, got)
+	if end != (Ending{Status: 7}) || got[0] != "a line|up a b|"+dir+"|red|" || got[1] != "beside" {
+		t.Errorf("%+v, output %q", end, got)
 	}
 	if want := fmt.Sprint(os.Getuid(), []string{"up", "a b"}); len(*told) != 1 || (*told)[0] != want {
 		t.Errorf("the engine is told %q, want %q", *told, want)
@@ -88,10 +88,10 @@ func TestErrandSignals(t *testing.T) {
 	}()
 	null, err := os.Open(os.DevNull)
 	must(t, err)
-	status, err := Errand{Env: []string{"PATH=/usr/bin:/bin"}}.Run(l, [3]*os.File{null, out, out}, "/")
+	end, err := Errand{Env: []string{"PATH=/usr/bin:/bin"}}.Run(l, [3]*os.File{null, out, out}, "/")
 	must(t, err)
-	if status != 42 {
-		t.Errorf("status %d, want the trap's 42", status)
+	if end.Status != 42 {
+		t.Errorf("status %d, want the trap's 42", end.Status)
 	}
 }
 
@@ -108,9 +108,16 @@ func TestSignalBeforeTheAnswer(t *testing.T) {
 	}
 }
 
-// TestErrandOfTheDead: when the asker is gone, the command is hung up.
+// TestErrandOfTheDead: when the asker is gone, the command is hung up; a service, to which that is another thing, is told to end.
 func TestErrandOfTheDead(t *testing.T) {
-	l, _ := serveScript(t, `trap 'echo hung up; exit' HUP; echo ready; while :; do sleep 0.02; done`)
+	errandOfTheDead(t, 0, "hung up")
+	errandOfTheDead(t, unix.SIGTERM, "to end")
+	errandOfTheDead(t, -5, "hung up")
+	errandOfTheDead(t, 1000, "hung up")
+}
+
+func errandOfTheDead(t *testing.T, lost unix.Signal, want string) {
+	l, _ := serveScript(t, `trap 'echo hung up; exit' HUP; trap 'echo to end; exit' TERM; echo ready; while :; do sleep 0.02; done`)
 	take, out, err := os.Pipe()
 	must(t, err)
 	conn, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: l.ErrandAddress(), Net: "unix"})
@@ -119,12 +126,22 @@ func TestErrandOfTheDead(t *testing.T) {
 	must(t, err)
 	_, _, err = conn.WriteMsgUnix([]byte{'\n'}, unix.UnixRights(int(out.Fd()), int(out.Fd()), int(out.Fd()), int(dir.Fd())), nil)
 	must(t, err)
-	must(t, json.NewEncoder(conn).Encode(Errand{Env: []string{"PATH=/usr/bin:/bin"}}))
+	must(t, json.NewEncoder(conn).Encode(Errand{Env: []string{"PATH=/usr/bin:/bin"}, Lost: lost}))
 	lines := bufio.NewScanner(take)
 	lines.Scan()
 	must(t, conn.Close())
-	if lines.Scan(); lines.Text() != "hung up" {
-		t.Errorf("the command says %q, want that it was hung up", lines.Text())
+	if lines.Scan(); lines.Text() != want {
+		t.Errorf("signal %d: the command says %q, want %q", lost, lines.Text(), want)
+	}
+}
+
+// TestErrandEndedByASignal: which one is told, besides the status that a shell would show.
+func TestErrandEndedByASignal(t *testing.T) {
+	l, _ := serveScript(t, `kill -TERM $$; sleep 10`)
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	must(t, err)
+	if end, err := (Errand{Env: []string{"PATH=/usr/bin:/bin"}}).Run(l, [3]*os.File{null, null, null}, "/"); end != (Ending{143, unix.SIGTERM}) || err != nil {
+		t.Errorf("%+v, %v", end, err)
 	}
 }
 
@@ -161,7 +178,7 @@ func TestErrandRefused(t *testing.T) {
 	}
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	must(t, err)
-	if status, err := (Errand{}).Run(l, [3]*os.File{null, null, null}, "/"); status != 0 || err != nil {
-		t.Errorf("the next one: %d, %v", status, err)
+	if end, err := (Errand{}).Run(l, [3]*os.File{null, null, null}, "/"); end != (Ending{}) || err != nil {
+		t.Errorf("the next one: %+v, %v", end, err)
 	}
 }

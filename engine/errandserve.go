@@ -55,15 +55,21 @@ func serveErrand(conn *net.UnixConn, program string, note func(uint32, []string)
 	end := errandEnd{}
 	cmd, in, err := beginErrand(conn, program, note)
 	if err == nil {
-		end.Status = finishErrand(cmd, in)
+		end = finishErrand(cmd, in)
 	} else {
 		end.Error = "the private engine runs no command for you: " + err.Error()
 	}
 	_ = json.NewEncoder(conn).Encode(end) // whoever asked may be gone
 }
 
+// A command is what does an errand.
+type command struct {
+	*exec.Cmd
+	lost syscall.Signal // see Errand.Lost
+}
+
 // beginErrand reads the errand and starts it.
-func beginErrand(conn *net.UnixConn, program string, note func(uint32, []string)) (*exec.Cmd, *json.Decoder, error) {
+func beginErrand(conn *net.UnixConn, program string, note func(uint32, []string)) (*command, *json.Decoder, error) {
 	_ = conn.SetReadDeadline(time.Now().Add(errandPatience))
 	files, err := receiveFiles(conn)
 	if err != nil {
@@ -88,16 +94,20 @@ func beginErrand(conn *net.UnixConn, program string, note func(uint32, []string)
 	}
 	// The engine is the last to be killed for memory; what it does for others is not.
 	_ = os.WriteFile(fmt.Sprintf("/proc/%d/oom_score_adj", cmd.Process.Pid), []byte("0"), 0o644)
-	return cmd, in, nil
+	lost := e.Lost
+	if lost <= 0 || lost > unix.SIGSYS {
+		lost = unix.SIGHUP
+	}
+	return &command{cmd, lost}, in, nil
 }
 
 // finishErrand passes signals on until the command has ended. A member who is gone hangs up, as a terminal does.
-func finishErrand(cmd *exec.Cmd, in *json.Decoder) int {
+func finishErrand(cmd *command, in *json.Decoder) errandEnd {
 	go func() {
 		for {
 			var s errandSignal
 			if err := in.Decode(&s); err != nil {
-				_ = cmd.Process.Signal(unix.SIGHUP)
+				_ = cmd.Process.Signal(cmd.lost)
 				return
 			}
 			_ = cmd.Process.Signal(syscall.Signal(s.Signal))
@@ -106,9 +116,9 @@ func finishErrand(cmd *exec.Cmd, in *json.Decoder) int {
 	_ = cmd.Wait() // the status says it
 	status := cmd.ProcessState.Sys().(syscall.WaitStatus)
 	if status.Signaled() {
-		return 128 + int(status.Signal())
+		return errandEnd{Status: 128 + int(status.Signal()), Signal: int(status.Signal())}
 	}
-	return status.ExitStatus()
+	return errandEnd{Status: status.ExitStatus()}
 }
 
 // errandEnvironment is the member's without what changes how programs are loaded, which sudo takes out too.

@@ -83,8 +83,8 @@ const (
 	longestShim   = 106 - len("/") - 64
 )
 
-// check refuses a layout that can't work, before anything is made.
-func (l Layout) check() error {
+// Check refuses a layout that can't work, before anything is made. Its errors carry status 2.
+func (l Layout) Check() error {
 	for name, dir := range map[string]string{"state": l.StateDir, "root": l.RootDir, "libexec": l.LibexecDir} {
 		if !filepath.IsAbs(dir) {
 			return finding.Errorf(finding.StatusUsage, "give an absolute path", "the private engine's %s directory %q: not an absolute path", name, dir)

@@ -94,7 +94,7 @@ func openClients(l Layout) (*os.File, error) {
 
 // prepare makes the directories of a layout that can work.
 func prepare(l Layout) error {
-	if err := l.check(); err != nil {
+	if err := l.Check(); err != nil {
 		return err
 	}
 	return makeDirs(l)

@@ -129,6 +129,9 @@ const (
 	NoSystemd  = "HR263" // systemctl is not there, or has failed
 	UnitReload = "HR264" // a change of the profile needs a restart of the unit
 
+	TemplateOther = "HR380" // somebody has changed the template of the units, or masked it
+	UnitLess      = "HR381" // a limit of the profile is more than the unit allows
+
 	ReplicaName  = "HR285" // container_name beside replicas
 	ReplicaPorts = "HR286" // ports or addresses that several containers can't share
 	NameOther    = "HR287" // the container's name is another profile's or another stack's

@@ -21,6 +21,12 @@ var unitStories = map[string]Entry{
 	NoSystemd: {Title: "systemd does not do what was asked", ExitStatus: StatusTryAgain, Story: "" +
 		"hostrun systemd has written or removed the unit's files, and systemctl, which is to make systemd read them, is not there or has failed. In an image or a chroot there is no systemd that runs: the files are read when the machine boots.\n\n" +
 		"Without --now and --enable, install needs no systemd; hostrun systemd print writes the files to stdout."},
+	TemplateOther: {Title: "the template of the units is somebody else's", ExitStatus: StatusTryAgain, Story: "" +
+		"hostrun systemd install keeps the template hostrun@.service in /etc/systemd/system, where no package has brought the same. Its first line tells whether it is as install wrote it. This one is not: a person has written or changed it, as systemctl edit --full does, and it is left as it is. What a newer hostrun needs may be missing in it; a masked one starts nothing.\n\n" +
+		"hostrun systemd print shows this hostrun's. Put changes of your own into a drop-in, systemctl edit hostrun@.service, which install never touches; then remove the changed template, or systemctl unmask hostrun@.service, and install again."},
+	UnitLess: {Title: "the unit allows less than the profile", ExitStatus: StatusMisfit, Story: "" +
+		"A container that is a service lies in the cgroup of its unit, and whatever limits the unit, or the slice that it is in, limits the container: the lesser of the two limits holds. mem_limit: 8gb below a MemoryMax=1G ends at 1 GiB, and the kernel kills the job there.\n\n" +
+		"hostrun systemd install NAME writes MemoryMax= and TasksMax= of the unit by the profile: after a change of mem_limit or pids_limit run it again, which holds for the running unit at once. Limits of your own, in a file of the unit or its slice, are yours to raise: systemctl cat hostrun@NAME shows them."},
 	UnitReload: {Title: "a change needs a restart of the unit", ExitStatus: StatusMisfit, Story: "" +
 		"systemctl reload hostrun@NAME reads the profile again and does what can be done to a container that runs: cpus, mem_limit, pids_limit, cpuset, healthcheck, stop_signal and stop_grace_period. Something else has changed, too, or the profile does not fit any more; the container goes on as it was, and nothing has been applied.\n\n" +
 		"systemctl restart hostrun@NAME makes the container anew. The journal names what differs."},

@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"os"
 	"os/exec"
 	"slices"
 	"strings"
@@ -13,7 +14,7 @@ import (
 // containers all the same, with what it may give, and says so where a profile asks for more.
 func TestWithoutCapSysResource(t *testing.T) {
 	m := newMachine(t)
-	engine := exec.Command("sh", "-c", `ulimit -n 4096; exec setpriv --bounding-set -sys_resource --inh-caps -sys_resource -- "$0" "$@"`,
+	engine := exec.Command("prlimit", "--nofile=4096", "--rtprio=0", "--nice=0", "--msgqueue=4096", "setpriv", "--bounding-set=-sys_resource", "--inh-caps=-sys_resource", "--",
 		m.layout.LibexecDir+"/hostrun-engine", "--state", m.layout.StateDir, "--root", m.layout.RootDir)
 	engine.Env = append(slices.Clone(m.env), "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
 	ok(t, engine.Start())
@@ -36,6 +37,20 @@ func TestWithoutCapSysResource(t *testing.T) {
 	}
 	if r := m.hostrun("check", "many"); !strings.Contains(r.stdout+r.stderr, "4096") {
 		t.Errorf("it is not said that there are fewer:\n%v", r)
+	}
+	// Each of these ended in runc's "error setting rlimit type 14: operation not permitted" or "can't get final child's PID from pipe".
+	m.profile("urgent", "image: job:latest\npull_policy: never\npython: none\nulimits: {rtprio: 99, nice: 40, msgqueue: -1}\noom_score_adj: -1000\n")
+	r = m.hostrun("run", "urgent", "--", "sh", "-c", "ulimit -Hr; ulimit -He; cat /proc/self/oom_score_adj")
+	b, err := os.ReadFile("/proc/self/oom_score_adj") // the engine's, which could not change it
+	ok(t, err)
+	score := strings.TrimSpace(string(b))
+	if r.status != 0 || r.stdout != "0\n0\n"+score+"\n" {
+		t.Errorf("limits and a score that it may not give:\n%v", r)
+	}
+	for _, words := range []string{"rtprio is lowered to 0", "nice is lowered to 0", "msgqueue is lowered to 4096", "oom_score_adj is raised to " + score} {
+		if !strings.Contains(r.stderr, words) {
+			t.Errorf("it is not said that %s:\n%s", words, r.stderr)
+		}
 	}
 }
 

@@ -41,6 +41,7 @@ func TestEngineKilled(t *testing.T) {
 	w.running(counter)
 	pid := w.one("counter").PID
 	load := startLoad(w, p.Layout, soak)
+	t.Cleanup(load.stop) // a failure must not leave it behind, to start engines in what is being removed
 	for round := range n {
 		time.Sleep(time.Duration(rand.IntN(400)) * time.Millisecond)
 		p.Kill()
@@ -108,6 +109,7 @@ func (w *world) complete(t *testing.T) {
 // A load is what commands do meanwhile: they start containers and remove them, and may fail when the engine dies.
 type load struct {
 	end          chan struct{}
+	once         sync.Once
 	all          sync.WaitGroup
 	mu           sync.Mutex
 	done, failed int
@@ -170,6 +172,6 @@ func command(w *world, l private.Layout, pl plan.Plan) error {
 }
 
 func (l *load) stop() {
-	close(l.end)
+	l.once.Do(func() { close(l.end) })
 	l.all.Wait()
 }

@@ -9,9 +9,10 @@ cache=${HOSTRUN_TEST_CACHE:-/var/cache/hostrun-test}/pythons
 keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 mkdir -p "$cache"
 
-mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | grep '/debian/$' | head -n 1)
+. "$(dirname "$0")/mirror.sh"
+mirror=$(mirror_of debian || true)
 if [ -z "$mirror" ]; then
-	echo "fetch-pythons: no mirror of Debian among apt's sources" >&2
+	echo "fetch-pythons: no mirror of Debian among apt's sources: HOSTRUN_DEBIAN_MIRROR=http://... names one" >&2
 	exit 1
 fi
 

@@ -27,6 +27,10 @@ var machineSecrets = []string{"/root/.ssh/id_ed25519", "/home/ann/.netrc", "/hom
 	"/etc/profile.d/proxy.sh", "/etc/machine-id", "/etc/kubernetes/admin.conf", "/etc/pip.conf", "/var/lib/kubelet/pki/key", "/var/log/auth.log", "/var/tmp/old",
 	"/tmp/old", "/srv/data", "/mnt/nfs", "/boot/key", "/run/secrets/token", "/opt/closed/key", "/usr/local/etc/api.key", "/data/key"}
 
+// closedSecrets lie in directories that a container is shown, and are closed to others: they are covered there.
+var closedSecrets = []string{"/etc/ssl/certs/server.key", "/opt/tool/.env", "/opt/tool/conf/key", "/usr/lib/container-auth.json", "/usr/closed/key",
+	"/usr/local/nginx/conf/key.pem", "/usr/local/share/keys/key", "/usr/etc/shadow", "/usr/lib/credstore/db"}
+
 // fakeMachine is a small machine of busybox below a directory, with merged /usr or with directories of old, secrets, a socket and a
 // file system that is mounted below /usr.
 func fakeMachine(t *testing.T, merged bool) string {
@@ -54,20 +58,28 @@ func fakeMachine(t *testing.T, merged bool) string {
 	for _, applet := range []string{"sh", "cat", "ls", "touch", "id", "sleep", "grep", "mkdir", "readlink", "wc"} {
 		ok(t, os.Symlink("busybox", filepath.Join(dir, bin, applet)))
 	}
-	for _, s := range machineSecrets {
+	for _, s := range append(slices.Clone(machineSecrets), closedSecrets...) {
 		plant(s, "secret\n", 0o600)
+	}
+	plant("opt/tool/conf/open", "open\n", 0o644)
+	plant("opt/tool/closed-program", "#!/bin/sh\n", 0o711)
+	for _, closed := range []string{"usr/closed", "usr/local/share/keys"} {
+		ok(t, os.Chmod(filepath.Join(dir, closed), 0o711))
 	}
 	plant("etc/passwd", "root:x:0:0::/root:/bin/sh\nann:x:1000:1000::/home/ann:/bin/sh\n", 0o644)
 	plant("etc/group", "root:x:0:\nann:x:1000:\nvideo:x:44:ann\n", 0o644)
 	plant("etc/ssl/certs/ca.pem", "certificate\n", 0o644)
 	plant("opt/tool/file", "tool\n", 0o644)
+	plant("proc/self/net/unix", "Num RefCount Protocol Flags Type St Inode Path\n0: 2 0 00010000 0001 01 1 /opt/tool/service.sock\n0: 2 0 00010000 0001 01 2 /opt/tool/file\n", 0o444)
 	plant("proc/self/mountinfo", "30 1 0:30 / /usr/mounted rw - tmpfs tmpfs rw\n", 0o644)
 	ok(t, os.Chmod(filepath.Join(dir, "opt/closed"), 0o711))
 	ok(t, os.Symlink("../root", filepath.Join(dir, "opt/leak")))
 	ok(t, os.Symlink("/home/ann/.netrc", filepath.Join(dir, "etc/nccl.conf")))
-	socket, err := net.Listen("unix", filepath.Join(dir, "run/docker.sock"))
-	ok(t, err)
-	t.Cleanup(func() { _ = socket.Close() })
+	for _, name := range []string{"run/docker.sock", "opt/tool/service.sock"} {
+		socket, err := net.Listen("unix", filepath.Join(dir, name))
+		ok(t, err)
+		t.Cleanup(func() { _ = socket.Close() })
+	}
 	mounted := filepath.Join(dir, "usr/mounted")
 	ok(t, os.MkdirAll(mounted, 0o755))
 	ok(t, unix.Mount("tmpfs", mounted, "tmpfs", 0, "size=64k"))
@@ -115,7 +127,7 @@ func on(t *testing.T, dir string, f plan.Facts) plan.Plan {
 
 // look is a script that says what of some paths it sees, and to which of others it can write.
 func look(see, write []string) string {
-	return fmt.Sprintf(`for f in %s; do if [ -e $f ]; then echo seen $f; fi; done
+	return fmt.Sprintf(`for f in %s; do if [ -f $f ] || [ -d $f ] || [ -S $f ]; then echo seen $f; fi; done
 for f in %s; do if touch $f 2>/dev/null; then echo written $f; fi; done
 for d in /run /home /root /tmp; do if [ -n "$(ls -A $d 2>/dev/null)" ]; then echo not empty $d; fi; done`, strings.Join(see, " "), strings.Join(write, " "))
 }
@@ -142,13 +154,15 @@ func TestHostRootShowsProgramsAndNoSecrets(t *testing.T) {
 			t.Run(c.name, func(t *testing.T) {
 				w := &world{t: t, ctrd: w.ctrd, opt: w.opt, c: w.c}
 				dir := fakeMachine(t, c.merged)
-				see := append(slices.Clone(machineSecrets), "/bin/sh", "/etc/passwd", "/etc/ssl/certs/ca.pem", "/usr/mounted/file", "/opt/tool/file", "/opt/leak", "/etc/nccl.conf", "/run/docker.sock")
+				see := slices.Concat(machineSecrets, closedSecrets, []string{"/bin/sh", "/etc/passwd", "/etc/ssl/certs/ca.pem", "/usr/mounted/file", "/opt/tool/file", "/opt/tool/conf/open",
+					"/opt/tool/closed-program", "/opt/tool/service.sock", "/opt/leak", "/etc/nccl.conf", "/run/docker.sock"})
 				write := []string{"/x", "/usr/x", "/usr/mounted/x", "/opt/tool/x", "/opt/x", "/etc/x", "/etc/passwd", "/etc/ssl/certs/x", "/bin/x"}
 				f := w.hostRootFacts(dir, "job", nil, "sh", "-c", look(see, write)+"; touch /tmp/x /run/x /root/x /var/tmp/x && echo scratch")
 				if !c.recursive {
 					f.Engine.MountOptions = nil
 				}
-				w.prints(on(t, dir, f), "seen /bin/sh", "seen /etc/passwd", "seen /etc/ssl/certs/ca.pem", "seen /usr/mounted/file", "seen /opt/tool/file", "scratch")
+				w.prints(on(t, dir, f), "seen /bin/sh", "seen /etc/passwd", "seen /etc/ssl/certs/ca.pem", "seen /usr/mounted/file", "seen /opt/tool/file",
+					"seen /opt/tool/conf/open", "seen /opt/tool/closed-program", "scratch")
 				w.clean()
 				unwritten(t, dir, "usr", "usr/mounted", "opt", "opt/tool", "etc", "etc/ssl/certs", "bin", "tmp", "run", "root")
 			})
@@ -245,14 +259,21 @@ func TestHostRootFactsShowNoMoreThanTheContainer(t *testing.T) {
 		}
 	}
 	equal(t, "/bin/sh", img.Paths["/bin/sh"].Real, "/usr/bin/busybox")
+	closed := map[string]string{ // what is covered as a whole, and a socket; no other of a container's, whose name is a file here
+		"/etc/ssl/certs": "/etc/ssl/certs/server.key", "/opt/tool": "/opt/tool/.env /opt/tool/conf/key /opt/tool/service.sock",
+		"/usr": "/usr/closed /usr/lib/container-auth.json /usr/local/etc/api.key /usr/local/nginx/conf/key.pem /usr/local/share/keys",
+	}
 	var have []string
 	for _, e := range img.Root {
 		have = append(have, e.Path)
 	}
-	equal(t, "root", strings.Join(have, " "), "/bin /etc/group /etc/passwd /etc/ssl/certs /opt/tool /usr /usr/local/etc")
+	equal(t, "root", strings.Join(have, " "), "/bin /etc/group /etc/passwd /etc/ssl/certs /opt/tool /usr /usr/etc /usr/lib/credstore /usr/local/etc")
 	for _, e := range img.Root {
 		if e.Path == "/usr" && !slices.Equal(e.Mounts, []string{"/usr/mounted"}) {
 			t.Errorf("mounts below /usr: %q", e.Mounts)
+		}
+		if want := closed[e.Path]; strings.Join(e.Closed, " ") != want {
+			t.Errorf("closed below %s: %q, want %q", e.Path, e.Closed, want)
 		}
 	}
 }

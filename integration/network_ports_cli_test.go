@@ -162,6 +162,22 @@ s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM); s.setsockopt(socket.IPPRO
 	s.untraced()
 }
 
+// TestPortOfWhatWasJustDown: down returns before the removal is over; the port is the next one's all the same.
+func TestPortOfWhatWasJustDown(t *testing.T) {
+	t.Parallel()
+	s := newNetStage(t)
+	for _, name := range []string{"first", "second"} {
+		s.serving(name, "network_mode: bridge", `ports: ["8080:80"]`)
+	}
+	for range 2 {
+		s.must("up", "first")
+		s.must("down", "first")
+		s.must("up", "second")
+		s.must("down", "second")
+	}
+	s.untraced()
+}
+
 // TestInternalNetworkFirst: with an internal network before another one, the way out and the ports are the other's. Two networks of one
 // profile do not share a subnet.
 func TestInternalNetworkFirst(t *testing.T) {

@@ -5,6 +5,7 @@
 #   integration/setup.sh            what the tests need
 #   integration/setup.sh demo       what the demonstration needs
 #   integration/setup.sh gpu        what make gpu needs besides
+#   integration/setup.sh truth      what make truth needs besides: to build interpreters from source
 #   integration/setup.sh runtime    an OCI runtime: runc, unless crun is there
 set -euo pipefail
 
@@ -26,9 +27,13 @@ need() {
 
 has() { command -v "$1"; }
 
+# has_header NAME: some belong to an architecture.
+has_header() { compgen -G "/usr/include/$1" || compgen -G "/usr/include/*/$1"; }
+
 find_missing() {
 	missing=()
-	[ "$for_whom" = test ] || has crun >/dev/null || need runc has runc
+	# One that `make runc` has built is one too, where no package gives any.
+	[ "$for_whom" = test ] || has crun >/dev/null || [ -x "$here/../bin/oci/runc" ] || need runc has runc
 	[ "$for_whom" = runtime ] && return
 	if [ "$for_whom" = test ]; then
 		need containerd has containerd
@@ -49,6 +54,18 @@ find_missing() {
 	if [ "$for_whom" != demo ] || [ -e /proc/driver/nvidia/version ]; then
 		need gcc has gcc
 		need libc6-dev test -e /usr/include/stdlib.h
+	fi
+	if [ "$for_whom" = truth ]; then
+		need runc has runc
+		need debian-archive-keyring test -s /usr/share/keyrings/debian-archive-keyring.gpg
+		need make has make
+		need xz-utils has xz
+		need zlib1g-dev test -e /usr/include/zlib.h
+		need libffi-dev has_header ffi.h
+		need libssl-dev test -e /usr/include/openssl/ssl.h
+		need libbz2-dev test -e /usr/include/bzlib.h
+		need liblzma-dev test -e /usr/include/lzma.h
+		need libsqlite3-dev test -e /usr/include/sqlite3.h
 	fi
 	[ "$for_whom" = test ] || return 0
 	need git has git

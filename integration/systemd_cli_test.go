@@ -22,6 +22,8 @@ printf '[Journal]\nStorage=volatile\nReadKMsg=no\nAudit=no\nRateLimitBurst=0\n' 
 systemctl daemon-reload
 systemctl start systemd-journald.service
 cd /shared
+echo hostrun:x:4243:ann >>/etc/group # before the engine, which has a socket for its members
+echo ann:x:4242:4242::/home/ann:/bin/sh >>/etc/passwd
 hr load box.tar >/dev/null
 show() { systemctl show --property="$1" --value "hostrun@$2"; }
 pid() { hr inspect "$1" 2>/dev/null | sed -n 's/^ *"pid": \([1-9][0-9]*\),$/\1/p'; }
@@ -183,7 +185,14 @@ try hr systemd install --now ./shop.yaml:shop
 try show ActiveState shop
 try hr systemd install --now many
 try hr exec many-2 -- sh -c 'echo $HOSTRUN_REPLICA'
+echo 'stop_grace_period: 33s' >>profiles/many.yaml
+try hr diff many
+before=$(pid many-2)
+for i in 1 2; do systemctl reload hostrun@many-$i && comes "hr inspect many-$i | grep stop-seconds.*33"; done
+[ "$(pid many-2)" = "$before" ] || echo CHANGED
+try hr diff many
 try hr systemd uninstall -y many ./shop.yaml
+try hr systemd uninstall -y mani
 
 # all of them can be verified, and nothing stays
 for name in web db bad job plain; do hr systemd print $name >/run/systemd/hostrun@$name.service; done
@@ -279,13 +288,16 @@ try systemctl show --property=Result hostrun.service
 		"engine_at again":                                  {"hostrun-engine\n"},
 		"hr systemd uninstall -y web db bad two job plain": {"status 0"},
 		"left": {"!hostrun@", "status 0"},
-		"hr systemd install --now ./shop.yaml:shop":     {"status 0"},
-		"show ActiveState shop":                         {"active\n"},
-		"hr systemd install --now many":                 {"hostrun@many-1.service.d", "hostrun@many-2.service.d", "status 0"},
-		"hr exec many-2 -- sh -c echo $HOSTRUN_REPLICA": {"2\n"},
-		"hr systemd uninstall -y many ./shop.yaml":      {"status 0"},
-		"hr stop held": {"status 0"},
-		"boots":        {"kept running", "held exited\n", "NRestarts=1\n"},
+		"hr systemd install --now ./shop.yaml:shop":        {"status 0"},
+		"show ActiveState shop":                            {"active\n"},
+		"hr systemd install --now many":                    {"hostrun@many-1.service.d", "hostrun@many-2.service.d", "status 0"},
+		"hr exec many-2 -- sh -c echo $HOSTRUN_REPLICA":    {"2\n"},
+		"hr diff many":                                     {"profiles/many.yaml", "stop_grace_period"},
+		"hr diff many again":                               {"many-1: up would leave it as it is\n", "!stop_grace_period"},
+		"hr systemd uninstall -y many ./shop.yaml":         {"status 0"},
+		"hr systemd uninstall -y mani":                     {"there are no units of mani", "status 0"},
+		"hr stop held":                                     {"status 0"},
+		"boots":                                            {"kept running", "held exited\n", "NRestarts=1\n"},
 		"systemctl show --property=Result hostrun.service": {"Result=success\n"},
 	})
 }

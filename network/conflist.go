@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/netip"
+	"slices"
 )
 
 // CNIVersion is one that all plugins from 1.0 on know (containernetworking.github.io, CNI 1.0.0).
@@ -54,7 +55,7 @@ func (l Link) ranges() [][]map[string]string {
 	var all [][]map[string]string
 	for _, s := range l.Subnets {
 		one := map[string]string{"subnet": s.prefix().String(), "gateway": s.GatewayOf()}
-		if r, err := netip.ParsePrefix(s.Range); err == nil {
+		if r, err := netip.ParsePrefix(s.Range); err == nil && !l.asksOutside(s, r) {
 			first, last := ends(r)
 			if first == s.prefix().Addr() {
 				first = first.Next()
@@ -64,6 +65,15 @@ func (l Link) ranges() [][]map[string]string {
 		all = append(all, []map[string]string{one})
 	}
 	return all
+}
+
+// asksOutside: the range is for addresses that are given; one that is asked for may be any of the subnet, and host-local knows but one
+// range for both.
+func (l Link) asksOutside(s Subnet, r netip.Prefix) bool {
+	return slices.ContainsFunc(l.Static, func(ip string) bool {
+		a, err := netip.ParseAddr(ip)
+		return err == nil && s.prefix().Contains(a) && !r.Contains(a)
+	})
 }
 
 func (l Link) routes() []map[string]string {

@@ -172,6 +172,19 @@ func TestConfigurations(t *testing.T) {
 	}
 }
 
+// TestAddressOutsideOfTheRange: ip_range is for addresses that nobody has asked for.
+func TestAddressOutsideOfTheRange(t *testing.T) {
+	for ip, limited := range map[string]bool{"": true, "10.5.0.130": true, "10.5.0.9": false} {
+		l := Link{Subnets: []Subnet{{Subnet: "10.5.0.0/24", Range: "10.5.0.128/25"}}}
+		if ip != "" {
+			l.Static = []string{ip}
+		}
+		if _, got := l.ranges()[0][0]["rangeStart"]; got != limited {
+			t.Errorf("%q: %v", ip, l.ranges())
+		}
+	}
+}
+
 func TestHostsOfPeers(t *testing.T) {
 	web := Entry{Namespace: "n", ID: "web", Request: Request{Mode: Bridge, Hostname: "www", Domain: "example.org", Gateways: []string{"host.docker.internal"}},
 		Links: []Link{{Network: "front", Subnets: []Subnet{{Subnet: "10.5.0.0/24"}}, Aliases: []string{"site"}, IPs: []string{"10.5.0.2", "fd00::2"}}, {Network: "back", IPs: []string{"10.6.0.2"}}}}

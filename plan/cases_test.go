@@ -421,6 +421,15 @@ var cases = map[string]func() plan.Facts{
 		f.Profile.Lines["cap_add[0]"] = at(4)
 		return f
 	},
+	"limits-without-sys-resource": func() plan.Facts {
+		f := simple()
+		score := -500
+		f.Profile.OOMScoreAdj = &score
+		f.Profile.Ulimits = map[string]profiles.Ulimit{"rtprio": {Soft: 99, Hard: 99}, "nproc": {Soft: 1000, Hard: -1}, "core": {Soft: -1, Hard: -1}}
+		f.Engine.Limits, f.Engine.OOMScoreFixed, f.Engine.OOMScoreAdj = map[string]uint64{"nproc": 96365, "rtprio": 0}, true, 1
+		f.Profile.Lines["ulimits"], f.Profile.Lines["ulimits.rtprio"], f.Profile.Lines["oom_score_adj"] = at(4), at(5), at(8)
+		return f
+	},
 	"own-seccomp-refused": func() plan.Facts {
 		f := simple()
 		f.Profile.Seccomp, f.Profile.SeccompProfile = "/srv/jobs/seccomp.json", []byte("{")

@@ -5,6 +5,7 @@ package plan
 import (
 	"github.com/moby/profiles/seccomp"
 	"github.com/opencontainers/runtime-spec/specs-go"
+	"strings"
 
 	"hostrun.dev/hostrun/abi"
 	"hostrun.dev/hostrun/abi/frameworks"
@@ -48,7 +49,33 @@ type Facts struct {
 // A Unit is what a container belongs to that `hostrun up --supervise` keeps.
 type Unit struct {
 	Name   string `json:"name"`             // "hostrun@web.service"; of what is no unit, words for a person
+	User   string `json:"user,omitempty"`   // the ID of the user whose systemd runs it; "" for the machine's
 	Cgroup string `json:"cgroup,omitempty"` // for the container: below the unit's, which systemd has delegated; "" for one of its own
+}
+
+// ofUser joins a unit's name and its user: two of one name are two.
+const ofUser = " of user "
+
+// Label is the unit as the container's record has it.
+func (u Unit) Label() string {
+	if u.User == "" {
+		return u.Name
+	}
+	return u.Name + ofUser + u.User
+}
+
+// UnitOf is the unit of a label.
+func UnitOf(label string) Unit {
+	name, user, _ := strings.Cut(label, ofUser)
+	return Unit{Name: name, User: user}
+}
+
+// Systemctl is a command line for the unit, as its owner types it.
+func (u Unit) Systemctl(verb string) string {
+	if u.User == "" {
+		return "systemctl " + verb + " " + u.Name
+	}
+	return "systemctl --user " + verb + " " + u.Name
 }
 
 // A Source is what a host path of a bind mount is.
@@ -129,22 +156,26 @@ type ImageNeeds struct {
 
 // Engine is what containerd and the OCI runtime of this machine can do, as far as the spec depends on it.
 type Engine struct {
-	Namespace    string           `json:"namespace"`
-	RuntimeName  string           `json:"runtime_name"`            // "io.containerd.runc.v2"
-	OCIRuntime   string           `json:"oci_runtime"`             // that the profile asks for or that fits best, with its version: "runc 1.1.5"
-	RuntimePath  string           `json:"runtime_path,omitempty"`  // its file; "" leaves containerd's default, runc on its own PATH
-	RuntimeRoot  string           `json:"runtime_root,omitempty"`  // where it keeps its state; "" for its default
-	RuntimeError string           `json:"runtime_error,omitempty"` // why there is none that can be used
-	MountOptions []string         `json:"mount_options,omitempty"` // that it knows beyond the classic ones ("rro"), by `runc features`; sorted
-	NoFileMax    uint64           `json:"nofile_max,omitempty"`    // hard RLIMIT_NOFILE of the daemon; 0: may be raised at will
-	MemlockMax   uint64           `json:"memlock_max,omitempty"`   // likewise, RLIMIT_MEMLOCK in bytes
-	OOMScoreAdj  int              `json:"oom_score_adj,omitempty"` // of the daemon (proc(5), oom_score_adj), which a container's process would inherit
-	Capabilities []string         `json:"capabilities,omitempty"`  // bounding set of the daemon, "CAP_CHOWN" form: it can give no other; nil: all
-	CPUs         string           `json:"cpus,omitempty"`          // processors that a container can be bound to, "0-3,8"; "" where there is no cpuset
-	DataDir      string           `json:"data_dir"`                // /var/lib/hostrun: named volumes, generated files, logs
-	StateDir     string           `json:"state_dir,omitempty"`     // /run/hostrun, which "" stands for: network namespaces
-	InitBinary   string           `json:"init_binary,omitempty"`   // host path of hostrun-init
-	Seccomp      *seccomp.Seccomp `json:"seccomp,omitempty"`       // the default profile, conditions not yet evaluated
+	Namespace    string   `json:"namespace"`
+	RuntimeName  string   `json:"runtime_name"`            // "io.containerd.runc.v2"
+	OCIRuntime   string   `json:"oci_runtime"`             // that the profile asks for or that fits best, with its version: "runc 1.1.5"
+	RuntimePath  string   `json:"runtime_path,omitempty"`  // its file; "" leaves containerd's default, runc on its own PATH
+	RuntimeRoot  string   `json:"runtime_root,omitempty"`  // where it keeps its state; "" for its default
+	RuntimeError string   `json:"runtime_error,omitempty"` // why there is none that can be used
+	MountOptions []string `json:"mount_options,omitempty"` // that it knows beyond the classic ones ("rro"), by `runc features`; sorted
+	NoFileMax    uint64   `json:"nofile_max,omitempty"`    // hard RLIMIT_NOFILE of the daemon; 0: may be raised at will
+	MemlockMax   uint64   `json:"memlock_max,omitempty"`   // likewise, RLIMIT_MEMLOCK in bytes
+	// Limits are further hard limits of the daemon that it may not raise, by the names of ulimits; nil: it may, or has none.
+	Limits      map[string]uint64 `json:"limits,omitempty"`
+	OOMScoreAdj int               `json:"oom_score_adj,omitempty"` // of the daemon (proc(5), oom_score_adj), which a container's process would inherit
+	// OOMScoreFixed says that it may not lower it: it has no CAP_SYS_RESOURCE.
+	OOMScoreFixed bool             `json:"oom_score_fixed,omitempty"`
+	Capabilities  []string         `json:"capabilities,omitempty"` // bounding set of the daemon, "CAP_CHOWN" form: it can give no other; nil: all
+	CPUs          string           `json:"cpus,omitempty"`         // processors that a container can be bound to, "0-3,8"; "" where there is no cpuset
+	DataDir       string           `json:"data_dir"`               // /var/lib/hostrun: named volumes, generated files, logs
+	StateDir      string           `json:"state_dir,omitempty"`    // /run/hostrun, which "" stands for: network namespaces
+	InitBinary    string           `json:"init_binary,omitempty"`  // host path of hostrun-init
+	Seccomp       *seccomp.Seccomp `json:"seccomp,omitempty"`      // the default profile, conditions not yet evaluated
 }
 
 // A Plan is what will be started, and all that must be known about it.

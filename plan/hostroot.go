@@ -18,6 +18,7 @@ type RootEntry struct {
 	Link   string   `json:"link,omitempty"` // target of a symbolic link, as it is written
 	Dir    bool     `json:"dir,omitempty"`
 	Mounts []string `json:"mounts,omitempty"` // file systems that are mounted below it, sorted
+	Closed []string `json:"closed,omitempty"` // what is below it and nobody else's business: closed to others, or a socket; sorted
 }
 
 // A Root is the directory that is the root of a container without an image: all that no mount covers. It lies in the
@@ -42,7 +43,7 @@ var hostTrees = []string{"/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/
 const optEntries = "/opt/*"
 
 // hostEtc is what programs need of /etc to run, and no more: a list of what is secret there would never be complete. Not
-// among it, for it may hold a password or a token: environment, profile.d, pip.conf, gitconfig, apt, nvidia, machine-id.
+// among it, for it may hold a password or a token: environment, profile, bashrc, profile.d, pip.conf, gitconfig, apt, nvidia, machine-id.
 var hostEtc = []string{
 	// the loader and the C library: ld.so(8), nsswitch.conf(5), getaddrinfo(3), getservbyname(3), tzset(3), locale(5)
 	"ld.so.cache", "ld.so.conf", "ld.so.conf.d", "ld-musl-*.path", "passwd", "group", "nsswitch.conf", "host.conf", "gai.conf", "services", "protocols",
@@ -53,14 +54,16 @@ var hostEtc = []string{
 	"ssl/certs", "ssl/cert.pem", "ssl/openssl.cnf", "ca-certificates", "ca-certificates.conf", "crypto-policies",
 	"pki/ca-trust", "pki/tls/certs", "pki/tls/cert.pem", "pki/tls/openssl.cnf",
 	// shells and languages
-	"bash.bashrc", "bashrc", "profile", "inputrc", "shells", "terminfo", "python*", "perl", "java-*-openjdk", "mime.types", "fonts", "magic", "magic.mime",
+	"inputrc", "shells", "terminfo", "python*", "perl", "java-*-openjdk", "mime.types", "fonts", "magic", "magic.mime",
 	// accelerators and their networks
 	"OpenCL", "vulkan", "glvnd", "egl", "nccl.conf", "libibverbs.d", "ascend_install.info", "hccn.conf",
 }
 
 // hostMasks are directories of hostTrees that are no programs: configuration and data by the FHS's rule for /usr/local,
-// and home directories where /home is a link to them.
-var hostMasks = []string{"/usr/local/etc", "/usr/local/var", "/usr/home"}
+// home directories where /home is a link to them, the /etc that an image-based system comes with (ostree, bootc: its shadow
+// too), and systemd's credentials (systemd.exec(5), ImportCredential=).
+var hostMasks = []string{"/usr/local/etc", "/usr/local/var", "/usr/home", "/usr/etc",
+	"/usr/lib/credstore", "/usr/lib/credstore.encrypted", "/usr/local/lib/credstore", "/usr/local/lib/credstore.encrypted"}
 
 // HostRootPaths are the paths of which a root without an image is made, as patterns of path.Match whose last element
 // alone may be one. What is closed to others below /opt is not among it.
@@ -126,6 +129,38 @@ func (b *builder) addRootDirectories(p string) {
 	}
 	b.addRootDirectories(path.Dir(p))
 	b.root.Directories = append(b.root.Directories, Directory{Path: p, Mode: 0o755})
+}
+
+// hideClosed covers what lies in the directories of the machine and is closed to others, as root in the container is root for it,
+// and sockets. What the profile brings itself stays: below a mount of its own, with a mount in it, or the command that it names.
+// What is hidden is no reason to make a container anew: sockets come and go.
+func (b *builder) hideClosed() {
+	if b.root == nil {
+		return
+	}
+	for _, e := range b.f.Image.Root {
+		for _, p := range e.Closed {
+			if b.hidden(p) {
+				b.spec.Linux.MaskedPaths = append(b.spec.Linux.MaskedPaths, p)
+			}
+		}
+	}
+}
+
+func (b *builder) hidden(p string) bool {
+	if len(b.args) > 0 && within(b.args[0], p) {
+		return false
+	}
+	var over mount
+	for _, m := range b.mounts {
+		switch {
+		case within(m.Destination, p):
+			return false
+		case within(p, m.Destination) && len(m.Destination) >= len(over.Destination):
+			over = m
+		}
+	}
+	return over.key == "rootfs" && over.Type != "tmpfs"
 }
 
 // addOfHost adds a mount that one of the profile replaces.

@@ -126,13 +126,14 @@ var secrets = []string{
 	"/etc/pki/tls/private/localhost.key", "/etc/pki/entitlement/1.pem", "/etc/krb5.keytab", "/etc/wpa_supplicant/wpa_supplicant.conf",
 	"/etc/NetworkManager/system-connections/wifi.nmconnection", "/etc/kubernetes/admin.conf", "/etc/rancher/k3s/k3s.yaml", "/etc/docker/key.json",
 	"/etc/containers/auth.json", "/etc/cni/net.d/calico-kubeconfig", "/etc/wireguard/wg0.conf", "/etc/openvpn/client.key", "/etc/ipsec.secrets",
-	"/etc/ppp/chap-secrets", "/etc/machine-id", "/etc/environment", "/etc/profile.d/proxy.sh", "/etc/pip.conf", "/etc/gitconfig", "/etc/netrc",
+	"/etc/ppp/chap-secrets", "/etc/machine-id", "/etc/environment", "/etc/profile", "/etc/bash.bashrc", "/etc/bashrc", "/etc/profile.d/proxy.sh", "/etc/pip.conf", "/etc/gitconfig", "/etc/netrc",
 	"/etc/apt/auth.conf.d/90pro.conf", "/etc/yum.repos.d/rhn.repo", "/etc/nvidia/ClientConfigToken/client.tok", "/etc/cups/printers.conf", "/etc/mysql/debian.cnf",
 	"/etc/letsencrypt/live/x/privkey.pem", "/etc/security/opasswd", "/etc/fstab", "/etc/crypttab", "/etc/exports", "/etc/cron.d/backup", "/etc/systemd/system/x.service",
 	"/etc/credstore/db", "/etc/credstore.encrypted/db", "/etc/munge/munge.key", "/etc/slurm/slurmdbd.conf", "/etc/ceph/ceph.client.admin.keyring", "/etc/postfix/sasl_passwd",
 	"/var/lib/sss/secrets/x", "/var/lib/docker/x", "/var/lib/kubelet/pki/x", "/var/lib/cloud/instance/user-data.txt", "/var/lib/NetworkManager/secret_key",
 	"/var/lib/dhcp/x", "/var/log/auth.log", "/var/spool/cron/root", "/var/mail/root", "/run/docker.sock", "/run/containerd/containerd.sock", "/run/user/1000/bus",
 	"/run/secrets/token", "/run/credentials/x", "/boot/grub/grub.cfg", "/srv/data", "/mnt/nfs", "/usr/local/etc/api.key", "/usr/local/var/db", "/usr/home/ann/.netrc",
+	"/usr/etc/shadow", "/usr/etc/ssh/ssh_host_ed25519_key", "/usr/lib/credstore/db", "/usr/lib/credstore.encrypted/db", "/usr/local/lib/credstore/db",
 }
 
 // TestSecretsAreNotInTheHostsRoot: the allow-list matches none of them, and no mount of a plan shows one.
@@ -180,6 +181,41 @@ func TestHostRootChangesTheHash(t *testing.T) {
 	more.Image.Root = append(more.Image.Root, plan.RootEntry{Path: "/etc/vulkan", Link: "/usr/share/vulkan"})
 	if second := build(t, more); second.Hash == first.Hash {
 		t.Error("a new link in the root does not change the hash")
+	}
+}
+
+// TestClosedFilesAreHidden: whatever the profile says of system paths; but not what it brings itself. A key that appears, or a socket
+// that goes, is no reason to make a container anew.
+func TestClosedFilesAreHidden(t *testing.T) {
+	without := build(t, hostRoot())
+	for name, change := range map[string]func(*profiles.Profile){
+		"plain": func(*profiles.Profile) {}, "privileged": func(p *profiles.Profile) { p.Privileged = true },
+		"systempaths": func(p *profiles.Profile) { p.OpenSystemPaths = true }, "writable": func(p *profiles.Profile) { p.ReadOnly = false },
+	} {
+		f := hostRoot()
+		f.Image.Root[6].Closed = []string{"/opt/conda/.netrc", "/opt/conda/data", "/opt/conda/run.sock", "/opt/conda/venv", "/opt/conda/work"}
+		f.Image.Root[7].Closed = []string{"/usr/local/etc/key", "/usr/local/key"}
+		f.Profile.Volumes = []profiles.Volume{{Type: "bind", Source: "/srv/data", Target: "/opt/conda/data", Key: "volumes[0]"}, {Type: "bind", Source: "/srv/w", Target: "/opt/conda/work/x", Key: "volumes[1]"}}
+		f.Sources = map[string]plan.Source{"/srv/data": {Exists: true, Dir: true}, "/srv/w": {Exists: true, Dir: true}}
+		f.Image.Paths["/opt/conda/data"] = plan.Path{Real: "/opt/conda/data", Dir: true, Mode: 0o700}
+		f.Image.Paths["/opt/conda/work/x"] = plan.Path{Real: "/opt/conda/work/x", Dir: true, Mode: 0o700}
+		f.Profile.Command = command("/opt/conda/venv/bin/python3")
+		change(&f.Profile)
+		pl := build(t, f)
+		var hidden []string
+		for _, p := range pl.Spec.Linux.MaskedPaths {
+			if !strings.HasPrefix(p, "/proc/") && !strings.HasPrefix(p, "/sys/") {
+				hidden = append(hidden, p)
+			}
+		}
+		if want := []string{"/opt/conda/.netrc", "/opt/conda/run.sock", "/usr/local/key"}; !slices.Equal(hidden, want) {
+			t.Errorf("%s: %q, want %q", name, hidden, want)
+		}
+	}
+	f := hostRoot()
+	f.Image.Root[6].Closed = []string{"/opt/conda/run.sock"}
+	if with := build(t, f); with.Hash != without.Hash {
+		t.Error("a socket of the machine makes another container")
 	}
 }
 

@@ -27,7 +27,7 @@ const (
 	LabelNumbers     = "hostrun.dev/device-numbers"
 	LabelRestart     = "hostrun.dev/restart"     // the profile's policy; absent for no
 	LabelHealthcheck = "hostrun.dev/healthcheck" // the profile's, as JSON
-	LabelUnit        = "hostrun.dev/unit"        // whose service it is (Unit.Name): hostrun supervise leaves it alone
+	LabelUnit        = "hostrun.dev/unit"        // whose service it is (Unit.Label): hostrun supervise leaves it alone
 	LabelDependsOn   = "hostrun.dev/depends-on"  // names of containers, joined by commas; a ! after a name is restart: true
 	LabelNetwork     = "hostrun.dev/network"     // what it asks of the network (network.Request)
 	LabelLogging     = "hostrun.dev/logging"     // the profile's, as JSON; absent for the default
@@ -69,6 +69,7 @@ func (b *builder) setLabels() {
 	b.setLifeLabels()
 	b.setNetworkLabel()
 	pl.Hash = hash(pl)
+	b.hideClosed()
 	b.setNumberLabel()
 	b.setDependLabel() // as in compose, no reason to make a container anew
 	b.setProbeLabel()

@@ -18,7 +18,7 @@ func (b *builder) setLifeLabels() {
 	}
 	switch {
 	case b.f.Unit != nil: // the service is started again, not the container
-		b.plan.Labels[LabelUnit] = b.f.Unit.Name
+		b.plan.Labels[LabelUnit] = b.f.Unit.Label()
 	case b.p.Restart != "":
 		b.plan.Labels[LabelRestart] = b.p.Restart
 	}

@@ -166,12 +166,15 @@ func (b *builder) ceiling(name string) uint64 {
 	case name == "memlock" && b.f.Engine.MemlockMax > 0:
 		most = b.f.Engine.MemlockMax
 	}
+	if have, bound := b.f.Engine.Limits[name]; bound {
+		most = min(most, have)
+	}
 	return most
 }
 
 // raisable says whether containerd's own limit does not bind the container.
 func (b *builder) raisable(name string) bool {
-	return name == "nofile" && b.f.Engine.NoFileMax == 0 || name == "memlock" && b.f.Engine.MemlockMax == 0
+	return name == "nofile" && b.f.Engine.NoFileMax == 0
 }
 
 func (b *builder) clamped(name string, u profiles.Ulimit, ceiling uint64, own bool) {

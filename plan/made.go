@@ -7,7 +7,6 @@ import (
 	"sort"
 	"strconv"
 	"strings"
-	"time"
 
 	"hostrun.dev/hostrun/devices"
 	"hostrun.dev/hostrun/profiles"
@@ -150,7 +149,7 @@ func readable(field, text string) string {
 	switch last := field[strings.LastIndexByte(field, '.')+1:]; {
 	case err != nil:
 	case slices.Contains([]string{"stop_grace_period", "interval", "timeout", "start_period", "start_interval"}, last):
-		return time.Duration(n).String()
+		return profiles.Span(n)
 	case last == "umask":
 		return fmt.Sprintf("%#04o", n)
 	}

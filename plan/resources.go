@@ -19,15 +19,29 @@ func (b *builder) setWeights() {
 	b.weighMemory()
 	b.setBlkIO()
 	if b.p.OOMScoreAdj != nil {
-		score := *b.p.OOMScoreAdj
-		b.spec.Process.OOMScoreAdj = &score
-		b.plan.Origins["/process/oomScoreAdj"] = b.fromProfile("oom_score_adj")
+		b.askOOMScore(*b.p.OOMScoreAdj)
 	}
 	if b.p.Umask != nil {
 		mask := *b.p.Umask
 		b.spec.Process.User.Umask = &mask
 		b.plan.Origins["/process/user/umask"] = b.fromProfile("umask")
 	}
+}
+
+// askOOMScore gives the container the score that the profile asks for. Without CAP_SYS_RESOURCE a process may not have a lower one
+// than was given to it (proc_pid_oom_score_adj(5)), and runc would end with words that do not name it.
+func (b *builder) askOOMScore(score int) {
+	if least := b.f.Engine.OOMScoreAdj; b.f.Engine.OOMScoreFixed && score < least {
+		b.report("oom_score_adj", finding.Finding{
+			ID: finding.LimitUnsupported, Severity: finding.Warning, Subject: "oom_score_adj",
+			Got: fmt.Sprintf("%d, the score of containerd's process", least), Want: itoa(score),
+			Message: fmt.Sprintf("oom_score_adj is raised to %d: containerd has no CAP_SYS_RESOURCE and may give no lower one than its own", least),
+			Remedy:  "start containerd with CAP_SYS_RESOURCE, or remove oom_score_adj",
+		})
+		score = least
+	}
+	b.spec.Process.OOMScoreAdj = &score
+	b.plan.Origins["/process/oomScoreAdj"] = b.fromProfile("oom_score_adj")
 }
 
 func (b *builder) weighCPU() {

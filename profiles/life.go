@@ -298,3 +298,6 @@ func readCondition(d *decoder, to *Dependency, n *node, key string) {
 		d.bad(n, key, fmt.Sprintf("write one of: %s, %s, %s", DependStarted, DependHealthy, DependCompleted), "%q is not known", s)
 	}
 }
+
+// Span writes a duration in nanoseconds as people do: "1m30s". It is for packages that may not know the time.
+func Span(nanoseconds int64) string { return time.Duration(nanoseconds).String() }

@@ -256,6 +256,20 @@ func TestReplicas(t *testing.T) {
 	}
 }
 
+// TestNetworksOfAStackWithOneSubnet are refused before the first container is made.
+func TestNetworksOfAStackWithOneSubnet(t *testing.T) {
+	opt := written(t, map[string]string{"stack.yaml": `networks:
+  front: {ipam: {config: [{subnet: 10.5.0.0/16}]}}
+  apart: {ipam: {config: [{subnet: 10.6.0.0/16}]}}
+  back: {ipam: {config: [{subnet: 10.5.1.0/24}]}}
+profiles: {web: {image: x, networks: [front]}}
+`})
+	_, err := Load(opt, "./stack.yaml:web")
+	if err == nil || !strings.Contains(err.Error(), "stack.yaml:4: networks.back: its subnet 10.5.1.0/24 overlaps with 10.5.0.0/16 of the network front") {
+		t.Error(err)
+	}
+}
+
 // TestVolumesOfMount: driver_opts are a directory of the host, or what mount(8) mounts; what is neither is said.
 func TestVolumesOfMount(t *testing.T) {
 	for options, want := range map[string]string{
@@ -281,19 +295,5 @@ func TestVolumesOfMount(t *testing.T) {
 		if !strings.Contains(got, want) {
 			t.Errorf("%s: %s, not %s", options, got, want)
 		}
-	}
-}
-
-// TestNetworksOfAStackWithOneSubnet are refused before the first container is made.
-func TestNetworksOfAStackWithOneSubnet(t *testing.T) {
-	opt := written(t, map[string]string{"stack.yaml": `networks:
-  front: {ipam: {config: [{subnet: 10.5.0.0/16}]}}
-  apart: {ipam: {config: [{subnet: 10.6.0.0/16}]}}
-  back: {ipam: {config: [{subnet: 10.5.1.0/24}]}}
-profiles: {web: {image: x, networks: [front]}}
-`})
-	_, err := Load(opt, "./stack.yaml:web")
-	if err == nil || !strings.Contains(err.Error(), "stack.yaml:4: networks.back: its subnet 10.5.1.0/24 overlaps with 10.5.0.0/16 of the network front") {
-		t.Error(err)
 	}
 }

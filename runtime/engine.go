@@ -41,7 +41,10 @@ func (c *Client) EngineFor(ctx context.Context, asked string) (plan.Engine, erro
 	if init := filepath.Join(c.opt.LibexecDir, "hostrun-init"); executable(init) {
 		e.InitBinary = init
 	}
-	e.NoFileMax, e.MemlockMax = daemonLimits(c.daemonPID)
+	e.Limits, e.OOMScoreFixed = daemonLimits(c.daemonPID)
+	e.NoFileMax, e.MemlockMax = e.Limits["nofile"], e.Limits["memlock"]
+	delete(e.Limits, "nofile")
+	delete(e.Limits, "memlock")
 	e.Capabilities = daemonCapabilities(c.daemonPID)
 	e.OOMScoreAdj = oomScoreAdj(c.daemonPID)
 	e.CPUs = bindableCPUs(c.daemonPID)
@@ -181,24 +184,21 @@ func stamp(path string) string {
 	return fmt.Sprintf("%d-%d", fi.Size(), fi.ModTime().UnixNano())
 }
 
-// daemonLimits returns the daemon's hard RLIMIT_NOFILE and RLIMIT_MEMLOCK where it may not raise them for a container
-// (setrlimit(2): CAP_SYS_RESOURCE); 0 where it may, or where that can't be seen.
-func daemonLimits(pid int) (nofile, memlock uint64) {
+// daemonLimits returns the daemon's hard limits, by the names of ulimits, where it may not raise them for a container
+// (setrlimit(2): CAP_SYS_RESOURCE), and that it may not: nil and false where it may, or where that can't be seen.
+func daemonLimits(pid int) (limits map[string]uint64, fixed bool) {
 	if pid <= 0 {
-		return 0, 0
+		return nil, false
 	}
 	caps, err := capability.NewPid2(pid)
 	if err == nil {
 		err = caps.Load()
 	}
 	if err != nil || caps.Get(capability.EFFECTIVE, capability.CAP_SYS_RESOURCE) {
-		return 0, 0
+		return nil, false
 	}
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/limits", pid))
-	if err != nil {
-		return 0, 0
-	}
-	return hardLimit(string(b), "Max open files"), hardLimit(string(b), "Max locked memory")
+	b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/limits", pid))
+	return hardLimits(string(b)), true
 }
 
 // oomScoreAdj is -1000 to 1000; 0 where it can't be seen.
@@ -211,14 +211,28 @@ func oomScoreAdj(pid int) int {
 	return n
 }
 
-// hardLimit reads one line of /proc/PID/limits: name, soft, hard, unit. "unlimited" is 0.
-func hardLimit(limits, name string) uint64 {
-	for _, line := range strings.Split(limits, "\n") {
-		rest, ok := strings.CutPrefix(line, name)
-		if f := strings.Fields(rest); ok && len(f) >= 2 {
-			n, _ := strconv.ParseUint(f[1], 10, 64)
-			return n
+// limitNames are ulimits by the words of /proc/PID/limits (fs/proc/base.c, lnames).
+var limitNames = map[string]string{
+	"Max cpu time": "cpu", "Max file size": "fsize", "Max data size": "data", "Max stack size": "stack", "Max core file size": "core",
+	"Max resident set": "rss", "Max processes": "nproc", "Max open files": "nofile", "Max locked memory": "memlock", "Max address space": "as",
+	"Max file locks": "locks", "Max pending signals": "sigpending", "Max msgqueue size": "msgqueue", "Max nice priority": "nice",
+	"Max realtime priority": "rtprio", "Max realtime timeout": "rttime",
+}
+
+// hardLimits reads /proc/PID/limits: name, soft, hard and, for most, a unit. Those that are unlimited are left out.
+func hardLimits(limits string) map[string]uint64 {
+	found := map[string]uint64{}
+	for line := range strings.Lines(limits) {
+		for words, name := range limitNames {
+			rest, ok := strings.CutPrefix(line, words)
+			f := strings.Fields(rest)
+			if !ok || len(f) < 2 {
+				continue
+			}
+			if n, err := strconv.ParseUint(f[1], 10, 64); err == nil {
+				found[name] = n
+			}
 		}
 	}
-	return 0
+	return found
 }

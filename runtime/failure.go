@@ -73,7 +73,7 @@ func noSpace(err error) bool {
 
 func fullError(doing string, err error) error {
 	return &finding.Err{Err: &causeError{text: doing + ": no space left on the disk of containerd", err: err}, Status: finding.StatusFailed,
-		Hint: "make room: hostrun images; hostrun rmi IMAGE\nsee what fills it: df -h /var/lib/containerd"}
+		Hint: "make room: hostrun images; hostrun rmi IMAGE\nsee what fills it: df -h /var/lib/containerd /var/lib/hostrun"}
 }
 
 // ErrNoContainer is wrapped by errors about a name that no container has.

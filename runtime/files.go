@@ -19,6 +19,9 @@ func (c *Client) writeFiles(ctx context.Context, pl plan.Plan) error {
 	if err := os.MkdirAll(c.dir(pl.ID), 0o755); err != nil {
 		return fmt.Errorf("make the directory of container %s: %w", pl.ID, err)
 	}
+	if err := os.WriteFile(c.engineFile(pl.ID), []byte(c.opt.Address), 0o644); err != nil {
+		return fmt.Errorf("note the containerd of container %s: %w", pl.ID, err)
+	}
 	for _, d := range pl.Directories {
 		if err := c.makeFilled(ctx, pl, d); err != nil {
 			return err
@@ -33,6 +36,18 @@ func (c *Client) writeFiles(ctx context.Context, pl plan.Plan) error {
 		return err
 	}
 	return makeRoot(pl.Root)
+}
+
+// engineFile says which containerd's container it is: while that one is away nobody else may take the files for garbage.
+func (c *Client) engineFile(id string) string { return filepath.Join(c.dir(id), "engine") }
+
+// madeIn is the socket of the containerd that a container was made in; "" where nothing says so.
+func (c *Client) madeIn(id string) string {
+	b, err := os.ReadFile(c.engineFile(id))
+	if err != nil {
+		return ""
+	}
+	return string(b)
 }
 
 // writeMadeOf keeps what the container was made of, for diff. The directory is there.

@@ -250,3 +250,31 @@ func TestGarbageKeepsLentVolumes(t *testing.T) {
 		t.Errorf("kept are those of %v, want of db", got)
 	}
 }
+
+// TestGarbageKeepsFilesOfAContainerdThatIsAway: gc on the private engine took the log, the volumes and the mounted root of containers whose
+// own containerd had been stopped for garbage, also of those that ran.
+func TestGarbageKeepsFilesOfAContainerdThatIsAway(t *testing.T) {
+	dir := t.TempDir()
+	c := &Client{opt: Options{DataDir: filepath.Join(dir, "data"), StateDir: filepath.Join(dir, "state"), Namespace: "away", Address: "/run/mine.sock"}}
+	if err := os.MkdirAll(c.dir("job"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		madeIn string
+		asked  []string
+		gone   bool
+	}{
+		{"", []string{"/run/mine.sock"}, true}, // of an earlier version
+		{"/run/mine.sock", nil, true},
+		{"/run/other.sock", []string{"/run/mine.sock"}, false},
+		{"/run/other.sock", []string{"/run/mine.sock", "/run/other.sock"}, true},
+	} {
+		if err := os.WriteFile(c.engineFile("job"), []byte(test.madeIn), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		g := &collector{Client: c, o: GCOptions{Elsewhere: func(string) bool { return false }, Asked: test.asked}}
+		if got := g.gone("job"); got != test.gone {
+			t.Errorf("made in %q, asked %q: gone is %v", test.madeIn, test.asked, got)
+		}
+	}
+}

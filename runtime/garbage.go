@@ -57,6 +57,7 @@ type GCOptions struct {
 	// Elsewhere says whether a container of that name lives in another containerd, whose files lie in the same directories;
 	// nil says that not all of them could be asked: then no files are looked at.
 	Elsewhere func(id string) bool
+	Asked     []string // sockets of the containerds that Elsewhere asks
 	Now       time.Time
 }
 
@@ -139,7 +140,22 @@ func (g *collector) look(ctx context.Context) error {
 func (g *collector) gone(id string) bool {
 	_, recorded := g.records[id]
 	_, runs := g.running[id]
-	return !recorded && !runs && g.o.Elsewhere != nil && !g.o.Elsewhere(id) && !g.locked(id)
+	return !recorded && !runs && !g.elsewhere(id) && !g.locked(id)
+}
+
+// elsewhere says whether another containerd has, or may have, a container of that name: also one that is away and can't be asked, whose
+// shims go on, and whose stopped containers want their files again.
+func (g *collector) elsewhere(id string) bool {
+	return g.o.Elsewhere == nil || g.o.Elsewhere(id) || g.unasked(id)
+}
+
+func (g *collector) unasked(id string) bool {
+	for _, address := range []string{g.madeIn(id), ShimOf(g.opt.Namespace, id)} {
+		if address != "" && address != g.opt.Address && !slices.Contains(g.o.Asked, address) {
+			return true
+		}
+	}
+	return false
 }
 
 // underLock calls fn with the lock of a name that still has no container.
@@ -151,7 +167,7 @@ func (g *collector) underLock(ctx context.Context, id string, fn func() error) e
 	defer l.unlock()
 	_, err = g.ctrd.ContainerService().Get(ctx, id)
 	switch {
-	case err == nil || g.o.Elsewhere == nil || g.o.Elsewhere(id):
+	case err == nil || g.elsewhere(id):
 		return ErrStillUsed
 	case !errdefs.IsNotFound(err):
 		return err
@@ -226,7 +242,7 @@ func (g *collector) staleMounts(found map[string][]string) []Garbage {
 func (g *collector) staleNetworks() []Garbage {
 	var all []Garbage
 	for _, id := range g.kernel().IDs(g.opt.Namespace) {
-		if p := g.running[id]; p != nil && p.Status != taskapi.Status_STOPPED || !g.ownsNetwork(id) || g.locked(id) {
+		if p := g.running[id]; p != nil && p.Status != taskapi.Status_STOPPED || !g.ownsNetwork(id) || g.locked(id) || g.unasked(id) {
 			continue
 		}
 		if r, ok := g.records[id]; ok && (r.Labels[labelState] != stateReady || r.Labels[labelOneOff] != "") {

@@ -32,6 +32,7 @@ func HostRoot(root string, needs plan.ImageNeeds) plan.Image {
 			delete(img.Paths, p)
 		}
 	}
+	hide(machine, entries)
 	img.Root = entries
 	return img
 }

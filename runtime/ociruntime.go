@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -30,6 +31,7 @@ type probe struct {
 	Version      string   `json:"version"` // "crun 1.8.1"
 	Built        []string `json:"built"`   // "+SECCOMP", of crun
 	MountOptions []string `json:"mount_options"`
+	Broken       string   `json:"-"` // why it does not even start: not kept, for another file than its own may mend it
 }
 
 // ociRuntime chooses the OCI runtime and says why. crun is preferred: it starts a container in half the time of runc.
@@ -82,11 +84,12 @@ func (c *Client) runtimeAt(ctx context.Context, path string) ociRuntime {
 	}
 	p, err := c.probe(ctx, path)
 	r := ociRuntime{Path: path, Version: p.Version, MountOptions: p.MountOptions}
-	if err != nil {
+	switch {
+	case err != nil:
 		r.Error, r.Silent = err.Error(), finding.Errorf(finding.StatusTryAgain, "try it: "+path+" --version", "ask the OCI runtime what it can do: %w", err)
-		return r
-	}
-	if strings.HasPrefix(p.Version, "crun ") {
+	case p.Broken != "":
+		r.Error = path + " does not start: " + p.Broken
+	case strings.HasPrefix(p.Version, "crun "):
 		r.Error = crunRefuses(p, c.hybridControllers(), c.bpfLocked())
 	}
 	return r
@@ -121,8 +124,8 @@ func (c *Client) bpfLocked() uint64 {
 	if _, err := os.Stat(c.daemonPath("/sys/fs/cgroup/cgroup.controllers")); err != nil {
 		return 0 // cgroup v1
 	}
-	_, memlock := daemonLimits(c.daemonPID)
-	return memlock
+	limits, _ := daemonLimits(c.daemonPID)
+	return limits["memlock"]
 }
 
 // daemonPath is a path as the daemon sees it, which may have another mount namespace: as far as we may look into that
@@ -142,7 +145,7 @@ func (c *Client) probe(ctx context.Context, path string) (probe, error) {
 		return p, nil
 	}
 	p, err := askRuntime(ctx, path, runtimePatience)
-	if err == nil { // what it has not said may be said the next time: the cache would keep it until the file changes
+	if err == nil && p.Broken == "" { // what it has not said may be said the next time: the cache would keep it until the file changes
 		c.cache(key, p)
 	}
 	return p, err
@@ -155,12 +158,13 @@ const runtimePatience = 30 * time.Second
 // option. An error says that the program has not come to answer.
 func askRuntime(ctx context.Context, binary string, patience time.Duration) (probe, error) {
 	p := probe{Version: filepath.Base(binary)}
-	out, err := answer(ctx, patience, binary, "--version")
-	if err != nil {
+	out, broken, err := answer(ctx, patience, binary, "--version")
+	if err != nil || broken != "" {
+		p.Broken = broken
 		return p, err
 	}
 	p = readVersion(p.Version, string(out))
-	if out, err = answer(ctx, patience, binary, "features"); err != nil {
+	if out, _, err = answer(ctx, patience, binary, "features"); err != nil {
 		return p, err
 	}
 	var features struct {
@@ -177,25 +181,40 @@ func askRuntime(ctx context.Context, binary string, patience time.Duration) (pro
 	return p, nil
 }
 
-// answer runs the program. What it says with another exit status than 0 is no answer, and no error either.
-func answer(ctx context.Context, patience time.Duration, binary, question string) ([]byte, error) {
+// answer runs the program. What it says with another exit status than 0 is no answer, and no error either; broken is why it did not
+// come to its first line.
+func answer(ctx context.Context, patience time.Duration, binary, question string) (out []byte, broken string, err error) {
 	short, cancel := patient(ctx, patience, patience, nil)
 	defer cancel()
 	cmd := exec.CommandContext(short, binary, question)
 	cmd.WaitDelay = time.Second // a child of it may hold the pipe
-	out, err := cmd.Output()
+	out, err = cmd.Output()
 	var exit *exec.ExitError
 	switch {
-	case err == nil:
-		return out, nil
+	case err == nil || errors.Is(err, exec.ErrWaitDelay):
+		return out, "", nil
 	case impatient(short):
-		return nil, fmt.Errorf("%s %s: no answer within %v", binary, question, patience)
+		return nil, "", fmt.Errorf("%s %s: no answer within %v", binary, question, patience)
 	case ctx.Err() != nil:
-		return nil, context.Cause(ctx)
-	case errors.As(err, &exit) && exit.Exited():
-		return nil, nil
+		return nil, "", context.Cause(ctx)
+	case errors.As(err, &exit) && !exit.Exited(): // somebody has killed it
+		return nil, "", fmt.Errorf("%s %s: %w", binary, question, err)
 	}
-	return nil, fmt.Errorf("%s %s: %w", binary, question, err)
+	return nil, notStarted(err), nil
+}
+
+// notStarted says why a program did not come to its first line, "" if it did: the kernel refused it, or the loader did, which ends
+// with 127 and has said which library it misses (ld.so(8)).
+func notStarted(err error) string {
+	var exit *exec.ExitError
+	switch {
+	case !errors.As(err, &exit):
+		return err.Error()
+	case exit.ExitCode() != 127:
+		return ""
+	}
+	said, _, _ := strings.Cut(strings.TrimSpace(string(exit.Stderr)), "\n")
+	return cmp.Or(said, exit.Error())
 }
 
 // readVersion reads "runc version 1.1.5+ds1" or "crun version 1.8.1" and the words after "spec:" of crun.

@@ -1,10 +1,15 @@
 package runtime
 
 import (
+	"context"
 	"errors"
+	"maps"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"hostrun.dev/hostrun/finding"
 )
@@ -33,10 +38,52 @@ func TestLowerDirs(t *testing.T) {
 	}
 }
 
-func TestHardLimit(t *testing.T) {
-	text := "Limit Soft Limit Hard Limit Units\nMax open files            1024                 20000                files\nMax locked memory         8388608              unlimited            bytes\n"
-	if n, m := hardLimit(text, "Max open files"), hardLimit(text, "Max locked memory"); n != 20000 || m != 0 {
-		t.Errorf("got %d and %d", n, m)
+// TestHardLimits: unlimited is left out, and nothing at all is a limit.
+func TestHardLimits(t *testing.T) {
+	const text = `Limit                     Soft Limit           Hard Limit           Units     
+Max cpu time              unlimited            unlimited            seconds   
+Max processes             96365                96365                processes 
+Max open files            1024                 20000                files     
+Max locked memory         8388608              unlimited            bytes     
+Max nice priority         0                    0                    
+Max realtime priority     0                    0                    
+Max realtime timeout      unlimited            unlimited            us        
+`
+	want := map[string]uint64{"nproc": 96365, "nofile": 20000, "nice": 0, "rtprio": 0}
+	if got := hardLimits(text); !maps.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	b, err := os.ReadFile("/proc/self/limits")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for words := range limitNames { // the kernel's own, at this moment
+		if !strings.Contains(string(b), "\n"+words+" ") {
+			t.Errorf("/proc/self/limits has no %q:\n%s", words, b)
+		}
+	}
+}
+
+// TestOCIRuntimeThatDoesNotStart: the error was "unable to retrieve OCI runtime error (open .../log.json: no such file or directory)".
+func TestOCIRuntimeThatDoesNotStart(t *testing.T) {
+	dir := t.TempDir()
+	for name, c := range map[string]struct{ content, version, why string }{
+		"library": {"#!/bin/sh\necho 'runc: error while loading shared libraries: libseccomp.so.2: cannot open shared object file' >&2; exit 127\n", "library", "libseccomp.so.2"},
+		"machine": {"\x7fELF of another machine", "machine", "exec format error"},
+		"wrapper": {"#!/bin/sh\nexit 1\n", "wrapper", ""}, // it may know no --version
+		"works":   {"#!/bin/sh\necho runc version 1.2.3\n", "runc 1.2.3", ""},
+	} {
+		file := filepath.Join(dir, name)
+		if err := os.WriteFile(file, []byte(c.content), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		p, err := askRuntime(context.Background(), file, time.Minute)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p.Version != c.version || (p.Broken == "") != (c.why == "") || !strings.Contains(p.Broken, c.why) {
+			t.Errorf("%s: %+v", name, p)
+		}
 	}
 }
 

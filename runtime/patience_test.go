@@ -96,9 +96,9 @@ func TestPatience(t *testing.T) {
 	}
 	eventually(false)
 	still := stillWorking(worker.Process.Pid)
-	for moment := range 4 {
-		if still() != (moment < 3) {
-			t.Error("one idle moment is taken for the end of the work, or many are not")
+	for look := range 4 {
+		if busy := still(); busy != (look < 3) {
+			t.Errorf("look %d finds it at work: %v", look, busy)
 		}
 	}
 }

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/containerd/containerd/v2/core/containers"
+	"github.com/containerd/errdefs"
 	"golang.org/x/sys/unix"
 
 	"hostrun.dev/hostrun/network"
@@ -102,19 +104,30 @@ func without(all []network.Entry, id string) []network.Entry {
 	return rest
 }
 
-// freePorts takes the network of a container away that holds ports and runs no more, and reports whether it was one.
+// removalPatience is how long to wait for a removal that goes on in the background, of a container whose ports are wanted.
+const removalPatience = 10 * time.Second
+
+// freePorts takes the network of a container away that holds ports and runs no more, and reports whether it was one. One that `down`
+// has ended is being removed by another process: its network goes in a moment.
 func (c *Client) freePorts(ctx context.Context, id string) (bool, error) {
 	if !c.ownsNetwork(id) {
 		return false, nil
 	}
-	if task, err := c.getTask(ctx, id); err != nil || runs(task) {
-		return false, err
+	for deadline := time.Now().Add(removalPatience); ; time.Sleep(10 * time.Millisecond) {
+		if task, err := c.getTask(ctx, id); err != nil || runs(task) {
+			return false, err
+		}
+		if err := c.sweepNetwork(ctx, id); err != nil {
+			return false, err
+		}
+		if _, err := c.kernel().Entry(c.networkKey(id)); err != nil {
+			return true, nil
+		}
+		r, err := c.ctrd.ContainerService().Get(ctx, id)
+		if err != nil && !errdefs.IsNotFound(err) || err == nil && r.Labels[labelState] != stateRemoving || time.Now().After(deadline) || ctx.Err() != nil {
+			return false, nil
+		}
 	}
-	if err := c.sweepNetwork(ctx, id); err != nil {
-		return false, err
-	}
-	_, err := c.kernel().Entry(c.networkKey(id))
-	return err != nil, nil
 }
 
 // holder names who listens; it is no one else where it is the container id itself.

@@ -142,5 +142,5 @@ func (c *Client) adoptPlan(ctx context.Context, r containers.Container, pl plan.
 	if _, err := c.ctrd.ContainerService().Update(ctx, update, paths...); err != nil {
 		return fmt.Errorf("give container %s its new spec: %w", r.ID, err)
 	}
-	return nil
+	return c.writeMadeOf(pl)
 }

@@ -103,7 +103,7 @@ type Supervision struct {
 	Restart      string     `json:"restart,omitempty"`       // the profile's policy; "" for no
 	Restarts     int        `json:"restarts,omitempty"`      // since a person started it
 	RestartAt    *time.Time `json:"restart_at,omitempty"`    // when it is due, of a container that has ended
-	Unit         string     `json:"unit,omitempty"`          // the service that it belongs to: systemd restarts that, and hostrun supervise leaves it alone
+	Unit         string     `json:"unit,omitempty"`          // the service that it belongs to (plan.Unit.Label): systemd restarts that, and hostrun supervise leaves it alone
 	Refused      string     `json:"refused,omitempty"`       // why it is not started again
 	RefusedAs    int        `json:"refused_as,omitempty"`    // the exit status that this would have
 	Lost         bool       `json:"lost,omitempty"`          // containerd has no record of it, and its process runs

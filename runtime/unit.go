@@ -85,7 +85,8 @@ func (c *Client) UnitOf(ctx context.Context, id string) (*plan.Unit, error) {
 	if err != nil {
 		return nil, err
 	}
-	u := &plan.Unit{Name: r.Labels[plan.LabelUnit]}
+	one := plan.UnitOf(r.Labels[plan.LabelUnit])
+	u := &one
 	if spec, err := specOf(r); err == nil && spec.Linux != nil && strings.HasSuffix(spec.Linux.CgroupsPath, "/"+containerPart) {
 		u.Cgroup = spec.Linux.CgroupsPath
 	}
@@ -94,15 +95,16 @@ func (c *Client) UnitOf(ctx context.Context, id string) (*plan.Unit, error) {
 
 // unitsOwn is the error of whoever would start or replace a container behind its unit's back; nil where it has none.
 func (c *Client) unitsOwn(r containers.Container, pl *plan.Plan) error {
-	name := r.Labels[plan.LabelUnit]
-	if name == "" || pl != nil && (pl.Keeper || c.Keeper(r.ID) == 0) {
+	label := r.Labels[plan.LabelUnit]
+	if label == "" || pl != nil && (pl.Keeper || c.Keeper(r.ID) == 0) {
 		return nil
 	}
-	hint := "it starts the container by itself: " + name
-	if strings.HasSuffix(name, ".service") {
-		hint = "systemctl restart " + name + "\nor take the container away from it: systemctl stop " + name
+	u := plan.UnitOf(label)
+	hint := "it starts the container by itself: " + label
+	if strings.HasSuffix(u.Name, ".service") {
+		hint = u.Systemctl("restart") + "\nor take the container away from it: " + u.Systemctl("stop")
 	}
-	return finding.Errorf(finding.StatusTryAgain, hint, "%s: container %s belongs to %s", finding.UnitsOwn, r.ID, name)
+	return finding.Errorf(finding.StatusTryAgain, hint, "%s: container %s belongs to %s", finding.UnitsOwn, r.ID, label)
 }
 
 // Tended is what supervise has to know of one container, be it kept by a process of its own; false where there is none.

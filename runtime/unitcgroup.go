@@ -11,9 +11,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A Surrounding is the systemd unit whose main process this is.
+// A Surrounding is the systemd unit that a process is the main one of.
 type Surrounding struct {
 	Unit   string // "hostrun@web.service"; "" for none
+	User   string // the ID of the user whose systemd runs it; "" for the machine's
 	Cgroup string // where its container is to be, below the unit's own cgroup; "" where that can't be
 	Why    string // it can't be
 }
@@ -27,20 +28,20 @@ const (
 
 const cgroupRoot = "/sys/fs/cgroup"
 
-// EnterUnit finds the unit that this process is the main one of, makes room in its cgroup for a container, and moves itself out of the
-// way. Where that is not possible, the container gets a cgroup of its own, and Why says why. main says that the caller is a unit's main
-// process: what has been started from a shell is in some unit, too.
-func (c *Client) EnterUnit(main bool) Surrounding {
-	if !main {
+// EnterUnit finds the unit that the process is the main one of, makes room in its cgroup for a container, and moves the process out of the
+// way. Where that is not possible, the container gets a cgroup of its own, and Why says why. That it is a unit's main process is the
+// caller's word, as what has been started from a shell is in some unit, too; 0 is for one that is not.
+func (c *Client) EnterUnit(main int) Surrounding {
+	if main == 0 {
 		return Surrounding{}
 	}
-	text, err := os.ReadFile("/proc/self/cgroup")
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", main))
 	if err != nil {
 		return Surrounding{Why: err.Error()}
 	}
 	unified := isUnified(cgroupRoot)
 	at, name := unitCgroup(string(text), unified)
-	s := Surrounding{Unit: name}
+	s := Surrounding{Unit: name, User: managerOf(at)}
 	switch {
 	case name == "":
 	case !unified:
@@ -50,7 +51,7 @@ func (c *Client) EnterUnit(main bool) Surrounding {
 	case !delegated(filepath.Join(cgroupRoot, at)):
 		s.Why = "the unit does not say Delegate=yes"
 	default:
-		if err := makeRoom(filepath.Join(cgroupRoot, at)); err != nil {
+		if err := makeRoom(filepath.Join(cgroupRoot, at), main); err != nil {
 			s.Why = err.Error()
 		} else {
 			s.Cgroup = path.Join(at, containerPart)
@@ -74,6 +75,16 @@ func unitCgroup(text string, unified bool) (at, name string) {
 	return "", ""
 }
 
+// managerOf is the ID of the user whose systemd has made the cgroup: it is below that one's own, "user@1000.service".
+func managerOf(at string) string {
+	for _, part := range strings.Split(path.Dir(at), "/") {
+		if user, ok := strings.CutPrefix(strings.TrimSuffix(part, ".service"), "user@"); ok && strings.HasSuffix(part, ".service") {
+			return user
+		}
+	}
+	return ""
+}
+
 // seesOurCgroups says whether a path of a cgroup means the same to containerd.
 func (c *Client) seesOurCgroups() bool {
 	ours, err1 := os.Readlink("/proc/self/ns/cgroup")
@@ -92,14 +103,14 @@ func delegated(dir string) bool {
 	return false
 }
 
-// makeRoom moves this process into a part of the unit's cgroup and hands the controllers down, as far as the kernel does that: an OCI
+// makeRoom moves the unit's process into a part of the unit's cgroup and hands the controllers down, as far as the kernel does that: an OCI
 // runtime looks after the rest.
-func makeRoom(dir string) error {
+func makeRoom(dir string, process int) error {
 	part := filepath.Join(dir, supervisorPart)
 	if err := os.Mkdir(part, 0o755); err != nil && !os.IsExist(err) {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(part, "cgroup.procs"), []byte(strconv.Itoa(os.Getpid())), 0); err != nil {
+	if err := os.WriteFile(filepath.Join(part, "cgroup.procs"), []byte(strconv.Itoa(process)), 0); err != nil {
 		return err
 	}
 	controllers, err := os.ReadFile(filepath.Join(dir, "cgroup.controllers"))

@@ -20,3 +20,14 @@ func TestUnitCgroup(t *testing.T) {
 		}
 	}
 }
+
+func TestManagerOfAUnit(t *testing.T) {
+	for at, want := range map[string]string{
+		"/hostrun.slice/hostrun@web.service": "", "/user.slice/user-7.slice/user@7.service/app.slice/hostrun@web.service": "7",
+		"/user.slice/user-7.slice/session-1.scope": "", "/user.slice/user-7.slice/user@7.service": "", "": "",
+	} {
+		if got := managerOf(at); got != want {
+			t.Errorf("%s: %q, want %q", at, got, want)
+		}
+	}
+}

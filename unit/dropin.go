@@ -54,7 +54,7 @@ func DropIn(p *profiles.Profile, o Options) string {
 	unit = append(unit, limits...)
 
 	if len(o.ProfileDirs) > 0 || o.Replica > 0 {
-		words := []string{word(o.Program)}
+		words := []string{value(o.Program)}
 		for _, dir := range o.ProfileDirs {
 			words = append(words, word("--profile-dir="+dir))
 		}
@@ -65,19 +65,13 @@ func DropIn(p *profiles.Profile, o Options) string {
 		servicef("ExecStart=\nExecStart=%s --progress=plain --color=never up --supervise %s", strings.Join(words, " "), which)
 	}
 	if o.EnvironmentFile != "" {
-		servicef("EnvironmentFile=-%s", value(o.EnvironmentFile))
+		servicef("EnvironmentFile=-%s", specifiers(o.EnvironmentFile)) // the rest of the line: quotes would be part of it
 	}
 	for _, kv := range o.Environment {
 		servicef("Environment=%s", value(kv))
 	}
-	if grace := 10 * time.Second; p.StopGracePeriod != nil || len(p.PreStop) > 0 { // compose's default
-		if p.StopGracePeriod != nil {
-			grace = *p.StopGracePeriod
-		}
-		if len(p.PreStop) > 0 {
-			grace *= 2 // they have as much
-		}
-		servicef("TimeoutStopSec=%s", span(grace+spareStop))
+	if p.StopGracePeriod != nil || len(p.PreStop) > 0 {
+		servicef("TimeoutStopSec=%s", span(StopTimeout(p)))
 	}
 	if policy != "" {
 		servicef("Restart=%s", policy)
@@ -92,6 +86,18 @@ func DropIn(p *profiles.Profile, o Options) string {
 		servicef("TasksMax=%d", p.PidsLimit+spareTasks)
 	}
 	return file(name, p.File, unit, service)
+}
+
+// StopTimeout is how long the end of the profile's service may take: the grace, and what comes after it.
+func StopTimeout(p *profiles.Profile) time.Duration {
+	grace := 10 * time.Second // compose's default
+	if p.StopGracePeriod != nil {
+		grace = *p.StopGracePeriod
+	}
+	if len(p.PreStop) > 0 {
+		grace *= 2 // they have as much
+	}
+	return grace + spareStop
 }
 
 // file puts the sections together.

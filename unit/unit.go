@@ -39,7 +39,7 @@ func filled(text, program string, user bool) string {
 		}
 		b.WriteString(strings.TrimPrefix(line, keep))
 	}
-	return strings.ReplaceAll(b.String(), "@PROGRAM@", word(program))
+	return strings.ReplaceAll(b.String(), "@PROGRAM@", value(program))
 }
 
 // Name is the unit of a profile. An instance's name may hold all that a profile's may (systemd.unit(5): letters, digits, and
@@ -68,7 +68,7 @@ func word(text string) string {
 	return quoted(text)
 }
 
-// value is a word of a list of paths or of an Environment= line, in which no variables are replaced.
+// value is a word in which no variables are replaced: of a list of paths, of an Environment= line, or the program of a command line.
 func value(text string) string { return quoted(specifiers(text)) }
 
 // specifiers lets a % be one (systemd.unit(5), "Specifiers").

@@ -28,7 +28,7 @@ func TestTemplate(t *testing.T) {
 		machine: {"\nExecStart=/usr/bin/hostrun --progress=plain --color=never up --supervise %i\n", "\nSlice=hostrun.slice\n", "\nWantedBy=multi-user.target\n",
 			"\nRestartPreventExitStatus=2 65 66 69 77 78\n", "\nWants=network-online.target containerd.service\n", "hostrun-engine.service", "\nDelegate=yes\n", "\nKillMode=mixed\n",
 			"\nExecStopPost=-/usr/bin/hostrun ", "\nEnvironmentFile=-/etc/hostrun/%i.env\n"},
-		person: {`ExecStart="/home/a b/100%%/$$x/hostrun" --progress`, "\nWantedBy=default.target\n", "\nEnvironmentFile=-%E/hostrun/%i.env\n"},
+		person: {`ExecStart="/home/a b/100%%/$x/hostrun" --progress`, "\nWantedBy=default.target\n", "\nEnvironmentFile=-%E/hostrun/%i.env\n"},
 	} {
 		for _, want := range wants {
 			if !strings.Contains(text, want) {
@@ -109,6 +109,16 @@ cuda: /usr/local/cuda
 	}
 	if plain := DropIn(profile(t, "p", ""), Options{}); strings.Contains(plain, "[Service]") || strings.Contains(plain, "Restart") {
 		t.Errorf("of a profile that says nothing:\n%s", plain)
+	}
+}
+
+// TestOddPaths: as systemd 252 reads them: the program of a line is no place for variables, and the file of EnvironmentFile= has no quotes.
+func TestOddPaths(t *testing.T) {
+	got := DropIn(profile(t, "p", ""), Options{Program: "/opt/my $x 5%/hostrun", ProfileDirs: []string{"/srv/my $x"}, EnvironmentFile: "/home/me and you/5%/p.env", Version: 252})
+	for _, want := range []string{"\nExecStart=\"/opt/my $x 5%%/hostrun\" \"--profile-dir=/srv/my $$x\" ", "\nEnvironmentFile=-/home/me and you/5%%/p.env\n"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no %q in\n%s", want, got)
+		}
 	}
 }
 

@@ -116,10 +116,14 @@ var interpreterName = regexp.MustCompile(`^python3\.\d+$`)
 // everything says that all interpreters and all modules are to be compared, not a part: it takes a quarter of an hour.
 func everything() bool { return os.Getenv("HOSTRUN_TRUTH_ALL") == "1" }
 
-// pythons are the interpreters on this machine; without HOSTRUN_TRUTH_ALL=1 some of the versions.
+// pythons are the interpreters on this machine, those of make truth too; without HOSTRUN_TRUTH_ALL=1 some of the versions.
 func pythons(t *testing.T) []string {
 	t.Helper()
 	found, _ := filepath.Glob(filepath.Join(os.Getenv("HOME"), ".pyenv/versions/3.*/bin/python3.?*"))
+	if everything() {
+		more, _ := filepath.Glob(filepath.Join(truthCache(), "pythons/*/bin/python3.?*"))
+		found = append(found, more...)
+	}
 	found = slices.DeleteFunc(found, func(p string) bool {
 		name := filepath.Base(p)
 		return !interpreterName.MatchString(name) || !everything() && !slices.Contains([]string{"python3.6", "python3.8", "python3.11", "python3.13"}, name)

@@ -3,7 +3,7 @@
 package imports
 
 import (
-	"cmp"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -16,13 +16,13 @@ import (
 // TestTruthWheels really imports each package of the wheels of make truth (integration/truth/wheels.sh), as far as they are
 // here, and holds sys.modules against the scan.
 func TestTruthWheels(t *testing.T) {
-	site := filepath.Join(cmp.Or(os.Getenv("HOSTRUN_TEST_CACHE"), "/var/cache/hostrun-test"), "truth/sites/cp311")
+	python := "/usr/bin/python3"
+	py := detect(t, python)
+	site := filepath.Join(truthCache(), fmt.Sprintf("sites/cp3%d", py.Version.Minor))
 	entries, err := os.ReadDir(site)
 	if err != nil {
 		skip(t, "without the wheels of make truth: ", err)
 	}
-	python := "/usr/bin/python3"
-	py := detect(t, python)
 	count := 0
 	for _, e := range entries {
 		name, _, _ := strings.Cut(e.Name(), ".")

@@ -100,8 +100,12 @@ func (s *session) engineFacts(ctx context.Context, kind engineKind) doctor.Engin
 		if running, err := engine.State(s.layout()); err == nil && running.Running {
 			e.PID, e.Since, e.Outdated = running.PID, running.Since, running.Outdated
 		}
-		if err := engine.Installed(s.layout()); err != nil {
-			e.Missing = err.Error()
+		err := engine.Installed(s.layout())
+		if err == nil {
+			err = s.layout().Check()
+		}
+		if err != nil {
+			e.Missing, e.Hints = err.Error(), finding.HintOf(err)
 		}
 	}
 	if o.client != nil {
@@ -112,7 +116,7 @@ func (s *session) engineFacts(ctx context.Context, kind engineKind) doctor.Engin
 			e.Standing = doctor.Hanging
 		}
 	}
-	if err != nil {
+	if err != nil && e.Missing == "" {
 		e.Error, e.Hints = err.Error(), finding.HintOf(err)
 	}
 	return e

@@ -11,27 +11,28 @@ import (
 
 // asRoot are the verbs that need hostrun's own directories, which are root's, or the files of an image.
 var asRoot = []string{"up", "run", "down", "stop", "start", "restart", "rm", "exec", "shell", "logs", "check", "where", "spec", "facts", "load", "pull", "build",
-	"pause", "unpause", "top", "cp", "attach", "gc"}
+	"pause", "unpause", "top", "cp", "attach", "gc", "clean"}
 
 // errand has the private engine do the whole command as root, for members of its group, who could not do it themselves:
 // where this is not root, the verb needs it, and the private engine is the one that would be used. done says that the
 // command is over, with that status.
 func (s *session) errand(ctx context.Context) (status int, done bool, err error) {
-	if os.Geteuid() == 0 || slices.Contains(s.line.local, "--supervise") || !slices.Contains(asRoot, s.line.verb().Name) || s.likely(ctx) != privateEngine {
-		return 0, false, nil
+	if os.Geteuid() == 0 || !slices.Contains(asRoot, s.line.verb().Name) || !s.asMember(ctx) {
+		return 0, false, nil // also for an engine without the group: the way of everybody says what is missing
 	}
-	in, out, errs := file(s.stdin), file(s.stdout), file(s.stderr)
-	if in == nil || out == nil || errs == nil {
+	streams, ok := s.files()
+	if !ok {
 		return 0, false, nil
-	}
-	socket := s.layout().ErrandAddress()
-	if _, err := os.Stat(socket); err != nil {
-		return 0, false, nil // an engine without the group: the way of everybody says what is missing
 	}
 	s.signals.leave()
-	s.log.Debug("the private engine does it as root", "socket", socket)
-	status, err = engine.Errand{Args: s.privately(), Env: os.Environ()}.Run(s.layout(), [3]*os.File{in, out, errs}, s.dir)
-	return status, true, err
+	s.log.Debug("the private engine does it as root", "socket", s.layout().ErrandAddress())
+	var end engine.Ending
+	if slices.Contains(s.line.local, "--supervise") {
+		end, err = s.keptErrand(streams)
+	} else {
+		end, err = engine.Errand{Args: s.privately(), Env: os.Environ()}.Run(s.layout(), streams, s.dir)
+	}
+	return end.Status, true, err
 }
 
 // privately is the command line for root, who may use the system's containerd, and shall not where the member may not.

@@ -81,7 +81,7 @@ func victims(f devices.Fault, all []*runtime.Container, namespace string, cgroup
 		group = cgroupOf(f.PID)
 	}
 	for _, c := range had {
-		if inCgroup(group, namespace, c.Container) || c.Unit != "" && strings.Contains(group, "/"+c.Unit+"/container") {
+		if inCgroup(group, namespace, c.Container) || c.Unit != "" && strings.Contains(group, "/"+plan.UnitOf(c.Unit).Name+"/container") {
 			in = append(in, c)
 		}
 	}

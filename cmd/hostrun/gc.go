@@ -76,11 +76,11 @@ func runGC(ctx context.Context, s *session, o gcOptions) error {
 	if err != nil {
 		return err
 	}
-	clients, elsewhere, err := s.collectors(ctx)
+	clients, others, err := s.collectors(ctx)
 	if err != nil {
 		return err
 	}
-	found, trouble := findGarbage(ctx, clients, elsewhere, runtime.GCOptions{OlderThan: older, AllImages: o.all, Stopped: o.stopped, Now: time.Now()})
+	found, trouble := findGarbage(ctx, clients, others, runtime.GCOptions{OlderThan: older, AllImages: o.all, Stopped: o.stopped, Now: time.Now()})
 	if trouble != nil && len(found) == 0 {
 		return trouble
 	}
@@ -132,9 +132,14 @@ func (s *session) tellRoom(what string, all []heap) {
 	s.note("%s %s: %s", units.HumanSize(float64(room(all))), what, counted(len(all), "thing"))
 }
 
-// collectors are the containerds to clean up. Files on the host may be a container's of any that there is: elsewhere, by
-// client, looks there, and is nil where one could not be asked.
-func (s *session) collectors(ctx context.Context) (clients []*runtime.Client, elsewhere func(*runtime.Client) func(string) bool, err error) {
+// others are the containerds that files on the host may belong to a container of.
+type others struct {
+	of    func(*runtime.Client) func(string) bool // runtime.GCOptions.Elsewhere, for the garbage of one
+	asked []string
+}
+
+// collectors are the containerds to clean up, and those that are asked as well.
+func (s *session) collectors(ctx context.Context) (clients []*runtime.Client, all others, err error) {
 	p := s.present(ctx)
 	for _, there := range p.there {
 		clients = append(clients, there.client)
@@ -148,7 +153,7 @@ func (s *session) collectors(ctx context.Context) (clients []*runtime.Client, el
 		}
 	}
 	if len(clients) == 0 && p.trouble != nil {
-		return nil, nil, p.trouble
+		return nil, all, p.trouble
 	}
 	witnesses, trouble := s.witnesses(ctx, clients)
 	if trouble == nil {
@@ -157,7 +162,10 @@ func (s *session) collectors(ctx context.Context) (clients []*runtime.Client, el
 	if trouble != nil {
 		s.note("files of containers that are gone are not looked for: %v", trouble)
 	}
-	return clients, func(self *runtime.Client) func(string) bool {
+	for _, w := range witnesses {
+		all.asked = append(all.asked, w.Address())
+	}
+	all.of = func(self *runtime.Client) func(string) bool {
 		if trouble != nil {
 			return nil
 		}
@@ -170,7 +178,8 @@ func (s *session) collectors(ctx context.Context) (clients []*runtime.Client, el
 				return has || err != nil
 			})
 		}
-	}, nil
+	}
+	return clients, all, nil
 }
 
 // witnesses are all containerds of the machine that may have containers of hostrun, also where --address or --engine means one.
@@ -192,11 +201,11 @@ func (s *session) witnesses(ctx context.Context, clients []*runtime.Client) ([]*
 	return all, nil
 }
 
-func findGarbage(ctx context.Context, clients []*runtime.Client, elsewhere func(*runtime.Client) func(string) bool, o runtime.GCOptions) (all []heap, err error) {
+func findGarbage(ctx context.Context, clients []*runtime.Client, all others, o runtime.GCOptions) (heaps []heap, err error) {
 	var failed []error
 	seen := map[string]bool{} // directories and the cache are all containerds'
 	for _, client := range clients {
-		o.Elsewhere = elsewhere(client)
+		o.Elsewhere, o.Asked = all.of(client), all.asked
 		found, err := client.Garbage(ctx, o)
 		if err != nil {
 			failed = append(failed, err)
@@ -207,10 +216,10 @@ func findGarbage(ctx context.Context, clients []*runtime.Client, elsewhere func(
 				continue
 			}
 			seen[g.Kind+g.Name] = true
-			all = append(all, heap{g, client})
+			heaps = append(heaps, heap{g, client})
 		}
 	}
-	return all, severally(failed)
+	return heaps, severally(failed)
 }
 
 func garbageTable(now time.Time) table[heap] {

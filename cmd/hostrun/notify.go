@@ -89,6 +89,12 @@ func (n *notifier) isReady(text string) {
 	n.tell(lines)
 }
 
+// stopping tells that the service ends, and asks for the time that this may take: the unit's TimeoutStopSec= is that of the profile as it
+// was when the unit was written.
+func (n *notifier) stopping(within time.Duration, text string) {
+	n.say("STOPPING=1", statusLine(text), fmt.Sprintf("EXTEND_TIMEOUT_USEC=%d", within.Microseconds()))
+}
+
 // event passes on what the work on the way to the start tells of itself. Where something moves, there is more time.
 func (n *notifier) event(e runtime.Event) {
 	n.mu.Lock()

@@ -1,14 +1,20 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"hostrun.dev/hostrun/plan"
 	"hostrun.dev/hostrun/runtime"
 )
 
@@ -146,5 +152,62 @@ func TestStatusOfAContainerIsNoneOfOurs(t *testing.T) {
 		if got := k.outward(status); got != want {
 			t.Errorf("%d becomes %d, want %d", status, got, want)
 		}
+	}
+}
+
+// TestLongGraceIsAskedFor: the unit's TimeoutStopSec= is of the day when it was written, and the grace may have been made longer since.
+func TestLongGraceIsAskedFor(t *testing.T) {
+	var told []string
+	n := newNotifier(func(state string) { told = append(told, state) })
+	n.isReady("running")
+	n.stopping(5*time.Minute, "stopping")
+	if want := "STOPPING=1\nSTATUS=stopping\nEXTEND_TIMEOUT_USEC=300000000"; told[len(told)-1] != want {
+		t.Errorf("%q, want %q", told, want)
+	}
+}
+
+// TestWatchdogOfALongReload: a proof on a slow disk took longer than WatchdogSec=, and systemd killed the service.
+func TestWatchdogOfALongReload(t *testing.T) {
+	told := make(chan string, 8)
+	k := &keeper{n: newNotifier(func(state string) { told <- state })}
+	pings := make(chan time.Time, 1)
+	now, over := k.meanwhile(context.Background(), pings, func(context.Context) retuned {
+		for range 3 {
+			pings <- time.Now()
+			if state := <-told; state != "WATCHDOG=1" {
+				t.Errorf("told %q", state)
+			}
+		}
+		return retuned{err: context.DeadlineExceeded}
+	})
+	if !over || !errors.Is(now.err, context.DeadlineExceeded) {
+		t.Errorf("%v, %v", over, now.err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	stop()
+	hangs := make(chan struct{})
+	defer close(hangs)
+	if _, over := k.meanwhile(ctx, nil, func(context.Context) retuned { <-hangs; return retuned{} }); over {
+		t.Error("a reload that hangs keeps the service from stopping")
+	}
+}
+
+// TestUnitThatAllowsLess: a limit of the profile that was raised since the unit was written does not hold, and that is said.
+func TestUnitThatAllowsLess(t *testing.T) {
+	memory, pids, quota, period := int64(2<<30), int64(100), int64(150_000), uint64(100_000)
+	pl := plan.Plan{Spec: &specs.Spec{Linux: &specs.Linux{Resources: &specs.LinuxResources{
+		Memory: &specs.LinuxMemory{Limit: &memory}, Pids: &specs.LinuxPids{Limit: &pids}, CPU: &specs.LinuxCPU{Quota: &quota, Period: &period},
+	}}}}
+	want := []string{"mem_limit is 2GiB, and the unit allows 576MiB (MemoryMax=)", "pids_limit is 100, and the unit allows 50 (TasksMax=)", "cpus is 1.5, and the unit allows 0.2 (CPUQuota=)"}
+	if got := beyond(pl, runtime.Allowance{Memory: 576 << 20, Pids: 50, CPUs: 0.2}); !slices.Equal(got, want) {
+		t.Errorf("%q", got)
+	}
+	for _, a := range []runtime.Allowance{{}, {Memory: memory, Pids: pids, CPUs: 1.5}} {
+		if got := beyond(pl, a); len(got) > 0 {
+			t.Errorf("%+v: %q", a, got)
+		}
+	}
+	if got := beyond(plan.Plan{Spec: &specs.Spec{Linux: &specs.Linux{Resources: &specs.LinuxResources{}}}}, runtime.Allowance{Memory: 1, Pids: 1, CPUs: 1}); len(got) > 0 {
+		t.Errorf("a profile without limits: %q", got)
 	}
 }

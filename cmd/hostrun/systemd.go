@@ -4,11 +4,15 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 
 	"github.com/urfave/cli/v2"
 
 	"hostrun.dev/hostrun/finding"
+	"hostrun.dev/hostrun/plan"
 	"hostrun.dev/hostrun/unit"
 )
 
@@ -136,6 +140,7 @@ func runSystemdInstall(ctx context.Context, s *session, o systemdOptions) error 
 		if err := all.systemctl(ctx, "daemon-reload"); err != nil {
 			return err
 		}
+		all.noteRunning(ctx, written)
 	}
 	if !o.enable && !o.now {
 		return nil
@@ -167,10 +172,14 @@ func runSystemdUninstall(ctx context.Context, s *session, o systemdOptions) erro
 	var errs []error
 	var ids []string
 	for _, name := range names {
-		ids = append(ids, all.installed(name)...)
+		of := all.installed(name)
+		if !slices.ContainsFunc(of, func(id string) bool { return all.knows(ctx, id) }) {
+			s.note("there are no units of %s", name)
+		}
+		ids = append(ids, of...)
 	}
 	for _, id := range ids {
-		errs = append(errs, all.disable(ctx, id), s.removeUnits(ctx, id), all.remove(id))
+		errs = append(errs, all.disable(ctx, id), all.removeContainer(ctx, id), all.remove(id))
 	}
 	errs = append(errs, all.removeTemplate())
 	if all.booted() {
@@ -182,16 +191,24 @@ func runSystemdUninstall(ctx context.Context, s *session, o systemdOptions) erro
 	return severally(errs)
 }
 
-// removeUnits removes the container of a service, and no other of its name.
-func (s *session) removeUnits(ctx context.Context, id string) error {
-	all, err := s.list(ctx)
+// removeContainer removes the container of a service, and no other of its name.
+func (v *services) removeContainer(ctx context.Context, id string) error {
+	all, err := v.s.list(ctx)
 	if err != nil {
 		return err
 	}
+	own := plan.Unit{Name: unit.Name(id)}
+	if v.user {
+		own.User = strconv.Itoa(os.Geteuid())
+	}
 	for _, c := range all {
-		if c.Container.Container == id && c.Unit == unit.Name(id) {
-			return s.exceptAbsent(c.client.Down(ctx, id, nil))
+		if c.Container.Container != id || c.Unit != own.Label() {
+			continue
 		}
+		if v.s.asMember(ctx) {
+			return v.s.asksRoot("down", "-y", id)
+		}
+		return v.s.exceptAbsent(c.client.Down(ctx, id, nil))
 	}
 	return nil
 }

@@ -236,8 +236,12 @@ func (s *session) globalsAsEnvironment() []string {
 // write writes what is not there already, and returns the files.
 func (v *services) write() (written []string, err error) {
 	files := map[string]string{}
-	if !v.hasTemplate() {
-		files[v.templateFile()] = "# Written by hostrun systemd install.\n" + v.template
+	template, err := v.ownTemplate()
+	if err != nil {
+		return nil, err
+	}
+	if template != "" {
+		files[v.templateFile()] = template
 	}
 	for _, one := range v.found {
 		files[v.dropInFile(one.name)] = one.text
@@ -260,17 +264,39 @@ func (v *services) write() (written []string, err error) {
 	return written, nil
 }
 
-// hasTemplate says whether make install or a package has brought just that template, and nothing hides it.
-func (v *services) hasTemplate() bool {
-	if _, err := os.Lstat(filepath.Join(v.root, v.templateFile())); err == nil {
-		return false
-	}
-	for _, dir := range v.vendor {
-		if have, err := os.ReadFile(filepath.Join(v.root, dir, unit.TemplateName)); err == nil {
-			return string(have) == v.template
+// noteRunning tells of services that run as they were before these files were written.
+func (v *services) noteRunning(ctx context.Context, written []string) {
+	for _, one := range v.found {
+		if !slices.Contains(written, v.dropInFile(one.name)) {
+			continue
+		}
+		if state, err := v.ask(ctx, "is-active", unit.Name(one.name)); err == nil && strings.TrimSpace(state) == "active" {
+			v.s.note("%s runs as it was started; limits hold at once, the rest after %s", unit.Name(one.name), v.command("restart", unit.Name(one.name)))
 		}
 	}
-	return false
+}
+
+// command is a line that a person may type.
+func (v *services) command(words ...string) string {
+	if v.user {
+		words = append([]string{"--user"}, words...)
+	}
+	return "systemctl " + strings.Join(words, " ")
+}
+
+// knows says whether a service was installed, or is at work all the same.
+func (v *services) knows(ctx context.Context, id string) bool {
+	if _, err := os.Lstat(filepath.Join(v.root, v.dropInFile(id))); err == nil {
+		return true
+	}
+	if links, _ := filepath.Glob(filepath.Join(v.root, v.dir, "*.wants", unit.Name(id))); len(links) > 0 {
+		return true
+	}
+	if !v.booted() {
+		return false
+	}
+	state, _ := v.ask(ctx, "is-active", unit.Name(id)) // its status is that of the service
+	return !slices.Contains([]string{"inactive", "unknown"}, strings.TrimSpace(state))
 }
 
 // remove removes the drop-in of one.
@@ -280,24 +306,6 @@ func (v *services) remove(name string) error {
 		return fileError("remove", file, err)
 	}
 	_ = os.Remove(filepath.Dir(file)) // unless there is more in it
-	return nil
-}
-
-// removeTemplate removes it if it is ours, and nobody's any more.
-func (v *services) removeTemplate() error {
-	file := filepath.Join(v.root, v.templateFile())
-	text, err := os.ReadFile(file)
-	if err != nil || !bytes.HasPrefix(text, []byte("# Written by hostrun systemd install.\n")) {
-		return nil
-	}
-	for _, pattern := range []string{"hostrun@?*.service.d", "*.wants/hostrun@*.service", "*.requires/hostrun@*.service"} {
-		if left, _ := filepath.Glob(filepath.Join(v.root, v.dir, pattern)); len(left) > 0 {
-			return nil
-		}
-	}
-	if err := os.Remove(file); err != nil {
-		return fileError("remove", file, err)
-	}
 	return nil
 }
 
@@ -335,11 +343,11 @@ func (v *services) systemctl(ctx context.Context, words ...string) error {
 	if err == nil {
 		return nil
 	}
-	hint := "systemctl " + strings.Join(words, " ")
+	hint := v.command(words...)
 	if words[0] == "enable" {
-		hint = "see why: journalctl -u " + words[len(words)-1]
+		hint = "see why: journalctl " + map[bool]string{true: "--user "}[v.user] + "-u " + words[len(words)-1]
 	}
-	return finding.Errorf(finding.StatusTryAgain, hint, "%s: systemctl %s: %w: %s", finding.NoSystemd, strings.Join(words, " "), err, strings.TrimSpace(said))
+	return finding.Errorf(finding.StatusTryAgain, hint, "%s: %s: %w: %s", finding.NoSystemd, v.command(words...), err, strings.TrimSpace(said))
 }
 
 // ask runs systemctl and returns what it says.

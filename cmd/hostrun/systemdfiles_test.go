@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -85,12 +87,75 @@ func TestTemplateOfThePackageIsUsed(t *testing.T) {
 	if v.hasTemplate() {
 		t.Error("another program's")
 	}
-	write(t, filepath.Join(v.root, "etc/systemd/system/hostrun@.service"), "mine")
-	if err := v.removeTemplate(); err != nil {
+}
+
+// TestTemplateOfAPersonIsLeft: install wrote over a template that systemctl edit --full had made, and through the link of a masked one.
+func TestTemplateOfAPersonIsLeft(t *testing.T) {
+	v := servicesIn(t, systemdOptions{}, map[string]string{"web.yaml": "image: x\n"})
+	file := filepath.Join(v.root, "etc/systemd/system/hostrun@.service")
+	var said bytes.Buffer
+	v.s.stderr = &said
+	if _, err := v.add("web"); err != nil {
+		t.Fatal(err)
+	}
+	for _, mine := range []string{"mine", sealed(v.template) + "# and mine\n"} {
+		write(t, file, mine)
+		said.Reset()
+		written, err := v.write()
+		if text, _ := os.ReadFile(file); err != nil || string(text) != mine || slices.Contains(written, v.templateFile()) || !strings.Contains(said.String(), finding.TemplateOther) {
+			t.Errorf("%v: %q: said %q, left %q", err, written, said.String(), text)
+		}
+		if err := v.removeTemplate(); err != nil {
+			t.Error(err)
+		}
+		if _, err := os.Stat(file); err != nil {
+			t.Error("it was removed")
+		}
+	}
+	write(t, file, sealed("# of an older hostrun\n"))
+	if _, err := v.write(); err != nil {
 		t.Error(err)
 	}
-	if text, _ := os.ReadFile(filepath.Join(v.root, "etc/systemd/system/hostrun@.service")); string(text) != "mine" {
-		t.Error("a template of the administrator's own was removed")
+	if text, _ := os.ReadFile(file); string(text) != sealed(v.template) {
+		t.Errorf("an older one's is not replaced: %q", text)
+	}
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(os.DevNull, file); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := v.write(); finding.StatusOf(err) != finding.StatusTryAgain || !strings.Contains(fmt.Sprint(err), finding.TemplateOther) {
+		t.Errorf("masked: %v", err)
+	}
+}
+
+// TestUninstallOfNoUnit: a name that is misspelled was uninstalled without a word.
+func TestUninstallOfNoUnit(t *testing.T) {
+	v := servicesIn(t, systemdOptions{}, map[string]string{"web.yaml": "image: x\n"})
+	if v.knows(context.Background(), "web") {
+		t.Error("it is not installed")
+	}
+	if _, err := v.add("web"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := v.write(); err != nil {
+		t.Fatal(err)
+	}
+	if !v.knows(context.Background(), "web") || v.knows(context.Background(), "we") {
+		t.Error("it is installed, and no other")
+	}
+	if err := v.remove("web"); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(filepath.Join(v.root, v.dir, "multi-user.target.wants"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(v.templateFile(), filepath.Join(v.root, v.dir, "multi-user.target.wants/hostrun@web.service")); err != nil {
+		t.Fatal(err)
+	}
+	if !v.knows(context.Background(), "web") {
+		t.Error("it is enabled")
 	}
 }
 

@@ -5,10 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/signal"
 	"runtime/debug"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -30,6 +28,8 @@ import (
 // A keeper looks after one container.
 type keeper struct {
 	overseer
+	name  string // of the profile
+	o     upOptions
 	id    string
 	m     *member
 	n     *notifier
@@ -68,9 +68,9 @@ func runKept(ctx context.Context, s *session, o upOptions) error {
 		o.over.command = s.line.rest
 	}
 	n := newNotifier(s.toServiceManager)
-	k := &keeper{overseer: overseer{s: s}, n: n, looked: make(chan supervise.Container, 1)}
+	k := &keeper{overseer: overseer{s: s}, name: unit.Profile(names[0]), o: o, n: n, looked: make(chan supervise.Container, 1)}
 	reload := s.signals.onHangup()
-	release, err := k.start(ctx, unit.Profile(names[0]), o)
+	release, err := k.start(ctx)
 	defer release()
 	if err != nil && ctx.Err() != nil { // systemctl stop, before it was up: nothing has failed
 		n.say("STOPPING=1")
@@ -84,18 +84,14 @@ func runKept(ctx context.Context, s *session, o upOptions) error {
 }
 
 // start has the container run. release is never nil.
-func (k *keeper) start(ctx context.Context, name string, o upOptions) (release func(), err error) {
+func (k *keeper) start(ctx context.Context) (release func(), err error) {
 	release = func() {}
 	s := k.s
 	asking := make(chan struct{})
 	defer close(asking)
 	go k.n.keepAsking(asking)
 	s.progress.tapped(k.n.event)
-	st, err := s.stackOf(ctx, []string{name}, stackOptions{one: o.replica == 0})
-	if err != nil {
-		return release, err
-	}
-	if k.m, err = st.replica(name, o.replica); err != nil {
+	if k.m, err = k.read(ctx); err != nil {
 		return release, err
 	}
 	k.id = k.m.id
@@ -110,7 +106,21 @@ func (k *keeper) start(ctx context.Context, name string, o upOptions) (release f
 	if err := k.awaitNeeds(ctx); err != nil {
 		return release, err
 	}
-	return release, k.up(ctx, o)
+	return release, k.up(ctx)
+}
+
+// read reads the profile with those that it depends on.
+func (k *keeper) read(ctx context.Context) (*member, error) {
+	st, err := k.s.stackOf(ctx, []string{k.name}, stackOptions{one: k.o.replica == 0})
+	if err != nil {
+		return nil, err
+	}
+	return st.replica(k.name, k.o.replica)
+}
+
+// order is for the plan of what is kept.
+func (k *keeper) order(m *member) order {
+	return m.order(order{over: k.o.over, strict: k.o.strict, unit: &k.unit})
 }
 
 // replica is the asked one, or its replica of that number.
@@ -128,22 +138,14 @@ func (st *stack) replica(name string, number int) (*member, error) {
 
 // enterUnit finds out whose service this is.
 func (k *keeper) enterUnit() {
-	around := k.client.EnterUnit(isUnitsMain(k.s.env))
-	k.unit = plan.Unit{Name: around.Unit, Cgroup: around.Cgroup}
+	around := k.client.EnterUnit(unitsMain(k.s.env))
+	k.unit = plan.Unit{Name: around.Unit, User: around.User, Cgroup: around.Cgroup}
 	if k.under = around.Unit != ""; !k.under {
 		k.unit.Name = "hostrun up --supervise"
 	}
 	if k.under && around.Why != "" {
-		k.s.note("%s: the container gets a cgroup of its own, outside of %s: %s", finding.NotInUnit, around.Unit, around.Why)
+		k.s.note("%s: the container gets a cgroup of its own, outside of %s, whose limits do not hold for it: %s", finding.NotInUnit, around.Unit, around.Why)
 	}
-}
-
-// isUnitsMain says whether systemd has started this very process: by its number (systemd.exec(5), since 248), or since it listens to it.
-func isUnitsMain(env map[string]string) bool {
-	if pid, told := env["SYSTEMD_EXEC_PID"]; told {
-		return pid == strconv.Itoa(os.Getpid())
-	}
-	return env["NOTIFY_SOCKET"] != ""
 }
 
 // awaitNeeds waits for what the profile depends on. Who starts that is the service manager, by the order of the units.
@@ -177,39 +179,55 @@ func (k *keeper) awaitNeed(ctx context.Context, n need) error {
 		err = client.Await(ctx, n.of.id, func(c runtime.Container) (bool, error) { return c.StartedAt != nil, nil })
 	}
 	if errors.Is(err, runtime.ErrNoContainer) {
-		return finding.Errorf(finding.StatusFailed, "systemctl start "+unit.Name(n.of.id)+"\nor hostrun up "+n.of.id, "%s, on which it depends, was not started", n.of.id)
+		return finding.Errorf(finding.StatusFailed, plan.Unit{Name: unit.Name(n.of.id), User: k.unit.User}.Systemctl("start")+"\nor hostrun up "+n.of.id, "%s, on which it depends, was not started", n.of.id)
 	}
 	return err
 }
 
 // up is oneUp for a container that is kept.
-func (k *keeper) up(ctx context.Context, o upOptions) error {
+func (k *keeper) up(ctx context.Context) error {
 	s := k.s
+	if err := k.build(ctx); err != nil {
+		return err
+	}
 	layer := s.headStart(ctx)
 	defer layer.end()
 	k.n.is("checking")
-	facts, pl, err := s.assemble(ctx, k.m.order(order{over: o.over, strict: o.strict, starts: true, wait: o.devices.wait, layer: layer, unit: &k.unit}))
+	ord := k.order(k.m)
+	ord.starts, ord.wait, ord.layer = true, k.o.devices.wait, layer
+	facts, pl, err := s.assemble(ctx, ord)
 	defer s.unreserve(facts)
 	if err != nil {
 		return err
 	}
 	s.warn(pl.Findings)
-	if err := s.preStart(ctx, k.m, facts, pl, o.recreate); err != nil {
+	k.allowed(pl)
+	if err := s.preStart(ctx, k.m, facts, pl, k.o.recreate); err != nil {
 		return err
 	}
-	pl.Keeper = true
+	pl.Keeper, pl.MadeOf = true, madeOf(facts, pl)
 	k.since = time.Now()
-	done, err := k.client.Up(ctx, pl, o.recreate)
+	done, err := k.client.Up(ctx, pl, k.o.recreate)
 	if err != nil {
 		return err
 	}
 	if k.m.plan = pl; done.Action == "unchanged" {
 		k.since = time.Now() // what was written before was passed on before
 	}
-	for _, change := range done.Changed {
+	for _, change := range whyReplaced(done, facts, pl) {
 		s.note("%s replaced: %s", k.id, change)
 	}
 	return nil
+}
+
+// build is for a profile whose image is made here: that takes as long as it takes.
+func (k *keeper) build(ctx context.Context) error {
+	if k.m.profile.Build == nil {
+		return nil
+	}
+	k.n.is("building the image")
+	defer k.n.during("build")()
+	return k.s.buildMissing(ctx, k.m.profile, k.o.over.image, k.o.build)
 }
 
 // A lastly is how the container has ended.
@@ -227,7 +245,9 @@ func (k *keeper) keep(ctx context.Context, reload <-chan struct{}) error {
 		status, err := k.client.Relay(life, k.id, k.since, runtime.IO{Stdout: k.s.stdout, Stderr: k.s.stderr})
 		ended <- lastly{status, err}
 	}()
-	go supervise.Run(life, k, supervise.Settings{Log: func(message string, args ...any) { k.s.log.Warn(message, args...) }})
+	watch, rest := context.WithCancel(life)
+	defer rest()
+	go supervise.Run(watch, k, supervise.Settings{Log: func(message string, args ...any) { k.s.log.Warn(message, args...) }})
 	var settled <-chan time.Time
 	if k.m.profile.Healthcheck == nil {
 		settled = time.After(settleTime)
@@ -244,9 +264,11 @@ func (k *keeper) keep(ctx context.Context, reload <-chan struct{}) error {
 	}
 	asks := time.NewTicker(askEvery)
 	defer asks.Stop()
+	parent := os.Getppid()
 	for {
 		select {
 		case <-ctx.Done():
+			rest()
 			return k.stop(ctx, ended)
 		case end := <-ended:
 			return k.over(life, end)
@@ -255,11 +277,15 @@ func (k *keeper) keep(ctx context.Context, reload <-chan struct{}) error {
 		case <-settled:
 			k.isReady("running")
 		case <-reload:
-			k.reload(life)
+			k.reload(ctx, pings)
 		case <-pings:
 			k.n.say(daemon.SdNotifyWatchdog)
 		case <-asks.C:
 			k.n.tick()
+			if k.s.env[keepsFor] != "" && os.Getppid() != parent { // the engine was killed, and with it the way to whose service this is
+				rest()
+				return k.stop(ctx, ended)
+			}
 		}
 	}
 }
@@ -331,9 +357,7 @@ func (k *keeper) leave(why string) error {
 	if !k.under {
 		return nil
 	}
-	signal.Reset(syscall.SIGTERM)
-	_ = syscall.Kill(os.Getpid(), syscall.SIGTERM)
-	time.Sleep(time.Second) // the signal comes to another thread
+	dieOf(syscall.SIGTERM)
 	return nil
 }
 
@@ -343,7 +367,7 @@ const flushed = 10 * time.Second
 // stop ends the container with its grace: the service is to end.
 func (k *keeper) stop(ctx context.Context, ended <-chan lastly) error {
 	ctx = context.WithoutCancel(ctx)
-	k.n.say("STOPPING=1", statusLine(fmt.Sprintf("stopping, with %s of grace", seconds(k.m.plan.StopSeconds))))
+	k.n.stopping(unit.StopTimeout(k.m.profile), fmt.Sprintf("stopping, with %s of grace", seconds(k.m.plan.StopSeconds)))
 	err := k.client.StopKept(ctx, k.id)
 	if err != nil && k.client.Address() == k.s.layout().Address() && k.wake(ctx) == nil {
 		err = k.client.StopKept(ctx, k.id)

@@ -66,10 +66,11 @@ end_engine() {
 prepare_runtime() {
 	local name path
 	if ! command -v crun >/dev/null && ! command -v runc >/dev/null && [ ! -x "$top/bin/oci/runc" ]; then
-		if command -v apt-get >/dev/null; then
-			"$top/integration/setup.sh" runtime 9>&-
-		else
-			note "this distribution has neither crun nor runc: building runc from its source (make runc)"
+		if ! command -v apt-get >/dev/null; then
+			note "here is neither crun nor runc: building runc from its source (make runc)"
+			make -C "$top" runc 9>&-
+		elif ! "$top/integration/setup.sh" runtime 9>&-; then
+			note "no package gives crun or runc: building runc from its source (make runc)"
 			make -C "$top" runc 9>&-
 		fi
 	fi

@@ -24,26 +24,33 @@ with zipfile.ZipFile(sys.argv[1]) as wheel:
 PYTHON
 }
 
-failed=0
-while read -r name python package; do
-	case $name in '' | '#'*) continue ;; esac
-	[ $# -eq 0 ] || [[ " $* " == *" $name "* ]] || continue
-	[ ! -d "$cache/$name" ] || continue
-	work=$(mktemp -d "$cache/.work-XXXXXX")
-	platforms=(--platform manylinux_2_28_x86_64 --platform manylinux_2_27_x86_64 --platform manylinux2014_x86_64 --platform manylinux_2_17_x86_64
-		--platform manylinux1_x86_64 --platform any)
-	# shellcheck disable=SC2086 # package may be several words
-	if /usr/bin/python3 -m pip download --quiet --no-deps --only-binary :all: --implementation cp --python-version "$python" "${platforms[@]}" \
-		--no-cache-dir --dest "$work/wheels" $package >"$work/log" 2>&1 </dev/null; then
-		for wheel in "$work"/wheels/*.whl; do
-			unpack "$wheel" "$work/site"
-		done
-		mv "$work/site" "$cache/$name"
-		echo "frameworks: $name: $(du -sh "$cache/$name" | cut -f1)" >&2
-	else
-		echo "frameworks: $name: $(tail -n 1 "$work/log")" >&2
-		failed=1
-	fi
-	rm -rf --one-file-system "$work"
-done <"$here/frameworks.txt"
-exit $failed
+# Two at once: while one is downloaded the other is unpacked.
+if [ $# != 1 ]; then
+	printf '%s\n' ${*:-$(sed 's/#.*//; s/[[:space:]].*//' "$here/frameworks.txt")} | xargs -P 2 -n 1 "$0"
+	exit
+fi
+
+name=$1
+[ ! -d "$cache/$name" ] || exit 0
+read -r python package < <(sed -n "s/^$name[[:space:]]\+//p" "$here/frameworks.txt") || { echo "frameworks: no $name in frameworks.txt" >&2; exit 2; }
+work=$(mktemp -d "$cache/.work-XXXXXX")
+trap 'rm -rf "$work"' EXIT
+# A distribution may keep pip in a package of its own.
+pip=(/usr/bin/python3 -m pip)
+if ! "${pip[@]}" --version >/dev/null 2>&1; then
+	/usr/bin/python3 -m venv "$work/venv"
+	pip=("$work/venv/bin/pip")
+fi
+platforms=(--platform manylinux_2_28_x86_64 --platform manylinux_2_27_x86_64 --platform manylinux2014_x86_64 --platform manylinux_2_17_x86_64
+	--platform manylinux1_x86_64 --platform any)
+# shellcheck disable=SC2086 # package may be several words
+if ! "${pip[@]}" download --quiet --no-deps --only-binary :all: --implementation cp --python-version "$python" "${platforms[@]}" \
+	--no-cache-dir --dest "$work/wheels" $package >"$work/log" 2>&1 </dev/null; then
+	echo "frameworks: $name: $(tail -n 1 "$work/log")" >&2
+	exit 1
+fi
+for wheel in "$work"/wheels/*.whl; do
+	unpack "$wheel" "$work/site"
+done
+mv -T "$work/site" "$cache/$name"
+echo "frameworks: $name: $(du -sh "$cache/$name" | cut -f1) in $SECONDS s" >&2

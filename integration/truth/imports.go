@@ -95,7 +95,6 @@ func (o oracle) importAll(ctx context.Context, s set, i image) ([]importing, err
 		all[n] = importing{set: s.name, image: i.name, name: name}
 		tasks = append(tasks, "import "+name)
 	}
-	began := time.Now()
 	err := predictImports(ctx, i, mounts, all)
 	if start := (*ld.StartError)(nil); errors.As(err, &start) {
 		return nil, nil // compare has its word about that
@@ -103,7 +102,6 @@ func (o oracle) importAll(ctx context.Context, s set, i image) ([]importing, err
 	if err != nil {
 		return nil, err
 	}
-	took := time.Since(began)
 	real, err := o.ask(ctx, i, mounts, []string{"-I"}, tasks, s.key, s.at)
 	if err != nil {
 		return nil, err
@@ -111,7 +109,6 @@ func (o oracle) importAll(ctx context.Context, s set, i image) ([]importing, err
 	for n := range all {
 		all[n].real = real[n]
 	}
-	say("%s in %s: %d packages, their imports predicted in %v", s.name, i.name, len(all), took.Round(time.Millisecond))
 	return all, nil
 }
 

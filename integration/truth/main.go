@@ -13,10 +13,13 @@ import (
 	"os/signal"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"hostrun.dev/hostrun/abi/ld"
 )
@@ -130,27 +133,60 @@ func writeList(to string, all []comparison, imports []importing) error {
 	return f.Close()
 }
 
-// compareAll goes through the pairs that are there and asked for. A pair that can't be compared is said and counted.
-func (w *world) compareAll(ctx context.Context, o options) (all []comparison, imports []importing, failed int, err error) {
-	err = w.each(o.only, func(s set, i image) error {
-		some, err := w.answers().compare(ctx, s, i)
-		all = append(all, some...)
-		if err == nil && o.imports && i.python != "" && s.packages() {
-			var more []importing
-			more, err = w.answers().importAll(ctx, s, i)
-			imports = append(imports, more...)
-		}
-		if err != nil {
-			say("%s in %s: %v", s.name, i.name, err)
-			failed++
-		}
-		return ctx.Err()
-	})
-	return all, imports, failed, err
+// A trial is a pair of a set and an image that is there and asked for, and what came of it.
+type trial struct {
+	set     set
+	image   image
+	all     []comparison
+	imports []importing
+	err     error
 }
 
-// each calls do with the pairs that match and are on this machine.
-func (w *world) each(only *regexp.Regexp, do func(set, image) error) error {
+// atOnce bounds the containers that run side by side: each is a single process at a time, with up to a gigabyte of memory.
+const atOnce = 4
+
+// compareAll goes through the pairs that are there and asked for. A pair that can't be compared is said and counted.
+func (w *world) compareAll(ctx context.Context, o options) (all []comparison, imports []importing, failed int, err error) {
+	began := time.Now()
+	trials := w.trials(o.only)
+	var workers errgroup.Group
+	workers.SetLimit(min(runtime.NumCPU(), atOnce))
+	for n := range trials {
+		workers.Go(func() error {
+			if ctx.Err() == nil {
+				w.try(ctx, o, &trials[n], fmt.Sprintf("%d of %d: ", n+1, len(trials)))
+			}
+			return ctx.Err()
+		})
+	}
+	if err := workers.Wait(); err != nil {
+		return nil, nil, 0, err
+	}
+	for _, t := range trials {
+		all, imports = append(all, t.all...), append(imports, t.imports...)
+		failed += one(t.err != nil)
+	}
+	say("%d pairs of sets and images in %v", len(trials), time.Since(began).Round(time.Second))
+	return all, imports, failed, nil
+}
+
+// try compares one pair, and says so.
+func (w *world) try(ctx context.Context, o options, t *trial, label string) {
+	began := time.Now()
+	t.all, t.err = w.answers().compare(ctx, t.set, t.image)
+	if t.err == nil && o.imports && t.image.python != "" && t.set.packages() {
+		t.imports, t.err = w.answers().importAll(ctx, t.set, t.image)
+	}
+	if t.err != nil {
+		say("%s%s in %s: %v", label, t.set.name, t.image.name, t.err)
+		return
+	}
+	say("%s%s in %s: %d modules, %d imports in %v", label, t.set.name, t.image.name, len(t.all), len(t.imports), time.Since(began).Round(time.Millisecond))
+}
+
+// trials are the pairs that match and are on this machine, in the order of the tables.
+func (w *world) trials(only *regexp.Regexp) []trial {
+	var all []trial
 	for _, p := range pairs {
 		images := slices.DeleteFunc(slices.Clone(p.images), func(name string) bool { return !only.MatchString(p.set + " " + name) })
 		if len(images) == 0 {
@@ -158,16 +194,12 @@ func (w *world) each(only *regexp.Regexp, do func(set, image) error) error {
 		}
 		s, ok := w.set(p.set)
 		for _, name := range images {
-			i, there := w.image(name)
-			if !ok || !there {
-				continue
-			}
-			if err := do(s, i); err != nil {
-				return err
+			if i, there := w.image(name); ok && there {
+				all = append(all, trial{set: s, image: i})
 			}
 		}
 	}
-	return nil
+	return all
 }
 
 // compare predicts and asks about all modules of a set in an image.
@@ -178,7 +210,6 @@ func (o oracle) compare(ctx context.Context, s set, i image) ([]comparison, erro
 	for _, p := range paths {
 		tasks = append(tasks, "dlopen "+p)
 	}
-	began := time.Now()
 	predicted, err := predict(i, mounts, paths)
 	if start := (*ld.StartError)(nil); errors.As(err, &start) {
 		return o.compareStart(ctx, s, i, mounts, start.Result)
@@ -186,8 +217,6 @@ func (o oracle) compare(ctx context.Context, s set, i image) ([]comparison, erro
 	if err != nil {
 		return nil, err
 	}
-	took := time.Since(began)
-	began = time.Now()
 	real, err := o.ask(ctx, i, mounts, []string{"-I", "-S"}, tasks, s.key)
 	if err != nil {
 		return nil, err
@@ -196,8 +225,6 @@ func (o oracle) compare(ctx context.Context, s set, i image) ([]comparison, erro
 	for n := range paths {
 		all[n] = comparison{s.name, i.name, paths[n], predicted[n], real[n]}
 	}
-	say("%s in %s: %d modules, predicted in %v, asked in %v", s.name, i.name, len(paths),
-		took.Round(time.Millisecond), time.Since(began).Round(time.Millisecond))
 	return all, nil
 }
 

@@ -70,8 +70,9 @@ var pairs = []struct {
 }{
 	{"cp39", []string{"debian11-minimal", "debian11-full", "debian12-full+3.9"}},
 	{"cp310", []string{"debian12-full+3.10", "debian12-minimal+3.10"}},
-	{"cp311", []string{"debian12-minimal", "debian12-full", "debian12-full/python3.11d", "debian11-minimal", "debian13-minimal", "sid-minimal"}},
-	{"cp312", []string{"debian12-full+3.12", "debian12-minimal+standalone", "debian11-minimal+standalone"}},
+	{"cp311", []string{"debian12-minimal", "debian12-full", "debian12-full/python3.11d", "debian11-minimal", "debian13-minimal", "sid-minimal",
+		"debian12-minimal+standalone", "debian11-minimal+standalone"}},
+	{"cp312", []string{"debian12-full+3.12", "debian12-minimal+3.12"}},
 	{"cp313", []string{"debian13-minimal", "debian13-full", "debian13-full/python3.13d", "sid-full", "debian12-full+3.13"}},
 	{"cp313t", []string{"debian12-full+3.13t", "debian13-minimal+3.13t", "debian13-minimal"}},
 	{"dist-debian11", []string{"debian11-full", "debian11-minimal", "debian12-minimal"}},
@@ -90,6 +91,7 @@ var pairs = []struct {
 	{"dist-debian13", []string{"debian13-minimal@cache-debian13", "sid-minimal@cache-debian13", "debian12-minimal@cache-debian13"}},
 	{"cp311", []string{"debian12-minimal@path-debian12", "debian12-minimal@bundled", "debian12-minimal@preload"}},
 	{"damage", []string{"debian12-minimal@path-debian12"}},
+	{"more-cp39", []string{"debian11-minimal", "debian11-full"}},
 	{"more-cp311", []string{"debian12-minimal", "debian12-full"}},
 	{"more-cp313", []string{"debian13-minimal", "debian13-full"}},
 	{"cp311", []string{"musl"}},
@@ -113,7 +115,7 @@ func newWorld(cache string) *world {
 		"3.10":       filepath.Join(home, ".pyenv/versions/3.10.*"),
 		"3.12":       filepath.Join(home, ".pyenv/versions/3.12.*"),
 		"3.13":       filepath.Join(home, ".pyenv/versions/3.13.*"),
-		"standalone": "/usr/lib/google-cloud-sdk/platform/bundledpythonunix",
+		"standalone": "",
 	} {
 		for _, pattern := range []string{filepath.Join(cache, "pythons", name), elsewhere} { // of pythons.sh first
 			if found, _ := filepath.Glob(pattern); len(found) > 0 {
@@ -209,8 +211,9 @@ func (w *world) set(name string) (set, bool) {
 	if s.dir == "" {
 		return s, w.lacks(name)
 	}
-	if filepath.Dir(s.dir) == filepath.Join(w.cache, "sites") {
-		if _, err := os.Stat(s.dir + ".key"); err != nil {
+	if site, below := strings.CutPrefix(s.dir, filepath.Join(w.cache, "sites")+"/"); below {
+		site, _, _ = strings.Cut(site, "/")
+		if _, err := os.Stat(filepath.Join(w.cache, "sites", site+".key")); err != nil {
 			return s, w.lacks(name) // wheels.sh is at it, or was ended
 		}
 	}
@@ -233,6 +236,9 @@ func (w *world) setDir(name string) string {
 		pattern = filepath.Join(full, "usr/lib/x86_64-linux-gnu")
 	case "demo":
 		pattern = cmp.Or(os.Getenv("HOSTRUN_CACHE"), "/var/cache/hostrun-demo") + "/venv-3.11/lib/python3.11/site-packages"
+		if found, _ := filepath.Glob(pattern); len(found) == 0 {
+			pattern = filepath.Join(w.cache, "sites/torch/lib/python3.11/site-packages") // wheels.sh brings it then
+		}
 	case "damage":
 		pattern = w.damageDir()
 	}

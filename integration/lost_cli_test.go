@@ -1,0 +1,65 @@
+package integration
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"hostrun.dev/hostrun/integration/fixture"
+)
+
+// TestContainerdComesBackEmpty: a containerd that was replaced by one with another root goes on with the processes of containers that it
+// does not know (1.6), or ends them (1.7, 2). hostrun showed none of them, said that there is nothing to do, and could not start the
+// container again. While no containerd is there, nothing is said to be gone.
+func TestContainerdComesBackEmpty(t *testing.T) {
+	for _, e := range fixture.Engines(t) {
+		t.Run(e.Name, func(t *testing.T) {
+			t.Parallel()
+			m := newMachine(t)
+			ctrd := fixture.StartContainerd(t, e.Binary)
+			m.set("HOSTRUN_SYSTEM_ADDRESS", ctrd.Address)
+			image := m.archive(tiny(t, "job:latest"))
+			m.must("load", image)
+			for n, verb := range []string{"up", "down"} {
+				m.must("up", "job")
+				pid, err := strconv.Atoi(strings.TrimSpace(m.must("ps", "--format", "{{.pid}}", "job")))
+				ok(t, err)
+				ctrd.Kill()
+				m.want(0, "job runs, and is not in this list: its containerd does not answer", "ps")
+				m.want(75, "container job: it runs already, in another containerd", "down", "job")
+				ok(t, os.Rename(ctrd.Path("root"), ctrd.Path(fmt.Sprint("root", n))))
+				ctrd.Start()
+				m.comes("what goes on is shown", func() error {
+					var shown struct {
+						Container string
+						Lost      bool
+					}
+					if text := m.must("ps", "-a", "--format", "json"); text != "" {
+						ok(t, json.Unmarshal([]byte(text), &shown))
+					}
+					if lives := syscall.Kill(pid, 0) == nil; shown.Lost != lives || shown.Lost != (shown.Container == "job") {
+						return fmt.Errorf("the process lives: %v; ps shows %+v", lives, shown)
+					}
+					return nil
+				})
+				m.must("load", image)
+				m.must(verb, "job")
+				m.comes("the old process ends", func() error {
+					if syscall.Kill(pid, 0) == nil {
+						return fmt.Errorf("after %s it is still there", verb)
+					}
+					return nil
+				})
+				if verb == "up" {
+					equal(t, "exec", m.must("exec", "job", "--", "echo", "anew"), "anew\n")
+				}
+				m.must("down", "job")
+				equal(t, "ps -a", m.must("ps", "-a", "-q"), "")
+			}
+		})
+	}
+}
