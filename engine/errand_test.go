@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -117,6 +118,10 @@ func TestErrandOfTheDead(t *testing.T) {
 }
 
 func errandOfTheDead(t *testing.T, lost unix.Signal, want string) {
+	// Whoever runs the tests by nohup has them ignore SIGHUP, and so what they start; a handler is not inherited (execve(2)).
+	handled := make(chan os.Signal, 1)
+	signal.Notify(handled, unix.SIGHUP)
+	defer signal.Stop(handled)
 	l, _ := serveScript(t, `trap 'echo hung up; exit' HUP; trap 'echo to end; exit' TERM; echo ready; while :; do sleep 0.02; done`)
 	take, out, err := os.Pipe()
 	must(t, err)

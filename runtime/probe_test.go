@@ -117,7 +117,7 @@ func TestProbeThatHangs(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
 	defer cancel()
 	nodes := []probedNode{{LinuxDevice: specs.LinuxDevice{Path: "/dev/nvidia0"}}, {LinuxDevice: specs.LinuxDevice{Path: "/dev/nvidia1"}}}
-	answers, err := runProbe(ctx, program, &specs.Process{}, nodes, uint32(os.Getpid()), nil)
+	answers, err := runProbe(ctx, program, &specs.Process{}, nodes, uint32(os.Getpid()))
 	if program == "/bin/false" {
 		if err == nil {
 			t.Error("a program that fails is no answer")

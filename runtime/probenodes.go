@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 
 	"github.com/moby/sys/capability"
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -61,7 +62,7 @@ func accessOf(d specs.LinuxDevice, rules []specs.LinuxDeviceCgroup) string {
 }
 
 // probeNodes has hostrun-probe try the nodes as the container's own process will.
-func (c *Client) probeNodes(ctx context.Context, id string, spec *specs.Spec, open []string, pid uint32, ready *readyProbe) error {
+func (c *Client) probeNodes(ctx context.Context, id string, spec *specs.Spec, open []string, pid uint32) error {
 	nodes := probedNodes(spec, open)
 	if len(nodes) == 0 {
 		return nil
@@ -72,7 +73,7 @@ func (c *Client) probeNodes(ctx context.Context, id string, spec *specs.Spec, op
 	}
 	short, cancel := context.WithTimeout(ctx, probePatience)
 	defer cancel()
-	answers, err := runProbe(short, program, spec.Process, nodes, pid, ready)
+	answers, err := runProbe(short, program, spec.Process, nodes, pid)
 	switch {
 	case err != nil && short.Err() != nil && ctx.Err() == nil:
 		return probeError(finding.DeviceSilent, id, fmt.Errorf("its devices do not answer: an open of %s takes longer than %v", nextNode(nodes, answers), probePatience),
@@ -91,23 +92,33 @@ func nextNode(nodes []probedNode, answers []string) string {
 	return "one"
 }
 
-// runProbe has the program that is ready, or else one that is started now, try the nodes in the container's cgroup, and returns its answers.
-func runProbe(ctx context.Context, program string, p *specs.Process, nodes []probedNode, pid uint32, ready *readyProbe) ([]string, error) {
+// runProbe starts the program in the container's cgroup and returns its answers. One that hangs in an open is left behind: it can't be
+// killed.
+func runProbe(ctx context.Context, program string, p *specs.Process, nodes []probedNode, pid uint32) ([]string, error) {
 	group, err := deviceCgroup(pid)
 	if err != nil {
 		return nil, err
 	}
-	out, errs := new(lockedBuffer), new(lockedBuffer)
-	var cmd *exec.Cmd
-	if !group.unified && ready.take(probeArgs(group.tasks(), p, nodes, pid)) {
-		cmd, out, errs = ready.cmd, &ready.out, &ready.errs
-	} else {
-		command := func(tasks string) *exec.Cmd { return probeCommand(program, probeArgs(tasks, p, nodes, pid), out, errs) }
-		if cmd, err = startIn(group, command); err != nil {
-			return nil, err
-		}
+	var out, errs lockedBuffer
+	command := func(tasks string) *exec.Cmd {
+		cmd := exec.Command(program, probeArgs(tasks, p, nodes, pid)...)
+		cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = "/", []string{}, &out, &errs
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+		return cmd
 	}
-	answers, err := await(ctx, cmd, out, errs)
+	cmd, err := startIn(group, command)
+	if err != nil {
+		return nil, err
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	select {
+	case err = <-ended:
+	case <-ctx.Done():
+		_ = cmd.Process.Kill()
+		err = context.Cause(ctx)
+	}
+	answers := strings.Fields(out.String())
 	if err == nil && len(answers) != len(nodes) {
 		err = errors.New("not all have been tried")
 	}
@@ -136,7 +147,7 @@ func startIn(g cgroupOf, command func(tasks string) *exec.Cmd) (*exec.Cmd, error
 		cmd := command(filepath.Join(g.dir, "cgroup.procs"))
 		return cmd, cmd.Start()
 	}
-	cmd := command(g.tasks())
+	cmd := command(filepath.Join(g.dir, "tasks"))
 	return cmd, cmd.Start()
 }
 
@@ -174,14 +185,6 @@ func capabilityMask(caps *specs.LinuxCapabilities) uint64 {
 type cgroupOf struct {
 	dir     string // "" where the kernel has none
 	unified bool   // of version 2
-}
-
-// tasks is the file through which a thread enters a cgroup of version 1; - where the kernel has none.
-func (g cgroupOf) tasks() string {
-	if g.dir == "" {
-		return "-"
-	}
-	return filepath.Join(g.dir, "tasks")
 }
 
 func deviceCgroup(pid uint32) (cgroupOf, error) {

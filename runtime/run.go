@@ -82,8 +82,6 @@ func (c *Client) runTask(ctx, work context.Context, m made, pl plan.Plan, stdio 
 		return 0, err
 	}
 	defer wired.wait()
-	ready := c.readyProbe(m.record)
-	defer ready.end()
 	pid, err := c.createTask(work, id, volatile(m.root), f.streams)
 	if err != nil {
 		f.close()
@@ -95,7 +93,7 @@ func (c *Client) runTask(ctx, work context.Context, m made, pl plan.Plan, stdio 
 		err = context.Cause(ctx)
 	}
 	if err == nil {
-		err = c.tryDevices(work, m.record, pid, ready)
+		err = c.tryDevices(work, m.record, pid)
 	}
 	if err != nil {
 		// First the task, then the fifos: a shim whose fifos are gone waits for them before it reports the end.

@@ -24,7 +24,7 @@ const probePatience = 20 * time.Second
 
 // tryDevices tries what the container got of devices, between its creation and its start: its namespaces, its cgroup and its root
 // exist, and its program has not begun. A container without accelerators costs nothing here.
-func (c *Client) tryDevices(ctx context.Context, r containers.Container, pid uint32, ready *readyProbe) error {
+func (c *Client) tryDevices(ctx context.Context, r containers.Container, pid uint32) error {
 	var what devices.Probe
 	label, granted := r.Labels[plan.LabelProbe]
 	if !granted {
@@ -39,7 +39,7 @@ func (c *Client) tryDevices(ctx context.Context, r containers.Container, pid uin
 	}
 	linked := make(chan error, 1)
 	go func() { linked <- probeLibraries(r.ID, spec, what, pid) }()
-	err = c.probeNodes(ctx, r.ID, spec, what.Open, pid, ready)
+	err = c.probeNodes(ctx, r.ID, spec, what.Open, pid)
 	return errors.Join(err, <-linked)
 }
 

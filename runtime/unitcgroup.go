@@ -48,6 +48,8 @@ func (c *Client) EnterUnit(main int) Surrounding {
 		s.Why = "this machine has cgroup v1, where systemd delegates none"
 	case !c.seesOurCgroups():
 		s.Why = "containerd sees other cgroups than this process does"
+	case !delegated(filepath.Join(cgroupRoot, at)) && s.User != "": // systemd 252 does not mark them, and user@.service hands cpu, memory and pids on, but no cpuset
+		s.Why = "a person's own systemd does not hand on all controllers of cgroups"
 	case !delegated(filepath.Join(cgroupRoot, at)):
 		s.Why = "the unit does not say Delegate=yes"
 	default:

@@ -215,8 +215,6 @@ func (c *Client) begin(ctx, work context.Context, m made, s streams, command str
 		return err
 	}
 	defer wired.wait() // nor this
-	ready := c.readyProbe(m.record)
-	defer ready.end()
 	pid, err := c.createTask(work, id, m.root, s)
 	if err != nil {
 		return startError("start container "+id, command, err)
@@ -231,7 +229,7 @@ func (c *Client) begin(ctx, work context.Context, m made, s streams, command str
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	if err := c.tryDevices(work, m.record, pid, ready); err != nil {
+	if err := c.tryDevices(work, m.record, pid); err != nil {
 		return err
 	}
 	noted := make(chan error, 1)

@@ -21,6 +21,8 @@ func TestMain(m *testing.M) {
 		os.Unsetenv("BE_HOSTRUN_INIT")
 		main()
 	}
+	// Whoever runs the tests by nohup has them ignore SIGHUP, and so what they start; a handler is not inherited (execve(2)).
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
 	os.Exit(m.Run())
 }
 
@@ -122,10 +124,6 @@ func TestExitStatus(t *testing.T) {
 
 // What ended by a signal ends hostrun-init by that signal where it is not PID 1: a shell above must see it.
 func TestRaisesTheSignalAgain(t *testing.T) {
-	// Whoever runs the tests by nohup has them ignore SIGHUP, and so what they start; a handler is not inherited (execve(2)).
-	handled := make(chan os.Signal, 1)
-	signal.Notify(handled, syscall.SIGHUP)
-	defer signal.Stop(handled)
 	for _, s := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGKILL, syscall.SIGSEGV, 40} {
 		err := initCommand("--", "sh", "-c", fmt.Sprintf("kill -%d $$", int(s))).Run()
 		var exit *exec.ExitError

@@ -6,16 +6,13 @@
 // can enter a cgroup of version 2. Nothing of the container is executed.
 //
 //	hostrun-probe PID TASKS UID GID GROUPS CAPABILITIES NODE...
-//	hostrun-probe -
 //
-// With - it waits for the same words on its input, a NUL between two, until that ends: it is started while the container is being made.
 // TASKS is the file through which a thread enters the cgroup, or - where the process was born there. GROUPS are joined by commas,
 // CAPABILITIES are a mask in hexadecimal. A NODE is "rw:open:MAJOR:MINOR:PATH", or with stat in place of open, where opening it would
 // change something. For each it prints a line: 0, or the number of the error; "other" for a node that is not the one meant.
 package main
 
 import (
-	"io"
 	"os"
 	"runtime"
 	"strconv"
@@ -27,23 +24,12 @@ import (
 
 func main() {
 	runtime.LockOSThread() // cgroup of version 1 and capabilities are a thread's
-	args := os.Args[1:]
-	if len(args) == 1 && args[0] == "-" {
-		words, err := io.ReadAll(os.Stdin)
-		if err != nil {
-			fail("read what is to be tried", err)
-		}
-		if len(words) == 0 { // the container was not made
-			return
-		}
-		args = strings.Split(string(words), "\x00")
-	}
-	if len(args) < 7 {
+	if len(os.Args) < 8 {
 		fail("hostrun-probe is started by hostrun", nil)
 	}
-	enter(args[0], args[1])
-	become(args[2], args[3], args[4], args[5])
-	for _, node := range args[6:] {
+	enter(os.Args[1], os.Args[2])
+	become(os.Args[3], os.Args[4], os.Args[5], os.Args[6])
+	for _, node := range os.Args[7:] {
 		answer(try(node))
 	}
 }

@@ -74,17 +74,13 @@ type equipment struct {
 	seen  chan struct{}
 	image *loan // for sources that look at the image's files; nil for none
 
-	found      chan struct{} // closed once the image is here, and devices may be held
-	reserved   *runtime.Reservation
-	reserveErr error
-
 	mu     sync.Mutex
 	absent map[string]bool // kinds that hostrun's own discovery has not found
 }
 
 // equipment looks at nothing yet; asks are those of the profile that it is for, if it is for one.
 func (s *session) equipment(asks []devices.Ask) *equipment {
-	e := &equipment{s: s, asks: asks, own: map[string]devices.Source{}, absent: map[string]bool{}, seen: make(chan struct{}), found: make(chan struct{})}
+	e := &equipment{s: s, asks: asks, own: map[string]devices.Source{}, absent: map[string]bool{}, seen: make(chan struct{})}
 	for _, discover := range discoveries {
 		source := discover(s)
 		e.own[source.Kind()] = source
@@ -205,7 +201,7 @@ func (e *equipment) borrow(ctx context.Context, client *runtime.Client, ref, pla
 func (e *equipment) lookAgain(ctx context.Context) ([]devices.Inventory, error) {
 	if e.ready {
 		e.ready = false
-		return slices.Clone(e.ahead), nil // whose order and users are changed, while borrow looks at it
+		return e.ahead, nil
 	}
 	return e.inventories(ctx, e.asks, e.needs())
 }
@@ -215,51 +211,22 @@ func (e *equipment) needs() devices.Needs {
 	return devices.Needs{Users: true, Health: slices.ContainsFunc(e.asks, func(a devices.Ask) bool { return a.MinMemory > 0 })}
 }
 
-// reserve chooses the accelerators that the profile asks for and holds them, while the image is looked at: who holds what is asked of
-// containerd several times. It waits until the image is here, as to fetch one takes minutes for which nobody should be kept from a device. Its
-// error is told by grant, behind those of the image.
-func (e *equipment) reserve(ctx context.Context, o order, id string) {
-	if len(e.asks) == 0 {
-		return
-	}
-	for _, awaited := range []chan struct{}{e.found, e.seen} {
-		select {
-		case <-awaited:
-		case <-ctx.Done():
-			return
-		}
-	}
-	if !e.ready {
-		return
-	}
-	client, err := e.s.containerdFor(ctx, id)
-	if err == nil {
-		e.reserved, err = client.Reserve(ctx, runtime.Want{Container: id, Asks: e.asks, Wait: o.wait, Dry: !o.starts, Look: e.lookAgain, Numbers: e.s.deviceNumbers})
-	}
-	e.reserveErr = err
-}
-
-// forgo lets go of what was reserved for a container of which something else can't be known.
-func (e *equipment) forgo(ctx context.Context, id string) {
-	if e.reserved == nil {
-		return
-	}
-	if client, err := e.s.containerdFor(context.WithoutCancel(ctx), id); err == nil {
-		client.Unreserve(id)
-	}
-}
-
-// grant takes what was reserved, and describes what the container needs for it. What can't be had is a finding of the facts.
-func (e *equipment) grant(ctx context.Context, facts *plan.Facts) error {
+// grant chooses the accelerators that the profile asks for and holds them, and describes what the container needs for them. What
+// can't be had is a finding of the facts.
+func (e *equipment) grant(ctx context.Context, o order, facts *plan.Facts) error {
 	if !slices.ContainsFunc(e.asks, func(a devices.Ask) bool { return a.Kind == devices.KindNPU }) {
 		facts.Findings = append(facts.Findings, fitNPUs(nil, facts, devices.Grant{}, nil)...) // what brings torch_npu is loaded all the same
 	}
 	if len(e.asks) == 0 {
 		return nil
 	}
-	r := e.reserved
-	if r == nil || e.reserveErr != nil {
-		return e.reserveErr
+	client, err := e.s.containerdFor(ctx, containerID(facts))
+	if err != nil {
+		return err
+	}
+	r, err := client.Reserve(ctx, runtime.Want{Container: containerID(facts), Asks: e.asks, Wait: o.wait, Dry: !o.starts, Look: e.lookAgain, Numbers: e.s.deviceNumbers})
+	if err != nil {
+		return err
 	}
 	facts.Inventories = r.Inventories
 	facts.Findings = append(facts.Findings, r.Findings...)

@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -99,17 +98,14 @@ func (s *session) gather(ctx context.Context, o order) (plan.Facts, error) {
 	group.Go(guard(func() error { facts.Sources = s.look(plan.BindSources(p)); return nil }))
 	e := s.equipment(plan.Asks(p))
 	group.Go(guard(func() error {
-		return s.askContainerd(ctx, p, o, &facts, sync.OnceFunc(func() { close(e.found) }), func(client *runtime.Client) { e.borrow(outer, client, facts.Image.Reference, p.Platform) })
+		return s.askContainerd(ctx, p, o, &facts, func(client *runtime.Client) { e.borrow(outer, client, facts.Image.Reference, p.Platform) })
 	}))
-	id := containerID(&facts)
-	group.Go(guard(func() error { e.reserve(ctx, o, id); return nil }))
 	group.Go(guard(func() error { return e.lookAhead(ctx) }))
 	if err := group.Wait(); err != nil {
-		e.forgo(outer, id)
 		return facts, err
 	}
 	facts.Findings = append(append(facts.Findings, found...), foundBlocks...)
-	return facts, e.grant(outer, &facts)
+	return facts, e.grant(outer, o, &facts)
 }
 
 // profile reads the order's.
@@ -140,8 +136,8 @@ func (s *session) profile(o order) (*profiles.Profile, error) {
 	return p, nil
 }
 
-// askContainerd fills in image and engine. found is called as soon as the image is here, and inspected as soon as it is known.
-func (s *session) askContainerd(ctx context.Context, p *profiles.Profile, o order, facts *plan.Facts, found func(), inspected func(*runtime.Client)) error {
+// askContainerd fills in image and engine. inspected is called as soon as the image is known.
+func (s *session) askContainerd(ctx context.Context, p *profiles.Profile, o order, facts *plan.Facts, inspected func(*runtime.Client)) error {
 	id, policy := o.id, o.pull
 	if id == "" {
 		id = p.Name
@@ -160,7 +156,6 @@ func (s *session) askContainerd(ctx context.Context, p *profiles.Profile, o orde
 	group.Go(guard(func() (err error) { facts.Engine, err = client.EngineFor(ctx, p.Runtime); return err }))
 	group.Go(guard(func() (err error) { facts.Network, err = client.LookAtNetwork(ctx, p, id); return err }))
 	if p.Rootfs == profiles.HostRoot {
-		found()
 		group.Go(guard(func() error { facts.Image = runtime.HostRoot(s.root, plan.Needs(p)); return nil }))
 		return group.Wait()
 	}
@@ -172,7 +167,6 @@ func (s *session) askContainerd(ctx context.Context, p *profiles.Profile, o orde
 		if err != nil {
 			return s.imageElsewhere(ctx, client, p.Image, p.Platform, err)
 		}
-		found()
 		if facts.Image, err = client.InspectFound(ctx, image, p.Platform, plan.Needs(p)); err == nil {
 			o.layer.begin(client, id, facts.Image, p.Platform)
 			inspected(client)

@@ -69,6 +69,10 @@ func TestNoticesAreRelayed(t *testing.T) {
 			t.Fatal(sent, err)
 		}
 	}
+	dropRelay(map[string]string{"NOTIFY_SOCKET": r.socket()})
+	if _, err := os.Stat(r.dir); err != nil {
+		t.Error("a process that keeps nothing for another has removed it")
+	}
 	r.end()
 	if !slices.Equal(told, want) {
 		t.Errorf("told %q, want %q", told, want)
@@ -76,4 +80,12 @@ func TestNoticesAreRelayed(t *testing.T) {
 	if _, err := os.Stat(r.dir); err == nil {
 		t.Error("the directory is left")
 	}
+	if r, err = relayNotices(t.TempDir(), nil); err != nil {
+		t.Fatal(err)
+	}
+	dropRelay(map[string]string{"NOTIFY_SOCKET": r.socket(), keepsFor: "7"}) // process 7 was killed
+	if _, err := os.Stat(r.dir); err == nil {
+		t.Error("the directory of one that was killed is left")
+	}
+	r.end()
 }

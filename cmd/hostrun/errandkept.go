@@ -73,9 +73,19 @@ type noticeRelay struct {
 	over chan struct{}
 }
 
+const relayPrefix = "hostrun-notify-"
+
+// dropRelay removes the relay's socket at the end of the process that has told it things: whose it was may have been killed.
+func dropRelay(env map[string]string) {
+	dir := filepath.Dir(env["NOTIFY_SOCKET"])
+	if env[keepsFor] != "" && strings.HasPrefix(filepath.Base(dir), relayPrefix) {
+		_ = os.RemoveAll(dir)
+	}
+}
+
 // relayNotices makes a socket in a directory that nobody else may enter, below the given one or, for "", that of temporary files.
 func relayNotices(below string, tell func(state string)) (*noticeRelay, error) {
-	dir, err := os.MkdirTemp(below, "hostrun-notify-")
+	dir, err := os.MkdirTemp(below, relayPrefix)
 	if err != nil {
 		return nil, err
 	}

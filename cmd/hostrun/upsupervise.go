@@ -67,6 +67,7 @@ func runKept(ctx context.Context, s *session, o upOptions) error {
 	if s.line.dashes {
 		o.over.command = s.line.rest
 	}
+	defer dropRelay(s.env)
 	n := newNotifier(s.toServiceManager)
 	k := &keeper{overseer: overseer{s: s}, name: unit.Profile(names[0]), o: o, n: n, looked: make(chan supervise.Container, 1)}
 	reload := s.signals.onHangup()

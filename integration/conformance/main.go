@@ -4,6 +4,7 @@
 //
 //	make conformance
 //	go run ./integration/conformance -only 'volumes|tmpfs' -v
+//	go run ./integration/conformance -imported -only files # hostrun runs what it imports of docker's file
 package main
 
 import (

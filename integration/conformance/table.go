@@ -12,7 +12,7 @@ func scenes() []scene {
 	var all []scene
 	for _, part := range [][]scene{
 		baseScenes(), environmentScenes(), processScenes(), userScenes(), fileScenes(), limitScenes(), rightScenes(), nameScenes(),
-		runScenes(), execScenes(), stopScenes(), restartScenes(), healthScenes(), dependScenes(), logScenes(), portScenes(), networkScenes(), buildScenes(), refusedScenes(), wholeScenes(),
+		runScenes(), execScenes(), stopScenes(), restartScenes(), healthScenes(), dependScenes(), logScenes(), portScenes(), networkScenes(), buildScenes(), refusedScenes(), statusScenes(), wholeScenes(),
 	} {
 		all = append(all, part...)
 	}

@@ -185,6 +185,21 @@ service_reload() {
 	until_it grep -qx 100663296 $file && want "$(unit_pid)" "$before" && until_it is ActiveState active
 }
 
+# What an administrator allows the unit holds for the container, whatever its profile says; with cgroup v1 it is another cgroup's.
+service_allowed() {
+	local at=/sys/fs/cgroup/hostrun.slice/hostrun@unit.service file=/etc/systemd/system/hostrun@unit.service.d/50-test.conf before
+	printf '[Service]\nMemoryMax=80M\nCPUQuota=20%%\nAllowedCPUs=1\n' >$file
+	before=$(field NRestarts)
+	systemctl daemon-reload && systemctl restart hostrun@unit || return 1
+	if [ $layout = unified ]; then
+		want "$(cat $at/memory.max $at/cpu.max $at/container/cpuset.cpus.effective)" "$(printf '83886080\n20000 100000\n1')" || return 1
+		journalctl -u hostrun@unit | grep -q 'HR381.*mem_limit is 96MiB, and the unit allows 80MiB' || { journalctl -u hostrun@unit -n 5; return 1; }
+		hr exec unit -- sh -c 'head -c 90000000 /dev/zero | tail -c 90000000 >/dev/null' && { echo "more memory than the unit has"; return 1; }
+		grep -q '^oom_kill [1-9]' $at/memory.events && want "$(field ActiveState) $(field NRestarts)" "active $before" || return 1
+	fi
+	rm $file && systemctl daemon-reload && systemctl restart hostrun@unit && until_it is ActiveState active
+}
+
 service_daemon_reload() { systemctl daemon-reload && systemctl daemon-reexec && sleep 1 && hr exec unit -- sh -c ': <>/dev/fuse'; }
 
 another() { [ "$(unit_pid)" ] && [ "$(unit_pid)" != "$1" ] && is ActiveState active; }
@@ -206,6 +221,6 @@ service_gone() { hr systemd uninstall -y unit && want "$(hr ps -aq; find /etc/sy
 idle() { [ -z "$(find /sys/fs/cgroup -path '*/hostrun/*' -type d)" ] || { find /sys/fs/cgroup -path '*/hostrun/*' -type d; return 1; }; }
 
 for t in first_process cgroup_layout hello doctor engine_unit limits exec_and_logs engine_killed down outlives_its_unit daemon_reload each_runtime chosen_runtime \
-	service service_reload service_daemon_reload service_supervisor_killed service_stopped service_gone; do try $t; done
+	service service_reload service_allowed service_daemon_reload service_supervisor_killed service_stopped service_gone; do try $t; done
 try until_it idle
 echo "1..$count"
