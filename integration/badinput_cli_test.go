@@ -254,10 +254,9 @@ func TestRefusesWithoutContainerd(t *testing.T) {
 			return append([]string{"--address", l.Addr().String()}, plain(s)...)
 		}, 75, []string{"dead.sock"}, "", nil},
 		{"a socket that never answers", func(t *testing.T, s *stage) []string {
-			l, err := net.Listen("unix", filepath.Join(theatre.run, "mute.sock"))
-			must(t, err)
-			t.Cleanup(func() { _ = l.Close() })
-			return append([]string{"--address", l.Addr().String()}, plain(s)...)
+			mute := filepath.Join(theatre.run, "mute.sock")
+			silentDaemon(t, mute)
+			return append([]string{"--address", mute}, plain(s)...)
 		}, 75, []string{"mute.sock"}, "", nil},
 	} {
 		t.Run(c.name, c.wrong)

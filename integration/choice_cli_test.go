@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"encoding/json"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -277,12 +276,6 @@ func TestExplicitAddressIsNeverReplaced(t *testing.T) {
 	m.want(1, "the name is taken in the private containerd", "--address", c.Address, "up", "job")
 }
 
-func closeAll(all []net.Conn) {
-	for _, c := range all {
-		_ = c.Close()
-	}
-}
-
 // TestHangingSystemIsSaid: a containerd that accepts and stays silent is not passed over, as containers may live in it;
 // what is in the private engine goes on being served.
 func TestHangingSystemIsSaid(t *testing.T) {
@@ -290,20 +283,7 @@ func TestHangingSystemIsSaid(t *testing.T) {
 	m := newMachine(t)
 	m.must("load", m.archive(tiny(t, "job:latest")))
 	m.must("up", "job")
-	silent, err := net.Listen("unix", m.path("system.sock"))
-	ok(t, err)
-	defer silent.Close()
-	go func() {
-		var held []net.Conn // what nobody holds is closed by its finalizer, and that is an answer
-		defer func() { closeAll(held) }()
-		for {
-			conn, err := silent.Accept()
-			if err != nil {
-				return
-			}
-			held = append(held, conn)
-		}
-	}()
+	silentDaemon(t, m.path("system.sock"))
 	m.want(75, "hostrun --engine private", "up", "other")
 	m.want(75, "no answer within", "check", "other")
 	listed := m.want(75, "no answer within", "ps", "--format", "json")

@@ -286,9 +286,7 @@ func TestRuntimeOpenErrors(t *testing.T) {
 func TestSilenceIsNotAClosedConnection(t *testing.T) {
 	t.Parallel()
 	silent := filepath.Join(t.TempDir(), "silent.sock")
-	l, err := net.Listen("unix", silent)
-	ok(t, err)
-	defer l.Close()
+	silentDaemon(t, silent)
 	errs := make(chan error)
 	const all = 24
 	for range all {
