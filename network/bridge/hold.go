@@ -165,26 +165,27 @@ func (k *Kernel) controlPath(key Key) string {
 }
 
 // control makes the socket by which the relay is told to stop. One that a dead relay has left is replaced.
-func (k *Kernel) control(key Key) (*os.File, error) {
+func (k *Kernel) control(key Key) (control *os.File, err error) {
 	path := k.controlPath(key)
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return nil, err
-	}
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	short, done, err := shortened(path)
-	if err != nil {
-		return nil, err
-	}
-	defer done()
-	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: short, Net: "unix"})
-	if err != nil {
-		return nil, err
-	}
-	l.SetUnlinkOnClose(false)
-	defer l.Close()
-	return l.File()
+	err = within(path, func() error {
+		short, done, err := shortened(path)
+		if err != nil {
+			return err
+		}
+		defer done()
+		l, err := net.ListenUnix("unix", &net.UnixAddr{Name: short, Net: "unix"})
+		if err != nil {
+			return err
+		}
+		l.SetUnlinkOnClose(false)
+		defer l.Close()
+		control, err = l.File()
+		return err
+	})
+	return control, err
 }
 
 // shortened is a name for path that fits into a socket's address (unix(7): 107 bytes), until done.

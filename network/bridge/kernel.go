@@ -90,14 +90,11 @@ func (k *Kernel) Entry(key Key) (network.Entry, error) { return readEntry(k.jour
 func (k *Kernel) write(e network.Entry) error {
 	file := k.journal(Key{e.Namespace, e.ID})
 	text, err := json.Marshal(e)
-	if err == nil {
-		err = os.MkdirAll(filepath.Dir(file), 0o700)
-	}
 	if err != nil {
 		return err
 	}
 	tmp := file + ".new"
-	if err := os.WriteFile(tmp, text, 0o600); err != nil {
+	if err := within(tmp, func() error { return os.WriteFile(tmp, text, 0o600) }); err != nil {
 		return err
 	}
 	return os.Rename(tmp, file)

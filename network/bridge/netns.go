@@ -51,14 +51,32 @@ func placeholder(path string) error {
 	if err := dropNamespace(path); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return fmt.Errorf("make the network namespace's place: %w", err)
-	}
-	f, err := os.OpenFile(path, os.O_RDONLY|os.O_CREATE|unix.O_CLOEXEC, 0o400)
+	err := within(path, func() error {
+		f, err := os.OpenFile(path, os.O_RDONLY|os.O_CREATE|unix.O_CLOEXEC, 0o400)
+		if err != nil {
+			return err
+		}
+		return f.Close()
+	})
 	if err != nil {
 		return fmt.Errorf("make the network namespace's place: %w", err)
 	}
-	return f.Close()
+	return nil
+}
+
+// within makes the directory of path, and then what make does in it: again, where whoever has taken the last thing out of the directory
+// removes it in between.
+func within(path string, make func() error) error {
+	for try := 1; ; try++ {
+		err := os.MkdirAll(filepath.Dir(path), 0o700)
+		if err == nil {
+			err = make()
+		}
+		gone := errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrExist) // the latter is MkdirAll's, where it was there and is not
+		if !gone || try == 1000 {
+			return err
+		}
+	}
 }
 
 // dropNamespace takes the binding away. The namespace, and with it the container's end of each veth, ends when no process is in
