@@ -21,12 +21,7 @@ import (
 
 // TestTreeCopy: what lies in two layers comes as one tree, with owners, modes, times, attributes and links as they are there.
 func TestTreeCopy(t *testing.T) {
-	if os.Geteuid() != 0 {
-		if os.Getenv("HOSTRUN_REQUIRE_ALL") != "" {
-			t.Fatal("needs root")
-		}
-		t.Skip("needs root")
-	}
+	needRoot(t)
 	dir := t.TempDir()
 	then := time.Date(2020, 2, 3, 4, 5, 6, 0, time.UTC)
 	ok := func(err error) {

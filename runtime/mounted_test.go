@@ -15,12 +15,7 @@ import (
 
 // TestMountedVolume: a volume of mount(8) is mounted once, by its options; another one at its place is an error, and removal unmounts.
 func TestMountedVolume(t *testing.T) {
-	if os.Getuid() != 0 {
-		if os.Getenv("HOSTRUN_REQUIRE_ALL") != "" {
-			t.Fatal("mounting takes root")
-		}
-		t.Skip("mounting takes root")
-	}
+	needRoot(t)
 	volume := filepath.Join(t.TempDir(), "data")
 	if err := os.Mkdir(volume, 0o755); err != nil {
 		t.Fatal(err)

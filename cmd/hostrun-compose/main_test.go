@@ -12,22 +12,13 @@ import (
 
 // TestSeveralFilesAsOne: include:, extends: of another file and a file that overrides, with variables as they are.
 func TestSeveralFilesAsOne(t *testing.T) {
-	dir := t.TempDir()
-	for name, text := range map[string]string{
+	dir := project(t, map[string]string{
 		"compose.yaml":  "include: [parts/db.yaml]\nservices:\n  web:\n    image: \"web:${TAG}\"\n    ports: [\"${PORT:-80}:80\"]\n    extends: {file: parts/base.yaml, service: base}\n    profiles: [x]\n",
 		"over.yaml":     "services:\n  web:\n    image: other\n    ports: !override [\"81:81\"]\n    volumes: [\"./a:/a\"]\n",
 		"parts/db.yaml": "services:\n  db:\n    image: db\n    volumes: [\"./data:/data\"]\n",
 		// Its values stay where they are: hostrun reads the file, when it starts something.
 		"parts/base.yaml": "services:\n  base:\n    environment: {A: \"$A\"}\n    env_file: ./base.env\n",
-	} {
-		path := filepath.Join(dir, name)
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
+	})
 	var out bytes.Buffer
 	if err := write(&out, []string{filepath.Join(dir, "compose.yaml"), filepath.Join(dir, "over.yaml")}); err != nil {
 		t.Fatal(err)
@@ -62,23 +53,14 @@ func TestSeveralFilesAsOne(t *testing.T) {
 // TestIncludedVariables: those of an included file's environment are defaults, below the caller's and the project's own.
 func TestIncludedVariables(t *testing.T) {
 	t.Setenv("OF_CALLER", "caller")
-	dir := t.TempDir()
-	for name, text := range map[string]string{
+	dir := project(t, map[string]string{
 		"compose.yaml":   "include:\n  - parts/one.yaml\n  - {path: parts/two.yaml, project_directory: ., env_file: [parts/two.env]}\nservices:\n  web: {image: \"web:$OWN\"}\n",
 		".env":           "OF_PROJECT=project\n",
 		"parts/.env":     "HERE=beside\nOF_CALLER=beside\nOF_PROJECT=beside\nEMPTY=\n",
 		"parts/one.yaml": "services:\n  one:\n    image: one:${HERE}\n    environment: {A: \"$OF_CALLER\", B: \"$OF_PROJECT\", C: \"${HERE:-x}\", D: \"${HERE:+y}\", E: \"${EMPTY:-e}\", F: \"${EMPTY-f}\", G: \"$$HERE\", H: \"${HERE:?must}\", I: \"$NOBODY\"}\n",
 		"parts/two.env":  "WORD='a $b }'\n",
 		"parts/two.yaml": "services:\n  two:\n    image: two\n    environment: {A: \"$WORD\"}\n",
-	} {
-		path := filepath.Join(dir, name)
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
+	})
 	var out bytes.Buffer
 	if err := write(&out, []string{filepath.Join(dir, "compose.yaml")}); err != nil {
 		t.Fatal(err)
@@ -106,4 +88,20 @@ func TestIncludedVariables(t *testing.T) {
 	if web := got.Services["web"].Image; web != "web:$OWN" {
 		t.Error(web)
 	}
+}
+
+// project writes files below a new directory.
+func project(t *testing.T, files map[string]string) (dir string) {
+	t.Helper()
+	dir = t.TempDir()
+	for name, text := range files {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
 }

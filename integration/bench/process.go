@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os/exec"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -52,9 +53,31 @@ func (c command) runWhole() (took time.Duration, out []byte, kib int64, err erro
 	return took, output.Bytes(), kib, nil
 }
 
+// settlePatience is how long nothing that goes on in the background takes; a variable for the test's sake.
+var settlePatience = time.Minute
+
 // settle waits for the background processes that commands left to us (hostrun removes a one-off container after it has
-// returned), daemons excepted. Then the next subject does not pay for them.
+// returned), daemons excepted. Then the next subject does not pay for them. What goes on, as the containers of a command that has
+// failed half-way do, is ended, and an error.
 func settle(daemons map[int]bool) error {
+	var ended atomic.Bool
+	done, patience := make(chan struct{}), settlePatience
+	defer close(done)
+	go func() {
+		for wait := patience; ; wait = 100 * time.Millisecond { // those below an ended one become our children in turn
+			select {
+			case <-done:
+				return
+			case <-time.After(wait):
+			}
+			ended.Store(true)
+			for _, pid := range children() {
+				if !daemons[pid] {
+					_ = syscall.Kill(pid, syscall.SIGKILL)
+				}
+			}
+		}
+	}()
 	for {
 		left := 0
 		for _, pid := range children() {
@@ -67,7 +90,11 @@ func settle(daemons map[int]bool) error {
 				return fmt.Errorf("wait for process %d: %w", pid, err)
 			}
 		}
-		if left == 0 {
+		switch {
+		case left > 0:
+		case ended.Load():
+			return fmt.Errorf("processes went on for %v in the background, and were ended", patience)
+		default:
 			return nil
 		}
 	}

@@ -96,10 +96,7 @@ func (w *world) stackTable(measure measurer) (table, error) {
 			stack(v2.name+" up -d, down", "network: "+kind, w.composeFile(v2, "stack-"+kind, "up", "-d"), w.composeFile(v2, "stack-"+kind, "down"), w.command("docker", "ps", "-q")))
 	}
 	results, err := measure(subjects...)
-	if err == nil { // else before would wait for containers that nobody ends; they go with the benchmark
-		err = before()
-	}
-	if err != nil {
+	if err = errors.Join(err, before()); err != nil {
 		return table{}, err
 	}
 	t := table{title: "A stack of eight with dependencies", results: results,
