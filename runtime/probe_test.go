@@ -14,6 +14,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"hostrun.dev/hostrun/exectest"
 	"hostrun.dev/hostrun/finding"
 )
 
@@ -108,7 +109,7 @@ func TestProbedNodes(t *testing.T) {
 // A device that hangs ends the attempt, and what had answered by then is known.
 func TestProbeThatHangs(t *testing.T) {
 	program := filepath.Join(t.TempDir(), "hostrun-probe")
-	if err := os.WriteFile(program, []byte("#!/bin/sh\necho 0\nexec sleep 1000\n"), 0o755); err != nil {
+	if err := exectest.WriteFile(program, []byte("#!/bin/sh\necho 0\nexec sleep 1000\n"), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	if os.Geteuid() != 0 {

@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 	"unsafe"
+
+	"hostrun.dev/hostrun/exectest"
 )
 
 // TestMain lets the test binary be hostrun-init itself: the tests need real processes.
@@ -73,7 +75,7 @@ func TestExitStatus(t *testing.T) {
 	dir := t.TempDir()
 	write := func(name, text string, mode os.FileMode) string {
 		path := filepath.Join(dir, name)
-		if err := os.WriteFile(path, []byte(text), mode); err != nil {
+		if err := exectest.WriteFile(path, []byte(text), mode); err != nil {
 			t.Fatal(err)
 		}
 		return path
@@ -140,7 +142,7 @@ func TestRaisesTheSignalAgain(t *testing.T) {
 func TestLookUpLikeExecvp(t *testing.T) {
 	first, second := t.TempDir(), t.TempDir()
 	for dir, mode := range map[string]os.FileMode{first: 0o644, second: 0o755} {
-		if err := os.WriteFile(filepath.Join(dir, "tool"), []byte("#!/bin/sh\nexit 4\n"), mode); err != nil {
+		if err := exectest.WriteFile(filepath.Join(dir, "tool"), []byte("#!/bin/sh\nexit 4\n"), mode); err != nil {
 			t.Fatal(err)
 		}
 	}
