@@ -249,7 +249,7 @@ func TestDying(t *testing.T) {
 		t.Error("it lives")
 	}
 	_ = cmd.Process.Kill()
-	for end := time.Now().Add(10 * time.Second); !dying(cmd.Process.Pid); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(time.Minute); !dying(cmd.Process.Pid); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("killed and not yet reaped, it is not seen as dying")
 		}

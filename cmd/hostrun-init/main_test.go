@@ -206,7 +206,7 @@ func TestReapsOrphans(t *testing.T) {
 // Without a PID namespace orphans come to hostrun-init too, not to the machine's init.
 func TestAdoptsOrphansBelowAnotherInit(t *testing.T) {
 	out, err := initCommand("--", "sh", "-c", `
-		pid=$(sh -c 'sleep 5 >/dev/null & echo $!')
+		pid=$(sh -c 'sleep 100 >/dev/null & echo $!')
 		sed 's/.*) . \([0-9]*\) .*/\1/' /proc/$pid/stat; echo $PPID; kill $pid`).Output()
 	if err != nil {
 		t.Fatal(err)
@@ -317,7 +317,7 @@ func openTerminal(t *testing.T) (master, slave *os.File) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	time.AfterFunc(20*time.Second, func() { master.Close() }) // a test that would hang fails instead
+	time.AfterFunc(2*time.Minute, func() { master.Close() }) // a test that would hang fails instead
 	return master, slave
 }
 
