@@ -16,7 +16,6 @@ import (
 
 	"hostrun.dev/hostrun/exectest"
 	"hostrun.dev/hostrun/finding"
-	"hostrun.dev/hostrun/integration/runnable"
 )
 
 func testLayout(t *testing.T) Layout {

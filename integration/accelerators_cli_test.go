@@ -15,7 +15,6 @@ import (
 	"hostrun.dev/hostrun/exectest"
 	"hostrun.dev/hostrun/integration/fixture"
 	furnish "hostrun.dev/hostrun/integration/machine"
-	"hostrun.dev/hostrun/integration/runnable"
 )
 
 // furnishing makes the machine that was entered one with accelerators, whose files lie below $1: the driver's files join those of the

@@ -11,7 +11,6 @@ import (
 
 	"hostrun.dev/hostrun/exectest"
 	"hostrun.dev/hostrun/integration/fixture"
-	"hostrun.dev/hostrun/integration/runnable"
 )
 
 // TestDemoWhereNoPackageGivesARuntime: where apt has neither runc nor crun the demonstration builds runc from its source, and does not

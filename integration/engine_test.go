@@ -21,7 +21,6 @@ import (
 	"hostrun.dev/hostrun/exectest"
 	"hostrun.dev/hostrun/finding"
 	"hostrun.dev/hostrun/integration/fixture"
-	"hostrun.dev/hostrun/integration/runnable"
 	"hostrun.dev/hostrun/runtime"
 )
 

@@ -13,7 +13,6 @@ import (
 
 	"hostrun.dev/hostrun/exectest"
 	"hostrun.dev/hostrun/finding"
-	"hostrun.dev/hostrun/integration/runnable"
 )
 
 func TestStartErrorReadsTheRuntimesWords(t *testing.T) {

@@ -15,7 +15,6 @@ import (
 
 	"hostrun.dev/hostrun/exectest"
 	"hostrun.dev/hostrun/finding"
-	"hostrun.dev/hostrun/integration/runnable"
 )
 
 // TestSilentRuntimeIsAskedAgain: an OCI runtime that had no turn on a loaded machine was taken for one that can nothing (HR081), and

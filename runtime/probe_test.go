@@ -16,7 +16,6 @@ import (
 
 	"hostrun.dev/hostrun/exectest"
 	"hostrun.dev/hostrun/finding"
-	"hostrun.dev/hostrun/integration/runnable"
 )
 
 func TestParseDeviceCgroup(t *testing.T) {

@@ -19,7 +19,6 @@ import (
 	"hostrun.dev/hostrun/exectest"
 	"hostrun.dev/hostrun/finding"
 	"hostrun.dev/hostrun/integration/fixture"
-	"hostrun.dev/hostrun/integration/runnable"
 )
 
 // A site is a machine like one with accelerators, below a directory, with a containerd that has images: "loader", which has a C

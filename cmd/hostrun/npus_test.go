@@ -17,7 +17,6 @@ import (
 	"hostrun.dev/hostrun/devices/ascend/ascendtest"
 	"hostrun.dev/hostrun/exectest"
 	"hostrun.dev/hostrun/finding"
-	"hostrun.dev/hostrun/integration/runnable"
 	"hostrun.dev/hostrun/plan"
 	"hostrun.dev/hostrun/profiles"
 )

@@ -190,7 +190,7 @@ func TestNPUSMIFails(t *testing.T) {
 	}{
 		"fails":   {func(context.Context, ...string) ([]byte, error) { return nil, errors.New("exit status 1") }, "exit status 1"},
 		"strange": {func(context.Context, ...string) ([]byte, error) { return []byte("Segmentation fault"), nil }, "Segmentation fault"},
-		"hangs": {nil, "did not answer"},
+		"hangs":   {nil, "did not answer"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			root := t.TempDir()
