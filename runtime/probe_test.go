@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -109,7 +110,7 @@ func TestProbedNodes(t *testing.T) {
 // A device that hangs ends the attempt, and what had answered by then is known.
 func TestProbeThatHangs(t *testing.T) {
 	program := filepath.Join(t.TempDir(), "hostrun-probe")
-	if err := exectest.WriteFile(program, []byte("#!/bin/sh\necho 0\nexec sleep 1000\n"), 0o755); err != nil {
+	if err := exectest.WriteFile(program, []byte("#!/bin/sh\nread container\necho 0\nexec sleep 1000\n"), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	if os.Geteuid() != 0 {
@@ -117,8 +118,12 @@ func TestProbeThatHangs(t *testing.T) {
 	}
 	nodes := []probedNode{{LinuxDevice: specs.LinuxDevice{Path: "/dev/nvidia0"}}, {LinuxDevice: specs.LinuxDevice{Path: "/dev/nvidia1"}}}
 	for patience := 500 * time.Millisecond; ; patience *= 4 { // a loaded machine needs longer for the first answer
+		b, err := startProber(program, &specs.Process{}, nodes)
+		if err != nil {
+			t.Fatal(err)
+		}
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
-		answers, err := runProbe(ctx, program, &specs.Process{}, nodes, uint32(os.Getpid()))
+		answers, err := b.ask(ctx, uint32(os.Getpid()), cgroupOf{}, len(nodes))
 		cancel()
 		if program == "/bin/false" {
 			if err == nil {
@@ -132,5 +137,24 @@ func TestProbeThatHangs(t *testing.T) {
 		if patience > time.Minute {
 			t.Fatalf("%v, %v", answers, err)
 		}
+	}
+}
+
+// TestProbeThatIsNotNeeded: it is started before the container is there, and goes where that does not come to be.
+func TestProbeThatIsNotNeeded(t *testing.T) {
+	program := filepath.Join(t.TempDir(), "hostrun-probe")
+	if out, err := exec.Command("go", "build", "-o", program, "../cmd/hostrun-probe").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	b, err := startProber(program, &specs.Process{}, []probedNode{{LinuxDevice: specs.LinuxDevice{Path: "/dev/null", Type: "c", Major: 1, Minor: 3}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tr := &trial{ready: make(chan struct{}), moved: func() {}, probe: b}
+	close(tr.ready)
+	tr.end()
+	tr.end()
+	if line, more := <-b.lines; more || b.ended != nil {
+		t.Errorf("%q %v", line, b.ended)
 	}
 }

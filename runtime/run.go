@@ -82,6 +82,8 @@ func (c *Client) runTask(ctx, work context.Context, m made, pl plan.Plan, stdio 
 		return 0, err
 	}
 	defer wired.wait()
+	trial := c.trialOf(m.record)
+	defer trial.end()
 	pid, err := c.createTask(work, id, volatile(m.root), f.streams)
 	if err != nil {
 		f.close()
@@ -93,7 +95,7 @@ func (c *Client) runTask(ctx, work context.Context, m made, pl plan.Plan, stdio 
 		err = context.Cause(ctx)
 	}
 	if err == nil {
-		err = c.tryDevices(work, m.record, pid)
+		err = trial.run(work, pid)
 	}
 	if err != nil {
 		// First the task, then the fifos: a shim whose fifos are gone waits for them before it reports the end.
