@@ -73,7 +73,7 @@ func (c *Client) probeNodes(ctx context.Context, id string, spec *specs.Spec, op
 	}
 	short, cancel := context.WithTimeout(ctx, probePatience)
 	defer cancel()
-	answers, err := runProbe(short, program, spec.Process, nodes, pid)
+	answers, err := runProbe(short, program, outsideProcess(spec), nodes, pid)
 	switch {
 	case err != nil && short.Err() != nil && ctx.Err() == nil:
 		return probeError(finding.DeviceSilent, id, fmt.Errorf("its devices do not answer: an open of %s takes longer than %v", nextNode(nodes, answers), probePatience),
@@ -82,6 +82,20 @@ func (c *Client) probeNodes(ctx context.Context, id string, spec *specs.Spec, op
 		return fmt.Errorf("start container %s: try its devices: %w", id, err)
 	}
 	return refusedNodes(id, spec.Process.User, nodes, answers)
+}
+
+// outsideProcess is the container's process with the machine's numbers of its user and groups.
+func outsideProcess(spec *specs.Spec) *specs.Process {
+	if !hasOwnIDs(spec) {
+		return spec.Process
+	}
+	p := *spec.Process
+	p.User.UID, p.User.GID = outside(spec.Linux.UIDMappings, p.User.UID), outside(spec.Linux.GIDMappings, p.User.GID)
+	p.User.AdditionalGids = slices.Clone(p.User.AdditionalGids)
+	for i, g := range p.User.AdditionalGids {
+		p.User.AdditionalGids[i] = outside(spec.Linux.GIDMappings, g)
+	}
+	return &p
 }
 
 // nextNode is the node whose answer is missing.

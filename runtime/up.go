@@ -215,7 +215,12 @@ func (c *Client) begin(ctx, work context.Context, m made, s streams, command str
 		return err
 	}
 	defer wired.wait() // nor this
-	pid, err := c.createTask(work, id, m.root, s)
+	root, clear, err := c.stageFor(m.record, m.root)
+	if err != nil {
+		return err
+	}
+	pid, err := c.createTask(work, id, root, s)
+	clear()
 	if err != nil {
 		return startError("start container "+id, command, err)
 	}
