@@ -137,6 +137,7 @@ const (
 	UsernsExcludes    = "HR387" // two keys, one of which is userns_mode
 	UsernsPowerless   = "HR388" // a right that means nothing in a user namespace
 	UsernsIDOutside   = "HR389" // a user or group that the range lacks
+	UsernsNPU         = "HR390" // an NPU in a user namespace
 
 	ReplicaName  = "HR285" // container_name beside replicas
 	ReplicaPorts = "HR286" // ports or addresses that several containers can't share

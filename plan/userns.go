@@ -8,6 +8,7 @@ import (
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 
+	"hostrun.dev/hostrun/devices"
 	"hostrun.dev/hostrun/finding"
 	"hostrun.dev/hostrun/profiles"
 )
@@ -52,7 +53,7 @@ func (b *builder) setUserNamespace() {
 		b.plan.Origins[at] = b.fromProfile("userns_mode")
 	}
 	for i := range b.spec.Mounts {
-		b.mapMount(&b.spec.Mounts[i])
+		b.mapMount(&b.spec.Mounts[i], b.mounts[i].key != "")
 	}
 	b.plan.Stage = StageDirectory(b.f.Engine.StateDir, b.plan.Namespace, b.plan.ID)
 	b.tellPowerless()
@@ -67,12 +68,13 @@ func StageDirectory(stateDir, namespace, id string) string {
 }
 
 // mapMount gives a mount of the machine's files the owners that they have there. What the kernel makes up itself (/proc, /sys, /dev) can't
-// have others, and stays as it is.
-func (b *builder) mapMount(m *specs.Mount) {
+// have others, and stays as it is; so does, on an older kernel, what a driver has in memory (/run), which everybody may use.
+func (b *builder) mapMount(m *specs.Mount, asked bool) {
 	switch {
 	case m.Type == "sysfs" && b.networkOfHost():
 		// Only who owns the network namespace may mount it (Linux, fs/sysfs/mount.c): the machine's is bound, as docker does.
 		*m = specs.Mount{Destination: m.Destination, Type: "bind", Source: "/sys", Options: []string{"rbind", "rprivate", b.readOnly(true), "nosuid", "noexec", "nodev"}}
+	case !asked && within(m.Source, "/run") && !kernelAtLeast(b.f.Host.Kernel, 6, 3):
 	case m.Type == "bind" && keepsOwners(m.Source):
 		option := optionIDMap
 		if slices.Contains(m.Options, "rbind") {
@@ -124,7 +126,7 @@ func (b *builder) checkUserNamespace() {
 	}
 	if r := b.f.IDs; r != nil && r.Error != "" {
 		b.report("userns_mode", finding.Finding{ID: finding.UsernsUnavailable, Severity: finding.Error, Subject: "userns_mode", Got: r.Error,
-			Message: "there is no range of ids for the container: " + r.Error, Remedy: "give hostrun one: usermod --add-subuids 1000000-5194303 --add-subgids 1000000-5194303 hostrun\nor remove userns_mode"})
+			Message: "there is no range of ids for the container: " + r.Error, Remedy: "give hostrun more: echo hostrun:1000000:4194304 | sudo tee -a /etc/subuid /etc/subgid\nor remove userns_mode"})
 	}
 	b.checkIDsInRange()
 }
@@ -166,6 +168,11 @@ func (b *builder) tellPowerless() {
 				Message: name + " holds within the container's user namespace alone: over what is the machine's it gives no right",
 				Remedy:  "remove it, or userns_mode"})
 		}
+	}
+	if slices.ContainsFunc(b.f.Grants, func(g devices.Grant) bool { return g.Ask.Kind == devices.KindNPU && len(g.Chosen) > 0 }) {
+		b.report("userns_mode", finding.Finding{ID: finding.UsernsNPU, Severity: finding.Warning, Subject: "npus", Got: "userns_mode: private",
+			Message: "nobody has tried the NPUs' driver with mapped ids: the nodes have the driver's group in the container, and the driver may look at the machine's",
+			Remedy:  "try it: npu-smi info in the container; or remove userns_mode"})
 	}
 	if b.hostNetwork() && b.f.Host.Kernel != "" && slices.ContainsFunc(b.p.Ports, func(p profiles.Port) bool { return p.Target < 1024 }) {
 		b.report("ports", finding.Finding{ID: finding.UsernsPowerless, Severity: finding.Warning, Subject: "ports", Got: "userns_mode: private with the host's network",

@@ -34,7 +34,9 @@ const (
 // An idSpan are Count ids from First on.
 type idSpan struct{ First, Count uint64 }
 
-func (s idSpan) overlaps(t idSpan) bool { return s.First < t.First+t.Count && t.First < s.First+s.Count }
+func (s idSpan) overlaps(t idSpan) bool {
+	return s.First < t.First+t.Count && t.First < s.First+s.Count
+}
 
 // parseSubIDs reads subuid(5): the spans of hostrun's user, and those of all others. Lines that can't be read are nobody's.
 func parseSubIDs(text []byte) (own, others []idSpan) {
@@ -92,36 +94,43 @@ func (c *Client) withIDs(fn func(owners map[string]string) error) error {
 	if err := unix.Flock(int(l.Fd()), unix.LOCK_EX); err != nil {
 		return fmt.Errorf("look for free ids: %w", err)
 	}
-	owners, err := c.idOwners()
+	owners, stale, err := c.idOwners()
 	if err != nil {
 		return err
+	}
+	for _, name := range stale {
+		_ = os.Remove(filepath.Join(c.idsDir(), name))
 	}
 	return fn(owners)
 }
 
-// idOwners are the containers of the ranges that are given, by the names of their files.
-func (c *Client) idOwners() (map[string]string, error) {
+// idOwners are the containers of the ranges that are given, by the names of their files, and the files of those that are nobody's any more.
+func (c *Client) idOwners() (owners map[string]string, stale []string, err error) {
 	entries, err := os.ReadDir(c.idsDir())
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("look for free ids: %w", err)
+		return nil, nil, fmt.Errorf("look for free ids: %w", err)
 	}
-	owners := map[string]string{}
+	owners = map[string]string{}
 	for _, e := range entries {
 		if e.Name()[0] == '.' {
 			continue
 		}
 		text, err := os.ReadFile(filepath.Join(c.idsDir(), e.Name()))
+		if errors.Is(err, os.ErrNotExist) {
+			continue // given back meanwhile
+		}
 		if err != nil {
-			return nil, fmt.Errorf("look for free ids: %w", err)
+			return nil, nil, fmt.Errorf("look for free ids: %w", err)
 		}
 		owner, by, _ := strings.Cut(string(text), "\n")
 		// One whose container was never made goes with who wanted to make it.
 		if _, err := os.Stat(filepath.Join(c.opt.DataDir, "containers", owner)); errors.Is(err, os.ErrNotExist) && !alive(by) {
+			stale = append(stale, e.Name())
 			continue
 		}
 		owners[e.Name()] = owner
 	}
-	return owners, nil
+	return owners, stale, nil
 }
 
 func rangeName(r plan.IDRange) string { return fmt.Sprintf("%d-%d", r.UID, r.GID) }
@@ -149,7 +158,7 @@ func (c *Client) IDs(id string, hold bool) (r plan.IDRange, err error) {
 	if hold {
 		return r, c.withIDs(look)
 	}
-	owners, err := c.idOwners()
+	owners, _, err := c.idOwners()
 	if err == nil {
 		err = look(owners)
 	}

@@ -114,11 +114,16 @@ func (c *Client) insideStopped(ctx context.Context, r containers.Container, fn f
 		return fmt.Errorf("mount container %s: %w", r.ID, err)
 	}
 	defer os.Remove(dir) // never RemoveAll; here it is empty, and nothing is mounted on it
+	var ids *os.File
 	if hasOwnIDs(spec) {
+		if ids, err = usernsOf(spec); err != nil {
+			return fmt.Errorf("mount container %s: %w", r.ID, err)
+		}
+		defer ids.Close()
 		defer func() { _ = c.unstage(r.ID) }()
 	}
 	return onThread(func() error {
-		root, err := mountRoot(layers, spec, dir, plan.StageDirectory(c.opt.StateDir, c.opt.Namespace, r.ID))
+		root, err := mountRoot(layers, spec, dir, plan.StageDirectory(c.opt.StateDir, c.opt.Namespace, r.ID), ids)
 		if err != nil {
 			return fmt.Errorf("mount container %s: %w", r.ID, err)
 		}
@@ -153,18 +158,19 @@ func enterRoot(fd int) error {
 	return unix.Chdir("/")
 }
 
-// mountRoot mounts a stopped container's root at dir in a mount namespace of this thread's own.
-func mountRoot(layers []mount.Mount, spec *specs.Spec, dir, stage string) (*os.File, error) {
+// mountRoot mounts a stopped container's root at dir in a mount namespace of this thread's own. ids are those of its user namespace, nil
+// without one.
+func mountRoot(layers []mount.Mount, spec *specs.Spec, dir, stage string, ids *os.File) (*os.File, error) {
 	if err := unix.Unshare(unix.CLONE_FS | unix.CLONE_NEWNS); err != nil {
 		return nil, err
 	}
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return nil, fmt.Errorf("keep mounts to this thread: %w", err)
 	}
-	if hasOwnIDs(spec) {
+	if ids != nil {
 		err := os.MkdirAll(stage, 0o711)
 		if err == nil {
-			layers, err = makeStage(stage, layers, spec)
+			layers, err = makeStage(stage, ids, layers, spec)
 		}
 		if err != nil {
 			return nil, err

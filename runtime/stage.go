@@ -29,9 +29,12 @@ type idStage struct {
 // stageFor makes the stage of a container and returns its root's mounts as containerd shall make them; clear takes it away again. It does
 // nothing for a container with the machine's ids. The network is prepared before, and parts of volumes are bound.
 func (c *Client) stageFor(r containers.Container, root []mount.Mount) (staged []mount.Mount, clear func(), err error) {
+	if r.Labels[plan.LabelIDs] == "" {
+		return root, func() {}, nil
+	}
 	spec, err := specOf(r)
-	if err != nil || !hasOwnIDs(spec) {
-		return root, func() {}, err
+	if err != nil {
+		return nil, nil, err
 	}
 	dir := plan.StageDirectory(c.opt.StateDir, c.opt.Namespace, r.ID)
 	if err := c.unstage(r.ID); err != nil { // of a start that was killed
@@ -40,15 +43,23 @@ func (c *Client) stageFor(r containers.Container, root []mount.Mount) (staged []
 	if err := c.claimIDs(r.ID, spec); err != nil {
 		return nil, nil, err
 	}
-	if err := os.MkdirAll(dir, 0o711); err != nil {
-		return nil, nil, fmt.Errorf("start container %s: %w", r.ID, err)
-	}
 	clear = func() {
 		if err := c.unstage(r.ID); err != nil {
 			c.opt.Log.Warn("clear the mounts of its start", "container", r.ID, "error", err)
 		}
 	}
-	if staged, err = makeStage(dir, root, spec); err != nil {
+	ids, err := usernsOf(spec)
+	if err != nil {
+		return nil, nil, fmt.Errorf("start container %s: %w", r.ID, err)
+	}
+	defer ids.Close()
+	err = c.atContainerd(func() (err error) {
+		if err = os.MkdirAll(dir, 0o711); err == nil {
+			staged, err = makeStage(dir, ids, root, spec)
+		}
+		return err
+	})
+	if err != nil {
 		clear()
 		return nil, nil, stageError(r.ID, err)
 	}
@@ -59,25 +70,26 @@ func (c *Client) stageFor(r containers.Container, root []mount.Mount) (staged []
 // unstage takes a stage away with all that is mounted in it.
 func (c *Client) unstage(id string) error {
 	dir := plan.StageDirectory(c.opt.StateDir, c.opt.Namespace, id)
-	for unix.Unmount(dir, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW) == nil {
+	if _, err := os.Lstat(dir); errors.Is(err, os.ErrNotExist) {
+		return nil // most containers have none
 	}
-	if err := os.Remove(dir); err != nil && !errors.Is(err, os.ErrNotExist) { // never RemoveAll: what might be mounted is the machine's
+	err := c.atContainerd(func() error {
+		for unix.Unmount(dir, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW) == nil {
+		}
+		return nil
+	})
+	if err == nil {
+		err = os.Remove(dir)
+	}
+	if err != nil && !errors.Is(err, os.ErrNotExist) { // never RemoveAll: what might be mounted is the machine's
 		return fmt.Errorf("clear the stage of container %s: %w", id, err)
 	}
 	return nil
 }
 
 // makeStage fills dir, an empty directory, and mounts a file system in memory there, for device nodes and to end all with one call.
-func makeStage(dir string, root []mount.Mount, spec *specs.Spec) ([]mount.Mount, error) {
-	ids, err := mount.GetUsernsFD(mapText(spec.Linux.UIDMappings), mapText(spec.Linux.GIDMappings))
-	if err != nil {
-		return nil, fmt.Errorf("make a user namespace: %w", err)
-	}
-	defer ids.Close()
+func makeStage(dir string, ids *os.File, root []mount.Mount, spec *specs.Spec) ([]mount.Mount, error) {
 	if err := unix.Mount("hostrun", dir, "tmpfs", unix.MS_NOSUID|unix.MS_NOEXEC, "mode=711,size=1m"); err != nil {
-		return nil, fmt.Errorf("mount %s: %w", dir, err)
-	}
-	if err := unix.Mount("", dir, "", unix.MS_PRIVATE, ""); err != nil {
 		return nil, fmt.Errorf("mount %s: %w", dir, err)
 	}
 	if err := os.WriteFile(filepath.Join(dir, stageOwner), []byte(creator()), 0o600); err != nil {
@@ -98,6 +110,42 @@ func makeStage(dir string, root []mount.Mount, spec *specs.Spec) ([]mount.Mount,
 		}
 	}
 	return s.layers(root, spec.Linux)
+}
+
+// usernsOf is a user namespace with the maps of the spec.
+func usernsOf(spec *specs.Spec) (*os.File, error) {
+	ids, err := mount.GetUsernsFD(mapText(spec.Linux.UIDMappings), mapText(spec.Linux.GIDMappings))
+	if err != nil {
+		return nil, fmt.Errorf("make a user namespace: %w (cat /proc/sys/user/max_user_namespaces says how many there may be)", err)
+	}
+	return ids, nil
+}
+
+// atContainerd calls fn with the mounts that containerd sees, which a service of systemd's may have for itself: there the OCI runtime
+// looks for what it binds. fn stays in its goroutine.
+func (c *Client) atContainerd(fn func() error) error {
+	theirs, err := os.Open(fmt.Sprintf("/proc/%d/ns/mnt", c.daemonPID))
+	if c.daemonPID == 0 || err != nil {
+		return fn()
+	}
+	defer theirs.Close()
+	own, err1 := os.Stat("/proc/self/ns/mnt")
+	other, err2 := theirs.Stat()
+	if err := errors.Join(err1, err2); err != nil {
+		return err
+	}
+	if os.SameFile(own, other) {
+		return fn()
+	}
+	return onThread(func() error {
+		if err := unix.Unshare(unix.CLONE_FS); err != nil {
+			return err
+		}
+		if err := unix.Setns(int(theirs.Fd()), unix.CLONE_NEWNS); err != nil {
+			return fmt.Errorf("enter the mount namespace of containerd: %w", err)
+		}
+		return fn()
+	})
 }
 
 func mapText(maps []specs.LinuxIDMapping) string {
@@ -304,7 +352,7 @@ func stageError(id string, err error) error {
 
 // fileSystem names the file system that a path lies on, by the machine's list of mounts.
 func fileSystem(path string) string {
-	text, _ := os.ReadFile("/proc/self/mountinfo")
+	text, _ := os.ReadFile("/proc/thread-self/mountinfo")
 	real, err := filepath.EvalSymlinks(path)
 	if err != nil {
 		real = path
@@ -325,8 +373,11 @@ func fileSystem(path string) string {
 
 // setNetworkSysctls writes the settings of a network namespace that was made before the container, which nobody in it may write.
 func (c *Client) setNetworkSysctls(r containers.Container) error {
+	if r.Labels[plan.LabelIDs] == "" {
+		return nil
+	}
 	spec, err := specOf(r)
-	if err != nil || !hasOwnIDs(spec) || networkPath(spec) == "" {
+	if err != nil || networkPath(spec) == "" {
 		return err
 	}
 	at := networkPath(spec)
@@ -366,13 +417,22 @@ const stageOwner = "creator"
 // sweepStages takes away what killed commands have left.
 func (c *Client) sweepStages() {
 	dir := plan.StageDirectory(c.opt.StateDir, c.opt.Namespace, "")
-	entries, _ := os.ReadDir(dir)
-	for _, e := range entries {
-		owner, err := os.ReadFile(filepath.Join(dir, e.Name(), stageOwner))
-		if err != nil || alive(string(owner)) {
-			continue // not yet mounted, or no more
+	if entries, _ := os.ReadDir(dir); len(entries) == 0 {
+		return
+	}
+	var dead []string
+	_ = c.atContainerd(func() error {
+		entries, err := os.ReadDir(dir)
+		for _, e := range entries {
+			owner, err := os.ReadFile(filepath.Join(dir, e.Name(), stageOwner))
+			if err == nil && !alive(string(owner)) { // else it is not yet mounted, or no more
+				dead = append(dead, e.Name())
+			}
 		}
-		if err := c.unstage(e.Name()); err != nil {
+		return err
+	})
+	for _, id := range dead {
+		if err := c.unstage(id); err != nil {
 			c.opt.Log.Warn("sweep", "error", err)
 		}
 	}
