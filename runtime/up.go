@@ -215,9 +215,14 @@ func (c *Client) begin(ctx, work context.Context, m made, s streams, command str
 		return err
 	}
 	defer wired.wait() // nor this
+	root, clear, err := c.stageFor(m.record, m.root)
+	if err != nil {
+		return err
+	}
 	trial := c.trialOf(m.record)
 	defer trial.end()
-	pid, err := c.createTask(work, id, m.root, s)
+	pid, err := c.createTask(work, id, root, s)
+	clear()
 	if err != nil {
 		return startError("start container "+id, command, err)
 	}
