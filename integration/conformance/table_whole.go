@@ -281,7 +281,8 @@ func foregroundScenes() []scene {
 		return played(g, name, about, service+none, func(p *player) {
 			once := p.name + "-once"
 			meanwhile(p, "run", func() result { return p.do("", "run", []string{"--name", once}, p.name) }, func() {
-				p.says(once, "READY")
+				p.wait("it runs", func() bool { return p.state(once).Status == "running" })
+				time.Sleep(time.Second) // its output is the command's, and no log's
 			}, func() {
 				if d, ok := p.side.(*dockerSide); ok { // compose's commands find no one-off container by its name
 					d.m.run(append(append([]string{"docker", verb}, flags...), once)...)
