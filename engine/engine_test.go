@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"hostrun.dev/hostrun/finding"
+	"hostrun.dev/hostrun/integration/runnable"
 )
 
 func testLayout(t *testing.T) Layout {
@@ -185,7 +186,7 @@ func TestStartUnit(t *testing.T) {
 	l := testLayout(t)
 	bin := t.TempDir()
 	script := "#!/bin/sh\nprintf '%s\\n' \"$@\" >" + bin + "/args\nexit ${FAIL:-0}\n"
-	if err := os.WriteFile(filepath.Join(bin, "systemd-run"), []byte(script), 0o755); err != nil {
+	if err := runnable.Write(filepath.Join(bin, "systemd-run"), []byte(script)); err != nil {
 		t.Fatal(err)
 	}
 	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
@@ -226,7 +227,7 @@ for word; do case $word in
 --unit=*) echo "$word" >>` + bin + `/units ;;
 esac; done
 `
-	if err := os.WriteFile(filepath.Join(bin, "systemd-run"), []byte(script), 0o755); err != nil {
+	if err := runnable.Write(filepath.Join(bin, "systemd-run"), []byte(script)); err != nil {
 		t.Fatal(err)
 	}
 	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))

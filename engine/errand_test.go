@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"hostrun.dev/hostrun/integration/runnable"
 )
 
 // An errand's command in these tests is a shell script, which stands for hostrun.
@@ -29,7 +31,7 @@ func serveScript(t *testing.T, script string) (Layout, *[]string) {
 	must(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	program := filepath.Join(dir, "hostrun")
-	must(t, os.WriteFile(program, []byte("#!/bin/sh\n"+script), 0o755))
+	must(t, runnable.Write(program, []byte("#!/bin/sh\n"+script)))
 	l := Layout{StateDir: dir}
 	var told []string
 	listener, err := ServeErrands(l, os.Getgid(), program, func(uid uint32, args []string) {

@@ -20,6 +20,7 @@ import (
 	private "hostrun.dev/hostrun/engine"
 	"hostrun.dev/hostrun/finding"
 	"hostrun.dev/hostrun/integration/fixture"
+	"hostrun.dev/hostrun/integration/runnable"
 	"hostrun.dev/hostrun/runtime"
 )
 
@@ -277,7 +278,7 @@ func programsWith(t *testing.T, p *fixture.Private, name string, content []byte)
 		if program == name {
 			b = content
 		}
-		ok(t, os.WriteFile(filepath.Join(dir, program), b, 0o755))
+		ok(t, runnable.Write(filepath.Join(dir, program), b))
 	}
 	return dir
 }
@@ -360,7 +361,7 @@ func copyOf(t *testing.T, from, to string) string {
 	t.Helper()
 	b, err := os.ReadFile(from)
 	ok(t, err)
-	ok(t, os.WriteFile(to, b, 0o755))
+	ok(t, runnable.Write(to, b))
 	return to
 }
 

@@ -16,6 +16,7 @@ import (
 	"hostrun.dev/hostrun/devices/ascend"
 	"hostrun.dev/hostrun/devices/ascend/ascendtest"
 	"hostrun.dev/hostrun/finding"
+	"hostrun.dev/hostrun/integration/runnable"
 	"hostrun.dev/hostrun/plan"
 	"hostrun.dev/hostrun/profiles"
 )
@@ -34,7 +35,7 @@ func onNPUs(t *testing.T, m ascendtest.Machine, table string, words ...string) (
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(smi, []byte("#!/bin/sh\ncat "+recorded+"\n"), 0o755); err != nil {
+		if err := runnable.Write(smi, []byte("#!/bin/sh\ncat "+recorded+"\n")); err != nil {
 			t.Fatal(err)
 		}
 	}
