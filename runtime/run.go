@@ -87,6 +87,8 @@ func (c *Client) runTask(ctx, work context.Context, m made, pl plan.Plan, stdio 
 		f.close()
 		return 0, err
 	}
+	trial := c.trialOf(m.record)
+	defer trial.end()
 	pid, err := c.createTask(work, id, root, f.streams)
 	clear()
 	if err != nil {
@@ -99,7 +101,7 @@ func (c *Client) runTask(ctx, work context.Context, m made, pl plan.Plan, stdio 
 		err = context.Cause(ctx)
 	}
 	if err == nil {
-		err = c.tryDevices(work, m.record, pid)
+		err = trial.run(work, pid)
 	}
 	if err != nil {
 		// First the task, then the fifos: a shim whose fifos are gone waits for them before it reports the end.

@@ -219,6 +219,8 @@ func (c *Client) begin(ctx, work context.Context, m made, s streams, command str
 	if err != nil {
 		return err
 	}
+	trial := c.trialOf(m.record)
+	defer trial.end()
 	pid, err := c.createTask(work, id, root, s)
 	clear()
 	if err != nil {
@@ -234,7 +236,7 @@ func (c *Client) begin(ctx, work context.Context, m made, s streams, command str
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	if err := c.tryDevices(work, m.record, pid); err != nil {
+	if err := trial.run(work, pid); err != nil {
 		return err
 	}
 	noted := make(chan error, 1)
