@@ -81,6 +81,9 @@ func openTheatre() error {
 	if theatre.run, err = os.MkdirTemp("/run", "hostrun-cli-"); err != nil {
 		return err
 	}
+	if err := os.Chmod(theatre.run, 0o711); err != nil { // as /run/containerd: root of a user namespace reaches its root directory
+		return err
+	}
 	theatre.bin = filepath.Join(theatre.dir, "bin")
 	if err := build(theatre.bin, ""); err != nil {
 		return err
