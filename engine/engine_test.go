@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"hostrun.dev/hostrun/exectest"
 	"hostrun.dev/hostrun/finding"
 )
 
@@ -185,7 +186,7 @@ func TestStartUnit(t *testing.T) {
 	l := testLayout(t)
 	bin := t.TempDir()
 	script := "#!/bin/sh\nprintf '%s\\n' \"$@\" >" + bin + "/args\nexit ${FAIL:-0}\n"
-	if err := os.WriteFile(filepath.Join(bin, "systemd-run"), []byte(script), 0o755); err != nil {
+	if err := exectest.WriteFile(filepath.Join(bin, "systemd-run"), []byte(script), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
@@ -226,7 +227,7 @@ for word; do case $word in
 --unit=*) echo "$word" >>` + bin + `/units ;;
 esac; done
 `
-	if err := os.WriteFile(filepath.Join(bin, "systemd-run"), []byte(script), 0o755); err != nil {
+	if err := exectest.WriteFile(filepath.Join(bin, "systemd-run"), []byte(script), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
@@ -248,7 +249,7 @@ func TestDying(t *testing.T) {
 		t.Error("it lives")
 	}
 	_ = cmd.Process.Kill()
-	for end := time.Now().Add(10 * time.Second); !dying(cmd.Process.Pid); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(time.Minute); !dying(cmd.Process.Pid); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("killed and not yet reaped, it is not seen as dying")
 		}

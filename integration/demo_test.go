@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"hostrun.dev/hostrun/exectest"
 	"hostrun.dev/hostrun/integration/fixture"
 )
 
@@ -23,7 +24,7 @@ func TestDemoWhereNoPackageGivesARuntime(t *testing.T) {
 	write := func(name, content string) {
 		file := filepath.Join(top, name)
 		ok(t, os.MkdirAll(filepath.Dir(file), 0o755))
-		ok(t, os.WriteFile(file, []byte(content), 0o755))
+		ok(t, exectest.WriteFile(file, []byte(content), 0o755))
 	}
 	for _, script := range []string{"setup.sh", "demo/demo.sh"} {
 		b, err := os.ReadFile(script)

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	private "hostrun.dev/hostrun/engine"
+	"hostrun.dev/hostrun/exectest"
 	"hostrun.dev/hostrun/finding"
 	"hostrun.dev/hostrun/integration/fixture"
 	"hostrun.dev/hostrun/runtime"
@@ -277,7 +278,7 @@ func programsWith(t *testing.T, p *fixture.Private, name string, content []byte)
 		if program == name {
 			b = content
 		}
-		ok(t, os.WriteFile(filepath.Join(dir, program), b, 0o755))
+		ok(t, exectest.WriteFile(filepath.Join(dir, program), b, 0o755))
 	}
 	return dir
 }
@@ -360,7 +361,7 @@ func copyOf(t *testing.T, from, to string) string {
 	t.Helper()
 	b, err := os.ReadFile(from)
 	ok(t, err)
-	ok(t, os.WriteFile(to, b, 0o755))
+	ok(t, exectest.WriteFile(to, b, 0o755))
 	return to
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"hostrun.dev/hostrun/exectest"
 	"hostrun.dev/hostrun/finding"
 )
 
@@ -109,28 +110,33 @@ func TestProbedNodes(t *testing.T) {
 // A device that hangs ends the attempt, and what had answered by then is known.
 func TestProbeThatHangs(t *testing.T) {
 	program := filepath.Join(t.TempDir(), "hostrun-probe")
-	if err := os.WriteFile(program, []byte("#!/bin/sh\nread container\necho 0\nexec sleep 1000\n"), 0o755); err != nil {
+	if err := exectest.WriteFile(program, []byte("#!/bin/sh\nread container\necho 0\nexec sleep 1000\n"), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	if os.Geteuid() != 0 {
 		program = "/bin/false"
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
-	defer cancel()
 	nodes := []probedNode{{LinuxDevice: specs.LinuxDevice{Path: "/dev/nvidia0"}}, {LinuxDevice: specs.LinuxDevice{Path: "/dev/nvidia1"}}}
-	b, err := startProber(program, &specs.Process{}, nodes)
-	if err != nil {
-		t.Fatal(err)
-	}
-	answers, err := b.ask(ctx, uint32(os.Getpid()), cgroupOf{}, len(nodes))
-	if program == "/bin/false" {
-		if err == nil {
-			t.Error("a program that fails is no answer")
+	for patience := 500 * time.Millisecond; ; patience *= 4 { // a loaded machine needs longer for the first answer
+		b, err := startProber(program, &specs.Process{}, nodes)
+		if err != nil {
+			t.Fatal(err)
 		}
-		return
-	}
-	if !errors.Is(err, context.DeadlineExceeded) || nextNode(nodes, answers) != "/dev/nvidia1" {
-		t.Errorf("%v, %v", answers, err)
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		answers, err := b.ask(ctx, uint32(os.Getpid()), cgroupOf{}, len(nodes))
+		cancel()
+		if program == "/bin/false" {
+			if err == nil {
+				t.Error("a program that fails is no answer")
+			}
+			return
+		}
+		if errors.Is(err, context.DeadlineExceeded) && nextNode(nodes, answers) == "/dev/nvidia1" {
+			return
+		}
+		if patience > time.Minute {
+			t.Fatalf("%v, %v", answers, err)
+		}
 	}
 }
 

@@ -38,7 +38,7 @@ func TestOddFiles(t *testing.T) {
 	if len(finding.Errors(r.Findings)) > 0 {
 		t.Errorf("%+v", finding.Errors(r.Findings))
 	}
-	if took := time.Since(began); took > 20*time.Second {
+	if took := time.Since(began); took > 2*time.Minute {
 		t.Errorf("it took %v", took)
 	}
 }
@@ -202,19 +202,20 @@ func TestHangingFileSystem(t *testing.T) {
 	for _, operation := range []string{"lookup", "readdir", "open", "read"} {
 		t.Run(operation, func(t *testing.T) {
 			var asked atomic.Bool
+			ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+			defer cancel()
 			site := fixture.Faulty(t, dir, func(_ context.Context, got, path string) syscall.Errno {
 				if got == operation && path != "/" {
 					asked.Store(true)
+					time.AfterFunc(300*time.Millisecond, cancel)
 					select {}
 				}
 				return 0
 			})
 			v := view(t, site)
-			ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
-			defer cancel()
 			began := time.Now()
 			_, err := Prove(ctx, v, request(py, "import p"))
-			if took := time.Since(began); !errors.Is(err, context.DeadlineExceeded) || took > 3*time.Second || !asked.Load() {
+			if took := time.Since(began); !errors.Is(err, context.Canceled) || took > time.Minute || !asked.Load() {
 				t.Errorf("%v after %v; asked: %v", err, took, asked.Load())
 			}
 		})

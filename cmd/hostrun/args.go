@@ -188,9 +188,6 @@ func (l *commandLine) unknownFlag(app *cli.App, word string) error {
 	flags := slices.Clone(app.Flags)
 	if verb := l.verb(); verb != nil {
 		flags = append(flags, verb.Flags...)
-		if name := strings.TrimLeft(word, "-"); slices.Contains(laterFlags[verb.Name], name) {
-			return finding.Errorf(finding.StatusUsage, "", "%s %s is not in this version yet", l.title(), word)
-		}
 	}
 	var known []string
 	for _, flag := range flags {

@@ -5,8 +5,3 @@ package main
 var laterVerbs = []string{
 	"bench",
 }
-
-// laterFlags are the same for flags: verb -> names.
-var laterFlags = map[string][]string{
-	"check": {"modules", "host", "image"},
-}
