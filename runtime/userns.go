@@ -110,3 +110,17 @@ func outside(maps []specs.LinuxIDMapping, id uint32) uint32 {
 	}
 	return id
 }
+
+// outsideProcess is the container's process with the machine's numbers of its user and groups.
+func outsideProcess(spec *specs.Spec) *specs.Process {
+	if !hasOwnIDs(spec) {
+		return spec.Process
+	}
+	p := *spec.Process
+	p.User.UID, p.User.GID = outside(spec.Linux.UIDMappings, p.User.UID), outside(spec.Linux.GIDMappings, p.User.GID)
+	p.User.AdditionalGids = slices.Clone(p.User.AdditionalGids)
+	for i, g := range p.User.AdditionalGids {
+		p.User.AdditionalGids[i] = outside(spec.Linux.GIDMappings, g)
+	}
+	return &p
+}
