@@ -3,6 +3,7 @@ package runtime
 import (
 	"bytes"
 	"cmp"
+	"io"
 	"os"
 	"path/filepath"
 	goruntime "runtime"
@@ -90,27 +91,33 @@ func (k *migrationKeeper) goesOn(able bool) bool {
 // mover returns what moves this process to the cgroup that it is in, and reports whether that worked.
 func mover() (move func() bool, end func()) {
 	unable, nothing := func() bool { return false }, func() {}
-	home, err := os.ReadFile(membershipFile)
+	membership, err := os.Open(membershipFile)
 	if err != nil {
 		return unable, nothing
 	}
-	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	home, err := io.ReadAll(membership)
+	var mounts []byte
+	if err == nil {
+		mounts, err = os.ReadFile("/proc/self/mountinfo")
+	}
+	var procs *os.File
+	if err == nil {
+		procs, err = os.OpenFile(procsFile(home, mounts), os.O_WRONLY, 0)
+	}
 	if err != nil {
+		_ = membership.Close()
 		return unable, nothing
 	}
-	procs, err := os.OpenFile(procsFile(home, mounts), os.O_WRONLY, 0)
-	if err != nil {
-		return unable, nothing
-	}
+	now := make([]byte, len(home)+1)
 	return func() bool {
-		// Somebody may have moved us meanwhile; we do not move back.
-		now, err := os.ReadFile(membershipFile)
-		if err != nil || !bytes.Equal(now, home) {
+		// Somebody may have moved us meanwhile; we do not move back. To open the file each time costs more than all else here.
+		n, err := membership.ReadAt(now, 0)
+		if err != io.EOF || !bytes.Equal(now[:n], home) {
 			return false
 		}
 		_, err = procs.WriteString("0")
 		return err == nil
-	}, func() { _ = procs.Close() }
+	}, func() { _ = membership.Close(); _ = procs.Close() }
 }
 
 // spareProcessors lets a start wait in several system calls at once that Go takes for short ones: this one, and the opening of fifos that

@@ -3,6 +3,7 @@ package runtime
 import (
 	"bytes"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -62,5 +63,43 @@ func TestMigrationsLeaveUsWhereWeAre(t *testing.T) {
 	}
 	if after, err := os.ReadFile(membershipFile); err != nil || !bytes.Equal(after, before) {
 		t.Errorf("we were in\n%sand are in\n%s%v", before, after, err)
+	}
+}
+
+// TestMoverSeesThatWeWereMoved: the file that says where we are stays open, and is read anew each time.
+func TestMoverSeesThatWeWereMoved(t *testing.T) {
+	needRoot(t)
+	home, err := os.ReadFile(membershipFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	procs := procsFile(home, mounts)
+	if procs == "" {
+		t.Skip("no hierarchy of cgroups is mounted here in which we are") // containers do not start on such a machine
+	}
+	move, end := mover()
+	defer end()
+	if !move() || !move() {
+		t.Fatalf("%s: we can't be moved to where we are", procs)
+	}
+	elsewhere, err := os.MkdirTemp(filepath.Dir(procs), "hostrun-test-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.Remove(elsewhere)
+	defer func() { // before that
+		if err := os.WriteFile(procs, []byte("0"), 0); err != nil {
+			t.Error(err)
+		}
+	}()
+	if err := os.WriteFile(filepath.Join(elsewhere, "cgroup.procs"), []byte("0"), 0); err != nil {
+		t.Fatal(err)
+	}
+	if move() {
+		t.Error("somebody has moved us, and we moved back")
 	}
 }

@@ -156,7 +156,7 @@ func (s *session) askContainerd(ctx context.Context, p *profiles.Profile, o orde
 		policy = "never" // what starts has it built before
 	}
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(guard(func() (err error) { facts.Engine, err = client.EngineFor(ctx, p.Runtime); return err }))
+	group.Go(guard(func() (err error) { facts.Engine, err = s.engineFor(ctx, client, p.Runtime); return err }))
 	group.Go(guard(func() (err error) { facts.Network, err = client.LookAtNetwork(ctx, p, id); return err }))
 	if p.Userns == plan.UsernsPrivate {
 		group.Go(guard(func() error {
@@ -191,6 +191,14 @@ func (s *session) probeHost(ctx context.Context, needs host.Needs) (host.Facts, 
 	return s.hosts.Ask(ctx, fmt.Sprintf("%q", needs), func(ctx context.Context) (facts host.Facts, err error) {
 		err = guard(func() (err error) { facts, err = host.Probe(ctx, s.hostOptions(), needs); return err })()
 		return facts, err
+	})
+}
+
+// engineFor is what that containerd can do, asked once for the members of a stack that start side by side.
+func (s *session) engineFor(ctx context.Context, client *runtime.Client, asked string) (plan.Engine, error) {
+	return s.abilities.Ask(ctx, fmt.Sprintf("%p %s", client, asked), func(ctx context.Context) (e plan.Engine, err error) {
+		err = guard(func() (err error) { e, err = client.EngineFor(ctx, asked); return err })()
+		return e, err
 	})
 }
 

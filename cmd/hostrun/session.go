@@ -18,6 +18,7 @@ import (
 	"hostrun.dev/hostrun/devices/cdi"
 	"hostrun.dev/hostrun/finding"
 	"hostrun.dev/hostrun/host"
+	"hostrun.dev/hostrun/plan"
 	"hostrun.dev/hostrun/profiles"
 	"hostrun.dev/hostrun/soon"
 )
@@ -39,8 +40,9 @@ type session struct {
 
 	engines
 
-	hosts soon.Answers[host.Facts] // by what is needed
-	looks proof.Looks
+	hosts     soon.Answers[host.Facts]  // by what is needed
+	abilities soon.Answers[plan.Engine] // of a containerd, by the client and the OCI runtime that is asked for
+	looks     proof.Looks
 
 	loansMu sync.Mutex
 	loans   []*loan
