@@ -119,7 +119,7 @@ func mustEnsure(t *testing.T, p *fixture.Private) ensured {
 // gone waits until no engine serves p.
 func gone(t *testing.T, p *fixture.Private) {
 	t.Helper()
-	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(2 * time.Minute); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 		if len(p.Engines()) == 0 {
 			return
 		}
