@@ -132,6 +132,13 @@ const (
 	TemplateOther = "HR380" // somebody has changed the template of the units, or masked it
 	UnitLess      = "HR381" // a limit of the profile is more than the unit allows
 
+	UsernsUnavailable = "HR385" // this machine has no ids of its own for a container
+	UsernsMount       = "HR386" // a mount can't have the container's ids
+	UsernsExcludes    = "HR387" // two keys, one of which is userns_mode
+	UsernsPowerless   = "HR388" // a right that means nothing in a user namespace
+	UsernsIDOutside   = "HR389" // a user or group that the range lacks
+	UsernsNPU         = "HR390" // an NPU in a user namespace
+
 	ReplicaName  = "HR285" // container_name beside replicas
 	ReplicaPorts = "HR286" // ports or addresses that several containers can't share
 	NameOther    = "HR287" // the container's name is another profile's or another stack's
@@ -207,6 +214,7 @@ const (
 	NameServerLocal  = "HR244" // the host's name server can't be reached from a bridge
 	AddressTaken     = "HR245" // an address is another container's, or none of the network's
 	NetworkDiffers   = "HR246" // two profiles describe one network in different ways
+	PortsUnpublished = "HR395" // ports:, and every network of the profile is internal
 	PortFamily       = "HR247" // a port at an address that is none of this machine
 	BuildNone        = "HR295" // build:, and no builder answers
 	BuildFailed      = "HR296" // the builder ended with an error

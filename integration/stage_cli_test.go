@@ -94,6 +94,9 @@ func openTheatre() error {
 	if theatre.run, err = os.MkdirTemp("/run", "hostrun-cli-"); err != nil {
 		return err
 	}
+	if err := os.Chmod(theatre.run, 0o711); err != nil { // as /run/containerd: root of a user namespace reaches its root directory
+		return err
+	}
 	theatre.bin = filepath.Join(theatre.dir, "bin")
 	if err := build(theatre.bin, ""); err != nil {
 		return err
@@ -123,6 +126,18 @@ type engine struct {
 	process *exec.Cmd
 }
 
+// startForGood starts a process from a thread that lives as long as this one: what dies with its parent dies with the thread that started
+// it (prctl(2), PR_SET_PDEATHSIG), and tests that enter namespaces end threads.
+func startForGood(cmd *exec.Cmd) error {
+	started := make(chan error, 1)
+	go func() {
+		goruntime.LockOSThread()
+		started <- cmd.Start()
+		select {}
+	}()
+	return <-started
+}
+
 // startEngine starts a containerd that keeps its data in root, and its socket and state in run.
 func startEngine(root, run string) (*engine, error) {
 	e := &engine{address: filepath.Join(run, "c.sock"), root: root}
@@ -145,7 +160,7 @@ disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.cri.v1.images", 
 	defer log.Close()
 	e.process = exec.Command("containerd", "--config", config)
 	e.process.Stdout, e.process.Stderr, e.process.SysProcAttr = log, log, dieWithUs()
-	if err := e.process.Start(); err != nil {
+	if err := startForGood(e.process); err != nil {
 		return nil, err
 	}
 	for deadline := time.Now().Add(2 * time.Minute); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {

@@ -82,9 +82,15 @@ func (c *Client) runTask(ctx, work context.Context, m made, pl plan.Plan, stdio 
 		return 0, err
 	}
 	defer wired.wait()
+	root, clear, err := c.stageFor(m.record, volatile(m.root))
+	if err != nil {
+		f.close()
+		return 0, err
+	}
 	trial := c.trialOf(m.record)
 	defer trial.end()
-	pid, err := c.createTask(work, id, volatile(m.root), f.streams)
+	pid, err := c.createTask(work, id, root, f.streams)
+	clear()
 	if err != nil {
 		f.close()
 		return 0, startError("start container "+id, argv0(pl.Spec), err)

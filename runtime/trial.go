@@ -66,7 +66,7 @@ func (t *trial) prepare(c *Client, r containers.Container, label string) (err er
 	if !executable(program) {
 		return finding.Errorf(finding.StatusFailed, "install all of hostrun's programs: make install", "start container %s: %s, which tries its devices, is not there", r.ID, program)
 	}
-	if t.probe, err = startProber(program, t.spec.Process, t.nodes); err != nil {
+	if t.probe, err = startProber(program, outsideProcess(t.spec), t.nodes); err != nil {
 		return fmt.Errorf("start container %s: try its devices: %w", r.ID, err)
 	}
 	return nil

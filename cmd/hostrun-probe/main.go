@@ -100,10 +100,15 @@ func become(uid, gid, groups, mask string) {
 	if err := syscall.Setresgid(group, group, group); err != nil {
 		fail("take the container's group", err)
 	}
+	if user != 0 && caps != 0 { // root of a user namespace: what it is given there it has over its own nodes
+		if err := unix.Prctl(unix.PR_SET_KEEPCAPS, 1, 0, 0, 0); err != nil {
+			fail("take the container's user", err)
+		}
+	}
 	if err := syscall.Setresuid(user, user, user); err != nil {
 		fail("take the container's user", err)
 	}
-	if user != 0 {
+	if user != 0 && caps == 0 {
 		return // the kernel has taken all capabilities (capabilities(7))
 	}
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}

@@ -158,6 +158,13 @@ func (s *session) askContainerd(ctx context.Context, p *profiles.Profile, o orde
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(guard(func() (err error) { facts.Engine, err = client.EngineFor(ctx, p.Runtime); return err }))
 	group.Go(guard(func() (err error) { facts.Network, err = client.LookAtNetwork(ctx, p, id); return err }))
+	if p.Userns == plan.UsernsPrivate {
+		group.Go(guard(func() error {
+			ids, err := client.IDs(id, o.starts)
+			facts.IDs = &ids
+			return err
+		}))
+	}
 	if p.Rootfs == profiles.HostRoot {
 		group.Go(guard(func() error { facts.Image = runtime.HostRoot(s.root, plan.Needs(p)); return nil }))
 		return group.Wait()
