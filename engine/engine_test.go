@@ -14,8 +14,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"hostrun.dev/hostrun/exectest"
 	"hostrun.dev/hostrun/finding"
-	"hostrun.dev/hostrun/integration/runnable"
 )
 
 func testLayout(t *testing.T) Layout {
@@ -186,7 +186,7 @@ func TestStartUnit(t *testing.T) {
 	l := testLayout(t)
 	bin := t.TempDir()
 	script := "#!/bin/sh\nprintf '%s\\n' \"$@\" >" + bin + "/args\nexit ${FAIL:-0}\n"
-	if err := runnable.Write(filepath.Join(bin, "systemd-run"), []byte(script)); err != nil {
+	if err := exectest.WriteFile(filepath.Join(bin, "systemd-run"), []byte(script), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
@@ -227,7 +227,7 @@ for word; do case $word in
 --unit=*) echo "$word" >>` + bin + `/units ;;
 esac; done
 `
-	if err := runnable.Write(filepath.Join(bin, "systemd-run"), []byte(script)); err != nil {
+	if err := exectest.WriteFile(filepath.Join(bin, "systemd-run"), []byte(script), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
@@ -249,7 +249,7 @@ func TestDying(t *testing.T) {
 		t.Error("it lives")
 	}
 	_ = cmd.Process.Kill()
-	for end := time.Now().Add(10 * time.Second); !dying(cmd.Process.Pid); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(time.Minute); !dying(cmd.Process.Pid); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("killed and not yet reaped, it is not seen as dying")
 		}

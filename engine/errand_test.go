@@ -15,7 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"hostrun.dev/hostrun/integration/runnable"
+	"hostrun.dev/hostrun/exectest"
 )
 
 // An errand's command in these tests is a shell script, which stands for hostrun.
@@ -31,7 +31,7 @@ func serveScript(t *testing.T, script string) (Layout, *[]string) {
 	must(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	program := filepath.Join(dir, "hostrun")
-	must(t, runnable.Write(program, []byte("#!/bin/sh\n"+script)))
+	must(t, exectest.WriteFile(program, []byte("#!/bin/sh\n"+script), 0o755))
 	l := Layout{StateDir: dir}
 	var told []string
 	listener, err := ServeErrands(l, os.Getgid(), program, func(uid uint32, args []string) {
@@ -173,7 +173,7 @@ func TestErrandRefused(t *testing.T) {
 		conn, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: l.ErrandAddress(), Net: "unix"})
 		must(t, err)
 		must(t, send(conn))
-		must(t, conn.SetReadDeadline(time.Now().Add(20*time.Second)))
+		must(t, conn.SetReadDeadline(time.Now().Add(2*time.Minute)))
 		var end errandEnd
 		if err := json.NewDecoder(conn).Decode(&end); err != nil || end.Error == "" {
 			t.Errorf("%s: %+v, %v; want an error", name, end, err)

@@ -132,6 +132,13 @@ const (
 	TemplateOther = "HR380" // somebody has changed the template of the units, or masked it
 	UnitLess      = "HR381" // a limit of the profile is more than the unit allows
 
+	UsernsUnavailable = "HR385" // this machine has no ids of its own for a container
+	UsernsMount       = "HR386" // a mount can't have the container's ids
+	UsernsExcludes    = "HR387" // two keys, one of which is userns_mode
+	UsernsPowerless   = "HR388" // a right that means nothing in a user namespace
+	UsernsIDOutside   = "HR389" // a user or group that the range lacks
+	UsernsNPU         = "HR390" // an NPU in a user namespace
+
 	ReplicaName  = "HR285" // container_name beside replicas
 	ReplicaPorts = "HR286" // ports or addresses that several containers can't share
 	NameOther    = "HR287" // the container's name is another profile's or another stack's

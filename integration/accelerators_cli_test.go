@@ -12,9 +12,9 @@ import (
 
 	"hostrun.dev/hostrun/devices/ascend/ascendtest"
 	"hostrun.dev/hostrun/devices/nvidia/nvidiatest"
+	"hostrun.dev/hostrun/exectest"
 	"hostrun.dev/hostrun/integration/fixture"
 	furnish "hostrun.dev/hostrun/integration/machine"
-	"hostrun.dev/hostrun/integration/runnable"
 )
 
 // furnishing makes the machine that was entered one with accelerators, whose files lie below $1: the driver's files join those of the
@@ -181,7 +181,7 @@ func TestMachineWithNPUs(t *testing.T) {
 	table := strings.Replace(string(content(t, "../devices/ascend/testdata/info-a2.txt")), "| Warning       |", "| Critical      |", 1) // NPU 3
 	m, script := furnished(t, func(root string) {
 		ascendtest.Build(t, root, ascendtest.A2())
-		ok(t, runnable.Write(filepath.Join(root, "usr/local/bin/npu-smi"), []byte("#!/bin/sh\ncat /shared/table\n")))
+		ok(t, exectest.WriteFile(filepath.Join(root, "usr/local/bin/npu-smi"), []byte("#!/bin/sh\ncat /shared/table\n"), 0o755))
 		ok(t, os.Chmod(filepath.Join(root, "usr/local/bin/npu-smi"), 0o755))
 	}, nil)
 	ok(t, os.WriteFile(filepath.Join(m.Shared(), "table"), []byte(table), 0o644))

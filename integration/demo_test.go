@@ -9,8 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"hostrun.dev/hostrun/exectest"
 	"hostrun.dev/hostrun/integration/fixture"
-	"hostrun.dev/hostrun/integration/runnable"
 )
 
 // TestDemoWhereNoPackageGivesARuntime: where apt has neither runc nor crun the demonstration builds runc from its source, and does not
@@ -24,7 +24,7 @@ func TestDemoWhereNoPackageGivesARuntime(t *testing.T) {
 	write := func(name, content string) {
 		file := filepath.Join(top, name)
 		ok(t, os.MkdirAll(filepath.Dir(file), 0o755))
-		ok(t, runnable.Write(file, []byte(content)))
+		ok(t, exectest.WriteFile(file, []byte(content), 0o755))
 	}
 	for _, script := range []string{"setup.sh", "demo/demo.sh"} {
 		b, err := os.ReadFile(script)

@@ -183,7 +183,7 @@ func TestPullFromRealDocker(t *testing.T) {
 	cmd := exec.Command(dockerd, "--containerd", theatre.engine.address, "--data-root", s.path("docker"), "--exec-root", s.path("exec"), "--pidfile", s.path("docker.pid"),
 		"--host", "unix://"+socket, "--iptables=false", "--bridge=none", "--config-file", s.write("daemon.json", "{}"))
 	cmd.Stdout, cmd.Stderr, cmd.SysProcAttr = log, log, dieWithUs()
-	must(t, cmd.Start())
+	must(t, startForGood(cmd))
 	t.Cleanup(func() {
 		_ = cmd.Process.Signal(os.Interrupt)
 		_ = cmd.Wait()

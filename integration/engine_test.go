@@ -18,9 +18,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	private "hostrun.dev/hostrun/engine"
+	"hostrun.dev/hostrun/exectest"
 	"hostrun.dev/hostrun/finding"
 	"hostrun.dev/hostrun/integration/fixture"
-	"hostrun.dev/hostrun/integration/runnable"
 	"hostrun.dev/hostrun/runtime"
 )
 
@@ -278,7 +278,7 @@ func programsWith(t *testing.T, p *fixture.Private, name string, content []byte)
 		if program == name {
 			b = content
 		}
-		ok(t, runnable.Write(filepath.Join(dir, program), b))
+		ok(t, exectest.WriteFile(filepath.Join(dir, program), b, 0o755))
 	}
 	return dir
 }
@@ -361,7 +361,7 @@ func copyOf(t *testing.T, from, to string) string {
 	t.Helper()
 	b, err := os.ReadFile(from)
 	ok(t, err)
-	ok(t, runnable.Write(to, b))
+	ok(t, exectest.WriteFile(to, b, 0o755))
 	return to
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"hostrun.dev/hostrun/exectest"
 	"hostrun.dev/hostrun/host"
 	"hostrun.dev/hostrun/integration/fixture"
 	"hostrun.dev/hostrun/plan"
@@ -47,7 +48,7 @@ func fakeMachine(t *testing.T, merged bool) string {
 	plant := func(name, content string, mode os.FileMode) {
 		p := filepath.Join(dir, name)
 		ok(t, os.MkdirAll(filepath.Dir(p), 0o755))
-		ok(t, os.WriteFile(p, []byte(content), mode))
+		ok(t, exectest.WriteFile(p, []byte(content), mode))
 	}
 	bin := "bin"
 	if merged {

@@ -30,6 +30,7 @@ var arrow = map[string][]string{
 	"pattern":                     {},
 	"cachefile":                   {},
 	"soon":                        {},
+	"exectest":                    {},
 	"imagename":                   {},
 	"rootfs":                      {"finding"},
 	"abi":                         {"rootfs", "finding", "pattern"},

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"hostrun.dev/hostrun/exectest"
 	"hostrun.dev/hostrun/finding"
 )
 
@@ -31,7 +32,7 @@ func TestCommandThatOnlyTheHostHas(t *testing.T) {
 		"../../../bin/host-runner":            "#!" + env + "/bin/python3\nfrom runner.cli import main\nmain()\n",
 	} {
 		must(t, os.MkdirAll(filepath.Dir(filepath.Join(site[0], name)), 0o755))
-		must(t, os.WriteFile(filepath.Join(site[0], name), []byte(text), 0o755))
+		must(t, exectest.WriteFile(filepath.Join(site[0], name), []byte(text), 0o755))
 	}
 	s.load(slim(t, "job"))
 	s.profile("job", fmt.Sprintf("image: job\npull_policy: never\npython: %q\ncommand: [host-runner, one]\n", env+"/bin/python3"))

@@ -7,7 +7,10 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
 
 	"hostrun.dev/hostrun/integration/fixture"
 	"hostrun.dev/hostrun/plan"
@@ -72,6 +75,14 @@ func (w *world) life(e plan.Engine, version string) {
 	status, err := w.c.Run(ctx, with(w.plan("one", "sh", "-c", "exit 3")), runtime.IO{}, nil)
 	ok(w.t, err)
 	equal(w.t, "status", status, 3)
+	dir := w.t.TempDir()
+	ok(w.t, os.Chmod(filepath.Dir(w.opt.StateDir), 0o711)) // as /run and /run/containerd are
+	status, err = w.c.Run(ctx, with(ownIDs(w.plan("mapped", "sh", "-c", "busybox stat -c %u:%g / && echo x >/bound/new && ls -l /dev/null-too && echo x >/dev/null-too && ! busybox mount -t tmpfs x /proc"), dir, w.opt)), runtime.IO{}, nil)
+	ok(w.t, err)
+	equal(w.t, "status with ids of its own", status, 0)
+	fi, err := os.Stat(filepath.Join(dir, "new"))
+	ok(w.t, err)
+	equal(w.t, "owner of what it made", fi.Sys().(*syscall.Stat_t).Uid, 0)
 	pl := with(w.plan("web", "sh", "-c", "echo out; trap 'exit 5' TERM; sleep 1000 & wait"))
 	w.up(pl, "created")
 	w.up(pl, "unchanged")
@@ -140,4 +151,22 @@ func TestRuntimeWithoutOverlay(t *testing.T) {
 			}
 		})
 	}
+}
+
+// ownIDs gives a plan a user namespace, a directory with the owners that it has outside, and a device node.
+func ownIDs(pl plan.Plan, dir string, o runtime.Options) plan.Plan {
+	ids := []specs.LinuxIDMapping{{HostID: 0x7ff00000, Size: 1 << 16}}
+	mode := os.FileMode(0o666)
+	pl.Stage = plan.StageDirectory(o.StateDir, o.Namespace, pl.ID)
+	pl.Labels[plan.LabelIDs] = "2146435072:2146435072:65536"
+	pl.Spec.Linux.UIDMappings, pl.Spec.Linux.GIDMappings = ids, ids
+	pl.Spec.Linux.Namespaces = append(pl.Spec.Linux.Namespaces, specs.LinuxNamespace{Type: specs.UserNamespace})
+	pl.Spec.Linux.Devices = append(pl.Spec.Linux.Devices, specs.LinuxDevice{Path: "/dev/null-too", Type: "c", Major: 1, Minor: 3, FileMode: &mode})
+	for i, m := range pl.Spec.Mounts {
+		if m.Type == "sysfs" { // it has the machine's network
+			pl.Spec.Mounts[i] = specs.Mount{Destination: "/sys", Type: "bind", Source: "/sys", Options: []string{"rbind", "rprivate", "rro", "nosuid", "noexec", "nodev"}}
+		}
+	}
+	pl.Spec.Mounts = append(pl.Spec.Mounts, specs.Mount{Destination: "/bound", Type: "bind", Source: dir, Options: []string{"rbind", "rprivate", "nosuid", "ridmap"}, UIDMappings: ids, GIDMappings: ids})
+	return pl
 }

@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	goruntime "runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -42,9 +44,20 @@ var theatre struct {
 }
 
 func TestMain(m *testing.M) {
+	flag.Parse()
+	widen()
 	status := m.Run()
 	closeTheatre()
 	os.Exit(status)
+}
+
+// widen lets more tests run side by side than there are processors: they wait for containers most of the time.
+func widen() {
+	given := false
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
+	if n := 2 * goruntime.GOMAXPROCS(0); !given {
+		_ = flag.Set("test.parallel", strconv.Itoa(n))
+	}
 }
 
 func closeTheatre() {
@@ -81,6 +94,9 @@ func openTheatre() error {
 	if theatre.run, err = os.MkdirTemp("/run", "hostrun-cli-"); err != nil {
 		return err
 	}
+	if err := os.Chmod(theatre.run, 0o711); err != nil { // as /run/containerd: root of a user namespace reaches its root directory
+		return err
+	}
 	theatre.bin = filepath.Join(theatre.dir, "bin")
 	if err := build(theatre.bin, ""); err != nil {
 		return err
@@ -110,6 +126,18 @@ type engine struct {
 	process *exec.Cmd
 }
 
+// startForGood starts a process from a thread that lives as long as this one: what dies with its parent dies with the thread that started
+// it (prctl(2), PR_SET_PDEATHSIG), and tests that enter namespaces end threads.
+func startForGood(cmd *exec.Cmd) error {
+	started := make(chan error, 1)
+	go func() {
+		goruntime.LockOSThread()
+		started <- cmd.Start()
+		select {}
+	}()
+	return <-started
+}
+
 // startEngine starts a containerd that keeps its data in root, and its socket and state in run.
 func startEngine(root, run string) (*engine, error) {
 	e := &engine{address: filepath.Join(run, "c.sock"), root: root}
@@ -132,10 +160,10 @@ disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.cri.v1.images", 
 	defer log.Close()
 	e.process = exec.Command("containerd", "--config", config)
 	e.process.Stdout, e.process.Stderr, e.process.SysProcAttr = log, log, dieWithUs()
-	if err := e.process.Start(); err != nil {
+	if err := startForGood(e.process); err != nil {
 		return nil, err
 	}
-	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
 		if e.answers() {
 			return e, nil
 		}
@@ -449,7 +477,7 @@ func (s *stage) files() []string {
 // settled waits until the inventory equals want: shims and reapers end a moment after the command.
 func (s *stage) settled(want []string) (extra, gone []string) {
 	s.t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(100 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(100 * time.Millisecond) {
 		have := s.inventory()
 		extra, gone = without(have, want), without(want, have)
 		if len(extra)+len(gone) == 0 || time.Now().After(deadline) {

@@ -90,7 +90,7 @@ func (s *stage) supervise(bin string, env ...string) *exec.Cmd {
 	must(s.t, err)
 	defer words.Close()
 	cmd.Stderr = words
-	must(s.t, cmd.Start())
+	must(s.t, startForGood(cmd))
 	go func() { _ = cmd.Wait() }()
 	s.comes("the supervisor is at work", func() error {
 		if s.supervisor() != cmd.Process.Pid {

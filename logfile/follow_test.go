@@ -47,7 +47,7 @@ func (s *seen) until(t *testing.T, want string) {
 	for !strings.Contains(s.String(), want) {
 		select {
 		case <-s.more:
-		case <-time.After(20 * time.Second):
+		case <-time.After(2 * time.Minute):
 			t.Fatalf("%q did not come; there is %.200q", want, s)
 		}
 	}

@@ -147,7 +147,7 @@ func TestPromptAndProgressBar(t *testing.T) {
 	}
 	log.Close()
 	stdout, _ := read(t, path, ReadOptions{Tail: All})
-	if !strings.HasPrefix(stdout, "50% ....") || !strings.HasSuffix(stdout, ".done\n") || strings.Count(stdout, "\n") != 1 {
+	if !strings.HasPrefix(stdout, "50% .") || !strings.HasSuffix(stdout, ".done\n") || strings.Count(stdout, "\n") != 1 {
 		t.Errorf("read %q", stdout)
 	}
 }

@@ -51,6 +51,7 @@ func Build(f Facts) (Plan, error) {
 		b.setSysctls,
 		b.finishEnvironment,
 		b.finishMounts,
+		b.setUserNamespace,
 		b.setStop,
 		b.annotateData,
 		b.annotateHooks,

@@ -367,6 +367,31 @@ var cases = map[string]func() plan.Facts{
 		f.Profile.Lines["pid"], f.Profile.Lines["cgroup_parent"] = at(3), at(4)
 		return f
 	},
+	"user-namespace": func() plan.Facts {
+		f := withOwnIDs(simple())
+		f.Profile.Volumes = []profiles.Volume{
+			{Type: "bind", Source: "/srv/models", Target: "/models", ReadOnly: true, Key: "volumes[0]"}, {Type: "volume", Source: "kept", Target: "/kept", Key: "volumes[1]"},
+			{Type: "bind", Source: "/dev/shm/x", Target: "/x", Recursive: "disabled", Key: "volumes[2]"}, {Type: "bind", Source: "/sys/kernel/debug", Target: "/debug", Key: "volumes[3]"},
+		}
+		f.Sources = map[string]plan.Source{"/srv/models": {Exists: true, Dir: true}, "/dev/shm/x": {Exists: true, Dir: true}, "/sys/kernel/debug": {Exists: true, Dir: true}}
+		f.Nodes = []devices.Node{{Path: "/dev/fuse", Destination: "/dev/fuse", Type: "c", Major: 10, Minor: 229, Mode: 0o666, Access: "rwm"}}
+		f.Profile.CapAdd = []string{"NET_ADMIN", "SYS_PTRACE"}
+		return f
+	},
+	"user-namespace-without-a-network": func() plan.Facts {
+		f := withOwnIDs(simple())
+		f.Profile.NetworkMode, f.Profile.CapAdd = "none", []string{"NET_ADMIN"}
+		return f
+	},
+	"user-namespace-refused": func() plan.Facts {
+		f := withOwnIDs(simple())
+		f.Host.Kernel = "5.15.0-91-generic"
+		f.IDs.Error = "all 2 ranges of user ids and 2 of group ids are taken (/etc/subuid, /etc/subgid)"
+		f.Profile.PID, f.Profile.IPC, f.Profile.Privileged, f.Profile.Domainname, f.Profile.User, f.Profile.GroupAdd = "host", "host", true, "example.org", "70000", []string{"65536"}
+		f.Profile.Volumes = []profiles.Volume{{Type: "bind", Source: "/srv", Target: "/srv", Propagation: "rshared", Key: "volumes[0]"}}
+		f.Sources = map[string]plan.Source{"/srv": {Exists: true, Dir: true}}
+		return f
+	},
 	"volumes-without-names": func() plan.Facts {
 		f := simple()
 		f.Profile.ReadOnly = true
@@ -481,4 +506,13 @@ var cases = map[string]func() plan.Facts{
 		f.Image.Arch = "arm64"
 		return f
 	},
+}
+
+// withOwnIDs gives the container a user namespace.
+func withOwnIDs(f plan.Facts) plan.Facts {
+	f.Profile.Userns = "private"
+	f.Profile.Lines["userns_mode"] = at(2)
+	f.Host.Kernel = "6.8.0-45-generic"
+	f.IDs = &plan.IDRange{UID: 0x70010000, GID: 0x70020000, Size: 65536}
+	return f
 }

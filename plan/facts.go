@@ -33,6 +33,7 @@ type Facts struct {
 	Sources     map[string]Source     `json:"sources,omitempty"` // of bind mounts: host path -> what is there
 	Data        map[string]DataSource `json:"data,omitempty"`    // of secrets and configs, by DataKey
 	Network     *Network              `json:"network,omitempty"` // nil unless the profile has ports or a bridge
+	IDs         *IDRange              `json:"ids,omitempty"`     // nil without a user namespace
 	Image       Image                 `json:"image"`
 	Engine      Engine                `json:"engine"`
 	// Proof says what of the packages loads; nil before it is made, and where nothing is to be proved.
@@ -218,6 +219,9 @@ type Plan struct {
 	Python  *abi.Python `json:"-"` // that runs the command, where packages are borrowed
 	// FromHost says that Python is the host's, at the paths that it has on the host, in an image.
 	FromHost bool `json:"-"`
+
+	// Stage is where the mounts lie, while the container is made, whose files have the container's ids; "" without a user namespace.
+	Stage string `json:"stage,omitempty"`
 
 	TTY         bool    `json:"tty,omitempty"`
 	StdinOpen   bool    `json:"stdin_open,omitempty"`

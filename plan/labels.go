@@ -32,6 +32,7 @@ const (
 	LabelNetwork     = "hostrun.dev/network"     // what it asks of the network (network.Request)
 	LabelLogging     = "hostrun.dev/logging"     // the profile's, as JSON; absent for the default
 	LabelHooks       = "hostrun.dev/hooks"       // kinds of hooks that it has, joined by commas
+	LabelIDs         = "hostrun.dev/ids"         // first user id, first group id and how many, of a container with a user namespace: what it has written belongs to these
 	LabelSubpaths    = "hostrun.dev/subpaths"    // "true": parts of volumes are bound before each start (AnnotationSubpaths)
 	LabelPID         = "hostrun.dev/pid-of"      // container whose processes it shares
 	LabelIPC         = "hostrun.dev/ipc-of"      // container whose IPC it shares
@@ -62,6 +63,9 @@ func (b *builder) setLabels() {
 	}
 	if len(b.subpaths) > 0 {
 		pl.Labels[LabelSubpaths] = "true"
+	}
+	if r := b.f.IDs; pl.Stage != "" {
+		pl.Labels[LabelIDs] = fmt.Sprintf("%d:%d:%d", r.UID, r.GID, r.Size)
 	}
 	b.setHookLabel()
 	b.setLoggingLabel()

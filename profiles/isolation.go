@@ -18,7 +18,7 @@ var isolationFields = []field[Profile]{
 			p.UTS = strings.TrimPrefix(s, "private")
 		}
 	}},
-	{name: "userns_mode", about: "host: the machine's user ids, which is the default", schema: textSchema, read: readUserns},
+	{name: "userns_mode", about: "host: the machine's user ids, which is the default; private: a range of its own, root in it is nobody outside", schema: enum("host", "private", "auto"), read: readUserns},
 	{name: "cgroup", about: "private: a cgroup namespace of its own (default with cgroup v2), or host", schema: enum("host", "private"), read: func(d *decoder, p *Profile, n *node, key string) {
 		p.Cgroup, _ = d.oneOf(n, key, "host", "private")
 	}},
@@ -65,17 +65,20 @@ func readPID(d *decoder, p *Profile, n *node, key string) {
 	}
 }
 
-// readUserns refuses what other tools make of this key: containerd's snapshots would have to be mounted with mapped ids.
+// readUserns takes compose's host and podman's private, which auto stands for, too: the container's 65536 ids are a range of its own.
+// Podman's further words say which of the caller's ids come into it; hostrun has no caller's.
 func readUserns(d *decoder, p *Profile, n *node, key string) {
 	s, ok := d.text(n, key)
 	switch {
 	case !ok:
 	case s == "host":
 		p.Userns = s
-	case s == "private", s == "auto", strings.HasPrefix(s, "auto:"), strings.HasPrefix(s, "keep-id"), strings.HasPrefix(s, "nomap"):
-		d.notYetProblem(n.pos, key, "write host, which is the default; user: gives the process another number than root's", fmt.Sprintf("a user namespace (%q)", s))
+	case s == "private", s == "auto":
+		p.Userns = "private"
+	case strings.HasPrefix(s, "auto:"), strings.HasPrefix(s, "private:"), strings.HasPrefix(s, "keep-id"), strings.HasPrefix(s, "nomap"), strings.HasPrefix(s, "ns:"), strings.HasPrefix(s, "container:"):
+		d.notYetProblem(n.pos, key, "write private: 65536 ids of the container's own; files of volumes keep their owners there", fmt.Sprintf("a user namespace of this kind (%q)", s))
 	default:
-		d.bad(n, key, "write host", "%q is not known", abridged(s))
+		d.bad(n, key, "write host or private", "%q is not known", abridged(s))
 	}
 }
 

@@ -102,7 +102,7 @@ type Profile struct {
 
 	PID          string  `json:"pid,omitempty"`           // "" its own, "host", "container:NAME"
 	UTS          string  `json:"uts,omitempty"`           // "" its own, "host"
-	Userns       string  `json:"userns_mode,omitempty"`   // "" or "host"
+	Userns       string  `json:"userns_mode,omitempty"`   // "", "host" or "private": "auto" is that
 	Cgroup       string  `json:"cgroup,omitempty"`        // "" by cgroup version, "host", "private"
 	CgroupParent string  `json:"cgroup_parent,omitempty"` // absolute, below the cgroups' root
 	Umask        *uint32 `json:"umask,omitempty"`

@@ -98,7 +98,7 @@ func (c *Client) fill(ctx context.Context, pl plan.Plan, record containers.Conta
 
 // newRecord is the record but for its snapshot.
 func newRecord(pl plan.Plan, labels map[string]string) (containers.Container, error) {
-	spec, err := anySpec(pl.Spec)
+	spec, err := anySpec(staged(pl))
 	if err != nil {
 		return containers.Container{}, fmt.Errorf("create container %s: encode the spec: %w", pl.ID, err)
 	}

@@ -158,5 +158,5 @@ func replaceFile(path string, content []byte, mode fs.FileMode) error {
 
 // removeFiles deletes what the container had on the host. Named volumes and bind sources are not among it.
 func (c *Client) removeFiles(id string) error {
-	return errors.Join(c.removeData(id), os.RemoveAll(c.dir(id)), os.RemoveAll(c.ioDir(id)))
+	return errors.Join(c.unstage(id), c.releaseIDs(id), c.removeData(id), os.RemoveAll(c.dir(id)), os.RemoveAll(c.ioDir(id)))
 }

@@ -10,6 +10,7 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -254,7 +255,15 @@ func (c *Client) fillFrom(ctx context.Context, pl plan.Plan, from, to string) (t
 	if err := newTreeCopy(ctx, view).fill(at.Path, to); err != nil {
 		return false, fmt.Errorf("fill %s with the image's %s: %w", to, from, err)
 	}
+	awaitForks()
 	return true, nil
+}
+
+// awaitForks waits until each process that was being forked has executed its program. Until then it has the descriptors by which this
+// process wrote files, and the container that gets the files could not execute them: "text file busy" (golang.org/issue/22315).
+func awaitForks() {
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
 }
 
 // A treeCopy copies files of an image with owners, modes, times and extended attributes. Links lead where they led.

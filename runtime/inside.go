@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"hostrun.dev/hostrun/network/bridge"
+	"hostrun.dev/hostrun/plan"
 )
 
 // inside calls fn with the container's root as the root directory: no link and no ".." of the container leads out of it,
@@ -69,8 +70,31 @@ func (c *Client) insideRunning(ctx context.Context, r containers.Container, task
 		if err := enterRoot(int(root.Fd())); err != nil {
 			return fmt.Errorf("enter container %s: %w", r.ID, err)
 		}
-		return fn(r, spec)
+		return asRoot(spec, func() error { return fn(r, spec) })
 	})
+}
+
+// asRoot calls fn with the container's root as who makes files, on this thread: in a mount with the container's ids nobody else can. The
+// thread keeps its own rights.
+func asRoot(spec *specs.Spec, fn func() error) error {
+	if !hasOwnIDs(spec) {
+		return fn()
+	}
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var rights [2]unix.CapUserData
+	if err := unix.Capget(&header, &rights[0]); err != nil {
+		return err
+	}
+	if err := unix.Setfsgid(int(outside(spec.Linux.GIDMappings, 0))); err != nil {
+		return err
+	}
+	if err := unix.Setfsuid(int(outside(spec.Linux.UIDMappings, 0))); err != nil {
+		return err
+	}
+	if err := unix.Capset(&header, &rights[0]); err != nil { // setfsuid(2) has taken those over files
+		return err
+	}
+	return fn()
 }
 
 func (c *Client) insideStopped(ctx context.Context, r containers.Container, fn func(containers.Container, *specs.Spec) error) error {
@@ -90,8 +114,16 @@ func (c *Client) insideStopped(ctx context.Context, r containers.Container, fn f
 		return fmt.Errorf("mount container %s: %w", r.ID, err)
 	}
 	defer os.Remove(dir) // never RemoveAll; here it is empty, and nothing is mounted on it
+	var ids *os.File
+	if hasOwnIDs(spec) {
+		if ids, err = usernsOf(spec); err != nil {
+			return fmt.Errorf("mount container %s: %w", r.ID, err)
+		}
+		defer ids.Close()
+		defer func() { _ = c.unstage(r.ID) }()
+	}
 	return onThread(func() error {
-		root, err := mountRoot(layers, spec, dir)
+		root, err := mountRoot(layers, spec, dir, plan.StageDirectory(c.opt.StateDir, c.opt.Namespace, r.ID), ids)
 		if err != nil {
 			return fmt.Errorf("mount container %s: %w", r.ID, err)
 		}
@@ -99,7 +131,7 @@ func (c *Client) insideStopped(ctx context.Context, r containers.Container, fn f
 		if err := enterRoot(int(root.Fd())); err != nil {
 			return fmt.Errorf("enter container %s: %w", r.ID, err)
 		}
-		return fn(r, spec)
+		return asRoot(spec, func() error { return fn(r, spec) })
 	})
 }
 
@@ -126,13 +158,24 @@ func enterRoot(fd int) error {
 	return unix.Chdir("/")
 }
 
-// mountRoot mounts a stopped container's root at dir in a mount namespace of this thread's own.
-func mountRoot(layers []mount.Mount, spec *specs.Spec, dir string) (*os.File, error) {
+// mountRoot mounts a stopped container's root at dir in a mount namespace of this thread's own. ids are those of its user namespace, nil
+// without one.
+func mountRoot(layers []mount.Mount, spec *specs.Spec, dir, stage string, ids *os.File) (*os.File, error) {
 	if err := unix.Unshare(unix.CLONE_FS | unix.CLONE_NEWNS); err != nil {
 		return nil, err
 	}
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return nil, fmt.Errorf("keep mounts to this thread: %w", err)
+	}
+	if ids != nil {
+		err := os.MkdirAll(stage, 0o711)
+		if err == nil {
+			layers, err = makeStage(stage, ids, layers, spec)
+		}
+		if err != nil {
+			return nil, err
+		}
+		spec = stagedSpec(spec, stage)
 	}
 	for _, m := range layers {
 		if err := mountHere(m, dir); err != nil {

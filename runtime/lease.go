@@ -23,7 +23,10 @@ type Holding struct {
 }
 
 // Holdings lists what the records of all namespaces of this containerd name. Another namespace's may be those of another user of hostrun.
-func (c *Client) Holdings(ctx context.Context) ([]Holding, error) {
+func (c *Client) Holdings(ctx context.Context) ([]Holding, error) { return c.holdings(ctx, nil) }
+
+// holdings tells o of the other tools' containers that it meets.
+func (c *Client) holdings(ctx context.Context, o *others) ([]Holding, error) {
 	spaces, err := c.ctrd.NamespaceService().List(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("list the devices in use: %w", err)
@@ -32,7 +35,7 @@ func (c *Client) Holdings(ctx context.Context) ([]Holding, error) {
 	group, gctx := errgroup.WithContext(ctx)
 	for i, ns := range spaces {
 		group.Go(func() (err error) {
-			found[i], err = c.holdingsIn(namespaces.WithNamespace(gctx, ns), ns)
+			found[i], err = c.holdingsIn(namespaces.WithNamespace(gctx, ns), ns, o)
 			return err
 		})
 	}
@@ -42,8 +45,12 @@ func (c *Client) Holdings(ctx context.Context) ([]Holding, error) {
 	return slices.Concat(found...), nil
 }
 
-func (c *Client) holdingsIn(ctx context.Context, ns string) ([]Holding, error) {
-	records, err := c.ctrd.ContainerService().List(ctx, `labels."`+labelDevices+`"`)
+func (c *Client) holdingsIn(ctx context.Context, ns string, o *others) ([]Holding, error) {
+	var filters []string
+	if o == nil {
+		filters = []string{`labels."` + labelDevices + `"`}
+	}
+	records, err := c.ctrd.ContainerService().List(ctx, filters...)
 	if err != nil {
 		return nil, err
 	}
@@ -51,6 +58,9 @@ func (c *Client) holdingsIn(ctx context.Context, ns string) ([]Holding, error) {
 	group, gctx := errgroup.WithContext(ctx)
 	group.SetLimit(16)
 	for i, r := range records {
+		if r.Labels[labelDevices] == "" {
+			continue
+		}
 		group.Go(func() error {
 			live := c.holdsNow(gctx, r)
 			for _, l := range devices.ParseLeases(r.Labels[labelDevices], r.ID) {
@@ -59,6 +69,7 @@ func (c *Client) holdingsIn(ctx context.Context, ns string) ([]Holding, error) {
 			return nil
 		})
 	}
+	o.look(ctx, c, ns, records)
 	_ = group.Wait()
 	return slices.Concat(found...), nil
 }
@@ -78,8 +89,9 @@ func (c *Client) holdsNow(ctx context.Context, r containers.Container) bool {
 	return made && alive(r.Labels[labelCreator]) && !leaving(r, task)
 }
 
-// leases are what other containers than id hold now, on all containerds that are known, and what id's own record names.
-func (c *Client) leases(ctx context.Context, id string) (held []devices.Lease, own []Holding, err error) {
+// leases are what other containers than id hold now, on all containerds that are known, and what id's own record names. o is told of
+// other tools' containers; it may be nil.
+func (c *Client) leases(ctx context.Context, id string, o *others) (held []devices.Lease, own []Holding, err error) {
 	all := []*Client{c}
 	if c.opt.Peers != nil {
 		all = append(all, c.opt.Peers(ctx)...)
@@ -87,7 +99,7 @@ func (c *Client) leases(ctx context.Context, id string) (held []devices.Lease, o
 	found := make([][]Holding, len(all))
 	group, gctx := errgroup.WithContext(ctx)
 	for i, peer := range all {
-		group.Go(func() (err error) { found[i], err = peer.Holdings(gctx); return err })
+		group.Go(func() (err error) { found[i], err = peer.holdings(gctx, o); return err })
 	}
 	if err := group.Wait(); err != nil {
 		return nil, nil, err

@@ -49,7 +49,7 @@ func TestMigrationsLeaveUsWhereWeAre(t *testing.T) {
 		t.Error("it ended while a container was being created")
 	}
 	again()
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
 		k.mu.Lock()
 		running := k.running
 		k.mu.Unlock()

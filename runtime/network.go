@@ -57,6 +57,9 @@ func (c *Client) wire(ctx context.Context, r containers.Container) (*wiring, err
 	k := c.kernel()
 	reused, err := k.Prepare(ctx, o)
 	step("network-prepared")
+	if err == nil {
+		err = c.setNetworkSysctls(r)
+	}
 	if err != nil || reused {
 		return nil, networkError(r.ID, err)
 	}

@@ -5,13 +5,13 @@ import (
 	"context"
 	"encoding/json"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 
 	taskapi "github.com/containerd/containerd/api/types/task"
 	"github.com/containerd/containerd/v2/core/containers"
-	"github.com/containerd/containerd/v2/pkg/namespaces"
 	"github.com/opencontainers/runtime-spec/specs-go"
-	"golang.org/x/sync/errgroup"
 
 	"hostrun.dev/hostrun/devices"
 )
@@ -22,77 +22,53 @@ type DeviceNumber struct{ Major, Minor int64 }
 // A DeviceName is a device of one kind.
 type DeviceName struct{ Kind, Name string }
 
-// addOthers adds the containers of other tools to who uses the devices: by the nodes in their specs, and by the variables that a
+// others collects who of the containers of other tools uses the devices: by the nodes in their specs, and by the variables that a
 // vendor's OCI runtime acts on. Who can't be asked uses nothing.
-func (c *Client) addOthers(ctx context.Context, w Want, r *Reservation) {
-	if w.Numbers == nil {
+type others struct {
+	numbers map[DeviceNumber][]DeviceName
+	invs    []devices.Inventory
+
+	mu    sync.Mutex
+	users map[DeviceName][]devices.User
+}
+
+// add adds them to who uses the devices of the inventories.
+func (o *others) add() {
+	for i := range o.invs {
+		for j := range o.invs[i].Devices {
+			d := &o.invs[i].Devices[j]
+			d.Users = slices.Concat(d.Users, o.users[DeviceName{o.invs[i].Kind, d.Name}])
+		}
+	}
+}
+
+// look goes through the records of one namespace. nil looks at nothing.
+func (o *others) look(ctx context.Context, c *Client, ns string, records []containers.Container) {
+	if o == nil || o.numbers == nil {
 		return
 	}
-	numbers := w.Numbers(r.Inventories)
-	all := []*Client{c}
-	if c.opt.Peers != nil {
-		all = append(all, c.opt.Peers(ctx)...)
-	}
-	for _, peer := range all {
-		for device, users := range peer.otherUsers(ctx, numbers, r.Inventories) {
-			for i := range r.Inventories {
-				inv := &r.Inventories[i]
-				for j := range inv.Devices {
-					if inv.Kind == device.Kind && inv.Devices[j].Name == device.Name {
-						inv.Devices[j].Users = append(inv.Devices[j].Users[:len(inv.Devices[j].Users):len(inv.Devices[j].Users)], users...)
-					}
-				}
-			}
-		}
-	}
-}
-
-// otherUsers looks through the records of all namespaces that are not hostrun's own.
-func (c *Client) otherUsers(ctx context.Context, numbers map[DeviceNumber][]DeviceName, invs []devices.Inventory) map[DeviceName][]devices.User {
-	spaces, err := c.ctrd.NamespaceService().List(ctx)
-	if err != nil {
-		return nil
-	}
-	found := make([]map[DeviceName][]devices.User, len(spaces))
-	var group errgroup.Group
-	for i, ns := range spaces {
-		group.Go(func() error {
-			found[i] = c.otherUsersIn(namespaces.WithNamespace(ctx, ns), ns, numbers, invs)
-			return nil
-		})
-	}
-	_ = group.Wait()
-	users := map[DeviceName][]devices.User{}
-	for _, some := range found {
-		for name, more := range some {
-			users[name] = append(users[name], more...)
-		}
-	}
-	return users
-}
-
-func (c *Client) otherUsersIn(ctx context.Context, ns string, numbers map[DeviceNumber][]DeviceName, invs []devices.Inventory) map[DeviceName][]devices.User {
-	records, err := c.ctrd.ContainerService().List(ctx)
-	if err != nil {
-		return nil
-	}
-	users := map[DeviceName][]devices.User{}
+	ctx, cancel := context.WithTimeout(ctx, settling/2) // a shim that hangs is not hostrun's, and must not use up the patience for those that are
+	defer cancel()
 	for _, r := range records {
 		if r.Labels[labelProfile] != "" || r.Spec == nil || !mayUseDevices(r.Spec.GetValue()) {
 			continue
 		}
-		names := devicesOf(r, numbers, invs)
+		names := devicesOf(r, o.numbers, o.invs)
 		if len(names) == 0 {
 			continue
 		}
 		if task, err := c.getTask(ctx, r.ID); err != nil || task == nil || task.Status == taskapi.Status_STOPPED {
 			continue
 		}
+		o.mu.Lock()
 		for _, name := range names {
-			users[name] = append(users[name], devices.User{Name: ns + " container " + shortID(r)})
+			if o.users == nil {
+				o.users = map[DeviceName][]devices.User{}
+			}
+			o.users[name] = append(o.users[name], devices.User{Name: ns + " container " + shortID(r)})
 		}
+		o.mu.Unlock()
 	}
-	return users
 }
 
 // mayUseDevices is a look at the text of a spec that spares reading most of them.

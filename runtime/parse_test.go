@@ -11,8 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"hostrun.dev/hostrun/exectest"
 	"hostrun.dev/hostrun/finding"
-	"hostrun.dev/hostrun/integration/runnable"
 )
 
 func TestStartErrorReadsTheRuntimesWords(t *testing.T) {
@@ -75,7 +75,7 @@ func TestOCIRuntimeThatDoesNotStart(t *testing.T) {
 		"works":   {"#!/bin/sh\necho runc version 1.2.3\n", "runc 1.2.3", ""},
 	} {
 		file := filepath.Join(dir, name)
-		if err := runnable.Write(file, []byte(c.content)); err != nil {
+		if err := exectest.WriteFile(file, []byte(c.content), 0o755); err != nil {
 			t.Fatal(err)
 		}
 		p, err := askRuntime(context.Background(), file, time.Minute)

@@ -13,8 +13,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"hostrun.dev/hostrun/exectest"
 	"hostrun.dev/hostrun/finding"
-	"hostrun.dev/hostrun/integration/runnable"
 )
 
 // TestSilentRuntimeIsAskedAgain: an OCI runtime that had no turn on a loaded machine was taken for one that can nothing (HR081), and
@@ -27,7 +27,7 @@ func TestSilentRuntimeIsAskedAgain(t *testing.T) {
 features) echo '{"mountOptions": ["ro", "rro"]}' ;;
 esac
 `
-	if err := errors.Join(runnable.Write(program, []byte(text)), os.WriteFile(slow, nil, 0o644)); err != nil {
+	if err := errors.Join(exectest.WriteFile(program, []byte(text), 0o755), os.WriteFile(slow, nil, 0o644)); err != nil {
 		t.Fatal(err)
 	}
 	c := &Client{opt: Options{CacheDir: filepath.Join(dir, "cache")}}
@@ -51,7 +51,7 @@ esac
 		}
 	}
 	old := filepath.Join(dir, "old")
-	if err := runnable.Write(old, []byte("#!/bin/sh\n[ $1 = --version ] || exit 3\necho runc version 1.0.0\n")); err != nil {
+	if err := exectest.WriteFile(old, []byte("#!/bin/sh\n[ $1 = --version ] || exit 3\necho runc version 1.0.0\n"), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	if r := c.runtimeAt(context.Background(), old); r.Version != "runc 1.0.0" || r.MountOptions != nil || r.Error != "" {

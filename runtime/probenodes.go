@@ -1,24 +1,15 @@
 package runtime
 
 import (
-	"bytes"
-	"context"
-	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
-	"sync"
-	"syscall"
 
 	"github.com/moby/sys/capability"
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
-
-	"hostrun.dev/hostrun/finding"
 )
 
 // A probedNode is one node that the container was given.
@@ -61,113 +52,6 @@ func accessOf(d specs.LinuxDevice, rules []specs.LinuxDeviceCgroup) string {
 	return access
 }
 
-// probeNodes has hostrun-probe try the nodes as the container's own process will.
-func (c *Client) probeNodes(ctx context.Context, id string, spec *specs.Spec, open []string, pid uint32) error {
-	nodes := probedNodes(spec, open)
-	if len(nodes) == 0 {
-		return nil
-	}
-	program := filepath.Join(c.opt.LibexecDir, "hostrun-probe")
-	if !executable(program) {
-		return finding.Errorf(finding.StatusFailed, "install all of hostrun's programs: make install", "start container %s: %s, which tries its devices, is not there", id, program)
-	}
-	short, cancel := context.WithTimeout(ctx, probePatience)
-	defer cancel()
-	answers, err := runProbe(short, program, spec.Process, nodes, pid)
-	switch {
-	case err != nil && short.Err() != nil && ctx.Err() == nil:
-		return probeError(finding.DeviceSilent, id, fmt.Errorf("its devices do not answer: an open of %s takes longer than %v", nextNode(nodes, answers), probePatience),
-			"hostrun devices shows their health; dmesg | grep -i -e NVRM -e Xid shows more; a reset or a reboot may bring it back")
-	case err != nil:
-		return fmt.Errorf("start container %s: try its devices: %w", id, err)
-	}
-	return refusedNodes(id, spec.Process.User, nodes, answers)
-}
-
-// nextNode is the node whose answer is missing.
-func nextNode(nodes []probedNode, answers []string) string {
-	if len(answers) < len(nodes) {
-		return nodes[len(answers)].Path
-	}
-	return "one"
-}
-
-// runProbe starts the program in the container's cgroup and returns its answers. One that hangs in an open is left behind: it can't be
-// killed.
-func runProbe(ctx context.Context, program string, p *specs.Process, nodes []probedNode, pid uint32) ([]string, error) {
-	group, err := deviceCgroup(pid)
-	if err != nil {
-		return nil, err
-	}
-	var out, errs lockedBuffer
-	command := func(tasks string) *exec.Cmd {
-		cmd := exec.Command(program, probeArgs(tasks, p, nodes, pid)...)
-		cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = "/", []string{}, &out, &errs
-		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-		return cmd
-	}
-	cmd, err := startIn(group, command)
-	if err != nil {
-		return nil, err
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
-	select {
-	case err = <-ended:
-	case <-ctx.Done():
-		_ = cmd.Process.Kill()
-		err = context.Cause(ctx)
-	}
-	answers := strings.Fields(out.String())
-	if err == nil && len(answers) != len(nodes) {
-		err = errors.New("not all have been tried")
-	}
-	if text := strings.TrimSpace(errs.String()); err != nil && text != "" {
-		err = errors.New(text)
-	}
-	return answers, err
-}
-
-// startIn starts a command in a cgroup: born there, where that is of version 2 and the kernel knows how (Linux 5.7), for it can't be done
-// to a thread then, and to move a process waits for all processors.
-func startIn(g cgroupOf, command func(tasks string) *exec.Cmd) (*exec.Cmd, error) {
-	if g.dir == "" { // a kernel without a device cgroup
-		cmd := command("-")
-		return cmd, cmd.Start()
-	}
-	if g.unified {
-		if dir, err := os.Open(g.dir); err == nil {
-			defer dir.Close()
-			cmd := command("-")
-			cmd.SysProcAttr.UseCgroupFD, cmd.SysProcAttr.CgroupFD = true, int(dir.Fd())
-			if cmd.Start() == nil {
-				return cmd, nil
-			}
-		}
-		cmd := command(filepath.Join(g.dir, "cgroup.procs"))
-		return cmd, cmd.Start()
-	}
-	cmd := command(filepath.Join(g.dir, "tasks"))
-	return cmd, cmd.Start()
-}
-
-func probeArgs(tasks string, p *specs.Process, nodes []probedNode, pid uint32) []string {
-	var groups []string
-	for _, g := range p.User.AdditionalGids {
-		groups = append(groups, strconv.FormatUint(uint64(g), 10))
-	}
-	args := []string{strconv.FormatUint(uint64(pid), 10), tasks, strconv.FormatUint(uint64(p.User.UID), 10), strconv.FormatUint(uint64(p.User.GID), 10),
-		strings.Join(groups, ","), strconv.FormatUint(capabilityMask(p.Capabilities), 16)}
-	for _, n := range nodes {
-		how := "stat"
-		if n.open {
-			how = "open"
-		}
-		args = append(args, fmt.Sprintf("%s:%s:%d:%d:%s", n.access, how, n.Major, n.Minor, n.Path))
-	}
-	return args
-}
-
 func capabilityMask(caps *specs.LinuxCapabilities) uint64 {
 	var mask uint64
 	if caps == nil {
@@ -185,6 +69,18 @@ func capabilityMask(caps *specs.LinuxCapabilities) uint64 {
 type cgroupOf struct {
 	dir     string // "" where the kernel has none
 	unified bool   // of version 2
+}
+
+// door is the file through which a process enters it, or - where there is nothing to enter. Of version 2 a thread can't go alone, and to
+// move a process waits for all processors where nobody has just been moved: migrations sees to that.
+func (g cgroupOf) door() string {
+	switch {
+	case g.dir == "":
+		return "-"
+	case g.unified:
+		return filepath.Join(g.dir, "cgroup.procs")
+	}
+	return filepath.Join(g.dir, "tasks")
 }
 
 func deviceCgroup(pid uint32) (cgroupOf, error) {
@@ -213,22 +109,4 @@ func parseDeviceCgroup(text string, unified bool) cgroupOf {
 func isUnified(dir string) bool {
 	var st unix.Statfs_t
 	return unix.Statfs(dir, &st) == nil && st.Type == unix.CGROUP2_SUPER_MAGIC
-}
-
-// A lockedBuffer is read while the process that fills it may still live.
-type lockedBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
 }

@@ -104,7 +104,7 @@ func specOf(r containers.Container) (*specs.Spec, error) {
 	if err := typeurl.UnmarshalTo(r.Spec, spec); err != nil {
 		return nil, fmt.Errorf("read the spec of container %s: %w", r.ID, err)
 	}
-	return spec, nil
+	return unstaged(spec), nil
 }
 
 // dir is the container's directory on the host: generated files and the log. It ends with the container.

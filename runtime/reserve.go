@@ -25,6 +25,8 @@ type Want struct {
 	Wait time.Duration
 	// Dry only tells what would be chosen now: nothing is held.
 	Dry bool
+	// Ahead is what Attempt has returned for this very container and these asks; nil for none.
+	Ahead *Reservation
 }
 
 // A Reservation is what was chosen: chosen[i] for the i-th ask. It holds the devices until Release, or until the container's
@@ -58,6 +60,10 @@ const settling = 10 * time.Second
 // Reserve chooses devices and holds them for the container: neither another command nor a crash in between can give them away.
 // What can't be had is in the findings of the result, which then holds nothing.
 func (c *Client) Reserve(ctx context.Context, w Want) (*Reservation, error) {
+	if w.Ahead != nil {
+		c.remember(w.Container, w.Ahead)
+		return w.Ahead, nil
+	}
 	begun := time.Now()
 	q := &queue{c: c, w: w}
 	defer q.leave()
@@ -91,6 +97,17 @@ func (c *Client) Reserve(ctx context.Context, w Want) (*Reservation, error) {
 	}
 }
 
+// Attempt is Reserve for one who has more to find out before he can use the devices, and does that meanwhile: it waits for nobody, and
+// returns nil where there is anything to wait for or to refuse, which is Reserve's to say. What it returns holds the devices until it
+// is released, or handed on to Reserve, as soon as may be: others are refused them.
+func (c *Client) Attempt(ctx context.Context, w Want) *Reservation {
+	r, _, err := c.reserveOnce(ctx, w, nil)
+	if err != nil || len(finding.Errors(r.Findings)) > 0 {
+		return nil // and has released what it held
+	}
+	return r
+}
+
 // reserveOnce makes one attempt. passing says that a device which is being given away at this moment stood in the way.
 func (c *Client) reserveOnce(ctx context.Context, w Want, mine *ticket) (r *Reservation, passing bool, err error) {
 	r = &Reservation{}
@@ -102,7 +119,8 @@ func (c *Client) reserveOnce(ctx context.Context, w Want, mine *ticket) (r *Rese
 	if r.Inventories, err = w.Look(ctx); err != nil {
 		return r, false, err
 	}
-	for i := range r.Inventories { // users are added to it: what the source has stays its own
+	r.Inventories = slices.Clone(r.Inventories)
+	for i := range r.Inventories { // users are added to it: what the source has stays its own, and others may be reading it
 		r.Inventories[i].Devices = slices.Clone(r.Inventories[i].Devices)
 	}
 	taken, err := c.lockAll(ctx, w, r)
@@ -134,23 +152,21 @@ func (c *Client) reserveOnce(ctx context.Context, w Want, mine *ticket) (r *Rese
 // askOthers looks for who holds and who uses what, now that the devices are locked: whoever held one until here has written its record,
 // or has died. A containerd that hangs must not keep the lock of a kind from others.
 func (c *Client) askOthers(ctx context.Context, w Want, r *Reservation) (held []devices.Lease, own []Holding, err error) {
-	short, cancel := context.WithTimeout(ctx, settling)
-	defer cancel()
-	others := make(chan struct{})
-	go func() {
-		defer close(others)
-		c.addOthers(short, w, r)
-	}()
-	held, own, err = c.holders(ctx, w.Container)
-	<-others
+	o := &others{invs: r.Inventories}
+	if w.Numbers != nil {
+		o.numbers = w.Numbers(r.Inventories)
+	}
+	if held, own, err = c.holders(ctx, w.Container, o); err == nil {
+		o.add()
+	}
 	return held, own, err
 }
 
 // holders is leases for one who holds the lock of a kind.
-func (c *Client) holders(ctx context.Context, id string) (held []devices.Lease, own []Holding, err error) {
+func (c *Client) holders(ctx context.Context, id string, o *others) (held []devices.Lease, own []Holding, err error) {
 	short, cancel := patient(ctx, settling, settling+lateAnswer, stillWorking(c.daemonPID))
 	defer cancel()
-	held, own, err = c.leases(short, id)
+	held, own, err = c.leases(short, id, o)
 	if err != nil && impatient(short) {
 		err = finding.Errorf(finding.StatusTryAgain, "systemctl restart containerd", "ask containerd who holds which devices: no answer within %v", settling)
 	}
@@ -313,7 +329,7 @@ func (c *Client) reacquireOnce(ctx context.Context, r *Reservation, id string, m
 			return err == nil, errors75(id, l, "it is being given to another container at this moment", err)
 		}
 	}
-	held, _, err := c.holders(ctx, id)
+	held, _, err := c.holders(ctx, id, nil)
 	if err != nil {
 		return false, err
 	}

@@ -82,7 +82,15 @@ func (c *Client) runTask(ctx, work context.Context, m made, pl plan.Plan, stdio 
 		return 0, err
 	}
 	defer wired.wait()
-	pid, err := c.createTask(work, id, volatile(m.root), f.streams)
+	root, clear, err := c.stageFor(m.record, volatile(m.root))
+	if err != nil {
+		f.close()
+		return 0, err
+	}
+	trial := c.trialOf(m.record)
+	defer trial.end()
+	pid, err := c.createTask(work, id, root, f.streams)
+	clear()
 	if err != nil {
 		f.close()
 		return 0, startError("start container "+id, argv0(pl.Spec), err)
@@ -93,7 +101,7 @@ func (c *Client) runTask(ctx, work context.Context, m made, pl plan.Plan, stdio 
 		err = context.Cause(ctx)
 	}
 	if err == nil {
-		err = c.tryDevices(work, m.record, pid)
+		err = trial.run(work, pid)
 	}
 	if err != nil {
 		// First the task, then the fifos: a shim whose fifos are gone waits for them before it reports the end.

@@ -212,6 +212,10 @@ func (c *Client) refit(ctx context.Context, r containers.Container, pl plan.Plan
 		c.opt.Log.Warn("the image is another one by now: the container is started as it is", "container", r.ID, "image", pl.Image)
 		return r, nil
 	}
+	if r.Labels[plan.LabelIDs] != pl.Labels[plan.LabelIDs] { // what it has written belongs to them
+		c.opt.Log.Warn("its user ids are others by now: the container is started as it is", "container", r.ID, "ids", pl.Labels[plan.LabelIDs])
+		return r, nil
+	}
 	if err := errors.Join(c.writeFiles(ctx, pl), c.writeMadeOf(pl)); err != nil {
 		return r, err
 	}

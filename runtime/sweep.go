@@ -22,6 +22,7 @@ func (c *Client) Sweep(ctx context.Context) error {
 	c.sweepCgroups(ctx)
 	c.sweepSnapshots(ctx)
 	c.sweepNetworks(ctx)
+	c.sweepStages()
 	c.sweepOrphans(ctx)
 	var failed []error
 	for _, r := range half {

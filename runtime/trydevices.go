@@ -1,47 +1,22 @@
 package runtime
 
 import (
-	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/containerd/containerd/v2/core/containers"
 	"github.com/opencontainers/runtime-spec/specs-go"
 
 	"hostrun.dev/hostrun/abi/ld"
 	"hostrun.dev/hostrun/devices"
 	"hostrun.dev/hostrun/finding"
-	"hostrun.dev/hostrun/plan"
 	"hostrun.dev/hostrun/rootfs"
 )
 
 // probePatience is how long the devices of a container may take to answer. A GPU that has fallen off the bus never does.
 const probePatience = 20 * time.Second
-
-// tryDevices tries what the container got of devices, between its creation and its start: its namespaces, its cgroup and its root
-// exist, and its program has not begun. A container without accelerators costs nothing here.
-func (c *Client) tryDevices(ctx context.Context, r containers.Container, pid uint32) error {
-	var what devices.Probe
-	label, granted := r.Labels[plan.LabelProbe]
-	if !granted {
-		return nil
-	}
-	if err := json.Unmarshal([]byte(label), &what); err != nil {
-		return fmt.Errorf("start container %s: read what of its devices is to be tried (label %s): %w", r.ID, plan.LabelProbe, err)
-	}
-	spec, err := specOf(r)
-	if err != nil {
-		return err
-	}
-	linked := make(chan error, 1)
-	go func() { linked <- probeLibraries(r.ID, spec, what, pid) }()
-	err = c.probeNodes(ctx, r.ID, spec, what.Open, pid)
-	return errors.Join(err, <-linked)
-}
 
 // probeLibraries follows the container's loader over the files that are there now: not those of a plan, but with every mount in its
 // place. Nothing is executed: a loader of the image's would run outside of what confines the container.

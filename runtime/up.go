@@ -234,7 +234,14 @@ func (c *Client) begin(ctx, work context.Context, m made, s streams, command str
 		return err
 	}
 	defer wired.wait() // nor this
-	pid, err := c.createTask(work, id, m.root, s)
+	root, clear, err := c.stageFor(m.record, m.root)
+	if err != nil {
+		return err
+	}
+	trial := c.trialOf(m.record)
+	defer trial.end()
+	pid, err := c.createTask(work, id, root, s)
+	clear()
 	if err != nil {
 		return startError("start container "+id, command, err)
 	}
@@ -248,7 +255,7 @@ func (c *Client) begin(ctx, work context.Context, m made, s streams, command str
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	if err := c.tryDevices(work, m.record, pid); err != nil {
+	if err := trial.run(work, pid); err != nil {
 		return err
 	}
 	noted := make(chan error, 1)

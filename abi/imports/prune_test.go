@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"hostrun.dev/hostrun/exectest"
 	"hostrun.dev/hostrun/rootfs"
 )
 
@@ -45,7 +46,7 @@ func prune(t *testing.T, exe string, without ...string) string {
 	if err := os.MkdirAll(filepath.Dir(made), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(made, program, 0o755); err != nil {
+	if err := exectest.WriteFile(made, program, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	return made

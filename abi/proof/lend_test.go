@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"hostrun.dev/hostrun/abi/ld"
+	"hostrun.dev/hostrun/exectest"
 	"hostrun.dev/hostrun/finding"
 	"hostrun.dev/hostrun/rootfs"
 )
@@ -37,7 +38,7 @@ func newLendingHost(t *testing.T, build ...library) lendingHost {
 	for from, to := range map[string]string{interpreter: interpreter, libc.Real: h.dir + "/libc.so.6"} {
 		text, err := os.ReadFile(from)
 		must(t, errors.Join(err, os.MkdirAll(filepath.Dir(root+to), 0o755)))
-		must(t, os.WriteFile(root+to, text, 0o755))
+		must(t, exectest.WriteFile(root+to, text, 0o755))
 	}
 	for _, l := range build {
 		l.build(t, root+h.dir)

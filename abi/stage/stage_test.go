@@ -12,6 +12,7 @@ import (
 
 	"hostrun.dev/hostrun/abi/ld"
 	"hostrun.dev/hostrun/abi/stage"
+	"hostrun.dev/hostrun/exectest"
 	"hostrun.dev/hostrun/integration/fixture"
 	"hostrun.dev/hostrun/rootfs"
 )
@@ -67,7 +68,7 @@ func (p *pair) copy(from, to string) {
 	p.t.Helper()
 	text, err := os.ReadFile(from)
 	must(p.t, errors.Join(err, os.MkdirAll(filepath.Dir(to), 0o755)))
-	must(p.t, os.WriteFile(to, text, 0o755))
+	must(p.t, exectest.WriteFile(to, text, 0o755))
 }
 
 // library builds dir/name in a tree. needs are libraries of the tree; versions, each with one symbol of its name, are defined.

@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 	"unsafe"
+
+	"hostrun.dev/hostrun/exectest"
 )
 
 // TestMain lets the test binary be hostrun-init itself: the tests need real processes.
@@ -73,7 +75,7 @@ func TestExitStatus(t *testing.T) {
 	dir := t.TempDir()
 	write := func(name, text string, mode os.FileMode) string {
 		path := filepath.Join(dir, name)
-		if err := os.WriteFile(path, []byte(text), mode); err != nil {
+		if err := exectest.WriteFile(path, []byte(text), mode); err != nil {
 			t.Fatal(err)
 		}
 		return path
@@ -140,7 +142,7 @@ func TestRaisesTheSignalAgain(t *testing.T) {
 func TestLookUpLikeExecvp(t *testing.T) {
 	first, second := t.TempDir(), t.TempDir()
 	for dir, mode := range map[string]os.FileMode{first: 0o644, second: 0o755} {
-		if err := os.WriteFile(filepath.Join(dir, "tool"), []byte("#!/bin/sh\nexit 4\n"), mode); err != nil {
+		if err := exectest.WriteFile(filepath.Join(dir, "tool"), []byte("#!/bin/sh\nexit 4\n"), mode); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -204,7 +206,7 @@ func TestReapsOrphans(t *testing.T) {
 // Without a PID namespace orphans come to hostrun-init too, not to the machine's init.
 func TestAdoptsOrphansBelowAnotherInit(t *testing.T) {
 	out, err := initCommand("--", "sh", "-c", `
-		pid=$(sh -c 'sleep 5 >/dev/null & echo $!')
+		pid=$(sh -c 'sleep 100 >/dev/null & echo $!')
 		sed 's/.*) . \([0-9]*\) .*/\1/' /proc/$pid/stat; echo $PPID; kill $pid`).Output()
 	if err != nil {
 		t.Fatal(err)
@@ -315,7 +317,7 @@ func openTerminal(t *testing.T) (master, slave *os.File) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	time.AfterFunc(20*time.Second, func() { master.Close() }) // a test that would hang fails instead
+	time.AfterFunc(2*time.Minute, func() { master.Close() }) // a test that would hang fails instead
 	return master, slave
 }
 

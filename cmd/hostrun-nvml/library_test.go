@@ -113,10 +113,11 @@ func TestStartsWithoutTheLibrary(t *testing.T) {
 
 // A child whose parent is gone ends by itself.
 func TestLimit(t *testing.T) {
+	cmd := exec.Command(program(t), "-limit", "300ms", "-library", fake(t, "-DHANG=0"), "0000:01:00.0") // both are built first
 	start := time.Now()
-	err := exec.Command(program(t), "-limit", "300ms", "-library", fake(t, "-DHANG=0"), "0000:01:00.0").Run()
+	err := cmd.Run()
 	var exit *exec.ExitError
-	if took := time.Since(start); !errors.As(err, &exit) || took > 10*time.Second {
+	if took := time.Since(start); !errors.As(err, &exit) || took > time.Minute {
 		t.Errorf("%v after %s", err, took)
 	}
 }

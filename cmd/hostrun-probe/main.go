@@ -5,11 +5,13 @@
 // them is never started. It is a program of its own because an open of a dead device may never return, and because only a process
 // can enter a cgroup of version 2. Nothing of the container is executed.
 //
-//	hostrun-probe PID TASKS UID GID GROUPS CAPABILITIES NODE...
+//	hostrun-probe UID GID GROUPS CAPABILITIES NODE...
 //
-// TASKS is the file through which a thread enters the cgroup, or - where the process was born there. GROUPS are joined by commas,
-// CAPABILITIES are a mask in hexadecimal. A NODE is "rw:open:MAJOR:MINOR:PATH", or with stat in place of open, where opening it would
-// change something. For each it prints a line: 0, or the number of the error; "other" for a node that is not the one meant.
+// GROUPS are joined by commas, CAPABILITIES are a mask in hexadecimal. A NODE is "rw:open:MAJOR:MINOR:PATH", or with stat in place of
+// open, where opening it would change something. It is started while the container is still being made, and waits for a line of its
+// standard input, "PID TASKS": the container's first process, and the file through which it enters the cgroup, or - where there is none.
+// Without that line it ends: the container will not be. For each node it prints a line: 0, or the number of the error; "other" for a
+// node that is not the one meant.
 package main
 
 import (
@@ -24,13 +26,35 @@ import (
 
 func main() {
 	runtime.LockOSThread() // cgroup of version 1 and capabilities are a thread's
-	if len(os.Args) < 8 {
+	if len(os.Args) < 6 {
 		fail("hostrun-probe is started by hostrun", nil)
 	}
-	enter(os.Args[1], os.Args[2])
-	become(os.Args[3], os.Args[4], os.Args[5], os.Args[6])
-	for _, node := range os.Args[7:] {
+	pid, tasks, told := strings.Cut(await(), " ")
+	if !told {
+		return
+	}
+	enter(pid, tasks)
+	become(os.Args[1], os.Args[2], os.Args[3], os.Args[4])
+	for _, node := range os.Args[5:] {
 		answer(try(node))
+	}
+}
+
+// await returns the line that says which container it is; "" where the input ends before.
+func await() string {
+	var line []byte
+	for buf := make([]byte, 4096); ; {
+		n, err := syscall.Read(0, buf)
+		switch {
+		case err == syscall.EINTR:
+			continue
+		case err != nil || n <= 0:
+			return ""
+		}
+		line = append(line, buf[:n]...)
+		if text, _, whole := strings.Cut(string(line), "\n"); whole {
+			return text
+		}
 	}
 }
 
@@ -46,7 +70,7 @@ func fail(what string, err error) {
 // links of the container's stay inside of it.
 func enter(pid, tasks string) {
 	if tasks != "-" {
-		// "0" is the thread that writes; to move it alone waits for nobody (Linux, kernel/cgroup/cgroup.c, cgroup_procs_write_start).
+		// "0" is who writes: of version 1 the thread, which alone waits for nobody (Linux, kernel/cgroup/cgroup.c, cgroup_procs_write_start).
 		if err := os.WriteFile(tasks, []byte("0"), 0); err != nil {
 			fail("enter the container's cgroup", err)
 		}
@@ -76,10 +100,15 @@ func become(uid, gid, groups, mask string) {
 	if err := syscall.Setresgid(group, group, group); err != nil {
 		fail("take the container's group", err)
 	}
+	if user != 0 && caps != 0 { // root of a user namespace: what it is given there it has over its own nodes
+		if err := unix.Prctl(unix.PR_SET_KEEPCAPS, 1, 0, 0, 0); err != nil {
+			fail("take the container's user", err)
+		}
+	}
 	if err := syscall.Setresuid(user, user, user); err != nil {
 		fail("take the container's user", err)
 	}
-	if user != 0 {
+	if user != 0 && caps == 0 {
 		return // the kernel has taken all capabilities (capabilities(7))
 	}
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}

@@ -3,9 +3,12 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -34,7 +37,7 @@ func TestStandsBy(t *testing.T) {
 		pipe, err := cmd.StdinPipe()
 		must(t, err)
 		must(t, cmd.Start())
-		time.Sleep(100 * time.Millisecond)
+		awaitIgnored(t, cmd.Process.Pid, syscall.SIGTERM)
 		must(t, cmd.Process.Signal(syscall.SIGTERM))
 		time.Sleep(50 * time.Millisecond)
 		if _, err := os.Stat(mark); err == nil {
@@ -57,4 +60,19 @@ func must(t *testing.T, err error) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// awaitIgnored waits until a process ignores a signal: it has come so far that it is no longer ended by it.
+func awaitIgnored(t *testing.T, pid int, signal syscall.Signal) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+		must(t, err)
+		_, rest, _ := strings.Cut(string(status), "\nSigIgn:\t")
+		mask, _, _ := strings.Cut(rest, "\n")
+		if bits, err := strconv.ParseUint(mask, 16, 64); err == nil && bits>>(signal-1)&1 == 1 {
+			return
+		}
+	}
+	t.Fatalf("process %d does not ignore %v", pid, signal)
 }

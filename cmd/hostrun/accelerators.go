@@ -72,7 +72,8 @@ type equipment struct {
 	ahead []devices.Inventory
 	ready bool // ahead is what was found, and nobody has taken it
 	seen  chan struct{}
-	image *loan // for sources that look at the image's files; nil for none
+	early *earlyReservation // nil for none
+	image *loan             // for sources that look at the image's files; nil for none
 
 	mu     sync.Mutex
 	absent map[string]bool // kinds that hostrun's own discovery has not found
@@ -224,7 +225,9 @@ func (e *equipment) grant(ctx context.Context, o order, facts *plan.Facts) error
 	if err != nil {
 		return err
 	}
-	r, err := client.Reserve(ctx, runtime.Want{Container: containerID(facts), Asks: e.asks, Wait: o.wait, Dry: !o.starts, Look: e.lookAgain, Numbers: e.s.deviceNumbers})
+	want := e.want(o, facts)
+	want.Ahead = e.early.take()
+	r, err := client.Reserve(ctx, want)
 	if err != nil {
 		return err
 	}
@@ -237,6 +240,11 @@ func (e *equipment) grant(ctx context.Context, o order, facts *plan.Facts) error
 		return nil
 	}
 	return e.describe(ctx, facts, r.Chosen)
+}
+
+// want is what the container of the facts needs.
+func (e *equipment) want(o order, facts *plan.Facts) runtime.Want {
+	return runtime.Want{Container: containerID(facts), Asks: e.asks, Wait: o.wait, Dry: !o.starts, Look: e.lookAgain, Numbers: e.s.deviceNumbers}
 }
 
 // tellMachine adds what is wrong with the machine's accelerators, whoever uses them, and has not been told: of its errors those who ask

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -97,10 +98,15 @@ func (s *session) gather(ctx context.Context, o order) (plan.Facts, error) {
 	group.Go(guard(func() error { facts.Data = s.lookForData(p, o); return nil }))
 	group.Go(guard(func() error { facts.Sources = s.look(plan.BindSources(p)); return nil }))
 	e := s.equipment(plan.Asks(p))
+	client := sync.OnceValues(func() (*runtime.Client, error) { return s.containerdFor(outer, cmp.Or(o.id, p.Name)) })
 	group.Go(guard(func() error {
-		return s.askContainerd(ctx, p, o, &facts, func(client *runtime.Client) { e.borrow(outer, client, facts.Image.Reference, p.Platform) })
+		return s.askContainerd(ctx, p, o, client, &facts, func(client *runtime.Client) { e.borrow(outer, client, facts.Image.Reference, p.Platform) })
 	}))
 	group.Go(guard(func() error { return e.lookAhead(ctx) }))
+	if len(e.asks) > 0 {
+		e.reserveAhead(outer, o, plan.Facts{ID: o.id, Profile: *p}, client)
+		defer e.early.drop()
+	}
 	if err := group.Wait(); err != nil {
 		return facts, err
 	}
@@ -137,12 +143,9 @@ func (s *session) profile(o order) (*profiles.Profile, error) {
 }
 
 // askContainerd fills in image and engine. inspected is called as soon as the image is known.
-func (s *session) askContainerd(ctx context.Context, p *profiles.Profile, o order, facts *plan.Facts, inspected func(*runtime.Client)) error {
-	id, policy := o.id, o.pull
-	if id == "" {
-		id = p.Name
-	}
-	client, err := s.containerdFor(ctx, id)
+func (s *session) askContainerd(ctx context.Context, p *profiles.Profile, o order, reach func() (*runtime.Client, error), facts *plan.Facts, inspected func(*runtime.Client)) error {
+	id, policy := cmp.Or(o.id, p.Name), o.pull
+	client, err := reach()
 	if err != nil {
 		return err
 	}
@@ -155,6 +158,13 @@ func (s *session) askContainerd(ctx context.Context, p *profiles.Profile, o orde
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(guard(func() (err error) { facts.Engine, err = client.EngineFor(ctx, p.Runtime); return err }))
 	group.Go(guard(func() (err error) { facts.Network, err = client.LookAtNetwork(ctx, p, id); return err }))
+	if p.Userns == plan.UsernsPrivate {
+		group.Go(guard(func() error {
+			ids, err := client.IDs(id, o.starts)
+			facts.IDs = &ids
+			return err
+		}))
+	}
 	if p.Rootfs == profiles.HostRoot {
 		group.Go(guard(func() error { facts.Image = runtime.HostRoot(s.root, plan.Needs(p)); return nil }))
 		return group.Wait()

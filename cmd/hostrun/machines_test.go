@@ -16,9 +16,9 @@ import (
 
 	"hostrun.dev/hostrun/devices/ascend/ascendtest"
 	"hostrun.dev/hostrun/devices/nvidia/nvidiatest"
+	"hostrun.dev/hostrun/exectest"
 	"hostrun.dev/hostrun/finding"
 	"hostrun.dev/hostrun/integration/fixture"
-	"hostrun.dev/hostrun/integration/runnable"
 )
 
 // A site is a machine like one with accelerators, below a directory, with a containerd that has images: "loader", which has a C
@@ -161,7 +161,7 @@ func critical(t *testing.T, root string) {
 	npus(ascendtest.A3())(t, root)
 	table, err := filepath.Abs("../../devices/ascend/testdata/info-a3.txt")
 	must(t, err)
-	must(t, runnable.Write(filepath.Join(root, "usr/local/bin/npu-smi"), []byte("#!/bin/sh\ncat "+table+"\n")))
+	must(t, exectest.WriteFile(filepath.Join(root, "usr/local/bin/npu-smi"), []byte("#!/bin/sh\ncat "+table+"\n"), 0o755))
 }
 
 // TestMachines takes each sort of machine through the commands that look: what there is and what is wrong with it, what the job is told,

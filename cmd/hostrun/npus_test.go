@@ -15,8 +15,8 @@ import (
 	"hostrun.dev/hostrun/devices"
 	"hostrun.dev/hostrun/devices/ascend"
 	"hostrun.dev/hostrun/devices/ascend/ascendtest"
+	"hostrun.dev/hostrun/exectest"
 	"hostrun.dev/hostrun/finding"
-	"hostrun.dev/hostrun/integration/runnable"
 	"hostrun.dev/hostrun/plan"
 	"hostrun.dev/hostrun/profiles"
 )
@@ -35,7 +35,7 @@ func onNPUs(t *testing.T, m ascendtest.Machine, table string, words ...string) (
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := runnable.Write(smi, []byte("#!/bin/sh\ncat "+recorded+"\n")); err != nil {
+		if err := exectest.WriteFile(smi, []byte("#!/bin/sh\ncat "+recorded+"\n"), 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -10,6 +10,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+
+	"hostrun.dev/hostrun/exectest"
 )
 
 var (
@@ -39,7 +41,7 @@ func New(root, state string, programs ...string) (Machine, error) {
 	for _, dir := range programs {
 		err = errors.Join(err, copyAll(dir, filepath.Join(m.Shared(), "bin")))
 	}
-	return m, errors.Join(err, os.WriteFile(filepath.Join(m.Shared(), "enter.sh"), []byte(enter), 0o755), os.WriteFile(filepath.Join(m.Shared(), "boot.sh"), []byte(boot), 0o755))
+	return m, errors.Join(err, exectest.WriteFile(filepath.Join(m.Shared(), "enter.sh"), []byte(enter), 0o755), exectest.WriteFile(filepath.Join(m.Shared(), "boot.sh"), []byte(boot), 0o755))
 }
 
 func copyAll(from, to string) error {

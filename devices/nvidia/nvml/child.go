@@ -101,6 +101,7 @@ type process struct {
 	stderr *tail
 	hung   bool
 	pipe   *os.File
+	broken error // why reading stopped before the output's end; set before lines is closed
 }
 
 func (c Child) start(addresses []string) (*process, error) {
@@ -149,6 +150,7 @@ func (p *process) read() {
 			return
 		}
 	}
+	p.broken = s.Err()
 }
 
 // next returns the child's next message, and waits for one step at most.
@@ -169,9 +171,12 @@ func (p *process) next(ctx context.Context) (Message, error) {
 	}
 }
 
-// death says how a child ended that closed its output too early.
+// death says how a child ended that closed its output too early. Its parent may hear of that later, on a loaded machine much later.
 func (p *process) death() error {
-	if !p.waited() {
+	if p.broken != nil {
+		return fmt.Errorf("read what hostrun-nvml says: %w", p.broken)
+	}
+	if !p.waited(p.step) {
 		return errors.New("hostrun-nvml closed its output")
 	}
 	said := strings.TrimSpace(p.stderr.String())
@@ -187,15 +192,15 @@ func (p *process) end() {
 	close(p.ended)
 	_ = p.pipe.Close()
 	_ = p.cmd.Process.Kill()
-	p.waited()
+	p.waited(grace)
 }
 
-// waited reports whether the child has ended, now or in a moment.
-func (p *process) waited() bool {
+// waited reports whether the child has ended, now or within d.
+func (p *process) waited(d time.Duration) bool {
 	select {
 	case <-p.exited:
 		return true
-	case <-time.After(grace):
+	case <-time.After(d):
 		return false
 	}
 }
