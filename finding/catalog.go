@@ -214,6 +214,7 @@ const (
 	NameServerLocal  = "HR244" // the host's name server can't be reached from a bridge
 	AddressTaken     = "HR245" // an address is another container's, or none of the network's
 	NetworkDiffers   = "HR246" // two profiles describe one network in different ways
+	PortsUnpublished = "HR395" // ports:, and every network of the profile is internal
 	PortFamily       = "HR247" // a port at an address that is none of this machine
 	BuildNone        = "HR295" // build:, and no builder answers
 	BuildFailed      = "HR296" // the builder ended with an error

@@ -141,8 +141,8 @@ func TestLookingStartsNothing(t *testing.T) {
 		{"__complete", "--", "logs", ""}, {"__complete", "--", "rmi", ""}, {"--engine", "private", "ps"}} {
 		m.must(line...)
 	}
-	for _, line := range [][]string{{"logs", "job"}, {"wait", "job"}, {"inspect", "job"}, {"rm", "job"}, {"start", "job"}} {
-		m.want(1, "container job: there is no such container", line...)
+	for _, line := range [][]string{{"wait", "job"}, {"inspect", "job"}, {"start", "job"}, {"logs", "nobody"}, {"rm", "nobody"}} {
+		m.want(1, "container "+line[1]+": there is no such container", line...)
 	}
 	m.want(125, "container job: there is no such container", "exec", "job", "--", "true")
 	m.hostrun("doctor")

@@ -108,7 +108,14 @@ func TestTop(t *testing.T) {
 	}
 	s.refused(2, `no column "colour"`, "pid", "top", "-o", "colour", "job")
 	s.must("down", "-t", "1", "job")
-	s.refused(1, "no such container", "hostrun ps", "top", "job")
+	s.refused(1, "no such container", "hostrun ps", "top", "nobody")
+	// Of a profile it is no slip, and docker compose ends well, too.
+	for _, verb := range []string{"top", "stop", "restart", "kill", "pause", "unpause", "rm", "logs", "ps"} {
+		if r := s.hostrun(verb, "job"); r.status != 0 || !strings.Contains(r.stderr, "container job: there is no such container: nothing to do") {
+			t.Errorf("%s of a profile without a container:\n%v", verb, r)
+		}
+		s.refused(1, "no such container", "hostrun ps", verb, "nobody")
+	}
 }
 
 // TestCopy: docker's rules, on a container that runs and on one that has ended.

@@ -253,6 +253,7 @@ func glob(t *testing.T, elem ...string) []string {
 
 // TestRuntimeOpenErrors: every way in which containerd can be away, and what to type.
 func TestRuntimeOpenErrors(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	dir := t.TempDir()
 	open := func(address string) error {
@@ -273,9 +274,7 @@ func TestRuntimeOpenErrors(t *testing.T) {
 	refused(t, "stale", open(stale), 75, "nobody listens", "systemctl start containerd")
 
 	silent := filepath.Join(dir, "silent.sock")
-	l, err = net.ListenUnix("unix", &net.UnixAddr{Name: silent})
-	ok(t, err)
-	defer l.Close()
+	silentDaemon(t, silent)
 	refused(t, "silent", open(silent), 75, "no answer within")
 
 	_, err = runtime.Open(ctx, runtime.Options{Address: silent, Namespace: "../etc"})

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io/fs"
 	"os"
@@ -43,9 +44,20 @@ var theatre struct {
 }
 
 func TestMain(m *testing.M) {
+	flag.Parse()
+	widen()
 	status := m.Run()
 	closeTheatre()
 	os.Exit(status)
+}
+
+// widen lets more tests run side by side than there are processors: they wait for containers most of the time.
+func widen() {
+	given := false
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
+	if n := 2 * goruntime.GOMAXPROCS(0); !given {
+		_ = flag.Set("test.parallel", strconv.Itoa(n))
+	}
 }
 
 func closeTheatre() {
@@ -151,7 +163,7 @@ disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.cri.v1.images", 
 	if err := startForGood(e.process); err != nil {
 		return nil, err
 	}
-	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
 		if e.answers() {
 			return e, nil
 		}
@@ -465,7 +477,7 @@ func (s *stage) files() []string {
 // settled waits until the inventory equals want: shims and reapers end a moment after the command.
 func (s *stage) settled(want []string) (extra, gone []string) {
 	s.t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(100 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(100 * time.Millisecond) {
 		have := s.inventory()
 		extra, gone = without(have, want), without(want, have)
 		if len(extra)+len(gone) == 0 || time.Now().After(deadline) {

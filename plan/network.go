@@ -83,6 +83,7 @@ func (b *builder) setNetwork() {
 		}
 		b.checkTools()
 		b.checkNetworks()
+		b.checkPublished()
 	case b.hostNetwork() && len(b.p.Ports) > 0:
 		b.network = network.Request{Mode: network.Host}
 	}
@@ -139,6 +140,16 @@ func (b *builder) networkKey(name string) string {
 		}
 	}
 	return "network_mode"
+}
+
+// checkPublished tells of ports that are not published: from an internal network nothing is, in docker neither.
+func (b *builder) checkPublished() {
+	if len(b.p.Ports) == 0 || len(b.network.Attachments) == 0 || !b.network.Attachments[0].Network.Internal {
+		return
+	}
+	name := b.network.Attachments[0].Network.Name
+	b.report(b.p.Ports[0].Key, finding.Finding{ID: finding.PortsUnpublished, Severity: finding.Warning, Subject: "ports", Got: "network " + name + ": internal: true",
+		Message: "the ports are not published: all networks of the container are internal", Remedy: "add a network that is not internal, or remove ports:"})
 }
 
 func (b *builder) checkTools() {

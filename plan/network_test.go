@@ -18,6 +18,25 @@ func port(first, target uint16) profiles.Port {
 	return profiles.Port{First: first, Last: first, Target: target, Protocol: "tcp", Key: "ports[0]"}
 }
 
+// TestPortsOfInternalNetworks: docker publishes nothing from them and says nothing.
+func TestPortsOfInternalNetworks(t *testing.T) {
+	for _, c := range []struct {
+		networks []profiles.Network
+		warns    bool
+	}{
+		{[]profiles.Network{{Name: "in", Internal: true, Key: "networks[0]"}}, true},
+		{[]profiles.Network{{Name: "in", Internal: true, Key: "networks[0]"}, {Name: "out", Key: "networks[1]"}}, false},
+	} {
+		f := simple()
+		f.Profile.NetworkMode, f.Profile.Networks = "bridge", c.networks
+		f.Profile.Ports = []profiles.Port{{Target: 80, First: 8080, Protocol: "tcp", Key: "ports[0]"}}
+		pl := build(t, f)
+		if warns := slices.ContainsFunc(pl.Findings, func(g finding.Finding) bool { return g.ID == finding.PortsUnpublished && g.Severity == finding.Warning }); warns != c.warns {
+			t.Errorf("%v: warned: %v", c.networks, warns)
+		}
+	}
+}
+
 // bridged is a job on two networks with a port.
 func bridged() plan.Facts {
 	f := simple()

@@ -43,6 +43,8 @@ type BuildSecret struct {
 	ID       string `json:"id"`
 	File     string `json:"file,omitempty"`     // an absolute path
 	Variable string `json:"variable,omitempty"` // of the caller's environment
+
+	Source string `json:"-"` // while it is read: which of secrets: of the stack or the profile; "" for the ID
 }
 
 // Fetched reports whether the context is one that the builder fetches, rather than a directory.
@@ -92,7 +94,8 @@ var buildFields = []field[Build]{
 
 var buildSecretFields = []field[BuildSecret]{
 	{name: "id", about: "its name in the Dockerfile", schema: textSchema, read: readWord(func(s *BuildSecret) *string { return &s.ID })},
-	{name: "source", about: "compose's word for the name", schema: textSchema, read: readWord(func(s *BuildSecret) *string { return &s.ID })},
+	{name: "source", about: "a secret that secrets: of the stack describes", schema: textSchema, read: readWord(func(s *BuildSecret) *string { return &s.Source })},
+	{name: "target", about: "its name in the Dockerfile, where source: is another", schema: textSchema, read: readWord(func(s *BuildSecret) *string { return &s.ID })},
 	{name: "file", about: "the file that holds it", schema: textSchema, read: readWord(func(s *BuildSecret) *string { return &s.File })},
 	{name: "environment", about: "the variable of your environment that holds it", schema: textSchema, read: readWord(func(s *BuildSecret) *string { return &s.Variable })},
 }
@@ -247,17 +250,58 @@ func readBuildSecrets(d *decoder, b *Build, n *node, key string) {
 		} else if !readFields(d, &s, item, at, buildSecretFields) {
 			continue
 		}
+		if s.ID == "" {
+			s.ID = s.Source
+		}
 		switch {
 		case s.ID == "":
 			d.bad(item, at, "add id:, the name that the Dockerfile has for it", "the secret has no id")
 			continue
+		case s.File == "" && s.Variable == "" && (item.kind == scalar || s.Source != ""): // finishBuildSecrets knows where it is
+			d.mark(at, item.pos)
 		case (s.File == "") == (s.Variable == ""):
 			d.bad(item, at, fmt.Sprintf("write {id: %s, file: PATH} or {id: %s, environment: NAME}", s.ID, s.ID), "the secret %q comes from one place: a file, or a variable of your environment", s.ID)
 			continue
 		case s.File != "":
 			s.File = d.hostPath(item, at, s.File)
 		}
+		if s.File != "" || s.Variable != "" {
+			s.Source = ""
+		}
 		b.Secrets = append(b.Secrets, s)
+	}
+}
+
+// finishBuildSecrets settles where those are of which build: has the name alone (compose-spec, build.md, "secrets"): what secrets: of
+// the stack, or of the profile, says of them.
+func (d *decoder) finishBuildSecrets() {
+	b := d.profile.Build
+	if b == nil {
+		return
+	}
+	for i := range b.Secrets {
+		s := &b.Secrets[i]
+		if s.File != "" || s.Variable != "" {
+			continue
+		}
+		name := s.Source
+		if name == "" {
+			name = s.ID
+		}
+		from, ok := d.shared[secretsKey][name]
+		if own := d.data[secretsKey]; own != nil && !ok {
+			from = own.defined[name]
+			for _, v := range own.granted {
+				if v.Name == name && v.sourced() {
+					from = v
+				}
+			}
+		}
+		s.File, s.Variable, s.Source = from.File, from.Variable, ""
+		if s.File == "" && s.Variable == "" {
+			d.badAt(d.profile.Lines["build.secrets"], "build.secrets", fmt.Sprintf("write {id: %s, file: PATH} or {id: %s, environment: NAME}, or describe it under secrets:", s.ID, s.ID),
+				"nothing says where the secret %q is: a file, or a variable of your environment", name)
+		}
 	}
 }
 

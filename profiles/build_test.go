@@ -103,7 +103,7 @@ func TestBadBuild(t *testing.T) {
 		"image: a\npull_policy: build\n":                                   "needs a build:",
 		"build: {contxt: /a}\n":                                            "did you mean context?",
 		"build: [a]\n":                                                     "expected a mapping",
-		"build: {context: /a, secrets: [token]}\n":                         "comes from one place",
+		"build: {context: /a, secrets: [token]}\n":                         "nothing says where the secret \"token\" is",
 		"build: {context: /a, secrets: [{file: x}]}\n":                     "has no id",
 		"build: {context: /a, tags: [UPPER]}\n":                            "is no image name",
 		"build: {context: /a, shm_size: lots}\n":                           "expected a size",
@@ -128,4 +128,27 @@ func problemsOf(err error) string {
 		all = append(all, p.Message, p.Remedy)
 	}
 	return strings.Join(all, "\n")
+}
+
+// TestBuildSecretOfTheStack: build: names what secrets: describes, in both forms (compose-spec, build.md, "secrets").
+func TestBuildSecretOfTheStack(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, map[string]string{"s.yaml": `
+secrets: {token: {environment: TOKEN}, cert: {file: ./cert}}
+profiles:
+  web:
+    image: web
+    build: {context: ., secrets: [token, {source: cert, target: server.crt}]}
+`, "own.yaml": "image: web\nbuild: {context: ., secrets: [cert]}\nsecrets: {cert: {file: ./cert}}\n"})
+	p, err := Load(Options{Cwd: dir}, "./s.yaml:web")
+	must(t, err)
+	want := []BuildSecret{{ID: "token", Variable: "TOKEN"}, {ID: "server.crt", File: dir + "/cert"}}
+	if diff := cmp.Diff(want, p.Build.Secrets); diff != "" || len(p.Secrets) > 0 {
+		t.Errorf("%s, and the container got %v", diff, p.Secrets)
+	}
+	p, err = Load(Options{Cwd: dir}, "./own.yaml")
+	must(t, err)
+	if diff := cmp.Diff([]BuildSecret{{ID: "cert", File: dir + "/cert"}}, p.Build.Secrets); diff != "" {
+		t.Error(diff)
+	}
 }

@@ -234,6 +234,7 @@ func (l *loader) decode(src source, layers []layer) *Profile {
 		d.shared = l.stacks[src.path].data
 	}
 	d.finishData()
+	d.finishBuildSecrets()
 	d.finishLogging()
 	d.finishConflicts()
 	if src.inStack {

@@ -86,6 +86,10 @@ var networkOptions = []field[Network]{
 	laterField[Network]("com.docker.network.bridge.enable_icc", "remove it", "this option of networks"),
 	laterField[Network]("com.docker.network.bridge.enable_ip_masquerade", "remove it", "this option of networks"),
 	laterField[Network]("com.docker.network.bridge.host_binding_ipv4", "remove it", "this option of networks"),
+	laterField[Network]("parent", "remove it", "networks of driver macvlan and ipvlan"),
+	laterField[Network]("macvlan_mode", "remove it", "networks of driver macvlan and ipvlan"),
+	laterField[Network]("ipvlan_mode", "remove it", "networks of driver macvlan and ipvlan"),
+	laterField[Network]("ipvlan_flag", "remove it", "networks of driver macvlan and ipvlan"),
 	{name: "com.docker.network.driver.mtu", about: "the largest packet", schema: intSchema, read: func(d *decoder, to *Network, n *node, key string) {
 		if v, ok := d.integer(n, key); ok && (v < 68 || v > 65535) {
 			d.bad(n, key, "write a number from 68 to 65535", "%d is no MTU", v)

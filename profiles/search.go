@@ -184,6 +184,19 @@ func unknown(opt Options, name string) error {
 	return finding.Errorf(finding.StatusProfile, hint, "find the profile %q: not in %s", name, where)
 }
 
+// Exists says whether Load finds a profile of that name, or at that path: one profile, in a file of its own or in a stack. Whether it
+// is valid does not matter.
+func Exists(opt Options, name string) bool {
+	src, err := find(opt, name)
+	if err != nil {
+		return false
+	}
+	if src.inStack {
+		return contains(membersIn(opt, src.path), src.name)
+	}
+	return src.builtin || membersIn(opt, src.path) == nil
+}
+
 // An Entry is one profile that can be named.
 type Entry struct {
 	Name   string `json:"name"`

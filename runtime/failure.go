@@ -79,8 +79,25 @@ func fullError(doing string, err error) error {
 // ErrNoContainer is wrapped by errors about a name that no container has.
 var ErrNoContainer = errors.New("there is no such container")
 
-func noContainer(id string) error {
-	return finding.Errorf(finding.StatusFailed, "hostrun ps -a lists the containers", "container %s: %w", id, ErrNoContainer)
+// ErrNotRunning is wrapped by errors about a container that has ended.
+var ErrNotRunning = errors.New("it does not run")
+
+// A StateError says that container Name is not what a command needs: Err is ErrNoContainer or ErrNotRunning.
+type StateError struct {
+	Name string
+	Err  error
+}
+
+func (e *StateError) Error() string { return "container " + e.Name + ": " + e.Err.Error() }
+func (e *StateError) Unwrap() error { return e.Err }
+
+// NoContainer is the error about a name that no container has.
+func NoContainer(name string) error {
+	return &finding.Err{Err: &StateError{name, ErrNoContainer}, Status: finding.StatusFailed, Hint: "hostrun ps -a lists the containers"}
+}
+
+func notRunning(name string) error {
+	return &finding.Err{Err: &StateError{name, ErrNotRunning}, Status: finding.StatusFailed, Hint: "hostrun start " + name}
 }
 
 func foreignError(id, namespace string) error {

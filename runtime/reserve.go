@@ -119,7 +119,8 @@ func (c *Client) reserveOnce(ctx context.Context, w Want, mine *ticket) (r *Rese
 	if r.Inventories, err = w.Look(ctx); err != nil {
 		return r, false, err
 	}
-	for i := range r.Inventories { // users are added to it: what the source has stays its own
+	r.Inventories = slices.Clone(r.Inventories)
+	for i := range r.Inventories { // users are added to it: what the source has stays its own, and others may be reading it
 		r.Inventories[i].Devices = slices.Clone(r.Inventories[i].Devices)
 	}
 	taken, err := c.lockAll(ctx, w, r)

@@ -52,7 +52,7 @@ func (c *Client) lockOwn(ctx context.Context, name string) (*lock, containers.Co
 	}
 	r, err := c.recorded(ctx, name)
 	if err == nil && abandoned(r) {
-		err = errors.Join(c.finish(ctx, r), noContainer(name))
+		err = errors.Join(c.finish(ctx, r), NoContainer(name))
 	}
 	if err != nil {
 		l.unlock()
@@ -312,10 +312,6 @@ func (c *Client) Kill(ctx context.Context, name, sig string) error {
 	return nil
 }
 
-func notRunning(name string) error {
-	return finding.Errorf(finding.StatusFailed, "hostrun start "+name, "container %s: it does not run", name)
-}
-
 // Remove deletes the container, its snapshot, files and log. A running one is refused unless force is set.
 func (c *Client) Remove(ctx context.Context, name string, force bool) error {
 	return c.remove(ctx, name, nil, func(ctx context.Context, r containers.Container, task *taskapi.Process) error {
@@ -356,7 +352,7 @@ func (c *Client) pastExit(ctx context.Context, name string) (int, error) {
 		return *status, nil
 	}
 	if r.Labels[labelOneOff] != "" && over(r, nil) {
-		return 0, noContainer(name)
+		return 0, NoContainer(name)
 	}
 	if r.Labels[labelStartedAt] == "" {
 		return 0, finding.Errorf(finding.StatusFailed, "hostrun start "+name, "wait for container %s: it was never started", name)

@@ -86,7 +86,7 @@ func (c *Client) sweeping(ctx context.Context, after time.Duration) (done func()
 func (c *Client) own(ctx context.Context, id string) (containers.Container, error) {
 	r, err := c.recorded(ctx, id)
 	if err == nil && r.Labels[labelState] == stateRemoving {
-		return r, noContainer(id)
+		return r, NoContainer(id)
 	}
 	return r, err
 }
@@ -104,7 +104,7 @@ func (c *Client) ownPatiently(ctx context.Context, id string) (containers.Contai
 func (c *Client) recorded(ctx context.Context, id string) (containers.Container, error) {
 	r, err := c.ctrd.ContainerService().Get(ctx, id)
 	if errdefs.IsNotFound(err) || errdefs.IsInvalidArgument(err) {
-		return r, noContainer(id)
+		return r, NoContainer(id)
 	}
 	if err != nil {
 		return r, fmt.Errorf("read container %s: %w", id, err)

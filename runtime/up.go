@@ -21,6 +21,19 @@ import (
 // Up makes the container of the plan exist and run, detached. It does nothing if the same plan already runs, and
 // replaces the container if the plan's hash differs or force is set.
 func (c *Client) Up(ctx context.Context, pl plan.Plan, force bool) (UpResult, error) {
+	return c.UpWith(ctx, pl, UpOptions{Force: force})
+}
+
+// UpOptions say what becomes of a container that is there.
+type UpOptions struct {
+	Force        bool           // it is replaced even if nothing changed
+	Keep         bool           // it stays even if something changed
+	Grace        *time.Duration // of one that is replaced; nil: its own stop_grace_period
+	FreshVolumes bool           // one that is replaced hands no volumes without names down
+}
+
+// UpWith is Up with more to say.
+func (c *Client) UpWith(ctx context.Context, pl plan.Plan, o UpOptions) (UpResult, error) {
 	ctx = c.in(ctx)
 	l, err := c.lock(ctx, pl.ID)
 	if err != nil {
@@ -29,16 +42,16 @@ func (c *Client) Up(ctx context.Context, pl plan.Plan, force bool) (UpResult, er
 	defer l.unlock()
 	step("up-locked")
 	defer c.sweeping(ctx, sweepBeside)()
-	res, err := c.upLocked(ctx, pl, force)
+	res, err := c.upLocked(ctx, pl, o)
 	// The call of a process that was killed may have been on its way, and its record come in between.
 	for try := 0; errors.Is(err, errTaken) && try < 10 && ctx.Err() == nil; try++ {
 		time.Sleep(10 * time.Millisecond)
-		res, err = c.upLocked(ctx, pl, force)
+		res, err = c.upLocked(ctx, pl, o)
 	}
 	return res, err
 }
 
-func (c *Client) upLocked(ctx context.Context, pl plan.Plan, force bool) (UpResult, error) {
+func (c *Client) upLocked(ctx context.Context, pl plan.Plan, o UpOptions) (UpResult, error) {
 	work, cancel := steady(ctx)
 	defer cancel()
 	res := UpResult{ID: pl.ID, Action: "created"}
@@ -62,7 +75,7 @@ func (c *Client) upLocked(ctx context.Context, pl plan.Plan, force bool) (UpResu
 			return res, err
 		}
 	default:
-		if res, err = c.upOver(ctx, pl, old, force); err != nil || res.Action != "replaced" {
+		if res, err = c.upOver(ctx, pl, old, o); err != nil || res.Action != "replaced" {
 			return res, err
 		}
 	}
@@ -98,16 +111,17 @@ func taken(old containers.Container, pl plan.Plan) error {
 }
 
 // upOver decides about a container that is there. After "replaced" it is gone.
-func (c *Client) upOver(ctx context.Context, pl plan.Plan, old containers.Container, force bool) (UpResult, error) {
+func (c *Client) upOver(ctx context.Context, pl plan.Plan, old containers.Container, o UpOptions) (UpResult, error) {
 	res := UpResult{ID: pl.ID, Action: "unchanged"}
-	if old.Labels[labelHash] != pl.Hash || force {
+	changed := old.Labels[labelHash] != pl.Hash
+	if changed && !o.Keep || o.Force {
 		if err := c.unitsOwn(old, &pl); err != nil {
 			return res, err
 		}
 		res.Action, res.Changed = "replaced", changes(old, pl)
 		res.MadeOf, _ = os.ReadFile(c.madeOf(pl.ID)) // one that can't be read says nothing
 		c.progress("Container "+pl.ID, "Replacing", "")
-		return res, c.replace(ctx, old)
+		return res, c.replace(ctx, old, o)
 	}
 	task, err := c.getTask(ctx, pl.ID)
 	if err == nil && isPaused(task) {
@@ -116,25 +130,27 @@ func (c *Client) upOver(ctx context.Context, pl plan.Plan, old containers.Contai
 	if err == nil && !runs(task) {
 		err = c.unitsOwn(old, &pl)
 	}
-	if err == nil && runs(task) {
+	if err == nil && runs(task) && !o.Keep {
 		if res.Changed = dataChanges(pl); len(res.Changed) > 0 {
 			if err := c.unitsOwn(old, &pl); err != nil {
 				return res, err
 			}
 			res.Action = "replaced"
 			c.progress("Container "+pl.ID, "Replacing", "")
-			return res, c.replace(ctx, old)
+			return res, c.replace(ctx, old, o)
 		}
 	}
 	if err != nil || runs(task) {
-		if err == nil {
+		if err == nil && !changed {
 			err = c.noteWish(ctx, old, pl)
 		}
 		return res, err
 	}
 	res.Action = "started"
-	if err := errors.Join(c.writeFiles(ctx, pl), c.writeMadeOf(pl)); err != nil {
-		return res, err
+	if !changed { // else it starts as it was made
+		if err := errors.Join(c.writeFiles(ctx, pl), c.writeMadeOf(pl)); err != nil {
+			return res, err
+		}
 	}
 	c.progress("Container "+pl.ID, "Starting", "")
 	if err := c.restart(ctx, old, freshNotes(old.Labels)); err != nil {
@@ -144,11 +160,14 @@ func (c *Client) upOver(ctx context.Context, pl plan.Plan, old containers.Contai
 }
 
 // replace ends and removes a container whose name is needed at once.
-func (c *Client) replace(ctx context.Context, old containers.Container) error {
+func (c *Client) replace(ctx context.Context, old containers.Container, o UpOptions) error {
 	c.preStopAnyway(ctx, old)
 	task, err := c.getTask(ctx, old.ID)
 	if err == nil {
-		err = c.end(ctx, old, task, nil)
+		err = c.end(ctx, old, task, o.Grace)
+	}
+	if err == nil && o.FreshVolumes {
+		err = c.dropAnonymous(old.ID)
 	}
 	if err != nil {
 		return err

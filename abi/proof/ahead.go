@@ -29,9 +29,13 @@ type Ahead struct {
 	holds bool
 }
 
-// Looks begins looks for one command, and looks once at a proof that several members of a stack need at the same time. The zero
-// value is ready.
-type Looks struct{ entries soon.Answers[entry] }
+// Looks begins looks for one command. It looks once at a proof that several members of a stack need at the same time, and once
+// at files that several proofs watch: members that differ in a name alone have proofs of their own, over the same packages. The
+// zero value is ready.
+type Looks struct {
+	entries soon.Answers[entry]
+	files   soon.Answers[string] // fingerprints, by the list
+}
 
 // Ahead begins to look at the files of the proof in the cache dir that was used last for name, which is the
 // caller's: that of a profile.
@@ -48,7 +52,7 @@ func (l *Looks) Ahead(dir, name string) *Ahead {
 		a.file = filepath.Join(dir, base)
 		var err error
 		a.entry, err = l.entries.Ask(context.Background(), a.file, func(context.Context) (entry, error) {
-			if e, holds := current(a.file); holds {
+			if e, holds := current(a.file, l.fingerprint); holds {
 				return e, nil
 			}
 			return entry{}, fs.ErrNotExist
@@ -56,6 +60,12 @@ func (l *Looks) Ahead(dir, name string) *Ahead {
 		a.holds = err == nil
 	}()
 	return a
+}
+
+// fingerprint is fingerprintOf, once for all who ask at the same time.
+func (l *Looks) fingerprint(files string) string {
+	sum, _ := l.files.Ask(context.Background(), files, func(context.Context) (string, error) { return fingerprintOf(files), nil })
+	return sum
 }
 
 // found returns the entry of a file, if that is what was looked at and it holds.

@@ -48,9 +48,9 @@ func (c Cache) file(r Request) (string, error) {
 
 // An entry is a proof, and what it was made from: files of this machine, and their fingerprint.
 type entry struct {
-	report  []byte
-	sum     string
-	watched watched
+	report []byte
+	sum    string
+	files  string // that are watched
 }
 
 // Load returns the proof of an equal request, if none of the files that it was made from has changed since, and ctx does
@@ -74,7 +74,7 @@ func (c Cache) load(r Request) (Report, bool) {
 	e, holds := c.Ahead.found(file)
 	if !holds {
 		c.Ahead.remember(c.Dir, file)
-		if e, holds = current(file); !holds {
+		if e, holds = current(file, fingerprintOf); !holds {
 			return Report{}, false
 		}
 	}
@@ -86,14 +86,15 @@ func (c Cache) load(r Request) (Report, bool) {
 	return report, true
 }
 
-// current returns the entry of a file if all that it watches is as it was.
-func current(file string) (entry, bool) {
+// current returns the entry of a file if all that it watches is as it was; fingerprint looks at a list of files.
+func current(file string, fingerprint func(files string) string) (entry, bool) {
 	e, ok := read(file)
-	if !ok {
-		return e, false
-	}
-	sum, _ := e.watched.fingerprint()
-	return e, sum == e.sum
+	return e, ok && fingerprint(e.files) == e.sum
+}
+
+func fingerprintOf(files string) string {
+	sum, _ := parseWatched(files).fingerprint()
+	return sum
 }
 
 // read returns nothing for anything but a whole entry.
@@ -110,7 +111,7 @@ func parse(body []byte) (entry, bool) {
 	if len(parts) != 3 {
 		return entry{}, false
 	}
-	return entry{[]byte(parts[0]), parts[1], parseWatched(parts[2])}, true
+	return entry{[]byte(parts[0]), parts[1], parts[2]}, true
 }
 
 // Store keeps a proof that was begun at a time. A change since then, and a cache that can't be written, leave it out.

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -145,17 +146,51 @@ func namesOf(chosen []resident) string {
 
 // exceptAbsent turns the errors about names without a container into notes: the end is the same.
 func (s *session) exceptAbsent(err error) error {
+	return s.exceptWhere(err, func(of *runtime.StateError) bool { return errors.Is(of, runtime.ErrNoContainer) })
+}
+
+// exceptIdle does so for names of profiles, where docker compose ends well, too: a service that is in the file and has no container, or
+// one that has ended, is what the command would make of it. A name that is nobody's stays an error, as it is a slip.
+func (s *session) exceptIdle(err error) error {
+	return s.exceptWhere(err, func(of *runtime.StateError) bool {
+		return errors.Is(of, runtime.ErrNotRunning) || s.isProfile(of.Name)
+	})
+}
+
+func (s *session) exceptWhere(err error, passed func(*runtime.StateError) bool) error {
 	var all several
 	if !errors.As(err, &all) {
 		all = several{err}
 	}
 	left := make([]error, len(all))
 	for i, one := range all {
-		if errors.Is(one, runtime.ErrNoContainer) {
+		if of := (*runtime.StateError)(nil); errors.As(one, &of) && passed(of) {
 			s.note("%v: nothing to do", one)
 		} else {
 			left[i] = one
 		}
 	}
 	return severally(left)
+}
+
+// isProfile says whether a container of that name would be one of a profile: of a word of the line, or one that can be found by name.
+func (s *session) isProfile(container string) bool {
+	for _, word := range append(slices.Clone(s.line.names), container) {
+		name := containerName(word)
+		if name == container && profiles.Exists(s.profileOptions(), word) {
+			return true
+		}
+	}
+	if base, number, ok := cutLast(container, "-"); ok && replicaNumber(container, base) > 0 && number != "" {
+		return profiles.Exists(s.profileOptions(), base) // a replica's
+	}
+	return false
+}
+
+func cutLast(text, sep string) (before, after string, found bool) {
+	i := strings.LastIndex(text, sep)
+	if i < 0 {
+		return text, "", false
+	}
+	return text[:i], text[i+len(sep):], true
 }

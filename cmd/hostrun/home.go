@@ -25,11 +25,6 @@ type resident struct {
 	client *runtime.Client // nil: it has yet to be found
 }
 
-// noContainer is the answer about a name that nobody had to be asked about.
-func noContainer(name string) error {
-	return finding.Errorf(finding.StatusFailed, "hostrun ps -a lists the containers", "container %s: %w", name, runtime.ErrNoContainer)
-}
-
 // presence is what there is of containerds without starting one.
 type presence struct {
 	there    []opening
@@ -91,7 +86,7 @@ func (s *session) home(ctx context.Context, name string) (*runtime.Client, error
 		}
 	}
 	if client == nil {
-		return nil, noContainer(name)
+		return nil, runtime.NoContainer(name)
 	}
 	return client, nil // it says that there is none
 }

@@ -27,5 +27,5 @@ func killCommand(s *session) *cli.Command {
 }
 
 func runKill(ctx context.Context, s *session, o killOptions) error {
-	return s.onContainers(ctx, false, func(client *runtime.Client, name string) error { return client.Kill(ctx, name, o.signal) })
+	return s.exceptIdle(s.onContainers(ctx, false, func(client *runtime.Client, name string) error { return client.Kill(ctx, name, o.signal) }))
 }

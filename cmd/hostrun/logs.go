@@ -75,11 +75,11 @@ func runLogs(ctx context.Context, s *session, o logsOptions) error {
 		return nil
 	}
 	if o.follow {
-		return severally([]error{s.onEach(ctx, chosen, one), trouble})
+		return severally([]error{s.exceptIdle(s.onEach(ctx, chosen, one)), trouble})
 	}
 	var failed []error
 	for i := range chosen { // one after the other, so that the order is the line's
-		failed = append(failed, s.onEach(ctx, chosen[i:i+1], one))
+		failed = append(failed, s.exceptIdle(s.onEach(ctx, chosen[i:i+1], one)))
 	}
 	return severally(append(failed, trouble))
 }

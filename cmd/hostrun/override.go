@@ -17,6 +17,8 @@ import (
 type overrides struct {
 	env, volumes                 cli.StringSlice
 	image, python, user, workdir string
+	entrypoint, ports, labels    cli.StringSlice
+	capAdd, capDrop              cli.StringSlice
 	command                      []string                // nil: the profile's
 	terminal                     func(*profiles.Profile) // says whether the container has a terminal; nil: the profile does
 }
@@ -63,6 +65,9 @@ func (o overrides) apply(s *session, p *profiles.Profile) error {
 	}
 	if o.terminal != nil {
 		o.terminal(p)
+	}
+	if err := o.applyKeys(s, p); err != nil {
+		return err
 	}
 	if err := o.applyEnv(s, p); err != nil {
 		return err

@@ -40,7 +40,7 @@ func unpauseCommand(s *session) *cli.Command {
 func runPause(ctx context.Context, s *session, all bool, status string, do func(*runtime.Client, context.Context, string) error) error {
 	each := func(client *runtime.Client, name string) error { return do(client, ctx, name) }
 	if !all {
-		return s.onContainers(ctx, false, each)
+		return s.exceptIdle(s.onContainers(ctx, false, each))
 	}
 	if _, err := s.chosen(ctx, true); err != nil {
 		return err

@@ -67,7 +67,9 @@ func runPs(ctx context.Context, s *session, o psOptions) error {
 	}
 	for _, r := range chosen {
 		if !slices.ContainsFunc(all, func(c listed) bool { return c.Container.Container == r.name }) {
-			return noContainer(r.name)
+			if err := s.exceptIdle(runtime.NoContainer(r.name)); err != nil {
+				return err
+			}
 		}
 	}
 	all = slices.DeleteFunc(all, func(c listed) bool {

@@ -52,7 +52,7 @@ func runRestart(ctx context.Context, s *session, o restartOptions) error {
 			return nil
 		})
 	}
-	err = s.onEach(ctx, chosen, func(client *runtime.Client, name string) error { return restartOne(ctx, s, client, name, timeout) })
+	err = s.exceptIdle(s.onEach(ctx, chosen, func(client *runtime.Client, name string) error { return restartOne(ctx, s, client, name, timeout) }))
 	if err != nil {
 		return err
 	}

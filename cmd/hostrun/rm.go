@@ -28,12 +28,12 @@ func rmCommand(s *session) *cli.Command {
 }
 
 func runRm(ctx context.Context, s *session, o rmOptions) error {
-	return s.onContainers(ctx, false, func(client *runtime.Client, name string) error {
+	return s.exceptIdle(s.onContainers(ctx, false, func(client *runtime.Client, name string) error {
 		if o.stop {
 			if err := client.Stop(ctx, name, nil); err != nil {
 				return err
 			}
 		}
 		return client.Remove(ctx, name, o.force)
-	})
+	}))
 }

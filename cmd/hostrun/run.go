@@ -20,7 +20,9 @@ type runOptions struct {
 	name                    string
 	tty, noTTY, interactive bool
 	rm, strict, ports       bool
-	build                   bool
+	build, noDeps           bool
+	quietPull               bool
+	pull                    string
 	devices                 waitFlag
 }
 
@@ -41,6 +43,14 @@ func runCommand(s *session) *cli.Command {
 			&cli.BoolFlag{Name: "tty", Aliases: []string{"t"}, Usage: "insist on a terminal", Destination: &o.tty},
 			&cli.BoolFlag{Name: "no-tty", Aliases: []string{"T"}, Usage: "use pipes even on a terminal: stdout and stderr stay apart", Destination: &o.noTTY},
 			&cli.BoolFlag{Name: "interactive", Aliases: []string{"i"}, Usage: "pass stdin on", Destination: &o.interactive},
+			&cli.StringSliceFlag{Name: "entrypoint", KeepSpace: true, Usage: "run `PROGRAM` instead of the profile's entrypoint; empty for none", Destination: &o.over.entrypoint},
+			&cli.StringSliceFlag{Name: "publish", Aliases: []string{"p"}, Usage: "publish a port: `[HOST:]PORT[/udp]`", Destination: &o.over.ports},
+			&cli.StringSliceFlag{Name: "label", Aliases: []string{"l"}, Usage: "give the container the label `NAME=VALUE`", KeepSpace: true, Destination: &o.over.labels},
+			&cli.StringSliceFlag{Name: "cap-add", Usage: "give it the capability `NAME`", Destination: &o.over.capAdd},
+			&cli.StringSliceFlag{Name: "cap-drop", Usage: "take the capability `NAME` away", Destination: &o.over.capDrop},
+			&cli.BoolFlag{Name: "no-deps", Usage: "start nothing that the profile depends on", Destination: &o.noDeps},
+			&cli.StringFlag{Name: "pull", Usage: "instead of the profile's pull_policy: `always|missing|never`", Destination: &o.pull},
+			&cli.BoolFlag{Name: "quiet-pull", Usage: "taken from docker compose; --progress says what is shown", Destination: &o.quietPull},
 			&cli.BoolFlag{Name: "service-ports", Aliases: []string{"P"}, Usage: "publish the profile's ports, too", Destination: &o.ports},
 			&cli.BoolFlag{Name: "build", Usage: "build the image that the profile says how to build, even if it is here", Destination: &o.build},
 			strictFlag(&o.strict),
@@ -62,6 +72,9 @@ func runRun(ctx context.Context, s *session, o runOptions) error {
 	case o.tty && !s.terminals():
 		return finding.Errorf(finding.StatusUsage, "leave -t away, or run it from a terminal", "flag --tty: stdin and stdout are no terminal")
 	}
+	if err := checkPull(o.pull); err != nil {
+		return err
+	}
 	if s.line.dashes {
 		o.over.command = s.line.rest
 	}
@@ -71,14 +84,14 @@ func runRun(ctx context.Context, s *session, o runOptions) error {
 		id = oneOffName(containerName(names[0]))
 	}
 	s.foreground = true
-	st, err := s.stackOf(ctx, names, stackOptions{one: true})
+	st, err := s.stackOf(ctx, names, stackOptions{one: true, alone: o.noDeps})
 	if err == nil {
 		err = st.before(ctx, o.devices)
 	}
 	if err != nil {
 		return beforeStart(err)
 	}
-	return runOnce(ctx, s, order{foreground: true, name: names[0], loaded: st.asked().profile, id: id, over: o.over, strict: o.strict, starts: true, wait: o.devices.wait}, o.build)
+	return runOnce(ctx, s, order{foreground: true, pull: o.pull, name: names[0], loaded: st.asked().profile, id: id, over: o.over, strict: o.strict, starts: true, wait: o.devices.wait}, o.build)
 }
 
 // fitTerminal gives the container a terminal when a person sits at ours: the profile's tty alone does not make one.

@@ -32,6 +32,7 @@ type stackOptions struct {
 	scale map[string]int // containers of a profile, instead of what it says
 	tags  []string       // of the profiles that are started without being named
 	whole bool           // nobody has named profiles: up --all
+	alone bool           // what they depend on is left out: --no-deps
 	one   bool           // of what is named there is one container, whatever it says: it is run's
 }
 
@@ -175,6 +176,9 @@ func (st *stack) add(ctx context.Context, name string, opt profiles.Options, way
 	st.groups[p.Name] = g
 	way = append(slices.Clip(way), p)
 	for _, d := range p.DependsOn {
+		if st.opt.alone && len(st.wholes) == 0 {
+			break
+		}
 		on, err := st.depend(ctx, p, d, way)
 		if err != nil {
 			delete(st.groups, p.Name)

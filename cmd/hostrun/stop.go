@@ -49,9 +49,9 @@ func runStop(ctx context.Context, s *session, o stopOptions) error {
 	if o.dryly {
 		return severally([]error{s.dryEnd(ctx, chosen, "stopped", ""), err})
 	}
-	return severally([]error{s.onEachReversed(ctx, chosen, func(client *runtime.Client, name string) error {
+	return severally([]error{s.exceptIdle(s.onEachReversed(ctx, chosen, func(client *runtime.Client, name string) error {
 		return client.Stop(ctx, name, timeout)
-	}), err})
+	})), err})
 }
 
 // onContainers does the same with each container that the line names.

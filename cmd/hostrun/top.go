@@ -135,10 +135,10 @@ func runTop(ctx context.Context, s *session, o topOptions) error {
 	for i, r := range chosen {
 		at[r.name] = i
 	}
-	err = s.onEach(ctx, chosen, func(client *runtime.Client, name string) (err error) {
+	err = s.exceptIdle(s.onEach(ctx, chosen, func(client *runtime.Client, name string) (err error) {
 		found[at[name]], err = client.Top(ctx, name)
 		return err
-	})
+	}))
 	for _, some := range found {
 		all = append(all, some...)
 	}

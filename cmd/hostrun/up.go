@@ -24,6 +24,10 @@ type upOptions struct {
 	waitTimeout                                string
 	devices                                    waitFlag
 	supervise                                  bool
+	detach, noDeps, noRecreate, noBuild        bool
+	pull, timeout, policy                      string // policy is pull for what is not built
+	quietPull, freshVolumes                    bool
+	ends                                       endWith
 	replica                                    int // the one that --supervise means; 0: the profile's one container
 }
 
@@ -41,7 +45,11 @@ func upCommand(s *session) *cli.Command {
 			statuses: append(append([]int{}, startStatuses[:len(startStatuses)-1]...), foregroundStatuses[1:]...),
 		}.on(s),
 		Flags: append([]cli.Flag{
-			&cli.BoolFlag{Name: "attach", Usage: "follow the output until the container ends; its status becomes ours", Destination: &o.attach},
+			&cli.BoolFlag{Name: "attach", Usage: "follow the output until the container ends; its status becomes ours. Of several containers each line begins with the name", Destination: &o.attach},
+			&cli.BoolFlag{Name: "abort-on-container-exit", Usage: "stop all as soon as one has ended, whose status becomes ours; implies --attach", Destination: &o.ends.abort},
+			&cli.BoolFlag{Name: "abort-on-container-failure", Usage: "stop all as soon as one has failed; implies --attach", Destination: &o.ends.failure},
+			&cli.StringFlag{Name: "exit-code-from", Usage: "stop all as soon as one has ended, with the status of `NAME`; implies --attach", Destination: &o.ends.from},
+			&cli.BoolFlag{Name: "detach", Aliases: []string{"d"}, Usage: "return when they are started, which is always done without --attach", Destination: &o.detach},
 			&cli.BoolFlag{Name: "wait", Usage: "return when the containers are healthy, or run if they have no healthcheck; fail if one has ended", Destination: &o.wait},
 			&cli.StringFlag{Name: "wait-timeout", Usage: "wait at most `SECONDS`, or a duration as 1m30s, and then fail; implies --wait", Destination: &o.waitTimeout},
 			&cli.StringSliceFlag{Name: "tag", Usage: "start the profiles with this `TAG` of a whole stack, too; * is any; may be given more than once", Destination: &o.tags},
@@ -49,7 +57,14 @@ func upCommand(s *session) *cli.Command {
 			&cli.StringSliceFlag{Name: "scale", Usage: "start so many containers of a profile, instead of what it says: `NAME=NUMBER`", Destination: &o.scale},
 			&cli.BoolFlag{Name: "remove-orphans", Usage: "with a stack: end its containers whose profiles are gone from the file", Destination: &o.orphans},
 			&cli.BoolFlag{Name: "force-recreate", Usage: "replace the container even if nothing changed", Destination: &o.recreate},
+			&cli.BoolFlag{Name: "no-recreate", Usage: "leave a container as it is, even if its profile changed", Destination: &o.noRecreate},
+			&cli.BoolFlag{Name: "renew-anon-volumes", Aliases: []string{"V"}, Usage: "a container that is replaced hands no volumes without names down", Destination: &o.freshVolumes},
+			&cli.BoolFlag{Name: "no-deps", Usage: "start only what is named, and nothing that it depends on", Destination: &o.noDeps},
+			&cli.StringFlag{Name: "pull", Usage: "instead of the profile's pull_policy: `always|missing|never`", Destination: &o.pull},
+			&cli.BoolFlag{Name: "quiet-pull", Usage: "taken from docker compose; --progress says what is shown", Destination: &o.quietPull},
+			&cli.StringFlag{Name: "timeout", Aliases: []string{"t"}, Usage: "when containers are replaced: kill after `SECONDS`, or a duration as 1m30s, instead of the profile's stop_grace_period", Destination: &o.timeout},
 			&cli.BoolFlag{Name: "build", Usage: "build images that profiles say how to build, even if they are here", Destination: &o.build},
+			&cli.BoolFlag{Name: "no-build", Usage: "build nothing: an image that is not here is an error", Destination: &o.noBuild},
 			strictFlag(&o.strict),
 			waitDeviceFlag(&o.devices),
 			&cli.BoolFlag{Name: "supervise", Usage: "stay in the foreground as the container's supervisor, as a service of systemd does; the status becomes ours", Destination: &o.supervise},
@@ -64,12 +79,13 @@ func runUp(ctx context.Context, s *session, o upOptions) error {
 	if o.supervise {
 		return runKept(ctx, s, o)
 	}
+	if err := o.read(); err != nil {
+		return err
+	}
 	names, err := o.names(s)
 	switch {
 	case err != nil:
 		return err
-	case len(names) > 1 && o.attach:
-		return finding.Errorf(finding.StatusUsage, "hostrun up starts them all; hostrun logs -f NAME follows one", "hostrun up --attach takes one name, not %d", len(names))
 	case len(names) > 1 && s.line.dashes:
 		return finding.Errorf(finding.StatusUsage, "", "hostrun up takes one name with ARGS, not %d", len(names))
 	}
@@ -84,7 +100,7 @@ func runUp(ctx context.Context, s *session, o upOptions) error {
 	var st *stack
 	scale, err := scales(o.scale)
 	if err == nil {
-		st, err = s.stackOf(ctx, names, stackOptions{scale: scale, tags: o.tags.Value(), whole: o.all})
+		st, err = s.stackOf(ctx, names, stackOptions{scale: scale, tags: o.tags.Value(), whole: o.all, alone: o.noDeps})
 	}
 	if err == nil {
 		err = st.checkUp(o)
@@ -111,10 +127,41 @@ func runUp(ctx context.Context, s *session, o upOptions) error {
 	switch {
 	case o.attach && err != nil:
 		return beforeStart(err)
+	case o.attach && (st.countAsked() > 1 || o.ends.given()):
+		return attachedAll(ctx, s, st, o.ends)
 	case o.attach:
 		return attached(ctx, s, st.asked())
 	}
 	return err
+}
+
+// read looks at flags that belong together.
+func (o *upOptions) read() error {
+	if err := o.ends.check(o.attach, o.wait || o.waitTimeout != ""); err != nil {
+		return err
+	}
+	o.attach = o.attach || o.ends.given()
+	switch {
+	case o.detach && o.attach:
+		return finding.Errorf(finding.StatusUsage, "leave -d away", "hostrun up: --detach returns, and --attach, --abort-on-container-exit and --exit-code-from stay in the foreground")
+	case o.noRecreate && o.recreate:
+		return finding.Errorf(finding.StatusUsage, "give one of the two", "hostrun up: --no-recreate and --force-recreate can't be had together")
+	case o.noBuild && o.build:
+		return finding.Errorf(finding.StatusUsage, "give one of the two", "hostrun up: --no-build and --build can't be had together")
+	}
+	if _, err := grace("timeout", o.timeout); err != nil {
+		return err
+	}
+	return checkPull(o.pull)
+}
+
+// checkPull refuses what is no policy of the flag --pull.
+func checkPull(policy string) error {
+	switch policy {
+	case "", "always", "missing", "never":
+		return nil
+	}
+	return finding.Errorf(finding.StatusUsage, "write always, missing or never", "flag --pull: there is no policy %q", policy)
 }
 
 // names are the profiles that the line names, or all.
@@ -200,12 +247,17 @@ func oneUp(ctx context.Context, s *session, o upOptions, m *member) error {
 	if err != nil {
 		return err
 	}
-	if err := s.buildMissing(ctx, m.profile, o.over.image, o.build); err != nil {
-		return err
+	if o.pull != "" && m.profile.Build == nil {
+		o.policy = o.pull
+	}
+	if !o.noBuild {
+		if err := s.buildMissing(ctx, m.profile, o.over.image, o.build); err != nil {
+			return err
+		}
 	}
 	layer := s.headStart(ctx)
 	defer layer.end()
-	facts, pl, err := s.assemble(ctx, m.order(order{over: o.over, strict: o.strict, starts: true, wait: o.devices.wait, layer: layer, unit: whose}))
+	facts, pl, err := s.assemble(ctx, m.order(order{over: o.over, pull: o.policy, strict: o.strict, starts: true, wait: o.devices.wait, layer: layer, unit: whose}))
 	defer s.unreserve(facts)
 	if err != nil {
 		return err
@@ -221,7 +273,11 @@ func oneUp(ctx context.Context, s *session, o upOptions, m *member) error {
 		return err
 	}
 	pl.MadeOf = madeOf(facts, pl)
-	done, err := m.client.Up(ctx, pl, o.recreate)
+	timeout, err := grace("timeout", o.timeout)
+	if err != nil {
+		return err
+	}
+	done, err := m.client.UpWith(ctx, pl, runtime.UpOptions{Force: o.recreate, Keep: o.noRecreate, Grace: timeout, FreshVolumes: o.freshVolumes})
 	if err == nil && runtime.NeedsSupervisor(pl.Labels) {
 		err = s.supervised(ctx, m.client, pl.ID)
 	}

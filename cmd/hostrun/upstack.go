@@ -13,12 +13,7 @@ import (
 
 // checkUp refuses words of up's line that have no meaning for what it names.
 func (st *stack) checkUp(o upOptions) error {
-	asked := 0
-	for _, m := range st.members {
-		if m.asked {
-			asked++
-		}
-	}
+	asked := st.countAsked()
 	for name := range st.opt.scale {
 		if st.groups[name] == nil {
 			return finding.Errorf(finding.StatusUsage, "", "flag --scale: the profile %s is not among those that are started", name)
@@ -26,14 +21,22 @@ func (st *stack) checkUp(o upOptions) error {
 	}
 	title := st.s.line.title()
 	switch {
-	case asked != 1 && o.attach:
-		return finding.Errorf(finding.StatusUsage, "hostrun up starts them all; hostrun logs -f NAME follows them", "%s --attach takes one container, not %d", title, asked)
 	case asked != 1 && st.s.line.dashes && len(st.wholes) > 0:
 		return finding.Errorf(finding.StatusUsage, "", "%s takes one name with ARGS, not %d", title, asked)
 	case o.orphans && len(st.wholes) == 0:
 		return finding.Errorf(finding.StatusUsage, "name its file: "+title+" ./stack.yaml --remove-orphans", "flag --remove-orphans: no stack is named")
 	}
-	return nil
+	_, err := o.ends.source(st)
+	return err
+}
+
+func (st *stack) countAsked() (n int) {
+	for _, m := range st.members {
+		if m.asked {
+			n++
+		}
+	}
+	return n
 }
 
 // checkTags refuses a tag that nothing has, and a line that starts nothing.

@@ -18,6 +18,7 @@ type side interface {
 	// do is a verb with its flags about a service; args are a command's words. stdin is "" for none.
 	do(stdin, verb string, flags []string, name string, args ...string) result
 	up(flags []string, names ...string) result
+	foreground(flags []string, names ...string) result // up that stays
 	state(name string) state
 	log(name string) result
 	clear(names []string) result
@@ -172,6 +173,12 @@ func (d *dockerSide) up(flags []string, names ...string) result {
 	return d.compose("", append(words, names...)...)
 }
 
+// foreground is up that stays.
+func (d *dockerSide) foreground(flags []string, names ...string) result {
+	words := append([]string{"up", "--quiet-pull"}, flags...)
+	return d.compose("", append(words, names...)...)
+}
+
 func (d *dockerSide) state(name string) state {
 	var all []struct {
 		ID           string
@@ -277,6 +284,10 @@ func (o *ourSide) up(flags []string, names ...string) result {
 		words = append(words, o.stack)
 	}
 	return o.hostrun("", words...)
+}
+
+func (o *ourSide) foreground(flags []string, names ...string) result {
+	return o.up(append([]string{"--attach"}, flags...), names...)
 }
 
 func (o *ourSide) state(name string) state {

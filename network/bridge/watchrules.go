@@ -18,10 +18,11 @@ const (
 	rulesEvery = time.Minute
 )
 
-// WatchRules calls changed soon after the rules of nftables in this network namespace have changed, and now and then besides, until
-// ctx ends. It is called from one goroutine.
+// WatchRules calls changed soon after it is called, as nobody has watched until then, soon after the rules of nftables in this network
+// namespace have changed, and now and then besides, until ctx ends. It is called from one goroutine.
 func WatchRules(ctx context.Context, changed func()) {
 	events := make(chan struct{}, 1)
+	events <- struct{}{}
 	if f, err := ruleEvents(); err == nil {
 		stop := context.AfterFunc(ctx, func() { _ = f.Close() })
 		defer stop()

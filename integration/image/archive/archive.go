@@ -50,7 +50,7 @@ func Write(w io.Writer, img Image) error {
 	defer os.RemoveAll(dir)
 	packed := make([]packed, 0, len(img.Layers))
 	for i, layer := range img.Layers {
-		p, err := pack(layer, filepath.Join(dir, fmt.Sprint(i)), img.Format != Docker)
+		p, err := packOnce(layer, filepath.Join(dir, fmt.Sprint(i)), img.Format != Docker)
 		if err != nil {
 			return fmt.Errorf("pack layer %d: %w", i, err)
 		}

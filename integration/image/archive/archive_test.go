@@ -225,3 +225,36 @@ func TestFullNameIsDockers(t *testing.T) {
 		}
 	}
 }
+
+// TestTarIsPackedOnce: a second image of the same tar file gets the same layer, and one of a file that has changed another.
+func TestTarIsPackedOnce(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "root.tar")
+	write := func(text string, second int64) {
+		var b bytes.Buffer
+		w := tar.NewWriter(&b)
+		for _, err := range []error{w.WriteHeader(&tar.Header{Name: "a", Typeflag: tar.TypeReg, Mode: 0o644, Size: int64(len(text))}), failure(w.Write([]byte(text))), w.Close(),
+			os.WriteFile(file, b.Bytes(), 0o600), os.Chtimes(file, time.Unix(second, 0), time.Unix(second, 0))} {
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	image := func() string {
+		var b bytes.Buffer
+		if err := archive.Write(&b, archive.Image{Layers: []archive.Layer{{Tar: file}}}); err != nil {
+			t.Fatal(err)
+		}
+		return b.String()
+	}
+	write("one", 1)
+	first := image()
+	if second := image(); second != first {
+		t.Error("the second image is another one")
+	}
+	write("two", 2)
+	if image() == first {
+		t.Error("the file has changed, and the image has not")
+	}
+}
+
+func failure(_ int, err error) error { return err }
