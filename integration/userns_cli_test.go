@@ -98,3 +98,43 @@ func TestUserNamespace(t *testing.T) {
 		t.Errorf("ranges are left: %v, %v", left, err)
 	}
 }
+
+// TestUserNamespaceWithDevicesAndSecrets: what hostrun brings into a container is there with its owners: nodes of accelerators that only
+// root and their group may open, secrets, a terminal, the named pipe of standard input; and a supervisor's restart keeps the ids.
+func TestUserNamespaceWithDevicesAndSecrets(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	s.load(tiny(t, "job"))
+	kind := s.accelerators(1)
+	must(t, os.Chown(s.path("dev/acc0"), 0, 1006))
+	before := s.inventory()
+	s.write("key", "s3cret\n")
+	up := plain(s, "userns_mode: auto", "user: '1000'", "group_add: ['1006']", "command: [sh, -c, 'cat; sleep 1000']", "stop_signal: SIGKILL", "stdin_open: true", "restart: always",
+		"devices: ['"+kind+"=0']", "secrets: {key: {file: "+s.path("key")+", uid: '1000', gid: '1001', mode: 0400}}")
+	s.must(up...)
+	look := "busybox stat -c '%u:%g %a %t' /dev/acc0 /run/secrets/key /.hostrun-stdin; cat /run/secrets/key; busybox ls /opt/acc"
+	want := "0:1006 660 f1\n1000:1001 400 0\n1000:0 600 0\ns3cret\nlibacc.so\n"
+	if got := s.must("exec", "job", "--", "sh", "-c", look); got != want {
+		t.Errorf("inside: %q, want %q", got, want)
+	}
+	_, outside, _ := idMapOf(t, s.ps().PID)
+	s.crash("job")
+	s.comes("it runs again", func() error {
+		if c := s.ps(); c.Status != "running" {
+			return fmt.Errorf("it is %s", c.Status)
+		}
+		return nil
+	})
+	if _, now, _ := idMapOf(t, s.ps().PID); now != outside {
+		t.Errorf("after a restart its ids begin at %d, not at %d", now, outside)
+	}
+	if got := s.must("exec", "job", "--", "sh", "-c", look); got != want {
+		t.Errorf("after a restart: %q, want %q", got, want)
+	}
+	if text, status := s.onTerminal(80, 24, "exec", "-it", "job", "--", "sh", "-c", "busybox stty size && echo of $(busybox stat -c %u $(busybox tty))"); status != 0 || !strings.Contains(text, "24 80") {
+		t.Errorf("a terminal: status %d, %q", status, text)
+	}
+	s.must("stats", "--no-stream", "job")
+	s.must("down", "job")
+	s.nothingLeft(before)
+}

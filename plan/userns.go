@@ -55,6 +55,10 @@ func (b *builder) setUserNamespace() {
 	for i := range b.spec.Mounts {
 		b.mapMount(&b.spec.Mounts[i], b.mounts[i].key != "")
 	}
+	for i := range b.plan.Data { // ramfs can't be mounted with other ids: they get their owners' at once
+		b.plan.Data[i].UID += r.UID
+		b.plan.Data[i].GID += r.GID
+	}
 	b.plan.Stage = StageDirectory(b.f.Engine.StateDir, b.plan.Namespace, b.plan.ID)
 	b.tellPowerless()
 }
@@ -74,6 +78,7 @@ func (b *builder) mapMount(m *specs.Mount, asked bool) {
 	case m.Type == "sysfs" && b.networkOfHost():
 		// Only who owns the network namespace may mount it (Linux, fs/sysfs/mount.c): the machine's is bound, as docker does.
 		*m = specs.Mount{Destination: m.Destination, Type: "bind", Source: "/sys", Options: []string{"rbind", "rprivate", b.readOnly(true), "nosuid", "noexec", "nodev"}}
+	case within(m.Source, DataDirectory(b.f.Engine.StateDir, b.plan.Namespace, b.plan.ID)):
 	case !asked && within(m.Source, "/run") && !kernelAtLeast(b.f.Host.Kernel, 6, 3):
 	case m.Type == "bind" && keepsOwners(m.Source):
 		option := optionIDMap
@@ -119,9 +124,9 @@ func (b *builder) checkUserNamespace() {
 			refuse(v.Key, "mounts that are made in a user namespace do not get out of it", "remove propagation: "+v.Propagation)
 		}
 	}
-	if !kernelAtLeast(b.f.Host.Kernel, 5, 19) || len(b.f.Data) > 0 && !kernelAtLeast(b.f.Host.Kernel, 6, 3) {
+	if !kernelAtLeast(b.f.Host.Kernel, 5, 19) {
 		b.report("userns_mode", finding.Finding{ID: finding.UsernsUnavailable, Severity: finding.Error, Subject: "userns_mode", Got: "Linux " + b.f.Host.Kernel,
-			Want:    "Linux 5.19, which mounts an image's layers with other ids; 6.3 with secrets or configs, which lie in memory",
+			Want:    "Linux 5.19, which mounts an image's layers with other ids",
 			Message: "the kernel can't give the container ids of its own", Remedy: "remove userns_mode, or upgrade the kernel"})
 	}
 	if r := b.f.IDs; r != nil && r.Error != "" {
@@ -150,6 +155,14 @@ func (b *builder) checkIDsInRange() {
 			outside("group_add", "group", g)
 		}
 	}
+	EachData(b.p, func(_, _ string, v profiles.Data) {
+		if v.UID != nil && *v.UID >= r.Size {
+			outside(v.Key, "user", *v.UID)
+		}
+		if v.GID != nil && *v.GID >= r.Size {
+			outside(v.Key, "group", *v.GID)
+		}
+	})
 }
 
 // networkRights are those that are asked of who owns the network namespace (capabilities(7)).

@@ -97,7 +97,7 @@ func makeStage(dir string, ids *os.File, root []mount.Mount, spec *specs.Spec) (
 	}
 	s := idStage{dir: dir, ids: ids}
 	for i, m := range spec.Mounts {
-		if !isStaged(m) {
+		if !isStaged(m, dir) {
 			continue
 		}
 		if err := s.bind(m, stagedMount(dir, i)); err != nil {
@@ -177,7 +177,7 @@ func (u *unmapped) Unwrap() error { return u.err }
 // bind mounts what m names at a path of the stage, with the container's ids and m's options.
 func (s idStage) bind(m specs.Mount, at string) error {
 	recursive := slices.Contains(m.Options, "rbind")
-	tree, dir, err := s.clone(m.Source, recursive)
+	tree, dir, err := s.clone(m.Source, recursive, len(m.UIDMappings) > 0)
 	if err != nil {
 		return err
 	}
@@ -192,8 +192,8 @@ func (s idStage) bind(m specs.Mount, at string) error {
 	return s.attach(tree, at, dir)
 }
 
-// clone is a detached mount of a path with the container's ids, and whether that is a directory.
-func (s idStage) clone(source string, recursive bool) (tree int, dir bool, err error) {
+// clone is a detached mount of a path, with the container's ids where mapped is set, and whether that is a directory.
+func (s idStage) clone(source string, recursive, mapped bool) (tree int, dir bool, err error) {
 	flags := uint(unix.OPEN_TREE_CLONE | unix.OPEN_TREE_CLOEXEC)
 	if recursive {
 		flags |= unix.AT_RECURSIVE
@@ -203,8 +203,12 @@ func (s idStage) clone(source string, recursive bool) (tree int, dir bool, err e
 		return -1, false, &os.PathError{Op: "mount", Path: source, Err: err}
 	}
 	var st unix.Stat_t
+	attr := unix.MountAttr{Propagation: unix.MS_PRIVATE}
+	if mapped {
+		attr.Attr_set, attr.Userns_fd = unix.MOUNT_ATTR_IDMAP, uint64(s.ids.Fd())
+	}
 	if err = unix.Fstat(tree, &st); err == nil {
-		err = setAttributes(tree, recursive, &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_IDMAP, Propagation: unix.MS_PRIVATE, Userns_fd: uint64(s.ids.Fd())})
+		err = setAttributes(tree, recursive, &attr)
 	}
 	if err != nil {
 		unix.Close(tree)
@@ -269,7 +273,7 @@ func (s idStage) layers(root []mount.Mount, l *specs.Linux) ([]mount.Mount, erro
 	m.Options = slices.Clone(m.Options)
 	switch m.Type {
 	case "bind":
-		tree, dir, err := s.clone(m.Source, true)
+		tree, dir, err := s.clone(m.Source, true, true)
 		if err != nil {
 			return nil, err
 		}
@@ -286,7 +290,7 @@ func (s idStage) layers(root []mount.Mount, l *specs.Linux) ([]mount.Mount, erro
 		above := filepath.Dir(filepath.Dir(dir))
 		at, have := shared[above]
 		if !have {
-			tree, isDir, err := s.clone(above, false)
+			tree, isDir, err := s.clone(above, false, true)
 			if err != nil {
 				return nil, err
 			}

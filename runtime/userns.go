@@ -60,7 +60,7 @@ func stagedSpec(spec *specs.Spec, stage string) *specs.Spec {
 	}
 	one.Mounts = slices.Clone(spec.Mounts)
 	for i, m := range one.Mounts {
-		if isStaged(m) {
+		if isStaged(m, stage) {
 			one.Mounts[i] = specs.Mount{Destination: m.Destination, Type: "bind", Source: stagedMount(stage, i), Options: slices.DeleteFunc(slices.Clone(m.Options), func(o string) bool {
 				_, attribute := stageAttributes[o]
 				return attribute || strings.HasSuffix(o, "idmap")
@@ -82,7 +82,13 @@ func stagedSpec(spec *specs.Spec, stage string) *specs.Spec {
 	return &one
 }
 
-func isStaged(m specs.Mount) bool { return len(m.UIDMappings) > 0 }
+// isStaged reports whether the container gets a mount from its stage: because of its ids, or because only the machine's root comes to
+// where it lies, as to secrets, which have the right owner already.
+func isStaged(m specs.Mount, stage string) bool {
+	namespace := path.Dir(stage)
+	secrets := plan.DataDirectory(path.Dir(path.Dir(namespace)), path.Base(namespace), path.Base(stage))
+	return len(m.UIDMappings) > 0 || m.Type == "bind" && below(m.Source, secrets)
+}
 
 func stagedMount(stage string, i int) string { return path.Join(stage, fmt.Sprintf("m%d", i)) }
 func stagedNode(stage string, i int) string  { return path.Join(stage, fmt.Sprintf("d%d", i)) }

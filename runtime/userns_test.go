@@ -125,7 +125,7 @@ func TestMountThatKeepsItsIDs(t *testing.T) {
 	}
 	defer ids.Close()
 	s := idStage{dir: t.TempDir(), ids: ids}
-	_, _, err = s.clone("/proc/sys", true)
+	_, _, err = s.clone("/proc/sys", true, true)
 	if text := stageError("job", err).Error(); err == nil || !strings.Contains(text, "/proc/sys lies on proc") {
 		t.Errorf("%v", text)
 	}
