@@ -125,12 +125,13 @@ type Container struct {
 	View *rootfs.View // the image's files, or the host's where it is the root; nil when not known
 	Env  []string     // of image and profile, NAME=VALUE
 	User uint32       // uid of the process
+	Host bool         // its root is the machine's own: nothing new can be made in directories of the system
 }
 
 // Edits is what a container needs for its devices: CDI's own form, without hooks, and what CDI has no word for.
 type Edits struct {
 	specs.ContainerEdits
-	// PrependEnv are directories that go before the container's own value of a list variable: LD_LIBRARY_PATH of Ascend.
+	// PrependEnv are directories that go before the container's own value of a list variable: LD_LIBRARY_PATH of Ascend, and of NVIDIA on the machine's own root.
 	PrependEnv map[string][]string `json:"prepend_env,omitempty"`
 	// DropEnv are variables that must not reach the container from image or caller.
 	DropEnv []string `json:"drop_env,omitempty"`

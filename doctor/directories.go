@@ -22,10 +22,14 @@ func (e *examiner) directories() {
 	}
 }
 
+// Programs are those that hostrun starts and expects in its directory: the writer of logs, the first process, the ports' holder, what
+// cleans up behind a command, the probe of devices, the reader of compose files. (hostrun-engine and hostrun-nvml need not be there.)
+var Programs = []string{"hostrun-log", "hostrun-init", "hostrun-ports", "hostrun-reap", "hostrun-probe", "hostrun-compose"}
+
 // programs are those that are started beside hostrun.
 func (e *examiner) programs() {
 	var missing []string
-	for _, name := range []string{"hostrun-log", "hostrun-init"} {
+	for _, name := range Programs {
 		if e.executable(name, e.LibexecDir) == "" {
 			missing = append(missing, name)
 		}
@@ -34,7 +38,7 @@ func (e *examiner) programs() {
 		e.add(Broken, "programs", "make install", "%s: not in %s", strings.Join(missing, ", "), e.LibexecDir)
 		return
 	}
-	e.ok("programs", "hostrun-log, hostrun-init in %s", e.LibexecDir)
+	e.ok("programs", "%s in %s", strings.Join(Programs, ", "), e.LibexecDir)
 }
 
 func (e *examiner) directory(name, path, keeps string) {

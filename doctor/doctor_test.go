@@ -34,6 +34,10 @@ func healthy() (Machine, map[string]string) {
 		"/usr/bin/runc":                          "#!",
 		"/usr/lib/hostrun/hostrun-log":           "#!",
 		"/usr/lib/hostrun/hostrun-init":          "#!",
+		"/usr/lib/hostrun/hostrun-ports":         "#!",
+		"/usr/lib/hostrun/hostrun-reap":          "#!",
+		"/usr/lib/hostrun/hostrun-probe":         "#!",
+		"/usr/lib/hostrun/hostrun-compose":       "#!",
 	}
 }
 
@@ -146,6 +150,7 @@ func TestExamine(t *testing.T) {
 			f["/usr/lib/hostrun/oci/runc"] = "#!"
 		}, nil, "/usr/lib/hostrun/oci/runc (version 1)"},
 		{"the daemon finds no runtime", func(m *Machine, _ map[string]string) { m.Engines[0].OCIRuntime = "" }, []string{"broken OCI runtime/used by system"}, "on its PATH"},
+		{"one of the programs missing", func(_ *Machine, f map[string]string) { delete(f, "/usr/lib/hostrun/hostrun-ports") }, []string{"broken hostrun/programs"}, "make install"},
 		{"programs missing", func(_ *Machine, f map[string]string) { delete(f, "/usr/lib/hostrun/hostrun-init") }, []string{"broken hostrun/programs"}, "make install"},
 		{"a full disk", func(m *Machine, _ map[string]string) { m.Free = func(string) (uint64, bool) { return 1 << 20, true } },
 			[]string{"broken hostrun/data", "broken hostrun/state", "broken hostrun/cache"}, "du -xh"},

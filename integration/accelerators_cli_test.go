@@ -130,6 +130,11 @@ func TestMachineWithGPUs(t *testing.T) {
 	jobOn(t, m, "train", "gpus: [3]")
 	jobOn(t, m, "rival", "gpus: [3]")
 	jobOn(t, m, "maybe", "npus: {count: 1, optional: true}")
+	jobOn(t, m, "filed", "devices: [hostrun.example/gpu=bad]")
+	ok(t, os.WriteFile(filepath.Join(m.Shared(), "libcuda.so.9"), []byte("no library\n"), 0o644))
+	ok(t, os.WriteFile(filepath.Join(m.Shared(), "bad.json"), []byte(`{"cdiVersion":"0.5.0","kind":"hostrun.example/gpu","devices":[{"name":"bad","containerEdits":{"deviceNodes":[{"path":"/dev/nvidia0"}],
+		"mounts":[{"hostPath":"/shared/libcuda.so.9","containerPath":"/usr/lib/x86_64-linux-gnu/libcuda.so.1","options":["ro","rbind"]}]}}]}`), 0o644))
+	ok(t, os.WriteFile(filepath.Join(m.Shared(), "profiles", "onhost.yaml"), []byte("rootfs: host\ngpus: [3]\ncommand: [sh, -c, 'ls $LD_LIBRARY_PATH']\n"), 0o644))
 	out, err := m.Run(script + `
 try hr devices
 try hr up train
@@ -152,11 +157,27 @@ try hr up train
 try hr down train
 try hr up rival
 try hr down rival
+mkdir -p /etc/cdi
+cp /shared/bad.json /etc/cdi/
+try hr check filed
+try hr up filed
+try hr ps -a
+try hr run onhost
+mkdir -p /opt/nvidia/current/lib64
+mv /usr/lib/x86_64-linux-gnu/lib*560.35.03 /opt/nvidia/current/lib64/
+try hr check onhost
+try hr run onhost
 `)
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	expect(t, out, map[string][]string{
+		"hr check filed":             {"status 0"},
+		"hr up filed":                {"container filed is not started: ", "libcuda.so.1", "invalid ELF header", "hostrun explain HR192", "status 78"},
+		"hr ps -a":                   {"!filed"},
+		"hr run onhost":              {"!libcuda", "status 0"},
+		"hr check onhost":            {"status 0"},
+		"hr run onhost again":        {"libcuda.so\n", "libcuda.so.1\n", "libnvidia-ml.so.1\n", "status 0"},
 		"hr devices":                 {"GPU 3    NVIDIA H100 80GB HBM3", "status 0"},
 		"hr up train":                {"train created", "container 0 = /dev/nvidia3 (0000:61:00.0)", "status 0"},
 		"hr up train again":          {"train unchanged", "!container 0", "status 0"},

@@ -248,7 +248,7 @@ func crash(t *testing.T, m *machine) {
 		t.Fatal("no private engine runs")
 	}
 	ok(t, syscall.Kill(pid, syscall.SIGKILL))
-	for end := time.Now().Add(30 * time.Second); m.pid() != 0; time.Sleep(time.Millisecond) { // until it is dead the kernel takes connections for it
+	for end := time.Now().Add(2 * time.Minute); m.pid() != 0; time.Sleep(time.Millisecond) { // until it is dead the kernel takes connections for it
 		if time.Now().After(end) {
 			t.Fatal("the engine does not die")
 		}

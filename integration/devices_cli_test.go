@@ -175,7 +175,7 @@ func TestDevicesQueue(t *testing.T) {
 
 func eventually(t *testing.T, ask func() bool) {
 	t.Helper()
-	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+	for end := time.Now().Add(2 * time.Minute); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
 		if ask() {
 			return
 		}

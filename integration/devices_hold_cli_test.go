@@ -12,10 +12,12 @@ func TestDevicesRestartHoldsItsOwnAlone(t *testing.T) {
 	s := newStage(t)
 	kind := s.accelerators(2)
 	before := s.inventory()
-	s.profile("slow", "rootfs: host\ncommand: [sh, -c, 'trap \"\" TERM; while :; do sleep 1; done']\nstop_grace_period: 4s\ndevices: ["+kind+"=0]\n")
+	must(t, os.Mkdir(s.path("shared"), 0o755))
+	s.profile("slow", "rootfs: host\ncommand: [sh, -c, 'trap \"\" TERM; touch /shared/ready; until [ -e /shared/go ]; do sleep 0.05; done; rm /shared/go']\nstop_grace_period: 10m\n"+
+		"volumes: ['"+s.path("shared")+":/shared']\ndevices: ["+kind+"=0]\n")
 	s.job("other", "devices: ["+kind+"=1]\n")
 	s.must("up", "slow")
-	time.Sleep(200 * time.Millisecond) // the trap is set
+	s.comes("the trap", func() error { _, err := os.Stat(s.path("shared/ready")); return err })
 	restart := s.command("restart", "slow")
 	must(t, restart.Start())
 	ended := make(chan error, 1)
@@ -26,6 +28,7 @@ func TestDevicesRestartHoldsItsOwnAlone(t *testing.T) {
 	case err := <-ended:
 		t.Errorf("up waited for the restart of a container with another device, which ended: %v", err)
 	default:
+		s.write("shared/go", "")
 		must(t, <-ended)
 	}
 	s.must("down", "--timeout=0", "slow", "other")

@@ -22,7 +22,7 @@ func TestWithoutCapSysResource(t *testing.T) {
 		_ = engine.Process.Signal(syscall.SIGTERM)
 		_ = engine.Wait()
 	}()
-	for end := time.Now().Add(30 * time.Second); m.pid() == 0; time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(2 * time.Minute); m.pid() == 0; time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("the engine does not answer")
 		}

@@ -12,6 +12,7 @@ import (
 
 // TestEventsAreComposes: what happens to a container is told in compose's words and fields, with the profile as the service, and who it is.
 func TestEventsAreComposes(t *testing.T) {
+	t.Parallel()
 	s := newStage(t)
 	s.load(tiny(t, "job"))
 	s.profile("job", "image: job:latest\ncommand: sleep 1000\nreplicas: 2\n")

@@ -14,7 +14,8 @@ import (
 
 // TestContainerdComesBackEmpty: a containerd that was replaced by one with another root goes on with the processes of containers that it
 // does not know (1.6), or ends them (1.7, 2). hostrun showed none of them, said that there is nothing to do, and could not start the
-// container again. While no containerd is there, nothing is said to be gone.
+// container again. While no containerd is there, nothing is said to be gone. What such a process was given of devices was free, and two
+// jobs came to share a GPU.
 func TestContainerdComesBackEmpty(t *testing.T) {
 	for _, e := range fixture.Engines(t) {
 		t.Run(e.Name, func(t *testing.T) {
@@ -24,6 +25,10 @@ func TestContainerdComesBackEmpty(t *testing.T) {
 			m.set("HOSTRUN_SYSTEM_ADDRESS", ctrd.Address)
 			image := m.archive(tiny(t, "job:latest"))
 			m.must("load", image)
+			kind := m.accelerators(1)
+			for _, name := range []string{"job", "other"} {
+				m.profile(name, "image: job:latest\npull_policy: never\npython: none\ncommand: [sleep, \"1000\"]\nstop_grace_period: 0s\ndevices: ["+kind+"=0]\n")
+			}
 			for n, verb := range []string{"up", "down"} {
 				m.must("up", "job")
 				pid, err := strconv.Atoi(strings.TrimSpace(m.must("ps", "--format", "{{.pid}}", "job")))
@@ -31,6 +36,7 @@ func TestContainerdComesBackEmpty(t *testing.T) {
 				ctrd.Kill()
 				m.want(0, "job runs, and is not in this list: its containerd does not answer", "ps")
 				m.want(75, "container job: it runs already, in another containerd", "down", "job")
+				m.want(0, "0 held by job", "devices", kind, "--format", "{{.name}} held by {{.holder}}")
 				ok(t, os.Rename(ctrd.Path("root"), ctrd.Path(fmt.Sprint("root", n))))
 				ctrd.Start()
 				m.comes("what goes on is shown", func() error {
@@ -47,6 +53,9 @@ func TestContainerdComesBackEmpty(t *testing.T) {
 					return nil
 				})
 				m.must("load", image)
+				if syscall.Kill(pid, 0) == nil {
+					m.want(75, "HR074", "up", "other")
+				}
 				m.must(verb, "job")
 				m.comes("the old process ends", func() error {
 					if syscall.Kill(pid, 0) == nil {

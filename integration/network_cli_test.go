@@ -63,7 +63,7 @@ func TestBridgeNetwork(t *testing.T) {
 	s.must("down", "web")
 	if hosts := s.hostsOf("peer"); strings.Contains(hosts, "web") {
 		// The removal goes on in the background.
-		for deadline := time.Now().Add(20 * time.Second); strings.Contains(hosts, "web") && time.Now().Before(deadline); hosts = s.hostsOf("peer") {
+		for deadline := time.Now().Add(2 * time.Minute); strings.Contains(hosts, "web") && time.Now().Before(deadline); hosts = s.hostsOf("peer") {
 			time.Sleep(50 * time.Millisecond)
 		}
 		if strings.Contains(hosts, "web") {
@@ -205,7 +205,7 @@ func TestPortOfTheHostsNetwork(t *testing.T) {
 		s.profile(name, fmt.Sprintf("rootfs: host\npython: none\nstop_grace_period: 0s\nports: [\"127.0.0.1:%d:%d\"]\ncommand: [/usr/bin/python3, -m, http.server, \"%d\", --bind, 127.0.0.1, --directory, /usr/share]\n", port, port, port))
 	}
 	s.must("up", "host")
-	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
 		if conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
 			_ = conn.Close()
 			break

@@ -133,7 +133,7 @@ func (s *netStage) fetchFrom(container, address string) string {
 // try runs a command until it succeeds, and returns what it has printed; "" with the test failed if it never does.
 func (s *netStage) try(args []string) string {
 	s.t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(100 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(100 * time.Millisecond) {
 		cmd := exec.Command(args[0], args[1:]...)
 		cmd.Dir, cmd.Env = s.dir, s.env
 		out, err := cmd.Output()
@@ -182,7 +182,7 @@ func (s *netStage) traces() []string {
 // untraced waits until nothing of networks is left.
 func (s *netStage) untraced() {
 	s.t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(50 * time.Millisecond) {
 		left := s.traces()
 		if len(left) == 0 {
 			return

@@ -276,10 +276,12 @@ func TestRuntimeDaemonKilled(t *testing.T) {
 		kill(t, pid)
 		w.ctrd.Start()
 		w.eventually("containerd answers", func() error { _, err := w.c.List(ctx, true); return err })
-		c := w.one("steady")
-		if c.Status != "unknown" && (c.Status != "exited" || *c.ExitStatus != 137) {
-			t.Errorf("after an end that nobody saw: %+v", c)
-		}
+		w.eventually("an end that nobody saw is known", func() error { // the shim tells of it when it gets there
+			if c := w.one("steady"); c.Status != "unknown" && (c.Status != "exited" || *c.ExitStatus != 137) {
+				return fmt.Errorf("%+v", c)
+			}
+			return nil
+		})
 		w.up(pl, "started")
 		ok(t, w.c.Remove(ctx, "steady", true))
 		w.clean()

@@ -188,7 +188,7 @@ func (w *world) clean() {
 func (w *world) eventually(what string, ask func() error) {
 	w.t.Helper()
 	var err error
-	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(2 * time.Minute); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		if err = ask(); err == nil {
 			return
 		}

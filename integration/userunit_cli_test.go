@@ -56,6 +56,8 @@ try ann hostrun systemd install --user --now mine
 try mine StatusText
 try hr inspect --format '{{.unit}}' mine
 try hr restart mine
+placed() { grep ^0:: /proc/$(pid mine)/cgroup /proc/$(mine MainPID)/cgroup; }
+try placed
 printf '[Service]\nRestartSec=200ms\n' >/home/ann/.config/systemd/user/hostrun@mine.service.d/20-test.conf
 sed -i 's/_period: 20s/_period: 21s/' /home/ann/.config/hostrun/profiles/mine.yaml
 ann systemctl --user daemon-reload
@@ -97,12 +99,13 @@ try left
 		"mine StatusText":                              {"healthy\n"},
 		"hr inspect --format {{.unit}} mine":           {"hostrun@mine.service of user 4242\n"},
 		"hr restart mine":                              {"HR260", "systemctl --user restart hostrun@mine.service", "status 75"},
+		"placed":                                       {"/user@4242.service/app.slice/app-hostrun.slice/hostrun@mine.service/container\n", "/hostrun@mine.service/supervisor\n"},
 		"ann systemctl --user reload hostrun@mine":     {"status 0"},
 		"ann hostrun stop mine":                        {"status 0"},
 		"mine Result":                                  {"success\n"},
 		"ann systemctl --user start hostrun@mine":      {"status 0"},
 		"ann hostrun systemd uninstall --user -y mine": {"status 0"},
-		"log":  {"hello ann\n", "HR262", "bye\n"},
+		"log":  {"hello ann\n", "!HR262", "bye\n"},
 		"left": {"!hostrun", "!mine\n", "status 0"},
 	})
 }

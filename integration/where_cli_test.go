@@ -63,6 +63,7 @@ func TestWhereAgreesWithTheContainer(t *testing.T) {
 
 // TestWhereLeavesNothing: it reads files; it starts nothing and keeps nothing but the cache.
 func TestWhereLeavesNothing(t *testing.T) {
+	t.Parallel()
 	s := newStage(t)
 	s.load(slim(t, "job"))
 	s.profile("job", "image: job\npull_policy: never\npython: none\n")

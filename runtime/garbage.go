@@ -105,7 +105,7 @@ func (c *Client) Collect(ctx context.Context, g Garbage) error {
 	defer cancel()
 	err := g.collect(work)
 	switch {
-	case errors.Is(err, errBusy):
+	case errors.Is(err, ErrBusy):
 		return ErrStillUsed
 	case err != nil && !errors.Is(err, ErrStillUsed):
 		return fmt.Errorf("remove %s %s: %w", g.Kind, g.Name, err)

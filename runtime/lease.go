@@ -23,7 +23,13 @@ type Holding struct {
 }
 
 // Holdings lists what the records of all namespaces of this containerd name. Another namespace's may be those of another user of hostrun.
-func (c *Client) Holdings(ctx context.Context) ([]Holding, error) { return c.holdings(ctx, nil) }
+// strays, which may be nil, are told of all records.
+func (c *Client) Holdings(ctx context.Context, strays *Strays) ([]Holding, error) {
+	if strays == nil {
+		return c.holdings(ctx, nil)
+	}
+	return c.holdings(ctx, &others{strays: strays})
+}
 
 // holdings tells o of the other tools' containers that it meets.
 func (c *Client) holdings(ctx context.Context, o *others) ([]Holding, error) {
@@ -54,6 +60,7 @@ func (c *Client) holdingsIn(ctx context.Context, ns string, o *others) ([]Holdin
 	if err != nil {
 		return nil, err
 	}
+	o.meet(ns, records)
 	found := make([][]Holding, len(records))
 	group, gctx := errgroup.WithContext(ctx)
 	group.SetLimit(16)
@@ -104,9 +111,10 @@ func (c *Client) leases(ctx context.Context, id string, o *others) (held []devic
 	if err := group.Wait(); err != nil {
 		return nil, nil, err
 	}
+	found = append(found, o.leasesOfStrays())
 	for i, holdings := range found {
 		for _, h := range holdings {
-			switch mine := i == 0 && h.Container == id && h.Namespace == c.opt.Namespace; {
+			switch mine := (i == 0 || i == len(all)) && h.Container == id && h.Namespace == c.opt.Namespace; {
 			case mine:
 				own = append(own, h)
 			case h.Live:

@@ -21,7 +21,8 @@ type lock struct {
 	passed bool // to a child, which releases it
 }
 
-var errBusy = errors.New("another hostrun is changing the container")
+// ErrBusy is wrapped by errors about a container that another command is at work on.
+var ErrBusy = errors.New("another hostrun is changing the container")
 
 func (c *Client) lockPath(id string) string {
 	return filepath.Join(c.opt.StateDir, "locks", c.opt.Namespace, id)
@@ -40,7 +41,7 @@ func (c *Client) stateDir(dir string) error {
 	return err
 }
 
-// tryLock takes the lock of id or returns errBusy.
+// tryLock takes the lock of id or returns ErrBusy.
 func (c *Client) tryLock(id string) (*lock, error) {
 	path := c.lockPath(id)
 	if err := c.stateDir(filepath.Dir(path)); err != nil {
@@ -54,7 +55,7 @@ func (c *Client) tryLock(id string) (*lock, error) {
 		if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 			_ = f.Close()
 			if errors.Is(err, unix.EWOULDBLOCK) {
-				return nil, errBusy
+				return nil, ErrBusy
 			}
 			return nil, fmt.Errorf("lock container %s: %w", id, err)
 		}
@@ -76,11 +77,11 @@ func (c *Client) lock(ctx context.Context, id string) (*lock, error) {
 	wait, begun := 2*time.Millisecond, time.Now()
 	for told := false; ; {
 		l, err := c.tryLock(id)
-		if !errors.Is(err, errBusy) {
+		if !errors.Is(err, ErrBusy) {
 			return l, err
 		}
 		if time.Since(begun) > time.Second && !told {
-			c.progress("Container "+id, "Waiting", errBusy.Error())
+			c.progress("Container "+id, "Waiting", ErrBusy.Error())
 			told = true
 		}
 		select {

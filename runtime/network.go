@@ -167,7 +167,7 @@ func (c *Client) ownsNetwork(id string) bool {
 
 func (c *Client) sweepNetwork(ctx context.Context, id string) error {
 	l, err := c.tryLock(id)
-	if errors.Is(err, errBusy) {
+	if errors.Is(err, ErrBusy) {
 		return nil
 	}
 	if err != nil {

@@ -27,6 +27,7 @@ type DeviceName struct{ Kind, Name string }
 type others struct {
 	numbers map[DeviceNumber][]DeviceName
 	invs    []devices.Inventory
+	strays  *Strays // may be nil
 
 	mu    sync.Mutex
 	users map[DeviceName][]devices.User
@@ -40,6 +41,20 @@ func (o *others) add() {
 			d.Users = slices.Concat(d.Users, o.users[DeviceName{o.invs[i].Kind, d.Name}])
 		}
 	}
+}
+
+// meet is told of the records of a namespace; nil takes no notice.
+func (o *others) meet(ns string, records []containers.Container) {
+	if o != nil {
+		o.strays.meet(ns, records)
+	}
+}
+
+func (o *others) leasesOfStrays() []Holding {
+	if o == nil {
+		return nil
+	}
+	return o.strays.Leases()
 }
 
 // look goes through the records of one namespace. nil looks at nothing.

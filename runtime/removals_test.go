@@ -54,7 +54,7 @@ func TestKeptLockIsHeld(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.unlock()
-	if _, err := c.tryLock("one"); !errors.Is(err, errBusy) {
+	if _, err := c.tryLock("one"); !errors.Is(err, ErrBusy) {
 		t.Fatalf("the lock is free: %v", err)
 	}
 	kept.unlock()

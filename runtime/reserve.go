@@ -155,6 +155,7 @@ func (c *Client) askOthers(ctx context.Context, w Want, r *Reservation) (held []
 	o := &others{invs: r.Inventories}
 	if w.Numbers != nil {
 		o.numbers = w.Numbers(r.Inventories)
+		o.strays = LookForStrays(c.opt.DataDir, o.numbers)
 	}
 	if held, own, err = c.holders(ctx, w.Container, o); err == nil {
 		o.add()

@@ -35,7 +35,7 @@ func (c *Client) Sweep(ctx context.Context) error {
 
 func (c *Client) sweepOne(ctx context.Context, id string) error {
 	l, err := c.tryLock(id)
-	if errors.Is(err, errBusy) {
+	if errors.Is(err, ErrBusy) {
 		return nil
 	}
 	if err != nil {

@@ -48,9 +48,9 @@ func (c *Client) EnterUnit(main int) Surrounding {
 		s.Why = "this machine has cgroup v1, where systemd delegates none"
 	case !c.seesOurCgroups():
 		s.Why = "containerd sees other cgroups than this process does"
-	case !delegated(filepath.Join(cgroupRoot, at)) && s.User != "": // systemd 252 does not mark them, and user@.service hands cpu, memory and pids on, but no cpuset
-		s.Why = "a person's own systemd does not hand on all controllers of cgroups"
-	case !delegated(filepath.Join(cgroupRoot, at)):
+	case !delegated(filepath.Join(cgroupRoot, at)) && (s.User == "" || os.Geteuid() != 0):
+		// A person's systemd 252 marks none, and has all of user@.service for itself. It hands cpu, memory and pids down; the OCI runtime, as
+		// root, hands down what else the container needs (cpuset, io), which that systemd does not know and leaves alone.
 		s.Why = "the unit does not say Delegate=yes"
 	default:
 		if err := makeRoom(filepath.Join(cgroupRoot, at), main); err != nil {

@@ -305,7 +305,7 @@ func (e *equipment) describe(ctx context.Context, facts *plan.Facts, chosen [][]
 		reads = reads || len(chosen[i]) > 0 && devices.ReadsImage(sources[i])
 	}
 	describe := func(view *rootfs.View) error {
-		c := devices.Container{View: view, Env: environment(facts), User: plan.UserID(*facts)}
+		c := devices.Container{View: view, Env: environment(facts), User: plan.UserID(*facts), Host: facts.Profile.Rootfs == profiles.HostRoot}
 		for i, a := range e.asks {
 			g := devices.Grant{Ask: a, Chosen: chosen[i]}
 			if len(chosen[i]) > 0 {

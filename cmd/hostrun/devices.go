@@ -115,9 +115,9 @@ func (s *session) deviceLines(ctx context.Context, kinds []string) (lines []devi
 		kinds = e.kinds()
 	}
 	found = e.openCDI().Findings()
-	holders := s.holders(ctx)
 	waiting := runtime.Waiters(s.abs(s.global.stateDir))
 	var troubles []error
+	var all []devices.Inventory
 	for _, kind := range kinds {
 		inv, err := e.look(ctx, kind, true, devices.Needs{Health: true, Users: true})
 		if errors.Is(err, devices.ErrAbsent) {
@@ -125,6 +125,12 @@ func (s *session) deviceLines(ctx context.Context, kinds []string) (lines []devi
 		}
 		troubles = append(troubles, err)
 		found = append(found, inv.Findings...)
+		inv.Kind = kind
+		all = append(all, inv)
+	}
+	holders := s.holders(ctx, all)
+	for _, inv := range all {
+		kind := inv.Kind
 		waiters := waitersOf(inv, waiting)
 		if len(inv.Devices) == 0 {
 			inv.Devices = []devices.Device{{Kind: kind, Index: -1, NUMA: -1}}
@@ -141,14 +147,19 @@ func (s *session) deviceLines(ctx context.Context, kinds []string) (lines []devi
 	return lines, found, severally(troubles)
 }
 
-// holders are the containers that hold each device now, by its qualified name.
-func (s *session) holders(ctx context.Context) map[string][]string {
+// holders are the containers that hold each device now, by its qualified name; also those whose containerd is away.
+func (s *session) holders(ctx context.Context, invs []devices.Inventory) map[string][]string {
 	all := map[string][]string{}
+	strays := runtime.LookForStrays(s.abs(s.global.dataDir), s.deviceNumbers(invs))
+	var found []runtime.Holding
 	for _, client := range s.allContainerds(ctx) {
-		holdings, err := client.Holdings(ctx)
+		holdings, err := client.Holdings(ctx, strays)
 		if err != nil {
 			s.note("not all of who holds what is known: %v", err)
 		}
+		found = append(found, holdings...)
+	}
+	for _, holdings := range [][]runtime.Holding{found, strays.Leases()} {
 		for _, h := range holdings {
 			if h.Live {
 				all[h.Kind+"="+h.Name] = append(all[h.Kind+"="+h.Name], h.Container)

@@ -64,7 +64,7 @@ func runSupervise(ctx context.Context, s *session, o superviseOptions) error {
 		return err
 	}
 	defer dismiss()
-	set := supervise.Settings{Log: func(message string, args ...any) { s.log.Warn(message, args...) }}
+	set := supervise.Settings{Log: s.superviseLog}
 	if o.untilIdle {
 		set.Linger = linger
 	}
@@ -225,4 +225,15 @@ func superviseEnvironment() []string {
 		}
 	}
 	return env
+}
+
+// superviseLog passes on what a supervisor has to say. That a command is at work on a container is no warning: it is looked at again.
+func (s *session) superviseLog(message string, args ...any) {
+	level := slog.LevelWarn
+	for _, arg := range args {
+		if err, ok := arg.(error); ok && errors.Is(err, runtime.ErrBusy) {
+			level = slog.LevelDebug
+		}
+	}
+	s.log.Log(context.Background(), level, message, args...)
 }

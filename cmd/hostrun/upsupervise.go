@@ -248,7 +248,7 @@ func (k *keeper) keep(ctx context.Context, reload <-chan struct{}) error {
 	}()
 	watch, rest := context.WithCancel(life)
 	defer rest()
-	go supervise.Run(watch, k, supervise.Settings{Log: func(message string, args ...any) { k.s.log.Warn(message, args...) }})
+	go supervise.Run(watch, k, supervise.Settings{Log: k.s.superviseLog})
 	var settled <-chan time.Time
 	if k.m.profile.Healthcheck == nil {
 		settled = time.After(settleTime)

@@ -57,7 +57,7 @@ func (s *Source) Edits(inv devices.Inventory, chosen []devices.Device, ask devic
 	e.caps, said = wanted(ask, c.Env)
 	e.findings = append(said, unknownOptions(ask)...)
 	e.image = layoutOf(c.View, m.architectureOf(e.driver.Libcuda), libraryPath(c.Env), e.driver.names())
-	e.onHost()
+	e.onHost(c.Host)
 	if e.usable(chosen) {
 		e.nodes(chosen)
 		e.files()
@@ -70,10 +70,24 @@ func (s *Source) Edits(inv devices.Inventory, chosen []devices.Device, ask devic
 	return e.edits, sortFindings(e.findings)
 }
 
-// onHost finds out whether the container's root is this machine's own.
-func (e *editor) onHost() {
-	if fi, err := e.m.stat(e.driver.Libcuda); err == nil && e.image.known {
-		e.image.host = e.image.isSame(e.driver.Libcuda, fi)
+// hostDirectory is where a container on the machine's own root has the driver's libraries that its loader would not find.
+const hostDirectory = "/run/hostrun/nvidia"
+
+// onHost prepares for a container whose root is this machine's own, or seems to be: there the driver is in place. Where the machine's
+// loader does not look into its directory (/opt/nvidia, a driver container's), nothing can be bound into one of the loader's own, which are
+// read-only: the libraries get a directory to themselves, which holds nothing that a wheel brings, and the loader its name.
+func (e *editor) onHost(host bool) {
+	fi, err := e.m.stat(e.driver.Libcuda)
+	if err != nil || !e.image.known {
+		return
+	}
+	e.image.host = host || e.image.isSame(e.driver.Libcuda, fi)
+	if !host || e.image.libc != "glibc" {
+		return
+	}
+	if _, has := e.image.destinations("libcuda.so.1", "", fi); !has {
+		e.image.dir = hostDirectory
+		e.edits.PrependEnv = map[string][]string{"LD_LIBRARY_PATH": {hostDirectory}}
 	}
 }
 

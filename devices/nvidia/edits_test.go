@@ -213,6 +213,41 @@ func TestEditsOnTheHostsOwnRoot(t *testing.T) {
 	}
 }
 
+// TestDriverThatTheHostsLoaderDoesNotFind: on the machine's own root the libraries of a driver whose directory its loader does not look into
+// were given up in silence, check found that all fits, and the start ended with "libcuda.so.1: cannot open shared object file".
+func TestDriverThatTheHostsLoaderDoesNotFind(t *testing.T) {
+	for _, dir := range []string{"opt/nvidia/current/lib64", "run/nvidia/driver/usr/lib/x86_64-linux-gnu"} {
+		m := one(dir)
+		m.Files["lib64/ld-linux-x86-64.so.2"] = debianLoader
+		root := m.Make(t)
+		// Left behind by the installer of another release.
+		if err := os.MkdirAll(filepath.Join(root, "usr/lib/x86_64-linux-gnu"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink("libcuda.so.535.54.03", filepath.Join(root, "usr/lib/x86_64-linux-gnu/libcuda.so.1")); err != nil {
+			t.Fatal(err)
+		}
+		view := rootfs.Dir(root).Only("/usr", "/lib64", "/opt")
+		got, found := edits(t, nvidia.New(root), devices.Ask{}, devices.Container{View: view, Host: true}, 0)
+		if at := sources(got)["/run/hostrun/nvidia/libcuda.so.1"]; at != "/"+dir+"/libcuda.so.550.54.15" || len(finding.Errors(found)) != 0 {
+			t.Errorf("%s: %q, %+v", dir, at, found)
+		}
+		if list := got.PrependEnv["LD_LIBRARY_PATH"]; !slices.Equal(list, []string{"/run/hostrun/nvidia"}) || !slices.Contains(got.Probe.Load, "libcuda.so.1") {
+			t.Errorf("%s: LD_LIBRARY_PATH %q, tried %q", dir, list, got.Probe.Load)
+		}
+		for _, at := range destinations(got) {
+			if strings.HasPrefix(at, "/usr/") || strings.HasPrefix(at, "/lib") {
+				t.Errorf("%s is mounted on the host's own root", at)
+			}
+		}
+		// In an image it is bound where the image's loader looks.
+		got, _ = edits(t, nvidia.New(root), devices.Ask{}, devices.Container{View: image(t, debian(nil))}, 0)
+		if len(got.PrependEnv) != 0 || sources(got)["/usr/lib/x86_64-linux-gnu/libcuda.so.1"] == "" {
+			t.Errorf("%s, in an image: %v", dir, got.PrependEnv)
+		}
+	}
+}
+
 // TestAllCapabilitiesOfAServer: many images ask for all, and a server without nvidia-modeset gives what it has.
 func TestAllCapabilitiesOfAServer(t *testing.T) {
 	c := devices.Container{Env: []string{"NVIDIA_DRIVER_CAPABILITIES=all"}}
