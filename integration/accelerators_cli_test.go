@@ -134,7 +134,7 @@ func TestMachineWithGPUs(t *testing.T) {
 	ok(t, os.WriteFile(filepath.Join(m.Shared(), "libcuda.so.9"), []byte("no library\n"), 0o644))
 	ok(t, os.WriteFile(filepath.Join(m.Shared(), "bad.json"), []byte(`{"cdiVersion":"0.5.0","kind":"hostrun.example/gpu","devices":[{"name":"bad","containerEdits":{"deviceNodes":[{"path":"/dev/nvidia0"}],
 		"mounts":[{"hostPath":"/shared/libcuda.so.9","containerPath":"/usr/lib/x86_64-linux-gnu/libcuda.so.1","options":["ro","rbind"]}]}}]}`), 0o644))
-	ok(t, os.WriteFile(filepath.Join(m.Shared(), "profiles", "onhost.yaml"), []byte("rootfs: host\ngpus: [3]\ncommand: [sh, -c, 'ls $LD_LIBRARY_PATH']\n"), 0o644))
+	ok(t, os.WriteFile(filepath.Join(m.Shared(), "profiles", "onhost.yaml"), []byte("rootfs: host\ngpus: [3]\ncommand: [sh, -c, 'ls $$LD_LIBRARY_PATH']\n"), 0o644))
 	out, err := m.Run(script + `
 try hr devices
 try hr up train
@@ -173,7 +173,7 @@ try hr run onhost
 	}
 	expect(t, out, map[string][]string{
 		"hr check filed":             {"status 0"},
-		"hr up filed":                {"container filed is not started: ", "libcuda.so.1", "invalid ELF header", "hostrun explain HR192", "status 78"},
+		"hr up filed":                {"container filed is not started: ", "libcuda.so.1: file too short", "hostrun explain HR192", "status 78"},
 		"hr ps -a":                   {"!filed"},
 		"hr run onhost":              {"!libcuda", "status 0"},
 		"hr check onhost":            {"status 0"},
