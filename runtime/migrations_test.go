@@ -83,8 +83,10 @@ func TestMoverSeesThatWeWereMoved(t *testing.T) {
 	}
 	move, end := mover()
 	defer end()
-	if !move() || !move() {
-		t.Fatalf("%s: we can't be moved to where we are", procs)
+	for range 2 { // the second time the file is open already
+		if !move() {
+			t.Fatalf("%s: we can't be moved to where we are", procs)
+		}
 	}
 	elsewhere, err := os.MkdirTemp(filepath.Dir(procs), "hostrun-test-")
 	if err != nil {
