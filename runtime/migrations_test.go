@@ -79,7 +79,7 @@ func TestMoverSeesThatWeWereMoved(t *testing.T) {
 	}
 	procs := procsFile(home, mounts)
 	if procs == "" {
-		t.Skip("no hierarchy of cgroups is mounted here in which we are") // containers do not start on such a machine
+		t.Fatal("no hierarchy of cgroups is mounted here in which we are: containers do not start on such a machine")
 	}
 	move, end := mover()
 	defer end()
