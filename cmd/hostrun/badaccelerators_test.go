@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -326,8 +327,8 @@ func (s *site) nodes() []string {
 	return paths
 }
 
-// TestDriverElsewhereOnTheHostsOwnRoot: the files of a driver in /run/nvidia/driver have no place in a read-only /usr, and that is told before
-// the OCI runtime fails on it; in a layer of the container's own they have.
+// TestDriverElsewhereOnTheHostsOwnRoot: the files of a driver in /run/nvidia/driver have no place in a read-only /usr: its libraries get a
+// directory of the container's own, and nothing is mounted where nothing can be made.
 func TestDriverElsewhereOnTheHostsOwnRoot(t *testing.T) {
 	m := nvidiatest.H100()
 	m.LibDir = "run/nvidia/driver/usr/lib/x86_64-linux-gnu"
@@ -338,7 +339,7 @@ func TestDriverElsewhereOnTheHostsOwnRoot(t *testing.T) {
 	s := newSites(t)(t, gpus(m))
 	s.write("profiles/job.yaml", "rootfs: host\ncommand: [sleep, '1000']\ngpus: 1\nread_only: true\n")
 	status, found := s.check()
-	if len(found) == 0 || found[0].ID != finding.RootNoPlace || found[0].Line != 3 || !strings.Contains(found[0].Got, "libcuda.so.1") || len(finding.Errors(found)) != 1 || status != finding.StatusMisfit {
+	if slices.ContainsFunc(found, func(f finding.Finding) bool { return f.ID == finding.RootNoPlace }) || status != 0 {
 		t.Errorf("%d, %+v", status, found)
 	}
 	s.write("profiles/job.yaml", "rootfs: host\ncommand: [sleep, '1000']\ngpus: 1\nread_only: false\n")
