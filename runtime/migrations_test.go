@@ -79,12 +79,14 @@ func TestMoverSeesThatWeWereMoved(t *testing.T) {
 	}
 	procs := procsFile(home, mounts)
 	if procs == "" {
-		t.Skip("no hierarchy of cgroups is mounted here in which we are") // containers do not start on such a machine
+		t.Fatal("no hierarchy of cgroups is mounted here in which we are: containers do not start on such a machine")
 	}
 	move, end := mover()
 	defer end()
-	if !move() || !move() {
-		t.Fatalf("%s: we can't be moved to where we are", procs)
+	for range 2 { // the second time the file is open already
+		if !move() {
+			t.Fatalf("%s: we can't be moved to where we are", procs)
+		}
 	}
 	elsewhere, err := os.MkdirTemp(filepath.Dir(procs), "hostrun-test-")
 	if err != nil {
