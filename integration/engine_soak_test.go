@@ -19,28 +19,28 @@ import (
 	"hostrun.dev/hostrun/runtime"
 )
 
-// rounds is how often TestEngineKilled kills: HOSTRUN_SOAK=100 (make soak) under load, else few and quick.
-func rounds(t *testing.T) (n int, soak bool) {
+// rounds is how often TestEngineKilled kills: 100 times, or as often as HOSTRUN_SOAK says (make soak).
+func rounds(t *testing.T) int {
 	v := os.Getenv("HOSTRUN_SOAK")
 	if v == "" {
-		return 5, false
+		return 100
 	}
 	n, err := strconv.Atoi(v)
 	if err != nil || n < 1 {
 		t.Fatalf("HOSTRUN_SOAK=%q: not a number of rounds", v)
 	}
-	return n, true
+	return n
 }
 
 // TestEngineKilled kills the engine with SIGKILL at random moments, while commands start and remove containers. A
 // container that runs goes on as the same process, and its log misses no line.
 func TestEngineKilled(t *testing.T) {
-	n, soak := rounds(t)
+	n := rounds(t)
 	p, w := startPrivate(t)
 	counter := w.plan("counter", "sh", "-c", `i=0; trap 'echo last $i; exit 7' TERM; while :; do i=$((i+1)); echo $i; sleep 0.01; done`)
 	w.running(counter)
 	pid := w.one("counter").PID
-	load := startLoad(w, p.Layout, soak)
+	load := startLoad(w, p.Layout)
 	t.Cleanup(load.stop) // a failure must not leave it behind, to start engines in what is being removed
 	for round := range n {
 		time.Sleep(time.Duration(rand.IntN(400)) * time.Millisecond)
@@ -63,7 +63,7 @@ func TestEngineKilled(t *testing.T) {
 	mustEnsure(t, p)
 	w.eventually("the load's containers are removed", func() error {
 		ok(t, w.c.Sweep(context.Background()))
-		for _, id := range loadNames(soak) {
+		for _, id := range loadNames {
 			_ = w.c.Down(context.Background(), id, nil)
 		}
 		if l := w.leaks().String(); l != "" {
@@ -115,16 +115,12 @@ type load struct {
 	done, failed int
 }
 
-func loadNames(soak bool) []string {
-	if soak {
-		return []string{"load-0", "load-1", "load-2"}
-	}
-	return []string{"load-0"}
-}
+// loadNames are the containers that the load starts and removes, all at a time.
+var loadNames = []string{"load-0", "load-1", "load-2"}
 
-func startLoad(w *world, at private.Layout, soak bool) *load {
+func startLoad(w *world, at private.Layout) *load {
 	l := &load{end: make(chan struct{})}
-	for _, id := range loadNames(soak) {
+	for _, id := range loadNames {
 		pl := quick(w.plan(id, "sleep", "1000"))
 		l.all.Go(func() { l.work(w, at, pl) })
 	}
