@@ -87,10 +87,19 @@ func TestUserNamespace(t *testing.T) {
 	if got := strings.Fields(s.must("run", "other")); len(got) != 3 || got[0] != "0" || got[1] == fmt.Sprint(outside) || got[1] == "0" {
 		t.Errorf("another container has the ids %q, and the first %d", got, outside)
 	}
-	s.profile("web", "image: job:latest\npull_policy: never\nuserns_mode: private\ncommand: [sh, -c, 'echo $$(cat /proc/sys/net/ipv4/ip_unprivileged_port_start) $$(cat /proc/sys/net/ipv4/ip_forward)']\nnetwork_mode: bridge\nsysctls: {net.ipv4.ip_forward: 0}\nuser: '1000'\n")
-	if got := s.must("run", "web"); got != "0 0\n" {
-		t.Errorf("the settings of a bridged container: %q", got)
+	// On a bridge the network is of the user namespace: its settings are the container's, and what is started in it later comes in.
+	s.profile("web", "image: job:latest\npull_policy: never\nuserns_mode: private\nnetwork_mode: bridge\nports: ['80']\nsysctls: {net.ipv4.ip_forward: 0}\nuser: '1000'\n"+
+		"stop_signal: SIGKILL\nhealthcheck: {test: [CMD, busybox, 'true'], interval: 1s}\npost_start: [{command: [busybox, 'true']}]\n"+
+		"command: [busybox, httpd, -f, -p, '80', -h, /etc]\n")
+	s.must("up", "--wait", "web")
+	if got := s.must("exec", "web", "--", "sh", "-c", "echo $(cat /proc/sys/net/ipv4/ip_unprivileged_port_start) $(cat /proc/sys/net/ipv4/ip_forward); busybox wget -qO - http://127.0.0.1/hostname"); got != "0 0\nweb\n" {
+		t.Errorf("the bridged container: %q", got)
 	}
+	s.must("restart", "web")
+	if got := s.must("exec", "web", "--", "busybox", "wget", "-qO", "-", "http://web/hostname"); got != "web\n" {
+		t.Errorf("the bridged container after a restart: %q", got)
+	}
+	s.must("down", "-y", "web")
 	s.must("down", "-v", "-y", "job")
 	s.nothingLeft(before)
 	left, err := filepath.Glob(s.path("data/ids/[0-9]*"))

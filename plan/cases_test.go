@@ -383,11 +383,17 @@ var cases = map[string]func() plan.Facts{
 		f.Profile.NetworkMode, f.Profile.CapAdd = "none", []string{"NET_ADMIN"}
 		return f
 	},
+	"user-namespace-on-a-bridge": func() plan.Facts {
+		f := withOwnIDs(simple())
+		f.Profile.NetworkMode, f.Profile.CapAdd = "bridge", []string{"NET_ADMIN"}
+		return f
+	},
 	"user-namespace-refused": func() plan.Facts {
 		f := withOwnIDs(simple())
 		f.Host.Kernel = "5.15.0-91-generic"
 		f.IDs.Error = "all 2 ranges of user ids and 2 of group ids are taken (/etc/subuid, /etc/subgid)"
 		f.Profile.PID, f.Profile.IPC, f.Profile.Privileged, f.Profile.Domainname, f.Profile.User, f.Profile.GroupAdd = "host", "host", true, "example.org", "70000", []string{"65536"}
+		f.Profile.NetworkMode = "container:web"
 		f.Profile.Volumes = []profiles.Volume{{Type: "bind", Source: "/srv", Target: "/srv", Propagation: "rshared", Key: "volumes[0]"}}
 		f.Sources = map[string]plan.Source{"/srv": {Exists: true, Dir: true}}
 		return f

@@ -231,7 +231,7 @@ func (b *builder) openNetwork() {
 		return
 	}
 	settings := map[string]string{"net.ipv4.ping_group_range": "0 2147483647"}
-	if b.ownIDs() && !b.networkOfHost() && b.f.IDs != nil { // written within it, where there are no other groups
+	if b.ownIDs() && b.f.IDs != nil { // written within it, where there are no other groups
 		settings["net.ipv4.ping_group_range"] = fmt.Sprintf("0 %d", max(b.f.IDs.Size, 1)-1)
 	}
 	if kernelAtLeast(b.f.Host.Kernel, 4, 11) { // the release that brought it

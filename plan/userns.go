@@ -75,7 +75,7 @@ func StageDirectory(stateDir, namespace, id string) string {
 // have others, and stays as it is; so does, on an older kernel, what a driver has in memory (/run), which everybody may use.
 func (b *builder) mapMount(m *specs.Mount, asked bool) {
 	switch {
-	case m.Type == "sysfs" && b.networkOfHost():
+	case m.Type == "sysfs" && b.hostNetwork():
 		// Only who owns the network namespace may mount it (Linux, fs/sysfs/mount.c): the machine's is bound, as docker does.
 		*m = specs.Mount{Destination: m.Destination, Type: "bind", Source: "/sys", Options: []string{"rbind", "rprivate", b.readOnly(true), "nosuid", "noexec", "nodev"}}
 	case within(m.Source, DataDirectory(b.f.Engine.StateDir, b.plan.Namespace, b.plan.ID)):
@@ -89,10 +89,6 @@ func (b *builder) mapMount(m *specs.Mount, asked bool) {
 		m.UIDMappings, m.GIDMappings = slices.Clone(b.spec.Linux.UIDMappings), slices.Clone(b.spec.Linux.GIDMappings)
 	}
 }
-
-// networkOfHost reports whether the container's network namespace belongs to the machine's user namespace: it is the machine's own, or
-// was made before the container.
-func (b *builder) networkOfHost() bool { return b.hostNetwork() || b.madeNetwork() }
 
 func keepsOwners(source string) bool {
 	return within(source, "/dev/shm") || !slices.ContainsFunc([]string{"/proc", "/sys", "/dev"}, func(dir string) bool { return within(source, dir) })
@@ -112,6 +108,9 @@ func (b *builder) checkUserNamespace() {
 	}
 	if b.p.PID != "" {
 		refuse("pid", "/proc of other processes can't be mounted in a user namespace (user_namespaces(7))", "remove one of the two")
+	}
+	if strings.HasPrefix(b.p.NetworkMode, "container:") {
+		refuse("network_mode", "what is started in the container later (exec, healthchecks) could not enter the network of another one's user namespace (setns(2))", "remove one of the two")
 	}
 	if b.p.IPC == "host" || b.sharesIPC() != "" {
 		refuse("ipc", "/dev/mqueue of another IPC namespace can't be mounted in a user namespace", "remove one of the two")
@@ -176,7 +175,7 @@ var machineRights = []string{"CAP_SYS_ADMIN", "CAP_SYS_MODULE", "CAP_SYS_RAWIO",
 func (b *builder) tellPowerless() {
 	for i, c := range b.p.CapAdd {
 		name := capability(c)
-		if slices.Contains(machineRights, name) || b.networkOfHost() && slices.Contains(networkRights, name) {
+		if slices.Contains(machineRights, name) || b.hostNetwork() && slices.Contains(networkRights, name) {
 			b.report("cap_add["+itoa(i)+"]", finding.Finding{ID: finding.UsernsPowerless, Severity: finding.Warning, Subject: name, Got: "userns_mode: private",
 				Message: name + " holds within the container's user namespace alone: over what is the machine's it gives no right",
 				Remedy:  "remove it, or userns_mode"})

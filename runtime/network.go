@@ -29,7 +29,10 @@ func (c *Client) networkKey(id string) bridge.Key {
 }
 
 // A wiring is the network of a container that is being made, under way beside the container itself.
-type wiring struct{ done chan error }
+type wiring struct {
+	done    chan error
+	connect func(pid int) // begins, in the network namespace of that process; nil once it has begun
+}
 
 // wire makes the network namespace that the container's spec names, and goes on beside the caller to connect it. The container
 // can be created meanwhile; wait comes before its start.
@@ -55,26 +58,45 @@ func (c *Client) wire(ctx context.Context, r containers.Container) (*wiring, err
 		return nil, nil
 	}
 	k := c.kernel()
-	reused, err := k.Prepare(ctx, o)
-	step("network-prepared")
-	if err == nil {
-		err = c.setNetworkSysctls(r)
-	}
-	if err != nil || reused {
-		return nil, networkError(r.ID, err)
-	}
 	w := &wiring{done: make(chan error, 1)}
-	go func() {
+	attach := func() {
 		_, err := k.Attach(ctx, o)
 		step("network-attached")
 		w.done <- networkError(r.ID, err)
-	}()
+	}
+	if r.Labels[plan.LabelIDs] != "" {
+		// Its network namespace has to be of its user namespace: what is started in the container later has no right to enter another
+		// (setns(2)). So the OCI runtime makes both, and there is nothing to connect before.
+		w.connect = func(pid int) {
+			if err := k.Adopt(o.Key, pid); err != nil {
+				w.done <- err
+				return
+			}
+			go attach()
+		}
+		return w, networkError(r.ID, k.Detach(ctx, o.Key))
+	}
+	reused, err := k.Prepare(ctx, o)
+	step("network-prepared")
+	if err != nil || reused {
+		return nil, networkError(r.ID, err)
+	}
+	go attach()
 	return w, nil
+}
+
+// created tells it the first process of the container, which has been made.
+func (w *wiring) created(pid uint32) {
+	if w != nil && w.connect != nil {
+		connect := w.connect
+		w.connect = nil
+		connect(int(pid))
+	}
 }
 
 // wait returns when the network is complete. Only the first call waits.
 func (w *wiring) wait() error {
-	if w == nil || w.done == nil {
+	if w == nil || w.done == nil || w.connect != nil { // the last: there is no container
 		return nil
 	}
 	err := <-w.done

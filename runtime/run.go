@@ -96,6 +96,7 @@ func (c *Client) runTask(ctx, work context.Context, m made, pl plan.Plan, stdio 
 		return 0, startError("start container "+id, argv0(pl.Spec), err)
 	}
 	step("task-created")
+	wired.created(pid)
 	err = wired.wait()
 	if ctx.Err() != nil {
 		err = context.Cause(ctx)

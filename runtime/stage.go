@@ -14,7 +14,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"hostrun.dev/hostrun/finding"
-	"hostrun.dev/hostrun/network/bridge"
 	"hostrun.dev/hostrun/plan"
 )
 
@@ -373,46 +372,6 @@ func fileSystem(path string) string {
 		}
 	}
 	return kind
-}
-
-// setNetworkSysctls writes the settings of a network namespace that was made before the container, which nobody in it may write.
-func (c *Client) setNetworkSysctls(r containers.Container) error {
-	if r.Labels[plan.LabelIDs] == "" {
-		return nil
-	}
-	spec, err := specOf(r)
-	if err != nil || networkPath(spec) == "" {
-		return err
-	}
-	at := networkPath(spec)
-	ns, err := os.Open(at)
-	if err != nil {
-		return fmt.Errorf("set sysctls: %w", err)
-	}
-	defer ns.Close()
-	bridge.OnOwnThread(func() {
-		if err = unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET); err != nil {
-			return
-		}
-		for name, value := range spec.Linux.Sysctl {
-			if isNetworkSysctl(name) {
-				file := filepath.Join("/proc/sys", sysctlPath(name))
-				err = errors.Join(err, os.WriteFile(file, []byte(value), 0o644))
-			}
-		}
-	})
-	if err != nil {
-		return fmt.Errorf("set sysctls of the container's network: %w", err)
-	}
-	return nil
-}
-
-// sysctlPath takes both forms of a name: in net.ipv4.conf.eth0/1.x a slash stands for a dot of the name (sysctl(8)).
-func sysctlPath(name string) string {
-	if i := strings.IndexAny(name, "./"); i >= 0 && name[i] == '/' {
-		return name
-	}
-	return strings.NewReplacer(".", "/", "/", ".").Replace(name)
 }
 
 // stageOwner is the file of a stage that says who makes the container.

@@ -246,6 +246,7 @@ func (c *Client) begin(ctx, work context.Context, m made, s streams, command str
 		return startError("start container "+id, command, err)
 	}
 	step("task-created")
+	wired.created(pid)
 	if err := wired.wait(); err != nil {
 		return err
 	}

@@ -50,7 +50,7 @@ func unstaged(spec *specs.Spec) *specs.Spec {
 func hasOwnIDs(spec *specs.Spec) bool { return spec.Linux != nil && len(spec.Linux.UIDMappings) > 0 }
 
 // stagedSpec binds from the stage what is made there: the mounts with the container's ids, with all that their options say, and the
-// device nodes. The settings of a network namespace that is the machine's go: in the container nobody may write them.
+// device nodes.
 func stagedSpec(spec *specs.Spec, stage string) *specs.Spec {
 	one, linux := *spec, *spec.Linux
 	one.Linux = &linux
@@ -71,12 +71,10 @@ func stagedSpec(spec *specs.Spec, stage string) *specs.Spec {
 		one.Mounts = append(one.Mounts, specs.Mount{Destination: d.Path, Type: "bind", Source: stagedNode(stage, i), Options: []string{"bind", "rprivate"}})
 	}
 	linux.Devices = nil
-	if networkPath(spec) != "" {
-		linux.Sysctl = map[string]string{}
-		for name, value := range spec.Linux.Sysctl {
-			if !isNetworkSysctl(name) {
-				linux.Sysctl[name] = value
-			}
+	linux.Namespaces = slices.Clone(linux.Namespaces)
+	for i, ns := range linux.Namespaces {
+		if ns.Type == specs.NetworkNamespace { // it is made with the user namespace, and connected then (network.go)
+			linux.Namespaces[i].Path = ""
 		}
 	}
 	return &one
@@ -92,20 +90,6 @@ func isStaged(m specs.Mount, stage string) bool {
 
 func stagedMount(stage string, i int) string { return path.Join(stage, fmt.Sprintf("m%d", i)) }
 func stagedNode(stage string, i int) string  { return path.Join(stage, fmt.Sprintf("d%d", i)) }
-
-// networkPath is that of the network namespace which was made before the container; "" for none.
-func networkPath(spec *specs.Spec) string {
-	for _, ns := range spec.Linux.Namespaces {
-		if ns.Type == specs.NetworkNamespace {
-			return ns.Path
-		}
-	}
-	return ""
-}
-
-func isNetworkSysctl(name string) bool {
-	return strings.HasPrefix(strings.ReplaceAll(name, "/", "."), "net.")
-}
 
 // outside is the machine's number of one of the container's.
 func outside(maps []specs.LinuxIDMapping, id uint32) uint32 {

@@ -21,7 +21,7 @@ func TestStagedSpec(t *testing.T) {
 		{Destination: "/proc", Type: "proc", Source: "proc"},
 		{Destination: "/data", Type: "bind", Source: "/srv/data", Options: []string{"rbind", "rprivate", "rro", "nosuid", "nodev", "ridmap"}, UIDMappings: someIDs, GIDMappings: someIDs},
 		{Destination: "/sys", Type: "bind", Source: "/sys", Options: []string{"rbind", "ro"}},
-	}, Linux: &specs.Linux{UIDMappings: someIDs, GIDMappings: someIDs, Sysctl: map[string]string{"net.core.somaxconn": "1", "net/ipv4/x": "1", "kernel.shmmax": "2"},
+	}, Linux: &specs.Linux{UIDMappings: someIDs, GIDMappings: someIDs,
 		Namespaces: []specs.LinuxNamespace{{Type: specs.NetworkNamespace, Path: "/run/netns/x"}, {Type: specs.UserNamespace}},
 		Devices:    []specs.LinuxDevice{{Path: "/dev/davinci0", Type: "c", Major: 236, FileMode: &mode}}}}
 	got := staged(plan.Plan{Spec: spec, Stage: "/run/s"})
@@ -30,8 +30,11 @@ func TestStagedSpec(t *testing.T) {
 	if diff := cmp.Diff(want, got.Mounts); diff != "" {
 		t.Error(diff)
 	}
-	if diff := cmp.Diff(map[string]string{"kernel.shmmax": "2"}, got.Linux.Sysctl); diff != "" || len(got.Linux.Devices) > 0 {
-		t.Errorf("devices %v, %s", got.Linux.Devices, diff)
+	if len(got.Linux.Devices) > 0 {
+		t.Errorf("devices %v", got.Linux.Devices)
+	}
+	if diff := cmp.Diff([]specs.LinuxNamespace{{Type: specs.NetworkNamespace}, {Type: specs.UserNamespace}}, got.Linux.Namespaces); diff != "" {
+		t.Errorf("its network namespace has to be made with its user namespace: %s", diff)
 	}
 	if diff := cmp.Diff(spec, unstaged(got)); diff != "" {
 		t.Errorf("read from the record: %s", diff)
@@ -103,15 +106,6 @@ func TestIDsAreOnesOwn(t *testing.T) {
 		r := freeIDs([]uint32{200000 - 65535, 200000}, []uint32{300000, 400000}, map[string]string{taken: "x"}, "y")
 		if r.Error == "" {
 			t.Errorf("ids that overlap are given: %v", r)
-		}
-	}
-}
-
-// TestSysctlPath: both forms of a name.
-func TestSysctlPath(t *testing.T) {
-	for name, want := range map[string]string{"net.ipv4.ip_forward": "net/ipv4/ip_forward", "net/ipv4/conf/eth0.1/x": "net/ipv4/conf/eth0.1/x", "net.ipv4.conf.eth0/1.x": "net/ipv4/conf/eth0.1/x"} {
-		if got := sysctlPath(name); got != want {
-			t.Errorf("%s: %s", name, got)
 		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/containerd/go-cni"
+	"golang.org/x/sys/unix"
 
 	"hostrun.dev/hostrun/network"
 	"hostrun.dev/hostrun/network/sockets"
@@ -40,6 +41,26 @@ func (k *Kernel) Prepare(ctx context.Context, o Order) (reused bool, err error) 
 		}
 	}
 	return false, makeNamespace(path)
+}
+
+// Adopt is Prepare for a container that has made its network namespace itself: that of its first process, with which it ends.
+func (k *Kernel) Adopt(key Key, pid int) error {
+	path := k.namespacePath(key)
+	err := joinNamespace(pid, path)
+	if err != nil {
+		return err
+	}
+	ns, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer ns.Close()
+	OnOwnThread(func() {
+		if err = unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET); err == nil {
+			err = setUp("lo", true)
+		}
+	})
+	return err
 }
 
 // refresh writes the hosts file of a container that starts again: the runtime has written its first part anew.
