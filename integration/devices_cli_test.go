@@ -239,6 +239,13 @@ func TestDevicesOfOtherTools(t *testing.T) {
 	defer func() {
 		_, err := task.Delete(ctx, containerd.WithProcessKill)
 		must(t, errors.Join(err, theirs.Delete(ctx), s.client.NamespaceService().Delete(ctx, s.namespace+"-other")))
+		above, err := filepath.Glob("/sys/fs/cgroup/*/" + s.namespace + "-other")
+		must(t, err)
+		for _, dir := range append(above, "/sys/fs/cgroup/"+s.namespace+"-other") {
+			if err := os.Remove(dir); err != nil && !errors.Is(err, os.ErrNotExist) {
+				t.Errorf("the other tool's cgroup is left: %v", err)
+			}
+		}
 		s.must("up", "one") // it is free again
 		s.must("down", "one", "model")
 	}()
