@@ -31,11 +31,11 @@ var unitStories = map[string]Entry{
 		"With userns_mode: private each mount of the machine's files has, in the container, the owners that it has outside. The kernel does that for ext4, XFS, Btrfs, F2FS, tmpfs (6.3), overlayfs' layers and more; not for NFS, 9p, most of FUSE, overlayfs itself, nor for what is mounted with other ids already. The container is not started rather than with files that would be nobody's.\n\n" +
 		"Take the files from another file system, or remove userns_mode. A mount below the source counts, too: bind: {recursive: disabled} leaves it out."},
 	UsernsExcludes: {Title: "two keys exclude each other, one of which is userns_mode", ExitStatus: StatusProfile, Story: "" +
-		"What belongs to the machine can't be had from within a user namespace: all rights (privileged), other processes (pid), the IPC of others (ipc), mounts that are passed on (propagation: shared), the domain name, the machine's own files as root (rootfs: host).\n\n" +
+		"What belongs to the machine can't be had from within a user namespace: all rights (privileged), other processes (pid), the IPC of others (ipc), the network of another container (network_mode: container:), mounts that are passed on (propagation: shared), the domain name, the machine's own files as root (rootfs: host).\n\n" +
 		"Remove one of the two."},
 	UsernsPowerless: {Title: "a right means nothing in a user namespace", ExitStatus: StatusMisfit, Story: "" +
-		"Capabilities hold within the container's user namespace: over its own files, processes and mounts. Networks are made before the container and are the machine's, so CAP_NET_ADMIN and CAP_NET_RAW give nothing over them; ports below 1024 are open to everybody in a network of the container's own, and in the host's to root of the machine alone.\n\n" +
-		"A warning: the container is started. With network_mode: none the network is the container's own, and such rights hold there."},
+		"Capabilities hold within the container's user namespace: over its own files, processes and mounts, and over a network of its own (network_mode: bridge or none, networks:). With the host's network CAP_NET_ADMIN and CAP_NET_RAW give nothing, and ports below 1024 are open to root of the machine alone.\n\n" +
+		"A warning: the container is started."},
 	UsernsIDOutside: {Title: "the container has no such user or group", ExitStatus: StatusProfile, Story: "" +
 		"With userns_mode: private the container's ids are 0 to 65535. A user or group of user:, group_add:, or of the image, is greater.\n\n" +
 		"Take another number, or remove userns_mode."},

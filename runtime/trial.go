@@ -2,7 +2,6 @@ package runtime
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -136,7 +135,7 @@ type prober struct {
 	in    io.WriteCloser
 	lines chan string // its answers; closed at its end
 	ended error       // how it ended, once lines is closed
-	errs  lockedBuffer
+	errs  bounded
 }
 
 func startProber(program string, p *specs.Process, nodes []probedNode) (*prober, error) {
@@ -189,7 +188,7 @@ func (b *prober) ask(ctx context.Context, pid uint32, g cgroupOf, nodes int) (an
 
 // failure is why it has ended too early.
 func (b *prober) failure() error {
-	if text := strings.TrimSpace(b.errs.String()); b.ended != nil && text != "" {
+	if text := b.errs.text(); b.ended != nil && text != "" {
 		return errors.New(text)
 	} else if b.ended != nil {
 		return b.ended
@@ -212,22 +211,4 @@ func probeArgs(p *specs.Process, nodes []probedNode) []string {
 		args = append(args, fmt.Sprintf("%s:%s:%d:%d:%s", n.access, how, n.Major, n.Minor, n.Path))
 	}
 	return args
-}
-
-// A lockedBuffer is read while the process that fills it may still live.
-type lockedBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
 }
