@@ -92,7 +92,7 @@ func runPs(ctx context.Context, s *session, o psOptions) error {
 func (s *session) noteUnseen(ctx context.Context, known []listed) {
 	traces, _ := s.unknownTraces(known)
 	for _, name := range traces {
-		if address := runtime.ShimOf(s.global.namespace, name); address != "" && !s.answers(ctx, address) {
+		if address := s.shimOf(ctx, name); address != "" && !s.answers(ctx, address) {
 			s.note("%s runs, and is not in this list: its containerd does not answer (%s)", name, address)
 		}
 	}

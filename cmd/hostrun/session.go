@@ -40,8 +40,9 @@ type session struct {
 
 	engines
 
-	hosts     soon.Answers[host.Facts]  // by what is needed
-	abilities soon.Answers[plan.Engine] // of a containerd, by the client and the OCI runtime that is asked for
+	hosts     soon.Answers[host.Facts]        // by what is needed
+	abilities soon.Answers[plan.Engine]       // of a containerd, by the client and the OCI runtime that is asked for
+	shims     soon.Answers[map[string]string] // runtime.Shims, by the namespace
 	looks     proof.Looks
 
 	loansMu sync.Mutex
