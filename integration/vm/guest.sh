@@ -229,7 +229,7 @@ mine_is() { [ "$(mine "$1")" = "$2" ]; }
 user_service() {
 	local home=/home/ann at=/sys/fs/cgroup/user.slice/user-4242.slice/user@4242.service/app.slice/app-hostrun.slice/hostrun@mine.service
 	install -d $home $home/.config/hostrun/profiles $home/.config/systemd/user/hostrun@mine.service.d
-	sed '/^devices:/d' $profiles/unit.yaml >$home/.config/hostrun/profiles/mine.yaml
+	sed '/^devices:/d; s/96mb/64mb/; s/pids_limit: 50/pids_limit: 40/' $profiles/unit.yaml >$home/.config/hostrun/profiles/mine.yaml
 	printf '[Service]\nMemoryMax=80M\nTasksMax=60\n' >$home/.config/systemd/user/hostrun@mine.service.d/50-test.conf
 	chown -R 4242:4242 $home
 	engine_unit || hr run -T hello >/dev/null
@@ -242,7 +242,7 @@ user_service() {
 
 # Who lingers has his services after a boot: systemd-logind starts his systemd when it starts itself, and hostrun.service the engine.
 user_linger() {
-	systemctl stop user@4242.service && systemctl stop hostrun-engine.service && ! [ -e /run/user/4242 ] && ! engine_unit || return 1
+	systemctl stop user@4242.service && systemctl stop 'hostrun-engine*' && ! [ -e /run/user/4242 ] && ! engine_unit || return 1
 	systemctl restart systemd-logind && systemctl start hostrun.service &&
 		until_it mine_is ActiveState active && until_it mine_is StatusText healthy && want "$(ann hostrun ps -q)" mine
 }
