@@ -120,7 +120,7 @@ func pythonOf(p *host.Python, contents map[string]string) *Python {
 			what += " sha256:" + digest
 		}
 		if have, twice := python.Packages[name]; twice && have != what {
-			what = have + ", " + what
+			what = have + " and " + what
 		}
 		python.Packages[name] = what
 	}

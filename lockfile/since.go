@@ -52,12 +52,7 @@ func (c *comparison) add(what, field, was, is, words string, keys ...string) {
 	if was == is {
 		return
 	}
-	if was == "" {
-		was = "(none)"
-	}
-	if is == "" {
-		is = "(none)"
-	}
+	was, is = orNone(was), orNone(is)
 	where := fmt.Sprintf("%s:%d", c.file.Path, c.file.line(append([]string{c.key}, keys...)...))
 	c.all = append(c.all, plan.Change{What: what, Field: field, Was: was, Is: is, Where: where, Text: fmt.Sprintf("%s: %s -> %s", words, was, is)})
 }
@@ -75,14 +70,35 @@ func (c *comparison) addEach(what string, was, is map[string]string, words func(
 
 func (c *comparison) python(was, is Python) {
 	c.add("python", "version", was.Version, is.Version, "the host's Python", "python", "version")
-	c.add("python", "soabi", was.SOABI, is.SOABI, "the tag of the host's Python", "python", "soabi")
-	switch {
-	case was.Version == "" || is.Version == "": // none at all
-	case was.Packages == nil && was.Fingerprint != "": // they were taken out of the file
-		c.add("package", "fingerprint", was.Fingerprint, is.Fingerprint, "the host's packages", "python", "fingerprint")
-	default:
-		c.addEach("package", was.Packages, is.Packages, func(name string) string { return "the host's package " + name }, "python", "packages")
+	if was.Version == "" || is.Version == "" { // none at all
+		return
 	}
+	c.add("python", "soabi", was.SOABI, is.SOABI, "the tag of the host's Python", "python", "soabi")
+	if was.Packages == nil && was.Fingerprint != "" { // they were taken out of the file
+		c.add("package", "fingerprint", was.Fingerprint, is.Fingerprint, "the host's packages", "python", "fingerprint")
+		return
+	}
+	before := len(c.all)
+	c.addEach("package", was.Packages, is.Packages, func(name string) string { return "the host's package " + name }, "python", "packages")
+	for i := range c.all[before:] {
+		p := &c.all[before+i]
+		wasVersion, wasContent, _ := strings.Cut(p.Was, " ")
+		isVersion, isContent, _ := strings.Cut(p.Is, " ")
+		switch {
+		case strings.Contains(p.Was+p.Is, " and "): // in several site directories: as it stands
+		case wasVersion != isVersion:
+			p.Text = fmt.Sprintf("the host's package %s: %s -> %s", p.Field, wasVersion, isVersion)
+		default:
+			p.Text = fmt.Sprintf("the host's package %s %s: other files than before: %s -> %s", p.Field, isVersion, orNone(wasContent), orNone(isContent))
+		}
+	}
+}
+
+func orNone(s string) string {
+	if s == "" {
+		return "(none)"
+	}
+	return s
 }
 
 // maxNamed is how many packages a finding names.
@@ -111,7 +127,7 @@ func (f *File) finding(of []plan.Change, name string) finding.Finding {
 	if more := len(of) - maxNamed; more > 0 {
 		words = append(words, fmt.Sprintf("and %d more: hostrun lock --check %s lists them", more, name))
 	}
-	one := finding.Finding{ID: finding.LockDiffers, Severity: finding.Error, Subject: of[0].Field, File: f.Path,
+	one := finding.Finding{ID: finding.LockDiffers, Severity: finding.Error, Subject: name, File: f.Path,
 		Message: "not what " + Name + " says: " + strings.Join(words, "; "),
 		Remedy:  "hostrun lock " + name + " takes it as it is now; or bring back what was locked"}
 	if _, err := fmt.Sscanf(strings.TrimPrefix(of[0].Where, f.Path), ":%d", &one.Line); err != nil {

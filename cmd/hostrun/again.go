@@ -31,8 +31,8 @@ type recorded struct {
 	Strict  bool              `json:"strict,omitempty"`
 	Locked  bool              `json:"locked,omitempty"`    // a restart is held to the lock, too
 	Lock    string            `json:"lock_file,omitempty"` // that the command line names
-	Dir     string            `json:"dir"` // of the caller
-	Env     map[string]string `json:"env"` // of it, what leads to an interpreter
+	Dir     string            `json:"dir"`                 // of the caller
+	Env     map[string]string `json:"env"`                 // of it, what leads to an interpreter
 }
 
 // sourceOf returns what is kept with the container.
