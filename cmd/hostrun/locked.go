@@ -62,6 +62,28 @@ func readLock(path string) (*lockfile.File, error) {
 	return lockfile.Parse(path, text)
 }
 
+// noteFloating tells of a stack's images whose tag is what their registry makes of it tomorrow.
+func (s *session) noteFloating(file string) {
+	st := profiles.ReadStack(s.profileOptions(), file)
+	if st == nil {
+		return
+	}
+	var names []string
+	for _, one := range st.Profiles {
+		p, err := profiles.Load(s.profileOptions(), st.Member(one))
+		if err != nil || p.Build != nil {
+			continue
+		}
+		named, err := imagename.Parse(p.Image)
+		if err == nil && strings.HasSuffix(named.Full(), ":"+imagename.Latest) && !slices.Contains(names, p.Image) {
+			names = append(names, p.Image)
+		}
+	}
+	if len(names) > 0 {
+		s.note("%s: the tag latest moves; hostrun lock %s writes down what it is today, for up --locked", strings.Join(names, ", "), shown(s.dir, file))
+	}
+}
+
 // A held is what an order is held to; nil is nothing.
 type held struct {
 	file      *lockfile.File // nil: there is none
