@@ -95,7 +95,9 @@ func TestSince(t *testing.T) {
 		want   string // with the text of the line that is named
 	}{
 		{func(f *plan.Facts, _ *lockfile.Host) { f.Image.Digest = "sha256:9" }, "the image's digest: sha256:" + strings.Repeat("1", 64) + " -> sha256:9|digest: sha256:1"},
-		{func(f *plan.Facts, _ *lockfile.Host) { f.Image.Reference, f.Image.Digest = "docker.io/library/x:1", "sha256:9" }, "the image: docker.io/library/dinov2:latest -> docker.io/library/x:1|name: docker.io/library/dinov2:latest"},
+		{func(f *plan.Facts, _ *lockfile.Host) {
+			f.Image.Reference, f.Image.Digest = "docker.io/library/x:1", "sha256:9"
+		}, "the image: docker.io/library/dinov2:latest -> docker.io/library/x:1|name: docker.io/library/dinov2:latest"},
 		{func(f *plan.Facts, _ *lockfile.Host) { f.Image.Arch = "amd64" }, "the image's platform: linux/arm64/v8 -> linux/amd64/v8|platform: linux/arm64/v8"},
 		{func(f *plan.Facts, _ *lockfile.Host) { f.Inventories[0].Driver = "560.1" }, "the driver of GPUs: 550.54.15 -> 560.1|nvidia.com/gpu: 550.54.15"},
 		{func(f *plan.Facts, _ *lockfile.Host) { f.Inventories = f.Inventories[1:] }, "the driver of GPUs: 550.54.15 -> (none)|nvidia.com/gpu: 550.54.15"},
