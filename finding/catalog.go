@@ -227,6 +227,9 @@ const (
 	CopyReadOnly     = "HR265" // cp would write into what the container has read-only
 	DockerAway       = "HR266" // the local Docker can't be asked
 	DockerNoImage    = "HR267" // the local Docker has no such image
+	LockDiffers      = "HR370" // --locked, and something is not what the lock says
+	LockMissing      = "HR371" // --locked, and the lock has no entry of the profile
+	LockInvalid      = "HR372" // the lock can't be read
 )
 
 // Explain returns the entry of id; an unknown id gives an Entry with the id alone and exit status 1.
