@@ -235,3 +235,16 @@ func TestHostileTree(t *testing.T) {
 		t.Errorf("%+v %+v", r.Counts, r.Findings)
 	}
 }
+
+// TestFindingsAreInTheOrderOfExecution: a module that is not found stands before a native one that comes later, and the first is the one that
+// Python tells.
+func TestFindingsAreInTheOrderOfExecution(t *testing.T) {
+	w := world{build: []library{module("pkg/_a.so", usesP)}, sources: map[string]string{"pkg/__init__.py": "import hrgone\nfrom . import _a\nimport hrlater"}}
+	var ids []string
+	for _, f := range finding.Errors(prove(t, thePython(t), w.make(t), "import pkg").Findings) {
+		ids = append(ids, f.ID+" "+f.Subject)
+	}
+	if want := []string{"HR090 hrgone", "HR103 pkg._a", "HR090 hrlater"}; !slices.Equal(ids, want) {
+		t.Errorf("%v, want %v", ids, want)
+	}
+}
