@@ -95,7 +95,6 @@ var pairs = []struct {
 	{"more-cp311", []string{"debian12-minimal", "debian12-full"}},
 	{"more-cp313", []string{"debian13-minimal", "debian13-full"}},
 	{"further-cp311", []string{"debian12-minimal", "debian12-full", "debian11-minimal", "debian13-minimal", "sid-full"}},
-	{"further-cp313", []string{"debian13-minimal", "debian13-full", "sid-minimal"}},
 	{"cp311", []string{"musl"}},
 	{"damage", []string{"musl"}},
 }
