@@ -82,6 +82,7 @@ const (
 	DuplicateDist    = "HR096" // a distribution has two directories of metadata in one place
 	TorchCPUOnly     = "HR097" // a GPU is asked for, and torch is built without CUDA
 	ImportsUnchecked = "HR098" // what files do not tell of the command's imports (information)
+	PthBlocks        = "HR364" // a .pth file is a pipe, which Python waits for at its start
 
 	DeviceMount    = "HR130" // a mount of the profile lies over what an accelerator's driver needs
 	DeviceOptional = "HR131" // an optional accelerator is not there (information)
