@@ -45,7 +45,7 @@ func readLogging(d *decoder, p *Profile, n *node, key string) {
 	if p.Logging != nil {
 		l = *p.Logging
 	}
-	if one := n.pair("driver"); one != nil {
+	if one := n.said("driver"); one != nil && !one.value.blank() {
 		d.mark(join(key, "driver"), one.pos)
 		s, ok := d.text(one.value, join(key, "driver"))
 		if !ok || !d.logDriver(one.value, join(key, "driver"), s) {
@@ -57,7 +57,7 @@ func readLogging(d *decoder, p *Profile, n *node, key string) {
 	}
 	for _, one := range n.pairs {
 		switch at := join(key, one.key); {
-		case one.key == "driver", strings.HasPrefix(one.key, "x-"):
+		case one.key == "driver", strings.HasPrefix(one.key, "x-"), one.key == "options" && one.value.empty():
 		case one.key != "options":
 			d.unknownField(one, key, []string{"driver", "options"})
 		case one.value.kind != mapping:
@@ -123,7 +123,10 @@ func (d *decoder) logOption(l *Logging, p pair, above string) {
 		d.badAt(p.pos, key, remedy, "unknown option")
 		return
 	}
-	if p.value.kind != scalar || p.value.tag == "null" {
+	if p.value.empty() {
+		return
+	}
+	if p.value.kind != scalar {
 		d.bad(p.value, key, "write one value", "expected text or a number, got %s", p.value.describe())
 		return
 	}
