@@ -23,7 +23,7 @@ func TestAbsentValues(t *testing.T) {
 		{"logging: {options: }", "logging: {}"},
 		{"volumes: [{type: volume, source: v, target: /x, read_only: , bind: , volume: {subpath: \"${BELOW:-}\"}}]", "volumes: [{type: volume, source: v, target: /x}]"},
 		{"network_mode: bridge\nports: [{target: 80, published: , mode: , host_ip: , protocol: }]", "network_mode: bridge\nports: [{target: 80}]"},
-		{"networks: {n: {aliases: , ipv4_address: \"${IP:-}\"}}", "networks: [n]"},
+		{"networks: {n: {aliases: , ipv4_address: \"${IP:-}\"}}", "networks: {n: {}}"},
 		{"user: \"${USER_OF:-}\"\nruntime: ''\nplatform: ${PLATFORM:-}\nipc: \"${IPC:-}\"\nhostname: ''\ncpuset: \"${CPUS:-}\"\npython: ${PY:-}", ""},
 		{"environment: [A=b, \"${MORE:-}\"]", "environment: [A=b]"},
 		{"dns: \"${DNS:-}\"\ntmpfs: ${TMPFS:-}", ""},
