@@ -45,11 +45,11 @@ func TestAbsentValues(t *testing.T) {
 // TestEmptyValues: what can't be left out, or is asked for as a number, is an error all the same.
 func TestEmptyValues(t *testing.T) {
 	for text, want := range map[string]string{
-		"image: \"${IMAGE:-}\"":                      "image: the value is empty",
-		"image: a\nshm_size: \"${SHM:-}\"":           "shm_size",
-		"image: a\nulimits: {nofile: {soft: }}":      "soft is missing",
+		"image: \"${IMAGE:-}\"":                       "image: the value is empty",
+		"image: a\nshm_size: \"${SHM:-}\"":            "shm_size",
+		"image: a\nulimits: {nofile: {soft: }}":       "soft is missing",
 		"image: a\nvolumes: [{type: bind, target: }]": "target is missing",
-		"image: a\ncap_add: [\"\"]":                  "cap_add[0]: the value is empty",
+		"image: a\ncap_add: [\"\"]":                   "cap_add[0]: the value is empty",
 	} {
 		if _, err := loadText(t, text+"\n"); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, not %q", text, err, want)

@@ -78,7 +78,10 @@ func (d *decoder) logDriver(n *node, key, s string) bool {
 	case does:
 		return true
 	case known:
-		d.bad(n, key, "write one of: "+logDriverNames+"; what reads the journal or the files can pass them on", "hostrun does not do the logging driver %q", s)
+		// At the whole key, as the options of that driver mean nothing to another one.
+		d.report.add(Problem{Position: d.profile.Lines["logging"], Key: "logging", ID: finding.ProfileNotYet,
+			Message: fmt.Sprintf("logging.driver: hostrun does not do the logging driver %q; without the key, output goes to rotated files", s),
+			Remedy:  "write one of: " + logDriverNames + "; what reads the journal or the files can pass them on"})
 	default:
 		remedy := "write one of: " + logDriverNames
 		if near := finding.Nearest(s, []string{"json-file", "local", "journald", "none"}, 1); len(near) > 0 {

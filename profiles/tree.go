@@ -55,7 +55,9 @@ func (n *node) pair(key string) *pair {
 func (n *node) empty() bool { return n.kind == scalar && n.tag == "null" }
 
 // blank is a text without anything in it: what ${MORE:-} comes to.
-func (n *node) blank() bool { return n.kind == scalar && n.tag == "str" && strings.TrimSpace(n.text) == "" }
+func (n *node) blank() bool {
+	return n.kind == scalar && n.tag == "str" && strings.TrimSpace(n.text) == ""
+}
 
 // said is the pair of a key that has a value.
 func (n *node) said(key string) *pair {

@@ -81,9 +81,34 @@ func (c *converter) service(s service) {
 	for _, m := range append([]*yaml.Node{s.body}, merged(s.body)...) {
 		if !c.visited[m] {
 			c.visited[m] = true
+			c.twice(s, m)
 			c.binds(s, m)
 			c.tags(s, m)
 		}
+	}
+}
+
+// twice takes away what a later entry of a list sets anew: compose lets the last one count, hostrun asks which is meant.
+func (c *converter) twice(s service, m *yaml.Node) {
+	for _, key := range []string{"environment", "labels", "annotations", "sysctls"} {
+		_, list := entry(m, key)
+		if list = followed(list); list == nil || list.Kind != yaml.SequenceNode {
+			continue
+		}
+		last := map[string]int{}
+		for i, item := range list.Content {
+			name, _, _ := strings.Cut(followed(item).Value, "=")
+			last[name] = i
+		}
+		var kept []*yaml.Node
+		for i, item := range list.Content {
+			if name, _, _ := strings.Cut(followed(item).Value, "="); last[name] != i {
+				c.say(item, s.name, key+"."+name, Changed, "left out: it is set again in line %d, which counts", list.Content[last[name]].Line)
+				continue
+			}
+			kept = append(kept, item)
+		}
+		list.Content = kept
 	}
 }
 
