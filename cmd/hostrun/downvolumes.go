@@ -70,6 +70,9 @@ func (s *session) inUse(volumes []string, others []runtime.VolumeUse) []error {
 
 // removeVolumes deletes them once their containers are gone. Somebody may have started one with such a volume meanwhile.
 func (s *session) removeVolumes(ctx context.Context, volumes []string, client *runtime.Client) error {
+	if len(volumes) == 0 {
+		return nil
+	}
 	uses, err := s.volumeUses(ctx)
 	if err != nil {
 		return err

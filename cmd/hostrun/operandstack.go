@@ -27,6 +27,16 @@ func (s *session) stackHere() *profiles.Stack {
 	return nil
 }
 
+// composeHere is the compose file of the directory where a command is typed, of those that have compose's names; "" for none.
+func (s *session) composeHere() string {
+	for _, name := range composeNames {
+		if _, err := os.Stat(s.abs(name)); err == nil {
+			return name
+		}
+	}
+	return ""
+}
+
 // eachOfStacks puts the profiles of a stack in the place of its file.
 func (s *session) eachOfStacks(names []string) []string {
 	var all []string

@@ -38,6 +38,7 @@ func psCommand(s *session) *cli.Command {
 			&cli.StringSliceFlag{Name: "status", Usage: "only those with `STATUS`: created|running|paused|restarting|exited", Destination: &o.statuses},
 			&cli.StringSliceFlag{Name: "filter", Usage: "only those of which `KEY=VALUE` holds", Destination: &o.filters},
 			formatFlag(&o.format),
+			taken("no-trunc"),
 		},
 		Action: action(func(ctx context.Context) error { return runPs(ctx, s, o) }),
 	}
