@@ -31,6 +31,13 @@ func (s *session) volumesToRemove(ctx context.Context, chosen []resident, stacks
 	}
 	slices.Sort(all)
 	all = slices.Compact(all)
+	if len(all) > 0 {
+		known, _ := s.list(ctx) // what could not be asked has been told of
+		for _, one := range s.unseen(ctx, known) {
+			return nil, finding.Errorf(finding.StatusTryAgain, "start that containerd again: systemctl start containerd\nor keep the volumes: leave -v away",
+				"flag --volumes: %s runs in a containerd that does not answer (%s), so which volumes it has can't be told; nothing was done", one.name, one.address)
+		}
+	}
 	return all, severally(s.inUse(all, slices.DeleteFunc(uses, ours)))
 }
 

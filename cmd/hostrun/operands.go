@@ -116,6 +116,7 @@ func (s *session) chosen(ctx context.Context, all bool) ([]resident, error) {
 		return nil, finding.Errorf(finding.StatusUsage, "", "%s: give names or --all, not both", s.line.title())
 	}
 	list, err := s.list(ctx)
+	s.noteUnseen(ctx, list)
 	for _, c := range list {
 		chosen = append(chosen, resident{c.Container.Container, c.client})
 	}

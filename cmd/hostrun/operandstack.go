@@ -134,6 +134,12 @@ func (s *session) containersOf(ctx context.Context, st *profiles.Stack) ([]resid
 			found = append(found, resident{c.Container.Container, c.client})
 		}
 	}
+	// One whose containerd is away may be of this stack: who acts on it hears where it runs.
+	for _, one := range s.unseen(ctx, all) {
+		if slices.ContainsFunc(st.Profiles, func(profile string) bool { return one.name == profile || isReplica(one.name, profile) }) {
+			found = append(found, resident{name: one.name})
+		}
+	}
 	if len(found) == 0 && st.Profiles == nil {
 		return []resident{{name: containerName(st.Name)}}, nil // a file that is not there, by whose name a container may be meant
 	}

@@ -91,11 +91,8 @@ func runPs(ctx context.Context, s *session, o psOptions) error {
 
 // noteUnseen tells of containers that run in a containerd that does not answer, which no list can show.
 func (s *session) noteUnseen(ctx context.Context, known []listed) {
-	traces, _ := s.unknownTraces(known)
-	for _, name := range traces {
-		if address := runtime.ShimOf(s.global.namespace, name); address != "" && !s.answers(ctx, address) {
-			s.note("%s runs, and is not in this list: its containerd does not answer (%s)", name, address)
-		}
+	for _, one := range s.unseen(ctx, known) {
+		s.note("%s runs, and is not in this list: its containerd does not answer (%s)", one.name, one.address)
 	}
 }
 
