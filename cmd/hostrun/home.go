@@ -303,6 +303,20 @@ func (s *session) unknownTraces(known []listed) (names []string, err error) {
 	return names, err
 }
 
+// An unseen container runs in a containerd that does not answer.
+type unseen struct{ name, address string }
+
+func (s *session) unseen(ctx context.Context, known []listed) []unseen {
+	var all []unseen
+	traces, _ := s.unknownTraces(known)
+	for _, name := range traces {
+		if address := s.shimOf(ctx, name); address != "" && !s.answers(ctx, address) {
+			all = append(all, unseen{name, address})
+		}
+	}
+	return all
+}
+
 // lives says whether a container has a process.
 func (l listed) lives() bool { return l.Status == "running" || l.Status == "paused" }
 
