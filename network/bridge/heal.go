@@ -58,7 +58,9 @@ func healRules(ctx context.Context, all []network.Entry) (healed bool, err error
 	var subnets []network.Subnet
 	for _, e := range all {
 		for _, l := range e.Links {
-			subnets = append(subnets, l.Subnets...)
+			if l.Bridged() {
+				subnets = append(subnets, l.Subnets...)
+			}
 		}
 	}
 	for _, f := range firewalls(subnets) {
@@ -90,7 +92,7 @@ func wanted(all []network.Entry, v6 bool) []ruleChain {
 			continue
 		}
 		for i, l := range e.Links {
-			if v6 && !slices.ContainsFunc(l.Subnets, hasIPv6) {
+			if !l.Bridged() || v6 && !slices.ContainsFunc(l.Subnets, hasIPv6) {
 				continue
 			}
 			if !seen[l.Bridge] {
@@ -131,7 +133,9 @@ func trust(ctx context.Context, all []network.Entry) error {
 			continue
 		}
 		for i, l := range e.Links {
-			failed = append(failed, trustOne(ctx, e, i, l))
+			if l.Bridged() {
+				failed = append(failed, trustOne(ctx, e, i, l))
+			}
 		}
 	}
 	return errors.Join(failed...)
