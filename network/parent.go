@@ -27,10 +27,3 @@ func mayBeParent(l Link, others []Entry, m Machine) error {
 	}
 	return nil
 }
-
-func driverName(driver string) string {
-	if driver == "" {
-		return "bridge"
-	}
-	return driver
-}

@@ -53,7 +53,7 @@ type Definition struct {
 	IPv6     bool     `json:"ipv6,omitempty"`
 	MTU      int      `json:"mtu,omitempty"` // 0: the kernel's
 
-	Driver   string   `json:"driver,omitempty"`   // "" is a bridge; Macvlan, Ipvlan
+	Driver   string   `json:"driver,omitempty"`   // "" is what it is already, else a bridge; Macvlan, Ipvlan
 	Parent   string   `json:"parent,omitempty"`   // of these two: the interface of the host that theirs belong to
 	Mode     string   `json:"mode,omitempty"`     // of these two; "" is the first that the kernel knows: "bridge", "l2"
 	Reserved []string `json:"reserved,omitempty"` // addresses of the subnets that no container gets unasked, or asked

@@ -1,6 +1,7 @@
 package network
 
 import (
+	"cmp"
 	"fmt"
 	"hash/fnv"
 	"net/netip"
@@ -52,7 +53,7 @@ func link(e Entry, a Attachment, others []Entry, m Machine) (Link, error) {
 		if err := agrees(a.Network, *have, o); err != nil {
 			return l, err
 		}
-		l.Subnets, l.Reserved = have.Subnets, have.Reserved
+		l.Subnets, l.Reserved, l.Driver, l.Parent, l.Mode = have.Subnets, have.Reserved, have.Driver, have.Parent, have.Mode
 		break
 	}
 	if err := mayBeParent(l, others, m); err != nil {
@@ -93,12 +94,12 @@ func agrees(d Definition, have Link, o Entry) error {
 		return differs("enable_ipv6:", "false", "true")
 	case d.MTU != 0 && d.MTU != have.MTU:
 		return differs("the MTU", fmt.Sprint(have.MTU), fmt.Sprint(d.MTU))
-	case d.Driver != have.Driver:
-		return differs("the driver", driverName(have.Driver), driverName(d.Driver))
-	case d.Parent != have.Parent:
+	case d.Driver != "" && d.Driver != have.Driver:
+		return differs("the driver", cmp.Or(have.Driver, Bridge), d.Driver)
+	case d.Parent != "" && d.Parent != have.Parent:
 		return differs("the parent", have.Parent, d.Parent)
-	case d.Mode != have.Mode:
-		return differs("the mode", have.Mode, d.Mode)
+	case d.Mode != "" && d.Mode != have.Mode:
+		return differs("the mode", cmp.Or(have.Mode, "of the driver's own choice"), d.Mode)
 	}
 	return nil
 }

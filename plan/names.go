@@ -91,14 +91,15 @@ func (b *builder) hosts() nameFile {
 // checkHostReached tells of a name for the host where no network leads to it: the kernel lets nothing pass between an interface and the
 // macvlan or ipvlan ones on it.
 func (b *builder) checkHostReached(i int) bool {
-	bridge := func(n profiles.Network) bool { return n.Driver == "" }
+	bridge := func(n profiles.Network) bool { return b.driverOf(n.Name, n.Driver) == "" }
 	if len(b.p.Networks) == 0 || slices.ContainsFunc(b.p.Networks, bridge) {
 		return true
 	}
 	n := b.p.Networks[0]
+	driver := b.driverOf(n.Name, n.Driver)
 	b.report(fmt.Sprintf("extra_hosts[%d]", i), finding.Finding{
-		ID: finding.HostUnreached, Severity: finding.Warning, Subject: "extra_hosts", Got: "network " + n.Name + ": driver: " + n.Driver,
-		Message: fmt.Sprintf("%s stays without an address: a container does not reach its host through a network of driver %s", b.p.ExtraHosts[i].Name, n.Driver),
+		ID: finding.HostUnreached, Severity: finding.Warning, Subject: "extra_hosts", Got: "network " + n.Name + ": driver: " + driver,
+		Message: fmt.Sprintf("%s stays without an address: a container does not reach its host through a network of driver %s", b.p.ExtraHosts[i].Name, driver),
 		Remedy:  "add a network of driver bridge",
 	})
 	return false

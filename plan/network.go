@@ -16,7 +16,7 @@ type Network struct {
 	Missing    []string             `json:"missing,omitempty"`    // that a bridge needs: "CNI's plugin bridge", "iptables"
 	Taken      []TakenPort          `json:"taken,omitempty"`      // of the profile's ports, by others than the container itself
 	Interfaces []network.Interfaces `json:"interfaces,omitempty"` // where the profile names subnets or addresses
-	Others     []network.Entry      `json:"others,omitempty"`     // likewise: the networks of other containers
+	Others     []network.Entry      `json:"others,omitempty"`     // the networks of other containers
 }
 
 // A TakenPort is a port of the host that can't be had.
@@ -149,10 +149,11 @@ func (b *builder) checkPublished() {
 		return
 	}
 	f := finding.Finding{ID: finding.PortsUnpublished, Severity: finding.Warning, Subject: "ports"}
-	switch n := b.network.Attachments[0].Network; {
-	case n.Driver != "":
-		f.Got = "network " + n.Name + ": driver: " + n.Driver
-		f.Message = "the ports are not published: the container's way out is a network of driver " + n.Driver + ", where others reach it at its own address and ports"
+	n := b.network.Attachments[0].Network
+	switch driver := b.driverOf(n.Name, n.Driver); {
+	case driver != "":
+		f.Got = "network " + n.Name + ": driver: " + driver
+		f.Message = "the ports are not published: the container's way out is a network of driver " + driver + ", where others reach it at its own address and ports"
 		f.Remedy = "remove ports:, or give a network of driver bridge the highest priority:"
 	case n.Internal:
 		f.Got = "network " + n.Name + ": internal: true"
@@ -161,6 +162,18 @@ func (b *builder) checkPublished() {
 		return
 	}
 	b.report(b.p.Ports[0].Key, f)
+}
+
+// driverOf is the driver of a network of which the profile says that much: "" leaves it to what is there already.
+func (b *builder) driverOf(name, said string) string {
+	if said == "" && b.f.Network != nil {
+		for _, o := range b.f.Network.Others {
+			if l := o.On(name); l != nil && o.Namespace == b.plan.Namespace && o.ID != b.plan.ID {
+				return l.Driver
+			}
+		}
+	}
+	return said
 }
 
 func (b *builder) checkTools() {

@@ -36,11 +36,10 @@ func (c *Client) LookAtNetwork(ctx context.Context, p *profiles.Profile, id stri
 	if !plan.Bridged(p) {
 		return n, nil
 	}
-	n.Missing = bridge.Missing(drivers(p))
+	n.Missing, n.Others = bridge.Missing(drivers(p)), entries
 	if !fixedNetworks(p) {
 		return n, nil
 	}
-	n.Others = entries
 	n.Interfaces, err = bridge.Interfaces()
 	for i, one := range n.Interfaces {
 		if name := sockets.DockerNetwork(ctx, one.Name); name != "" {

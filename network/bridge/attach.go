@@ -164,7 +164,7 @@ func made(l network.Link, others []network.Entry) bool {
 
 // connect calls CNI's plugins, and beside them sets the rules of networks that are new.
 func (k *Kernel) connect(ctx context.Context, e *network.Entry) error {
-	plugins, err := k.plugins(*e)
+	plugins, err := k.plugins(*e, firewalld("/"))
 	if err != nil {
 		return err
 	}
@@ -318,14 +318,22 @@ func (k *Kernel) disconnect(ctx context.Context, e network.Entry, path string) e
 			e.Links[i].Parent = "lo" // plugins want one that is there, to remove as well: the link has gone with its own
 		}
 	}
-	plugins, err := k.plugins(e)
-	if err != nil {
-		return err
-	}
 	if !isNamespace(path) {
 		path = "" // "the runtime can't say": plugins remove what they can
 	}
-	if err := plugins.Remove(ctx, Key{e.Namespace, e.ID}.name(), path); err != nil {
+	remove := func(firewalld bool) error {
+		plugins, err := k.plugins(e, firewalld)
+		if err != nil {
+			return err
+		}
+		return plugins.Remove(ctx, Key{e.Namespace, e.ID}.name(), path)
+	}
+	trusted := firewalld("/")
+	err := remove(trusted)
+	if err != nil && trusted { // it is there and does not answer: what it knows of the container is no reason to keep all the rest
+		err = remove(false)
+	}
+	if err != nil {
 		return pluginError(e.ID, err)
 	}
 	return nil
@@ -349,9 +357,9 @@ func (k *Kernel) retire(ctx context.Context, l network.Link, all []network.Entry
 }
 
 // plugins are CNI's, set up for the entry's links.
-func (k *Kernel) plugins(e network.Entry) (cni.CNI, error) {
+func (k *Kernel) plugins(e network.Entry, firewalld bool) (cni.CNI, error) {
 	findPrograms()
-	lists, err := e.Configurations(k.dir("leases"), firewalld("/"))
+	lists, err := e.Configurations(k.dir("leases"), firewalld)
 	if err != nil {
 		return nil, err
 	}
