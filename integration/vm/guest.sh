@@ -10,6 +10,9 @@ exec >$report 2>&1 </dev/null
 count=0
 profiles=/root/profiles
 mkdir -p $profiles
+echo 'ann:x:4242:4242::/home/ann:/bin/sh' >>/etc/passwd
+echo 'ann:*:20000::::::' >>/etc/shadow
+printf 'ann:x:4242:\nhostrun:x:4243:ann\n' >>/etc/group # the engine looks for the group when it starts
 
 # try runs a test: a function that says on stdout what went wrong.
 try() {
@@ -218,9 +221,38 @@ service_stopped() {
 
 service_gone() { hr systemd uninstall -y unit && want "$(hr ps -aq; find /etc/systemd /sys/fs/cgroup -name 'hostrun@*')" ""; }
 
+ann() { setpriv --reuid=4242 --regid=4242 --init-groups env -i "PATH=$PATH" HOME=/home/ann XDG_RUNTIME_DIR=/run/user/4242 HOSTRUN_PROGRESS=quiet "$@"; }
+mine() { ann systemctl --user show --property="$1" --value hostrun@mine; }
+mine_is() { [ "$(mine "$1")" = "$2" ]; }
+
+# A user's own service, with nobody logged in: the limits of the profile and of the user's unit hold where the user's systemd was given them.
+user_service() {
+	local home=/home/ann at=/sys/fs/cgroup/user.slice/user-4242.slice/user@4242.service/app.slice/app-hostrun.slice/hostrun@mine.service
+	install -d $home $home/.config/hostrun/profiles $home/.config/systemd/user/hostrun@mine.service.d
+	sed '/^devices:/d; s/96mb/64mb/; s/pids_limit: 50/pids_limit: 40/' $profiles/unit.yaml >$home/.config/hostrun/profiles/mine.yaml
+	printf '[Service]\nMemoryMax=80M\nTasksMax=60\n' >$home/.config/systemd/user/hostrun@mine.service.d/50-test.conf
+	chown -R 4242:4242 $home
+	engine_unit || hr run -T hello >/dev/null
+	loginctl enable-linger ann && until_it test -S /run/user/4242/systemd/private && ann hostrun systemd install --user --now mine >/dev/null ||
+		{ journalctl --no-pager -n 20 -u systemd-logind -u user-runtime-dir@4242 -u user@4242; return 1; }
+	want "$(mine ActiveState) $(mine StatusText)" "active healthy" || return 1
+	[ $layout != unified ] ||
+		want "$(cat $at/container/memory.max $at/container/pids.max $at/memory.max $at/pids.max)" "$(printf '67108864\n40\n83886080\n60')"
+}
+
+# Who lingers has his services after a boot: systemd-logind starts his systemd when it starts itself, and hostrun.service the engine.
+user_linger() {
+	systemctl stop user@4242.service && systemctl stop 'hostrun-engine*' && ! [ -e /run/user/4242 ] && ! engine_unit || return 1
+	systemctl restart systemd-logind && systemctl start hostrun.service &&
+		until_it mine_is ActiveState active && until_it mine_is StatusText healthy && want "$(ann hostrun ps -q)" mine
+}
+
+user_gone() { ann hostrun systemd uninstall --user -y mine && want "$(ann hostrun ps -aq)" "" && loginctl disable-linger ann; }
+
 idle() { [ -z "$(find /sys/fs/cgroup -path '*/hostrun/*' -type d)" ] || { find /sys/fs/cgroup -path '*/hostrun/*' -type d; return 1; }; }
 
 for t in first_process cgroup_layout hello doctor engine_unit limits exec_and_logs engine_killed down outlives_its_unit daemon_reload each_runtime chosen_runtime \
-	service service_reload service_allowed service_daemon_reload service_supervisor_killed service_stopped service_gone; do try $t; done
+	service service_reload service_allowed service_daemon_reload service_supervisor_killed service_stopped service_gone \
+	user_service user_linger user_gone; do try $t; done
 try until_it idle
 echo "1..$count"

@@ -57,7 +57,7 @@ kernel() {
 # base packs the system: as an archive that the kernel unpacks into memory.
 base() {
 	local tar
-	tar=$(integration/image/debian.sh systemd-sysv dbus kmod iproute2 procps crun runc udev)
+	tar=$(integration/image/debian.sh systemd-sysv libpam-systemd dbus kmod iproute2 procps crun runc udev)
 	base=$cache/base-$(basename "$tar" .tar)-$(ls "$cache/kernel/lib/modules").cpio
 	[ ! -s "$base" ] || return 0
 	say "packing the system"
