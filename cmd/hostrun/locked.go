@@ -215,7 +215,6 @@ func pullLocked(ctx context.Context, s *session, o pullOptions) error {
 	if o.name != "" || o.platform != "" {
 		return finding.Errorf(finding.StatusUsage, "leave them away", "hostrun pull: the lock says what --locked fetches, and neither --name nor --platform does")
 	}
-	s.withStackHere()
 	names, err := s.names(wants{what: "profile", min: 1}, false)
 	if err != nil {
 		return err

@@ -41,7 +41,7 @@ func runCommand(s *session) *cli.Command {
 		Flags: append([]cli.Flag{
 			&cli.StringFlag{Name: "name", Usage: "call the container `NAME` instead of PROFILE-run-XXXXXXXX", Destination: &o.name},
 			&cli.BoolFlag{Name: "tty", Aliases: []string{"t"}, Usage: "insist on a terminal", Destination: &o.tty},
-			&cli.BoolFlag{Name: "no-tty", Aliases: []string{"T"}, Usage: "use pipes even on a terminal: stdout and stderr stay apart", Destination: &o.noTTY},
+			&cli.BoolFlag{Name: "no-tty", Aliases: []string{"T", "no-TTY"}, Usage: "use pipes even on a terminal: stdout and stderr stay apart", Destination: &o.noTTY},
 			&cli.BoolFlag{Name: "interactive", Aliases: []string{"i"}, Usage: "pass stdin on", Destination: &o.interactive},
 			&cli.StringSliceFlag{Name: "entrypoint", KeepSpace: true, Usage: "run `PROGRAM` instead of the profile's entrypoint; empty for none", Destination: &o.over.entrypoint},
 			&cli.StringSliceFlag{Name: "publish", Aliases: []string{"p"}, Usage: "publish a port: `[HOST:]PORT[/udp]`", Destination: &o.over.ports},

@@ -69,6 +69,7 @@ func upCommand(s *session) *cli.Command {
 			lockedFlag(&o.locked),
 			waitDeviceFlag(&o.devices),
 			&cli.BoolFlag{Name: "supervise", Usage: "stay in the foreground as the container's supervisor, as a service of systemd does; the status becomes ours", Destination: &o.supervise},
+			taken("yes", "y"), taken("quiet-build"),
 			&cli.IntFlag{Name: "replica", Hidden: true, Destination: &o.replica},
 			dryFlag(&o.dryly),
 		}, o.over.flags()...),
