@@ -44,7 +44,7 @@ nvml:
 runc: ## Build runc from its Go module into bin/oci/, for machines without runc and crun (installs gcc and libseccomp-dev)
 	integration/build-runc.sh bin
 
-cni: ## Build CNI's plugins from their Go module into bin/cni/, for bridge networks where no package has them
+cni: ## Build CNI's plugins from their Go module into bin/cni/, for networks where no package has them
 	integration/build-cni.sh bin
 
 demo: build ## Run DINOv2 in a slim container on the host's own PyTorch (about 3 GB of packages the first time)
@@ -111,7 +111,7 @@ install: build ## Install below PREFIX (/usr/local); DESTDIR for packagers
 	install -m 755 bin/hostrun $(DESTDIR)$(PREFIX)/bin/hostrun
 	install -m 755 bin/hostrun-log bin/hostrun-init bin/hostrun-ports bin/hostrun-reap bin/hostrun-probe bin/hostrun-engine bin/hostrun-compose bin/$(SHIM) $(DESTDIR)$(PREFIX)/lib/hostrun/
 	test ! -x bin/$(NVML) || install -m 755 bin/$(NVML) $(DESTDIR)$(PREFIX)/lib/hostrun/
-	test ! -x bin/cni/bridge || install -D -m 755 -t $(DESTDIR)$(PREFIX)/lib/hostrun/cni bin/cni/bridge bin/cni/host-local bin/cni/firewall
+	test ! -x bin/cni/ipvlan || install -D -m 755 -t $(DESTDIR)$(PREFIX)/lib/hostrun/cni bin/cni/bridge bin/cni/macvlan bin/cni/ipvlan bin/cni/host-local bin/cni/firewall
 	test ! -x bin/oci/runc || install -D -m 755 bin/oci/runc $(DESTDIR)$(PREFIX)/lib/hostrun/oci/runc
 	install -m 644 $(wildcard docs/*.md) README.md README.zh-CN.md $(DESTDIR)$(PREFIX)/share/doc/hostrun/
 	bin/hostrun completion bash >$(DESTDIR)$(PREFIX)/share/bash-completion/completions/hostrun

@@ -82,6 +82,7 @@ const (
 	DuplicateDist    = "HR096" // a distribution has two directories of metadata in one place
 	TorchCPUOnly     = "HR097" // a GPU is asked for, and torch is built without CUDA
 	ImportsUnchecked = "HR098" // what files do not tell of the command's imports (information)
+	PthBlocks        = "HR364" // a .pth file is a pipe, which Python waits for at its start
 
 	DeviceMount    = "HR130" // a mount of the profile lies over what an accelerator's driver needs
 	DeviceOptional = "HR131" // an optional accelerator is not there (information)
@@ -214,8 +215,10 @@ const (
 	NameServerLocal  = "HR244" // the host's name server can't be reached from a bridge
 	AddressTaken     = "HR245" // an address is another container's, or none of the network's
 	NetworkDiffers   = "HR246" // two profiles describe one network in different ways
-	PortsUnpublished = "HR395" // ports:, and every network of the profile is internal
+	PortsUnpublished = "HR395" // ports:, and the profile's networks are internal, or of a driver that publishes nothing
 	PortFamily       = "HR247" // a port at an address that is none of this machine
+	NetworkParent    = "HR377" // the interface that a macvlan or ipvlan network is to share is not there
+	HostUnreached    = "HR378" // host-gateway, and no network on which the host is reached
 	BuildNone        = "HR295" // build:, and no builder answers
 	BuildFailed      = "HR296" // the builder ended with an error
 	BuildPath        = "HR297" // the context, the Dockerfile or the file of a secret is not there
@@ -227,6 +230,9 @@ const (
 	CopyReadOnly     = "HR265" // cp would write into what the container has read-only
 	DockerAway       = "HR266" // the local Docker can't be asked
 	DockerNoImage    = "HR267" // the local Docker has no such image
+	LockDiffers      = "HR370" // --locked, and something is not what the lock says
+	LockMissing      = "HR371" // --locked, and the lock has no entry of the profile
+	LockInvalid      = "HR372" // the lock can't be read
 )
 
 // Explain returns the entry of id; an unknown id gives an Entry with the id alone and exit status 1.

@@ -18,8 +18,9 @@ var keyStories = map[string]Entry{
 	HealthUntested: {Title: "nothing says what healthy means", ExitStatus: StatusProfile, Story: "" +
 		"healthcheck: without test:, http:, tcp:, log: or gpu: changes intervals of the image's own HEALTHCHECK, and the image has none.\n\n" +
 		"Add one of them, or remove healthcheck:."},
-	PortsUnpublished: {Title: "ports of a container whose networks are all internal", ExitStatus: StatusProfile, Story: "" +
-		"An internal network has no way out and none in: docker publishes nothing from it and does not say so. The container starts, other containers of the network reach it at its own ports, and from the machine it can be reached at its address. Put it on a further network to publish ports, or remove them."},
+	PortsUnpublished: {Title: "ports that are not published", ExitStatus: StatusProfile, Story: "" +
+		"An internal network has no way out and none in: docker publishes nothing from it and does not say so. The container starts, other containers of the network reach it at its own ports, and from the machine it can be reached at its address. Put it on a further network to publish ports, or remove them.\n\n" +
+		"The same goes for a container whose way out (the network with the highest priority:) is of driver macvlan or ipvlan: it has an address of its own among the machines of that network, and they reach its own ports there."},
 	LabelUnset: {Title: "a container is to have a label of SELinux's", ExitStatus: StatusMisfit, Story: "" +
 		"security_opt: [label:type:NAME] and the like ask for the container's processes to run under that label. hostrun gives containers none; where SELinux does not enforce there is nothing to give, and the option is passed over, as docker does. This machine enforces.\n\n" +
 		"label:disable says that no label is wanted, which is what hostrun does."},

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Builds CNI's standard plugins that bridge networks need from their Go module into DIR/cni, static. For machines without the
+# Builds CNI's standard plugins that networks need from their Go module into DIR/cni, static. For machines without the
 # package containernetworking-plugins; `make install` installs what is there.
 #
 #   integration/build-cni.sh DIR [VERSION]
@@ -9,7 +9,7 @@ mkdir -p "$1/cni"
 out=$(cd "$1/cni" && pwd)
 version=${2:-v1.9.1}
 
-if [ -x "$out/bridge" ] && [ "$(cat "$out/version" 2>/dev/null)" = "$version" ]; then
+if [ -x "$out/ipvlan" ] && [ "$(cat "$out/version" 2>/dev/null)" = "$version" ]; then
 	echo "build-cni: $out has $version already" >&2
 	exit 0
 fi
@@ -20,7 +20,7 @@ cd "$dir"
 go mod init cni.invalid >/dev/null 2>&1
 module=github.com/containernetworking/plugins
 go get "$module@$version" >get.log 2>&1 || { cat get.log >&2; exit 1; }
-for plugin in main/bridge ipam/host-local meta/firewall; do
+for plugin in main/bridge main/macvlan main/ipvlan ipam/host-local meta/firewall; do
 	CGO_ENABLED=0 go build -mod=mod -trimpath -ldflags "-s -w -X $module/pkg/utils/buildversion.BuildVersion=$version" -o "$out/" "$module/plugins/$plugin"
 done
 echo "$version" >"$out/version"

@@ -71,6 +71,7 @@ find_missing() {
 	need git has git
 	need busybox-static test -x /bin/busybox # the small image of the tests
 	need iptables has iptables
+	need nftables has nft
 	need buildah has buildah # build: without a daemon
 	need containernetworking-plugins test -x /usr/lib/cni/bridge
 }
@@ -103,5 +104,6 @@ if [ "$for_whom" = test ]; then
 	"$here/build-engines.sh"
 	# On another distribution than Debian the tests that want them skip, and say so.
 	"$here/truth/roots.sh" musl || say "without a root of musl a test of its loader skips"
+	"$here/fetch-firewalld.sh" || say "without firewalld TestNetworkBesideFirewalld skips (and fails where HOSTRUN_REQUIRE_ALL=1)"
 	"$here/fetch-pythons.sh" || say "without these interpreters some tests of package abi skip (and fail where HOSTRUN_REQUIRE_ALL=1)"
 fi

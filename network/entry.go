@@ -25,15 +25,22 @@ type Entry struct {
 // A Link is an attachment with all that was open settled.
 type Link struct {
 	Network  string   `json:"network"`
-	Bridge   string   `json:"bridge"` // of the host; also the name of the CNI network
+	Bridge   string   `json:"bridge"` // of the host; also the name of the CNI network. With another driver it is that alone
 	Subnets  []Subnet `json:"subnets"`
 	Internal bool     `json:"internal,omitempty"`
 	MTU      int      `json:"mtu,omitempty"`
+	Driver   string   `json:"driver,omitempty"` // as in the Definition, like the next three
+	Parent   string   `json:"parent,omitempty"`
+	Mode     string   `json:"mode,omitempty"`
+	Reserved []string `json:"reserved,omitempty"`
 	Aliases  []string `json:"aliases,omitempty"`
 	Static   []string `json:"static,omitempty"` // addresses that it asked for
 	MAC      string   `json:"mac,omitempty"`
 	IPs      []string `json:"ips,omitempty"` // that it got
 }
+
+// Bridged reports whether the link is to a bridge of the host, which the host's rules are for.
+func (l Link) Bridged() bool { return l.Driver == "" }
 
 // On returns the entry's link to a network of its namespace, or nil.
 func (e Entry) On(network string) *Link {

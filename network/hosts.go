@@ -2,6 +2,7 @@ package network
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -67,12 +68,14 @@ func linked(e Entry, id string) []string {
 	return names
 }
 
+// gateways names the host, which is a bridge's gateway. On a network of another driver it is out of reach.
 func gateways(b *strings.Builder, e Entry) {
-	if len(e.Links) == 0 {
+	i := slices.IndexFunc(e.Links, Link.Bridged)
+	if i < 0 {
 		return
 	}
 	for _, name := range e.Request.Gateways {
-		fmt.Fprintf(b, "%s\t%s\n", e.Links[0].Subnets[0].GatewayOf(), name)
+		fmt.Fprintf(b, "%s\t%s\n", e.Links[i].Subnets[0].GatewayOf(), name)
 	}
 }
 

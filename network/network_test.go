@@ -253,3 +253,80 @@ func TestPortWords(t *testing.T) {
 		t.Error("no bindings have words")
 	}
 }
+
+// TestConfigurationsOfSharedInterfaces: macvlan and ipvlan are on their parent, without rules of the host's, and what is reserved is given
+// to nobody.
+func TestConfigurationsOfSharedInterfaces(t *testing.T) {
+	lan := on("lan", "192.0.2.0/24")
+	lan.Network.Driver, lan.Network.Parent, lan.Network.Mode, lan.Network.Reserved = Macvlan, "eth0", "private", []string{"192.0.2.5", "192.0.2.2", "192.0.2.5", "198.51.100.1"}
+	lan.Network.Subnets[0].Range, lan.Network.Subnets[0].Gateway, lan.MAC, lan.IPv4 = "192.0.2.0/28", "192.0.2.14", "02:42:ac:11:00:02", "192.0.2.9"
+	rack := on("rack", "203.0.113.0/24", "2001:db8:5::/64")
+	rack.Network.Driver, rack.Network.Parent, rack.Network.Mode, rack.Network.MTU = Ipvlan, "eth1", "l3", 1400
+	machine := Machine{Interfaces: []Interfaces{interfaces("eth0", "192.0.2.0/24"), interfaces("eth1")}} // the parent's own subnet is no obstacle
+	e := bridged("job", lan, rack)
+	e.Request.Ports = []Port{{First: 80, Last: 80, Target: 80}}
+	e = resolve(t, e, nil, machine)
+	if len(e.Bindings) != 0 {
+		t.Errorf("published: %v", e.Bindings)
+	}
+	e.Links[1].MAC = "02:42:ac:11:00:03" // as the plugin has told
+	lists, err := e.Configurations("/leases", true)
+	if err != nil || len(lists) != 2 {
+		t.Fatalf("%d lists, %v", len(lists), err)
+	}
+	ends := `"gateway":"192.0.2.14","rangeEnd":`
+	want := []string{
+		`{"cniVersion":"1.0.0","name":"` + e.Links[0].Bridge + `","plugins":[{"args":{"cni":{"ips":["192.0.2.9"]}},"ipam":{"dataDir":"/leases","ranges":[[` +
+			`{` + ends + `"192.0.2.1","rangeStart":"192.0.2.1","subnet":"192.0.2.0/24"},{` + ends + `"192.0.2.4","rangeStart":"192.0.2.3","subnet":"192.0.2.0/24"},{` + ends + `"192.0.2.14","rangeStart":"192.0.2.6","subnet":"192.0.2.0/24"}` +
+			`]],"routes":[{"dst":"0.0.0.0/0"}],"type":"host-local"},"mac":"02:42:ac:11:00:02","master":"eth0","mode":"private","type":"macvlan"}]}`,
+		`{"cniVersion":"1.0.0","name":"` + e.Links[1].Bridge + `","plugins":[{"ipam":{"dataDir":"/leases","ranges":[[{"gateway":"203.0.113.1","subnet":"203.0.113.0/24"}],[{"gateway":"2001:db8:5::1","subnet":"2001:db8:5::/64"}]],"type":"host-local"},` +
+			`"master":"eth1","mode":"l3","mtu":1400,"type":"ipvlan"}]}`,
+	}
+	for i := range want {
+		if diff := cmp.Diff(want[i], string(lists[i])); diff != "" {
+			t.Errorf("list %d: %s", i, diff)
+		}
+	}
+	e.Request.Gateways = []string{"host.docker.internal"}
+	if hosts := Hosts(e, nil); strings.Contains(hosts, "host.docker.internal") {
+		t.Errorf("the router is called the host: %s", hosts)
+	}
+}
+
+// TestParents: an interface that is not there, or serves the other driver, can't be shared; two networks may not say different things of one.
+func TestParents(t *testing.T) {
+	lan := func(name, driver, parent, mode string) Attachment {
+		a := on(name)
+		a.Network.Driver, a.Network.Parent, a.Network.Mode = driver, parent, mode
+		return a
+	}
+	machine := Machine{Interfaces: []Interfaces{interfaces("eth0")}}
+	here := resolve(t, bridged("web", lan("lan", Macvlan, "eth0", "")), nil, machine)
+	reserved := lan("free", Macvlan, "eth0", "")
+	reserved.Network.Subnets, reserved.Network.Reserved, reserved.IPv4 = []Subnet{{Subnet: "192.0.2.0/24"}}, []string{"192.0.2.9"}, "192.0.2.9"
+	for name, c := range map[string]struct {
+		a    Attachment
+		kind ConflictKind
+		want string
+	}{
+		"none":           {lan("other", Ipvlan, "", ""), NoParent, "the network other of driver ipvlan has no parent"},
+		"gone":           {lan("other", Macvlan, "eth0.50", ""), NoParent, "no interface eth0.50 to be the parent of the network other"},
+		"other driver":   {lan("other", Ipvlan, "eth0", ""), NoParent, "it is that of lan of driver macvlan (container web)"},
+		"another":        {lan("lan", Ipvlan, "eth1", ""), Differs, "the driver macvlan, of container web, and asked for with ipvlan"},
+		"another parent": {lan("lan", Macvlan, "eth1", ""), Differs, "the parent eth0, of container web, and asked for with eth1"},
+		"another mode":   {lan("lan", Macvlan, "eth0", "vepa"), Differs, "asked for with vepa"},
+		"reserved":       {reserved, AddressTaken, "192.0.2.9 of the network free is kept free by its aux_addresses"},
+	} {
+		_, err := Resolve(bridged("job", c.a), []Entry{here}, machine)
+		var got *Conflict
+		if !errors.As(err, &got) || got.Kind != c.kind || !strings.Contains(got.Text, c.want) {
+			t.Errorf("%s: got %v, want kind %d: %s", name, err, c.kind, c.want)
+		}
+	}
+	if got := resolve(t, bridged("job", on("lan")), []Entry{here}, machine).Links[0]; got.Driver != Macvlan || got.Parent != "eth0" {
+		t.Errorf("who only names the network is on %+v", got)
+	}
+	if _, err := Resolve(bridged("job", lan("second", Macvlan, "eth0", "")), []Entry{here}, machine); err != nil {
+		t.Errorf("two networks of one parent: %v", err)
+	}
+}

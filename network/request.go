@@ -52,7 +52,19 @@ type Definition struct {
 	Internal bool     `json:"internal,omitempty"`
 	IPv6     bool     `json:"ipv6,omitempty"`
 	MTU      int      `json:"mtu,omitempty"` // 0: the kernel's
+
+	Driver   string   `json:"driver,omitempty"`   // "" is what it is already, else a bridge; Macvlan, Ipvlan
+	Parent   string   `json:"parent,omitempty"`   // of these two: the interface of the host that theirs belong to
+	Mode     string   `json:"mode,omitempty"`     // of these two; "" is the first that the kernel knows: "bridge", "l2"
+	Reserved []string `json:"reserved,omitempty"` // addresses of the subnets that no container gets unasked, or asked
 }
+
+// Drivers whose interfaces share that of the host: the container is on its network, with an address of its own, and no rule of the
+// host's stands between (macvlan and ipvlan of ip-link(8)).
+const (
+	Macvlan = "macvlan"
+	Ipvlan  = "ipvlan"
+)
 
 // A Subnet is one of a network's, as compose's ipam.config.
 type Subnet struct {

@@ -1,6 +1,7 @@
 package network
 
 import (
+	"cmp"
 	"fmt"
 	"hash/fnv"
 	"net/netip"
@@ -10,13 +11,14 @@ import (
 // A Machine is what a request is settled on.
 type Machine struct {
 	Scope      string             // of bridges' names: hostrun's state directory
-	Interfaces []Interfaces       // with their addresses and routes
+	Interfaces []Interfaces       // with their addresses and routes; nil is unknown
 	Free       func(Binding) bool // whether a port of the host can be bound
 }
 
 // Interfaces is one interface of the host, with the subnets that it leads to.
 type Interfaces struct {
 	Name    string         `json:"name"`
+	Of      string         `json:"of,omitempty"` // whose it is, if that is known: "Docker's network front"
 	Subnets []netip.Prefix `json:"subnets"`
 }
 
@@ -32,7 +34,7 @@ func Resolve(e Entry, others []Entry, m Machine) (Entry, error) {
 		}
 		e.Links = append(e.Links, l)
 	}
-	if e.Request.Mode != Bridge || len(e.Links) > 0 && e.Links[0].Internal { // from which nothing is published, as by docker
+	if e.Request.Mode != Bridge || len(e.Links) > 0 && (e.Links[0].Internal || !e.Links[0].Bridged()) { // from which nothing is published, as by docker
 		return e, nil
 	}
 	var err error
@@ -42,7 +44,7 @@ func Resolve(e Entry, others []Entry, m Machine) (Entry, error) {
 
 func link(e Entry, a Attachment, others []Entry, m Machine) (Link, error) {
 	l := Link{Network: a.Network.Name, Bridge: bridgeName(m.Scope, e.Namespace, a.Network.Name), Internal: a.Network.Internal,
-		MTU: a.Network.MTU, Aliases: a.Aliases, MAC: a.MAC}
+		MTU: a.Network.MTU, Aliases: a.Aliases, MAC: a.MAC, Driver: a.Network.Driver, Parent: a.Network.Parent, Mode: a.Network.Mode, Reserved: a.Network.Reserved}
 	for _, o := range others {
 		have := o.On(a.Network.Name)
 		if have == nil || o.Namespace != e.Namespace {
@@ -51,8 +53,11 @@ func link(e Entry, a Attachment, others []Entry, m Machine) (Link, error) {
 		if err := agrees(a.Network, *have, o); err != nil {
 			return l, err
 		}
-		l.Subnets = have.Subnets
+		l.Subnets, l.Reserved, l.Driver, l.Parent, l.Mode = have.Subnets, have.Reserved, have.Driver, have.Parent, have.Mode
 		break
+	}
+	if err := mayBeParent(l, others, m); err != nil {
+		return l, err
 	}
 	if l.Subnets == nil {
 		if err := choose(&l, e, a.Network, others, m); err != nil {
@@ -89,6 +94,12 @@ func agrees(d Definition, have Link, o Entry) error {
 		return differs("enable_ipv6:", "false", "true")
 	case d.MTU != 0 && d.MTU != have.MTU:
 		return differs("the MTU", fmt.Sprint(have.MTU), fmt.Sprint(d.MTU))
+	case d.Driver != "" && d.Driver != have.Driver:
+		return differs("the driver", cmp.Or(have.Driver, Bridge), d.Driver)
+	case d.Parent != "" && d.Parent != have.Parent:
+		return differs("the parent", have.Parent, d.Parent)
+	case d.Mode != "" && d.Mode != have.Mode:
+		return differs("the mode", cmp.Or(have.Mode, "of the driver's own choice"), d.Mode)
 	}
 	return nil
 }
@@ -106,9 +117,13 @@ func (s Subnet) is6() bool { return s.prefix().Addr().Is6() }
 // choose takes the subnets that are asked for, or free ones.
 func choose(l *Link, e Entry, d Definition, others []Entry, m Machine) error {
 	taken := inUse(l.Bridge, others, m)
+	asked := taken
+	if !l.Bridged() { // it is on the parent's network, whose subnet it mostly has
+		asked = inUse(l.Bridge, others, Machine{})
+	}
 	have4, have6 := false, false
 	for _, s := range d.Subnets {
-		if by, ok := overlap(s.prefix(), taken); ok {
+		if by, ok := overlap(s.prefix(), asked); ok {
 			return &Conflict{Kind: SubnetTaken, Network: d.Name, Holder: by.name,
 				Text: fmt.Sprintf("the subnet %s of the network %s overlaps with %s of %s", s.Subnet, d.Name, by.prefix, by.name)}
 		}
@@ -158,7 +173,11 @@ func inUse(bridge string, others []Entry, m Machine) []use {
 			continue
 		}
 		for _, p := range i.Subnets {
-			all = append(all, use{p.Masked(), "the interface " + i.Name})
+			name := "the interface " + i.Name
+			if i.Of != "" {
+				name += " (" + i.Of + ")"
+			}
+			all = append(all, use{p.Masked(), name})
 		}
 	}
 	return all
@@ -203,6 +222,9 @@ func mayHave(l Link, address, namespace string, others []Entry) error {
 	}
 	if ip == l.Subnets[i].prefix().Addr() || ip.String() == l.Subnets[i].GatewayOf() {
 		return &Conflict{Kind: AddressTaken, Network: l.Network, Text: fmt.Sprintf("the address %s is the network %s's own", address, l.Network)}
+	}
+	if slices.Contains(l.Reserved, ip.String()) {
+		return &Conflict{Kind: AddressTaken, Network: l.Network, Text: fmt.Sprintf("the address %s of the network %s is kept free by its aux_addresses", address, l.Network)}
 	}
 	for _, o := range others {
 		have := o.On(l.Network)
@@ -252,4 +274,5 @@ const (
 	Differs
 	AddressTaken
 	PortTaken
+	NoParent
 )

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"hostrun.dev/hostrun/finding"
+	"hostrun.dev/hostrun/profiles"
 )
 
 // addNames gives the container /etc/hosts, /etc/resolv.conf and /etc/hostname. Under the host's network they are the host's own,
@@ -51,8 +52,10 @@ func (b *builder) hosts() nameFile {
 	for i, h := range b.p.ExtraHosts {
 		ip := h.IP
 		if ip == "host-gateway" {
-			if Bridged(b.p) { // its address is known when the network is: the runtime writes the line
+			if Bridged(b.p) && b.checkHostReached(i) { // its address is known when the network is: the runtime writes the line
 				b.network.Gateways = append(b.network.Gateways, h.Name)
+			}
+			if Bridged(b.p) {
 				continue
 			}
 			ip = "127.0.0.1"
@@ -83,6 +86,23 @@ func (b *builder) hosts() nameFile {
 		return nameFile{}
 	}
 	return nameFile{name: "hosts", host: true, origin: "host"}
+}
+
+// checkHostReached tells of a name for the host where no network leads to it: the kernel lets nothing pass between an interface and the
+// macvlan or ipvlan ones on it.
+func (b *builder) checkHostReached(i int) bool {
+	bridge := func(n profiles.Network) bool { return b.driverOf(n.Name, n.Driver) == "" }
+	if len(b.p.Networks) == 0 || slices.ContainsFunc(b.p.Networks, bridge) {
+		return true
+	}
+	n := b.p.Networks[0]
+	driver := b.driverOf(n.Name, n.Driver)
+	b.report(fmt.Sprintf("extra_hosts[%d]", i), finding.Finding{
+		ID: finding.HostUnreached, Severity: finding.Warning, Subject: "extra_hosts", Got: "network " + n.Name + ": driver: " + driver,
+		Message: fmt.Sprintf("%s stays without an address: a container does not reach its host through a network of driver %s", b.p.ExtraHosts[i].Name, driver),
+		Remedy:  "add a network of driver bridge",
+	})
+	return false
 }
 
 func (b *builder) checkGateway(i int) {

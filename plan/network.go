@@ -16,7 +16,7 @@ type Network struct {
 	Missing    []string             `json:"missing,omitempty"`    // that a bridge needs: "CNI's plugin bridge", "iptables"
 	Taken      []TakenPort          `json:"taken,omitempty"`      // of the profile's ports, by others than the container itself
 	Interfaces []network.Interfaces `json:"interfaces,omitempty"` // where the profile names subnets or addresses
-	Others     []network.Entry      `json:"others,omitempty"`     // likewise: the networks of other containers
+	Others     []network.Entry      `json:"others,omitempty"`     // the networks of other containers
 }
 
 // A TakenPort is a port of the host that can't be had.
@@ -116,7 +116,7 @@ func (b *builder) attachments() []network.Attachment {
 	var all []network.Attachment
 	for i, n := range nets {
 		a := network.Attachment{Aliases: n.Aliases, IPv4: n.IPv4, IPv6: n.IPv6, MAC: n.MAC,
-			Network: network.Definition{Name: n.Name, Internal: n.Internal, IPv6: n.EnableIPv6, MTU: int(n.MTU)}}
+			Network: network.Definition{Name: n.Name, Internal: n.Internal, IPv6: n.EnableIPv6, MTU: int(n.MTU), Driver: n.Driver, Parent: n.Parent, Mode: n.Mode(), Reserved: n.Reserved}}
 		if b.f.Replica > 0 { // the name leads to all of them
 			a.Aliases = append(slices.Clip(a.Aliases), b.p.Name)
 		}
@@ -142,14 +142,38 @@ func (b *builder) networkKey(name string) string {
 	return "network_mode"
 }
 
-// checkPublished tells of ports that are not published: from an internal network nothing is, in docker neither.
+// checkPublished tells of ports that are not published: from an internal network nothing is, nor from one of another driver than
+// bridge, in docker neither.
 func (b *builder) checkPublished() {
-	if len(b.p.Ports) == 0 || len(b.network.Attachments) == 0 || !b.network.Attachments[0].Network.Internal {
+	if len(b.p.Ports) == 0 || len(b.network.Attachments) == 0 {
 		return
 	}
-	name := b.network.Attachments[0].Network.Name
-	b.report(b.p.Ports[0].Key, finding.Finding{ID: finding.PortsUnpublished, Severity: finding.Warning, Subject: "ports", Got: "network " + name + ": internal: true",
-		Message: "the ports are not published: all networks of the container are internal", Remedy: "add a network that is not internal, or remove ports:"})
+	f := finding.Finding{ID: finding.PortsUnpublished, Severity: finding.Warning, Subject: "ports"}
+	n := b.network.Attachments[0].Network
+	switch driver := b.driverOf(n.Name, n.Driver); {
+	case driver != "":
+		f.Got = "network " + n.Name + ": driver: " + driver
+		f.Message = "the ports are not published: the container's way out is a network of driver " + driver + ", where others reach it at its own address and ports"
+		f.Remedy = "remove ports:, or give a network of driver bridge the highest priority:"
+	case n.Internal:
+		f.Got = "network " + n.Name + ": internal: true"
+		f.Message, f.Remedy = "the ports are not published: all networks of the container are internal", "add a network that is not internal, or remove ports:"
+	default:
+		return
+	}
+	b.report(b.p.Ports[0].Key, f)
+}
+
+// driverOf is the driver of a network of which the profile says that much: "" leaves it to what is there already.
+func (b *builder) driverOf(name, said string) string {
+	if said == "" && b.f.Network != nil {
+		for _, o := range b.f.Network.Others {
+			if l := o.On(name); l != nil && o.Namespace == b.plan.Namespace && o.ID != b.plan.ID {
+				return l.Driver
+			}
+		}
+	}
+	return said
 }
 
 func (b *builder) checkTools() {
@@ -161,7 +185,7 @@ func (b *builder) checkTools() {
 		key = "networks"
 	}
 	b.report(key, finding.Finding{ID: finding.NetworkTools, Severity: finding.Error, Subject: key,
-		Got: "missing: " + strings.Join(b.f.Network.Missing, ", "), Message: "a bridge network can't be made: " + strings.Join(b.f.Network.Missing, " and ") + " are not installed",
+		Got: "missing: " + strings.Join(b.f.Network.Missing, ", "), Message: "the container's networks can't be made: " + strings.Join(b.f.Network.Missing, " and ") + " are not installed",
 		Remedy: "apt-get install containernetworking-plugins iptables\nor use the host's network: network_mode: host"})
 }
 
@@ -170,6 +194,8 @@ var conflictIDs = map[network.ConflictKind]struct{ id, remedy string }{
 	network.SubnetTaken:  {finding.SubnetTaken, "choose another subnet under ipam:, or remove it: a free one is taken then"},
 	network.Differs:      {finding.NetworkDiffers, "say the same in all profiles, or in one alone, and stop the containers on it: the network goes with the last one"},
 	network.AddressTaken: {finding.AddressTaken, "choose another address of the subnet, or remove it"},
+	network.NoParent: {finding.NetworkParent, "name an interface of the machine: driver_opts: {parent: eth0}; ip link shows them\n" +
+		"one of a VLAN is made by hand: ip link add link eth0 name eth0.50 type vlan id 50 && ip link set eth0.50 up"},
 }
 
 // checkNetworks tries the request on what there is, ports left alone: these have findings of their own.

@@ -240,6 +240,7 @@ func (l *loader) decode(src source, layers []layer) *Profile {
 	if src.inStack {
 		d.finishStack(l.stacks[src.path])
 	}
+	d.finishDrivers()
 	l.takeVolumes(src, d) // which have their real names by now
 	d.finishReplicas()
 	if !hidesImage(layers) {

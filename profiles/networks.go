@@ -1,8 +1,8 @@
 package profiles
 
 import (
-	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"hostrun.dev/hostrun/pattern"
@@ -22,6 +22,12 @@ type Network struct {
 	Internal   bool     `json:"internal,omitempty"`
 	EnableIPv6 bool     `json:"enable_ipv6,omitempty"`
 	MTU        int64    `json:"mtu,omitempty"` // 0: the kernel's
+
+	Driver      string   `json:"driver,omitempty"` // "" is a bridge; macvlan, ipvlan
+	Parent      string   `json:"parent,omitempty"` // of these two: the host's interface
+	MacvlanMode string   `json:"macvlan_mode,omitempty"`
+	IpvlanMode  string   `json:"ipvlan_mode,omitempty"`
+	Reserved    []string `json:"aux_addresses,omitempty"` // that no container gets
 
 	Key string `json:"key"` // in Lines: "networks[0]", "networks.front"
 }
@@ -48,15 +54,8 @@ var networkKeys = []field[Network]{
 	}},
 	{name: "priority", about: "the network with the highest has the default route and the ports", schema: intSchema, read: readPriority},
 	{name: "gw_priority", about: "the network with the highest has the default route and the ports", schema: intSchema, read: readPriority},
-	{name: "driver", about: "bridge", schema: enum("bridge", "default"), read: func(d *decoder, _ *Network, n *node, key string) {
-		switch n.text {
-		case "host", "overlay", "macvlan", "ipvlan", "none":
-			d.notYetProblem(n.pos, key, "write bridge, or use network_mode: host", fmt.Sprintf("networks of driver %q", n.text))
-		default:
-			d.oneOf(n, key, "bridge", "default")
-		}
-	}},
-	{name: "driver_opts", about: "only com.docker.network.driver.mtu", schema: schemaOf(networkOptions), read: readNetworkOptions},
+	{name: "driver", about: "bridge; macvlan or ipvlan: the container is on the network of an interface of the host", schema: enum("bridge", "default", "macvlan", "ipvlan"), read: readDriver},
+	{name: "driver_opts", about: "parent, macvlan_mode or ipvlan_mode; com.docker.network.driver.mtu", schema: schemaOf(networkOptions), read: readNetworkOptions},
 	{name: "ipam", about: "its subnets: {config: [{subnet: 10.5.0.0/24}]}", schema: schemaOf(ipamFields), read: func(d *decoder, to *Network, n *node, key string) {
 		readFields(d, to, n, key, ipamFields)
 	}},
@@ -84,10 +83,20 @@ var networkOptions = []field[Network]{
 	laterField[Network]("com.docker.network.bridge.enable_icc", "remove it", "this option of networks"),
 	laterField[Network]("com.docker.network.bridge.enable_ip_masquerade", "remove it", "this option of networks"),
 	laterField[Network]("com.docker.network.bridge.host_binding_ipv4", "remove it", "this option of networks"),
-	laterField[Network]("parent", "remove it", "networks of driver macvlan and ipvlan"),
-	laterField[Network]("macvlan_mode", "remove it", "networks of driver macvlan and ipvlan"),
-	laterField[Network]("ipvlan_mode", "remove it", "networks of driver macvlan and ipvlan"),
-	laterField[Network]("ipvlan_flag", "remove it", "networks of driver macvlan and ipvlan"),
+	{name: "parent", about: "of driver macvlan or ipvlan: the host's interface", schema: textSchema, read: readParent},
+	{name: "macvlan_mode", about: "bridge, private, vepa or passthru", schema: enum(macvlanModes...), read: func(d *decoder, to *Network, n *node, key string) {
+		to.MacvlanMode, _ = d.oneOf(n, key, macvlanModes...)
+	}},
+	{name: "ipvlan_mode", about: "l2, l3 or l3s", schema: enum(ipvlanModes...), read: func(d *decoder, to *Network, n *node, key string) {
+		to.IpvlanMode, _ = d.oneOf(n, key, ipvlanModes...)
+	}},
+	{name: "ipvlan_flag", about: "bridge", schema: enum("bridge"), read: func(d *decoder, _ *Network, n *node, key string) {
+		if n.text == "private" || n.text == "vepa" {
+			d.notYetProblem(n.pos, key, "remove it", "this flag of ipvlan")
+			return
+		}
+		d.oneOf(n, key, "bridge")
+	}},
 	{name: "com.docker.network.driver.mtu", about: "the largest packet", schema: intSchema, read: func(d *decoder, to *Network, n *node, key string) {
 		if v, ok := d.integer(n, key); ok && (v < 68 || v > 65535) {
 			d.bad(n, key, "write a number from 68 to 65535", "%d is no MTU", v)
@@ -118,12 +127,24 @@ var ipamFields = []field[Network]{
 }
 
 // A subnetNode is a subnet while it is read.
-type subnetNode struct{ Subnet }
+type subnetNode struct {
+	Subnet
+	reserved []string
+}
 
 var subnetFields = []field[subnetNode]{
 	{name: "subnet", about: "in CIDR form: 10.5.0.0/24", schema: textSchema, must: true, read: readPrefix(func(s *subnetNode) *string { return &s.Subnet.Subnet })},
 	{name: "ip_range", about: "the part that addresses are given from, in CIDR form", schema: textSchema, read: readPrefix(func(s *subnetNode) *string { return &s.Range })},
-	laterField[subnetNode]("aux_addresses", "write ip_range: for the part that containers get addresses of", "addresses that are kept free"),
+	{name: "aux_addresses", about: "names with addresses of other machines, which no container gets", schema: namedSchema, read: func(d *decoder, to *subnetNode, n *node, key string) {
+		d.named(n, key, func(e entry) {
+			ip, err := netip.ParseAddr(e.value)
+			if err != nil {
+				d.badAt(e.pos, join(key, e.name), "write an address of the subnet", "%q is no address", abridged(e.value))
+				return
+			}
+			to.reserved = append(to.reserved, ip.String())
+		})
+	}},
 	{name: "gateway", about: "the host's address on the network; the first by default", schema: textSchema, read: func(d *decoder, to *subnetNode, n *node, key string) {
 		if s, ok := d.text(n, key); ok {
 			to.Gateway = d.address(n, key, s)
@@ -151,7 +172,7 @@ func readSubnets(d *decoder, to *Network, n *node, key string) {
 		d.bad(n, key, "write a list: - subnet: 10.5.0.0/24", "expected a list, got %s", n.describe())
 		return
 	}
-	to.Subnets = nil
+	to.Subnets, to.Reserved = nil, nil
 	for i, item := range n.items {
 		at := index(key, i)
 		var s subnetNode
@@ -167,8 +188,12 @@ func readSubnets(d *decoder, to *Network, n *node, key string) {
 			d.bad(item, at, "write a part of the subnet", "the ip_range %s is no part of %s", s.Range, subnet)
 			continue
 		}
+		if out := slices.IndexFunc(s.reserved, func(ip string) bool { return !subnet.Contains(netip.MustParseAddr(ip)) }); out >= 0 {
+			d.bad(item, at, "write addresses of the subnet", "the address %s under aux_addresses is outside of %s", s.reserved[out], subnet)
+			continue
+		}
 		d.mark(at, item.pos)
-		to.Subnets = append(to.Subnets, s.Subnet)
+		to.Subnets, to.Reserved = append(to.Subnets, s.Subnet), append(to.Reserved, s.reserved...)
 	}
 }
 

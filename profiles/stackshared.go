@@ -231,10 +231,18 @@ func (d *decoder) shareNetwork(st *stackFile, n *Network) {
 	}
 	n.Name = realName(n.Name, shared.Real)
 	if len(n.Subnets) == 0 {
-		n.Subnets = shared.Subnets
+		n.Subnets, n.Reserved = shared.Subnets, shared.Reserved
 	}
 	if n.MTU == 0 {
 		n.MTU = shared.MTU
+	}
+	for _, one := range []struct {
+		to   *string
+		from string
+	}{{&n.Driver, shared.Driver}, {&n.Parent, shared.Parent}, {&n.MacvlanMode, shared.MacvlanMode}, {&n.IpvlanMode, shared.IpvlanMode}} {
+		if *one.to == "" {
+			*one.to = one.from
+		}
 	}
 	n.Internal = n.Internal || shared.Internal
 	n.EnableIPv6 = n.EnableIPv6 || shared.EnableIPv6

@@ -36,15 +36,14 @@ func (c *Client) LookAtNetwork(ctx context.Context, p *profiles.Profile, id stri
 	if !plan.Bridged(p) {
 		return n, nil
 	}
-	n.Missing = bridge.Missing()
+	n.Missing, n.Others = bridge.Missing(drivers(p)), entries
 	if !fixedNetworks(p) {
 		return n, nil
 	}
-	n.Others = entries
 	n.Interfaces, err = bridge.Interfaces()
 	for i, one := range n.Interfaces {
 		if name := sockets.DockerNetwork(ctx, one.Name); name != "" {
-			n.Interfaces[i].Name = one.Name + " (Docker's network " + name + ")"
+			n.Interfaces[i].Of = "Docker's network " + name
 		}
 	}
 	return n, err
@@ -53,11 +52,23 @@ func (c *Client) LookAtNetwork(ctx context.Context, p *profiles.Profile, id stri
 // fixedNetworks reports whether the profile says something that may contradict what is there.
 func fixedNetworks(p *profiles.Profile) bool {
 	for _, n := range p.Networks {
-		if len(n.Subnets) > 0 || n.IPv4 != "" || n.IPv6 != "" || n.Internal || n.EnableIPv6 || n.MTU > 0 {
+		if len(n.Subnets) > 0 || n.IPv4 != "" || n.IPv6 != "" || n.Internal || n.EnableIPv6 || n.MTU > 0 || n.Driver != "" {
 			return true
 		}
 	}
 	return false
+}
+
+// drivers are those of the profile's networks; "" is a bridge.
+func drivers(p *profiles.Profile) []string {
+	if len(p.Networks) == 0 {
+		return []string{""}
+	}
+	var all []string
+	for _, n := range p.Networks {
+		all = append(all, n.Driver)
+	}
+	return all
 }
 
 // takenPorts tries each port; one that can't be bound gets the name of who has it.

@@ -15,7 +15,7 @@ import (
 
 type pullOptions struct {
 	platform, name, policy string
-	passFailures           bool
+	passFailures, locked   bool
 }
 
 func pullCommand(s *session) *cli.Command {
@@ -25,14 +25,17 @@ func pullCommand(s *session) *cli.Command {
 		Description: page{
 			about: "Fetches and unpacks images and checks their digests. Names resolve as docker's do. A transfer that broke is taken up where it ended. The full references are printed.\n\n" +
 				"docker-daemon:IMAGE comes from a local Docker, at DOCKER_HOST or its usual socket, without a file in between.\n\n" +
-				"The name of a profile, or of the file of a stack, means their images; those that are to be built are left out. Without a name it is the stack of this directory.",
-			examples: []string{"hostrun pull python:3.11-slim", "hostrun pull --platform linux/arm64 python:3.11-slim", "hostrun pull docker-daemon:dinov2:latest", "hostrun pull && hostrun up   # what is new of the stack of this directory"},
-			statuses: containerdStatuses,
+				"The name of a profile, or of the file of a stack, means their images; those that are to be built are left out. Without a name it is the stack of this directory. " +
+				"With --locked each is fetched by the digest that hostrun.lock has; the name in the profile stands for it from then on.",
+			examples: []string{"hostrun pull python:3.11-slim", "hostrun pull --platform linux/arm64 python:3.11-slim", "hostrun pull docker-daemon:dinov2:latest",
+				"hostrun pull && hostrun up   # what is new of the stack of this directory", "hostrun pull --locked dinov2"},
+			statuses: startStatuses,
 		}.on(s),
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "platform", Usage: "fetch for `OS/ARCH[/VARIANT]` instead of this machine's", Destination: &o.platform},
 			&cli.StringFlag{Name: "name", Usage: "call an image of Docker's `NAME`", Destination: &o.name},
 			&cli.StringFlag{Name: "policy", Usage: "`always|missing`: with missing, leave out what is here", Value: "always", Destination: &o.policy},
+			&cli.BoolFlag{Name: "locked", Usage: "fetch the images of profiles, as hostrun.lock has them", Destination: &o.locked},
 			&cli.BoolFlag{Name: "ignore-pull-failures", Usage: "go on with the others, and tell at the end", Destination: &o.passFailures},
 			taken("ignore-buildable"),
 		},
@@ -45,6 +48,9 @@ func runPull(ctx context.Context, s *session, o pullOptions) error {
 		return finding.Errorf(finding.StatusUsage, "write always or missing", "flag --policy: there is no policy %q", o.policy)
 	}
 	s.withStackHere()
+	if o.locked {
+		return pullLocked(ctx, s, o)
+	}
 	names, err := s.names(wants{what: "image", min: 1}, false)
 	if err == nil {
 		names, err = s.imagesOf(names)

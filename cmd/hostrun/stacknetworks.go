@@ -30,7 +30,7 @@ func (st *stack) orderNetworks() {
 
 // describes says whether the network is more than named.
 func describes(n profiles.Network) bool {
-	return len(n.Subnets) > 0 || n.Internal || n.EnableIPv6 || n.MTU != 0
+	return len(n.Subnets) > 0 || n.Internal || n.EnableIPv6 || n.MTU != 0 || n.Driver != ""
 }
 
 // waitsFor says whether m is started after other.

@@ -217,9 +217,11 @@ func (s *session) supervised(ctx context.Context, client *runtime.Client, id str
 	return nil
 }
 
+// superviseEnvironment is what a supervisor keeps of the environment of the command that starts it: where programs, CNI's plugins and
+// firewalld are found.
 func superviseEnvironment() []string {
 	var env []string
-	for _, name := range []string{"PATH", "HOME", "GOCOVERDIR", "HOSTRUN_DIE_AT"} { // the last are those of tests
+	for _, name := range []string{"PATH", "HOME", "CNI_PATH", "DBUS_SYSTEM_BUS_ADDRESS", "GOCOVERDIR", "HOSTRUN_DIE_AT"} { // the last are those of tests
 		if value, ok := os.LookupEnv(name); ok {
 			env = append(env, name+"="+value)
 		}

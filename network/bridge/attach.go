@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/containerd/go-cni"
@@ -162,7 +164,7 @@ func made(l network.Link, others []network.Entry) bool {
 
 // connect calls CNI's plugins, and beside them sets the rules of networks that are new.
 func (k *Kernel) connect(ctx context.Context, e *network.Entry) error {
-	plugins, err := k.plugins(*e)
+	plugins, err := k.plugins(*e, firewalld("/"))
 	if err != nil {
 		return err
 	}
@@ -173,7 +175,7 @@ func (k *Kernel) connect(ctx context.Context, e *network.Entry) error {
 	allowed := make(chan error, len(e.Links))
 	for _, l := range e.Links {
 		go func() {
-			if made(l, others) {
+			if !l.Bridged() || made(l, others) {
 				allowed <- nil
 				return
 			}
@@ -190,7 +192,7 @@ func (k *Kernel) connect(ctx context.Context, e *network.Entry) error {
 	for i := range e.Links {
 		config := got.Interfaces[network.Interface(i)]
 		if config == nil {
-			return fmt.Errorf("connect container %s: CNI's plugin bridge made no %s", e.ID, network.Interface(i))
+			return fmt.Errorf("connect container %s: CNI's plugins made no %s", e.ID, network.Interface(i))
 		}
 		e.Links[i].MAC, e.Links[i].IPs = config.Mac, nil
 		for _, ip := range config.IPConfigs {
@@ -310,14 +312,28 @@ func (k *Kernel) retract(ctx context.Context, e network.Entry) error {
 // disconnect calls CNI's plugins for the removal. They find by the container's ID what is theirs: leases, and the veth, where the
 // namespace is still there.
 func (k *Kernel) disconnect(ctx context.Context, e network.Entry, path string) error {
-	plugins, err := k.plugins(e)
-	if err != nil {
-		return err
+	e.Links = slices.Clone(e.Links)
+	for i, l := range e.Links {
+		if _, err := net.InterfaceByName(l.Parent); !l.Bridged() && err != nil {
+			e.Links[i].Parent = "lo" // plugins want one that is there, to remove as well: the link has gone with its own
+		}
 	}
 	if !isNamespace(path) {
 		path = "" // "the runtime can't say": plugins remove what they can
 	}
-	if err := plugins.Remove(ctx, Key{e.Namespace, e.ID}.name(), path); err != nil {
+	remove := func(firewalld bool) error {
+		plugins, err := k.plugins(e, firewalld)
+		if err != nil {
+			return err
+		}
+		return plugins.Remove(ctx, Key{e.Namespace, e.ID}.name(), path)
+	}
+	trusted := firewalld("/")
+	err := remove(trusted)
+	if err != nil && trusted { // it is there and does not answer: what it knows of the container is no reason to keep all the rest
+		err = remove(false)
+	}
+	if err != nil {
 		return pluginError(e.ID, err)
 	}
 	return nil
@@ -332,16 +348,18 @@ func (k *Kernel) retire(ctx context.Context, l network.Link, all []network.Entry
 			}
 		}
 	}
-	if err := errors.Join(disallow(ctx, l), removeBridge(l.Bridge)); err != nil {
-		return err
+	if l.Bridged() {
+		if err := errors.Join(disallow(ctx, l), removeBridge(l.Bridge)); err != nil {
+			return err
+		}
 	}
 	return os.RemoveAll(k.dir("leases", l.Bridge))
 }
 
 // plugins are CNI's, set up for the entry's links.
-func (k *Kernel) plugins(e network.Entry) (cni.CNI, error) {
+func (k *Kernel) plugins(e network.Entry, firewalld bool) (cni.CNI, error) {
 	findPrograms()
-	lists, err := e.Configurations(k.dir("leases"), firewalld("/"))
+	lists, err := e.Configurations(k.dir("leases"), firewalld)
 	if err != nil {
 		return nil, err
 	}

@@ -200,15 +200,3 @@ func unpublish(ctx context.Context, e network.Entry) error {
 func forwardLoopback(bridge string) error {
 	return os.WriteFile("/proc/sys/net/ipv4/conf/"+bridge+"/route_localnet", []byte("1"), 0)
 }
-
-// firewalld reports whether firewalld manages the machine below root, by its unit's cgroup: CNI's plugin then puts the
-// container's addresses into its trusted zone, as nothing that iptables accepts gets past it. To ask firewall-cmd starts Python.
-func firewalld(root string) bool {
-	for _, hierarchy := range []string{"", "systemd", "unified"} {
-		procs, err := os.ReadFile(filepath.Join(root, "sys/fs/cgroup", hierarchy, "system.slice/firewalld.service/cgroup.procs"))
-		if err == nil && len(bytes.TrimSpace(procs)) > 0 {
-			return true
-		}
-	}
-	return false
-}

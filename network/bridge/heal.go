@@ -1,13 +1,8 @@
 package bridge
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
-	"net/netip"
-	"os/exec"
 	"slices"
 	"strings"
 
@@ -58,7 +53,9 @@ func healRules(ctx context.Context, all []network.Entry) (healed bool, err error
 	var subnets []network.Subnet
 	for _, e := range all {
 		for _, l := range e.Links {
-			subnets = append(subnets, l.Subnets...)
+			if l.Bridged() {
+				subnets = append(subnets, l.Subnets...)
+			}
 		}
 	}
 	for _, f := range firewalls(subnets) {
@@ -90,7 +87,7 @@ func wanted(all []network.Entry, v6 bool) []ruleChain {
 			continue
 		}
 		for i, l := range e.Links {
-			if v6 && !slices.ContainsFunc(l.Subnets, hasIPv6) {
+			if !l.Bridged() || v6 && !slices.ContainsFunc(l.Subnets, hasIPv6) {
 				continue
 			}
 			if !seen[l.Bridge] {
@@ -120,46 +117,4 @@ func (k *Kernel) relayAgain(e network.Entry) (bool, error) {
 		return false, err
 	}
 	return true, nil
-}
-
-// trust puts the containers' addresses into firewalld's zone again, which forgets them when it is reloaded: CNI's plugin firewall is
-// called as at the beginning (CNI 1.0.0, section 2), and does nothing for addresses that are there.
-func trust(ctx context.Context, all []network.Entry) error {
-	var failed []error
-	for _, e := range all {
-		if !e.Ready {
-			continue
-		}
-		for i, l := range e.Links {
-			failed = append(failed, trustOne(ctx, e, i, l))
-		}
-	}
-	return errors.Join(failed...)
-}
-
-func trustOne(ctx context.Context, e network.Entry, i int, l network.Link) error {
-	program := plugin("firewall")
-	if program == "" {
-		return errors.New("firewalld is active, and CNI's plugin firewall is not installed")
-	}
-	var ips []map[string]any
-	for _, ip := range l.IPs {
-		a, err := netip.ParseAddr(ip)
-		if err != nil {
-			return err
-		}
-		ips = append(ips, map[string]any{"address": netip.PrefixFrom(a, a.BitLen()).String(), "interface": 0})
-	}
-	text, err := json.Marshal(map[string]any{"cniVersion": network.CNIVersion, "name": l.Bridge, "type": "firewall", "backend": "firewalld",
-		"prevResult": map[string]any{"cniVersion": network.CNIVersion, "interfaces": []map[string]any{{"name": network.Interface(i), "sandbox": "/"}}, "ips": ips}})
-	if err != nil {
-		return err
-	}
-	cmd := exec.CommandContext(ctx, program)
-	cmd.Stdin = bytes.NewReader(text)
-	cmd.Env = append(cmd.Environ(), "CNI_COMMAND=ADD", "CNI_CONTAINERID="+Key{e.Namespace, e.ID}.name(), "CNI_NETNS=/", "CNI_IFNAME="+network.Interface(i), "CNI_PATH="+program)
-	if out, err := cmd.Output(); err != nil {
-		return fmt.Errorf("let container %s through firewalld: %w: %s", e.ID, err, out)
-	}
-	return nil
 }

@@ -98,7 +98,7 @@ func Interfaces() ([]network.Interfaces, error) {
 		return nil, fmt.Errorf("list the host's interfaces: %w", err)
 	}
 	routes := routesOf("/proc/net/route", "/proc/net/ipv6_route")
-	var found []network.Interfaces
+	found := []network.Interfaces{}
 	for _, i := range all {
 		if i.Flags&net.FlagLoopback != 0 {
 			continue

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 
@@ -18,17 +19,26 @@ func PluginDirs() []string {
 	return append(dirs, "/usr/lib/hostrun/cni", "/usr/local/lib/hostrun/cni", "/opt/cni/bin", "/usr/lib/cni", "/usr/libexec/cni")
 }
 
-// needed are the plugins and programs of every network.
-var needed = []string{"bridge", "host-local"}
-
-// Missing are what a bridge network needs and this machine lacks: "CNI's plugin bridge", "iptables".
-func Missing() []string {
+// Missing are what networks of these drivers need and this machine lacks: "CNI's plugin bridge", "iptables".
+func Missing(drivers []string) []string {
 	findPrograms()
 	var missing []string
-	for _, name := range needed {
+	needed := []string{"host-local"}
+	bridged := false
+	for _, driver := range drivers {
+		if driver == "" {
+			driver, bridged = "bridge", true
+		}
+		needed = append(needed, driver)
+	}
+	slices.Sort(needed)
+	for _, name := range slices.Compact(needed) {
 		if plugin(name) == "" {
 			missing = append(missing, "CNI's plugin "+name)
 		}
+	}
+	if !bridged {
+		return missing
 	}
 	for _, name := range []string{"iptables", "iptables-save", "iptables-restore"} {
 		if _, err := exec.LookPath(name); err != nil {
@@ -66,6 +76,10 @@ func pluginError(id string, err error) error {
 	switch {
 	case strings.Contains(text, "failed to find plugin"):
 		hint = "install them: apt-get install containernetworking-plugins\nor build them: make cni"
+	case strings.Contains(text, "operation not supported"):
+		hint = "the kernel has no such interfaces, or not in this mode: modprobe macvlan, modprobe ipvlan; or use a network of driver bridge"
+	case strings.Contains(text, "device or resource busy"):
+		hint = "the parent is a bridge's port, belongs to the other of macvlan and ipvlan, or is another container's alone (macvlan_mode: passthru): ip -d link shows it"
 	case strings.Contains(text, "iptables"):
 		hint = "see what it says by itself: iptables -t nat -L -n"
 	case errors.Is(err, os.ErrPermission), strings.Contains(text, "operation not permitted"):
