@@ -86,3 +86,33 @@ func TestNoRecreate(t *testing.T) {
 	}
 	s.must("down", "db")
 }
+
+// TestOutOfMemory: a container that the kernel has ended for want of memory is told from one that somebody killed, while its cgroup is
+// there and afterwards.
+func TestOutOfMemory(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	s.load(tiny(t, "job"))
+	hog := plain(s, "mem_limit: 16m", "command: [busybox, tail, /dev/zero]")
+	for _, args := range [][]string{append(hog, "--attach"), {"run", "job"}} {
+		if r := s.hostrun(args...); r.status != 137 || !strings.Contains(r.stderr, "out of memory") {
+			t.Errorf("%v: %v", args, r)
+		}
+	}
+	told := func(want string) {
+		t.Helper()
+		if got := s.must("ps", "-a", "--format", "{{.exit_status}} {{.oom_killed}}"); got != want {
+			t.Errorf("ps: %q, want %q", got, want)
+		}
+	}
+	told("137 true\n")
+	s.must("up", "job")
+	if r := s.hostrun("wait", "job"); r.status != 137 {
+		t.Errorf("wait: %v", r)
+	}
+	told("137 true\n")
+	s.must(plain(s, "mem_limit: 16m", "command: [sleep, '1000']")...)
+	s.must("kill", "job")
+	told("137 false\n")
+	s.must("down", "job")
+}

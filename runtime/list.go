@@ -34,6 +34,7 @@ func (c *Client) List(ctx context.Context, all bool) ([]Container, error) {
 		}
 		one := describe(r, running[r.ID])
 		one.connect(r, wired)
+		c.weigh(&one)
 		if all || one.live() {
 			list = append(list, one)
 		}
@@ -148,6 +149,7 @@ func describe(r containers.Container, p *taskapi.Process) Container {
 		one.ExitStatus, one.FinishedAt = &code, &at
 	case p == nil:
 		one.ExitStatus, one.FinishedAt = labelInt(r.Labels, labelExitStatus), labelTime(r.Labels, labelFinishedAt)
+		one.OOMKilled = r.Labels[labelOOMKilled] != ""
 	}
 	one.supervision(r, p)
 	return one
@@ -236,6 +238,7 @@ func (c *Client) InspectContainer(ctx context.Context, name string) (any, error)
 	}
 	one := describe(r, task)
 	one.connect(r, c.networks())
+	c.weigh(&one)
 	return Inspection{Container: one, Namespace: c.opt.Namespace, Runtime: r.Runtime.Name, Snapshotter: r.Snapshotter,
 		SnapshotKey: r.SnapshotKey, Directory: c.dir(name), Log: r.Labels[labelLog], Labels: r.Labels, Spec: raw}, nil
 }

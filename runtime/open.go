@@ -41,6 +41,7 @@ type Client struct {
 	asked       atomic.Pointer[chan inventory] // what Open has asked for, until List takes it
 	imagesAsked sync.Map                       // of full names, the chan imageAnswer that FindAhead fills
 	ahead       sync.Map                       // of container IDs, the *earlySnapshot that Ahead has begun
+	starved     sync.Map                       // the IDs of containers that were seen to run out of memory
 
 	held   holds
 	sweeps soon.Answers[struct{}]

@@ -33,6 +33,7 @@ const (
 	labelStartedAt  = "hostrun.dev/started-at"
 	labelFinishedAt = "hostrun.dev/finished-at"
 	labelExitStatus = "hostrun.dev/exit-status"
+	labelOOMKilled  = "hostrun.dev/oom-killed" // "true": with that exit status, for want of memory
 )
 
 const (

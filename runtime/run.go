@@ -124,6 +124,9 @@ func (c *Client) runTask(ctx, work context.Context, m made, pl plan.Plan, stdio 
 	end := c.follow(ctx, m.record, "", ended, signals)
 	noted()
 	f.finish(10 * time.Second)
+	if end.status == killed {
+		c.ranOut(id) // as long as it can be
+	}
 	if end.err != nil {
 		return unseen, fmt.Errorf("wait for container %s: %w", id, end.err)
 	}

@@ -92,7 +92,8 @@ type Container struct {
 	CreatedAt  time.Time           `json:"created_at"`
 	StartedAt  *time.Time          `json:"started_at"`
 	FinishedAt *time.Time          `json:"finished_at,omitempty"`
-	ExitStatus *int                `json:"exit_status"` // null while it runs
+	ExitStatus *int                `json:"exit_status"`          // null while it runs
+	OOMKilled  bool                `json:"oom_killed,omitempty"` // the kernel has ended a process of it for want of memory
 	// Faults are what drivers have written into the kernel's log about its devices while it had them; filled in by who asks for it.
 	Faults []devices.Fault `json:"faults,omitempty"`
 	Supervision

@@ -231,7 +231,11 @@ func (c *Client) settle(ctx context.Context, r containers.Container, end exit) {
 }
 
 func (c *Client) recordExit(ctx context.Context, id string, end exit) error {
-	err := c.setLabels(ctx, id, map[string]string{labelFinishedAt: timeLabel(end.at), labelExitStatus: strconv.Itoa(end.status)})
+	labels := map[string]string{labelFinishedAt: timeLabel(end.at), labelExitStatus: strconv.Itoa(end.status)}
+	if end.status == killed && c.ranOut(id) { // its cgroup goes with the task
+		labels[labelOOMKilled] = "true"
+	}
+	err := c.setLabels(ctx, id, labels)
 	if err != nil {
 		return fmt.Errorf("note the end of container %s: %w", id, err)
 	}

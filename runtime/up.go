@@ -273,7 +273,7 @@ func (c *Client) begin(ctx, work context.Context, m made, s streams, command str
 }
 
 func (c *Client) noteReady(ctx context.Context, id string, notes map[string]string) error {
-	labels := map[string]string{labelState: stateReady, labelStartedAt: timeLabel(time.Now()), labelFinishedAt: "", labelExitStatus: ""}
+	labels := map[string]string{labelState: stateReady, labelStartedAt: timeLabel(time.Now()), labelFinishedAt: "", labelExitStatus: "", labelOOMKilled: ""}
 	maps.Copy(labels, notes)
 	err := c.setLabels(ctx, id, labels)
 	step("record-ready")
@@ -350,7 +350,7 @@ func (c *Client) rootOf(ctx context.Context, r containers.Container) ([]mount.Mo
 // noteAsBefore takes the note of a start back that failed.
 func (c *Client) noteAsBefore(ctx context.Context, r containers.Container) error {
 	was := map[string]string{}
-	for _, key := range []string{labelStartedAt, labelFinishedAt, labelExitStatus} {
+	for _, key := range []string{labelStartedAt, labelFinishedAt, labelExitStatus, labelOOMKilled} {
 		was[key] = r.Labels[key]
 	}
 	return c.setLabels(ctx, r.ID, was)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"slices"
@@ -158,5 +159,14 @@ func (s *session) noteFaults(c runtime.Container) {
 			from += ")"
 		}
 		s.note("%s: %s%s at %s%s", what, code, f.Text, f.Time.Format(time.RFC3339), from)
+	}
+}
+
+const starvedWords = "out of memory: the kernel has killed a process of it (mem_limit:, or the machine's own memory)"
+
+// noteMemory tells why a container in the foreground ended by SIGKILL, where it was for memory.
+func (s *session) noteMemory(ctx context.Context, client *runtime.Client, id string, status int) {
+	if status == 128+int(unix.SIGKILL) && client.OutOfMemory(ctx, id) {
+		s.note("container %s: %s", id, starvedWords)
 	}
 }

@@ -208,6 +208,9 @@ func statusWords(c runtime.Container, now time.Time) string {
 		if c.FinishedAt != nil {
 			text += " " + ago(now.Sub(*c.FinishedAt))
 		}
+		if c.OOMKilled {
+			notes = append(notes, "out of memory")
+		}
 		switch {
 		case c.Refused != "":
 			notes = append(notes, fmt.Sprintf("not started again: %s %d", finding.RestartRefused, c.RefusedAs))

@@ -143,6 +143,7 @@ func runOnce(ctx context.Context, s *session, ord order, build bool) error {
 		c := runtime.Container{Container: pl.ID, StartedAt: &begun, FinishedAt: &ended, DeviceNumbers: plan.DeviceNumbers(facts.Grants)}
 		s.addFaults(&c)
 		s.noteFaults(c)
+		s.noteMemory(ctx, client, pl.ID, status)
 	}
 	return s.inForeground(status, err)
 }

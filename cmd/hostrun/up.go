@@ -350,6 +350,9 @@ func stillRuns(ctx context.Context, client *runtime.Client, id string) error {
 	if c.ExitStatus != nil {
 		status = fmt.Sprintf(" with status %d", *c.ExitStatus)
 	}
+	if c.OOMKilled {
+		status += ": " + starvedWords
+	}
 	return withLog(ctx, client, id, finding.Errorf(finding.StatusFailed, "hostrun logs "+id+" shows why", "container %s has ended%s", id, status))
 }
 
@@ -359,6 +362,7 @@ func attached(ctx context.Context, s *session, m *member) error {
 	signals, release := s.signals.foreground(m.plan.StopSignal, seconds(m.plan.StopSeconds))
 	defer release()
 	status, err := m.client.Attach(ctx, m.id, runtime.IO{Stdout: s.stdout, Stderr: s.stderr}, signals)
+	s.noteMemory(ctx, m.client, m.id, status)
 	return s.inForeground(status, err)
 }
 

@@ -108,6 +108,7 @@ func attachedAll(ctx context.Context, s *session, st *stack, e endWith) error {
 			}
 		}
 		failed = append(failed, one.err)
+		s.noteMemory(ctx, one.of.client, one.of.id, one.status)
 		switch {
 		case from != nil && one.of == from:
 			status, decided = one.status, true

@@ -238,6 +238,7 @@ services:
 			p.noteStatus("stop", p.do("", "stop", nil, p.name))
 			p.note("log", p.logged(p.name))
 		}),
+		imported("file-absent", "keys and texts that come to nothing, and names that a list has twice", "services:\n  @:\n    image: conformance:1\n    network_mode: none\n    user: \"${NO_USER:-}\"\n    runtime: ${NO_RUNTIME:-}\n    hostname: ''\n    restart: ${NO_RESTART:-}\n    cpuset: \"${NO_CPUS:-}\"\n    pid: ''\n    ipc: ${NO_IPC:-}\n    working_dir: ''\n    stop_signal: ''\n    platform: ${NO_PLATFORM:-}\n    deploy:\n    environment: [A=1, B=b, A=2]\n    labels: [x=1, x=2]\n    tmpfs: [\"/scratch:size=1m\"]\n", nil, lookAt()),
 		imported("file-empty", "keys without a value, and empty lists", "services:\n  @:\n    image: conformance:1\n    network_mode: none\n    command:\n    entrypoint:\n    volumes: []\n    ports: []\n    depends_on: []\n    labels: {}\n    env_file: []\n    cap_add: []\n    tmpfs: []\n    deploy: {}\n    ulimits: {}\n", nil, lookAt()),
 		imported("file-words", "a text that is split, with quotes, over lines", "services:\n  @:\n    image: conformance:1\n    network_mode: none\n    entrypoint: >\n      /bin/sh -c \"\n      echo 'one;' two;\n      echo three || true;\n      exit 5;\n      \"\n", nil, ends),
 	}...)
@@ -337,6 +338,15 @@ func foregroundScenes() []scene {
 			p.noteStatus("up", p.foreground([]string{"--abort-on-container-exit"}, p.name, p.name+"-other"))
 			p.ended(p.name + "-other")
 		}).with("@-other", idle),
+		played(g, "up-abort-failure", "up --abort-on-container-failure, where one ends well first", "command: [/bin/sh, -c, \"sleep 2; exit 5\"]\n"+none, func(p *player) {
+			p.noteStatus("up", p.foreground([]string{"--abort-on-container-failure"}, p.name, p.name+"-well", p.name+"-other"))
+			p.ended(p.name + "-other")
+			p.note("well", p.state(p.name+"-well").Exit)
+		}).with("@-other", idle).with("@-well", "command: [\"true\"]\n"+none),
+		played(g, "up-out-of-memory", "up of a container that is killed for memory", "mem_limit: 32m\ncommand: [/probe, use, \"100000000\"]\n"+none, func(p *player) {
+			p.noteStatus("up", p.foreground([]string{"--exit-code-from", p.name}, p.name))
+			p.note("exit", p.state(p.name).Exit)
+		}),
 		played(g, "up-foreground", "up in the foreground until all have ended", "command: [/bin/sh, -c, \"echo one; exit 5\"]\n"+none, func(p *player) {
 			p.noteStatus("up", p.foreground(nil, p.name, p.name+"-other"))
 			p.note("other", p.state(p.name+"-other").Status)

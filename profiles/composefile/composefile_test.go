@@ -75,7 +75,7 @@ func TestOutcomes(t *testing.T) {
 	}{
 		{name: "host's network", service: "network_mode: host", key: "network_mode", outcome: Carried, stack: "network_mode: host"},
 		{name: "no mode of network", service: "network_mode: ${MODE:-}", key: "network_mode", outcome: Changed, stack: "networks: [default]"},
-		{name: "nothing for text", service: "user: ${USER_OF:-}\n    runtime: ${RUNTIME:-}\n    environment: [A=b, \"${MORE:-}\"]", key: "runtime", outcome: Carried, stack: "runtime: ${RUNTIME:-}"},
+		{name: "nothing for text", service: "user: ${USER_OF:-}\n    runtime: ${RUNTIME:-}", key: "runtime", outcome: Carried, stack: "runtime: ${RUNTIME:-}"},
 		{name: "nothing for a device's ids", service: "deploy: {resources: {reservations: {devices: [{capabilities: [gpu], count: 1, device_ids: null, driver: ''}]}}}", key: "deploy", outcome: Carried, stack: "device_ids: null"},
 		{name: "no network", service: "hostname: a", key: "networks", outcome: Changed, stack: "default: {name: project_default}"},
 		{name: "network of its own", service: "networks: [a]", more: "networks: {a: {driver: bridge}}", key: "networks", outcome: Carried, stack: "a: {driver: bridge, name: project_a}"},
