@@ -82,6 +82,7 @@ const (
 	DuplicateDist    = "HR096" // a distribution has two directories of metadata in one place
 	TorchCPUOnly     = "HR097" // a GPU is asked for, and torch is built without CUDA
 	ImportsUnchecked = "HR098" // what files do not tell of the command's imports (information)
+	PthBlocks        = "HR364" // a .pth file is a pipe, which Python waits for at its start
 
 	DeviceMount    = "HR130" // a mount of the profile lies over what an accelerator's driver needs
 	DeviceOptional = "HR131" // an optional accelerator is not there (information)
@@ -229,6 +230,9 @@ const (
 	CopyReadOnly     = "HR265" // cp would write into what the container has read-only
 	DockerAway       = "HR266" // the local Docker can't be asked
 	DockerNoImage    = "HR267" // the local Docker has no such image
+	LockDiffers      = "HR370" // --locked, and something is not what the lock says
+	LockMissing      = "HR371" // --locked, and the lock has no entry of the profile
+	LockInvalid      = "HR372" // the lock can't be read
 )
 
 // Explain returns the entry of id; an unknown id gives an Entry with the id alone and exit status 1.

@@ -186,6 +186,9 @@ var catalog = map[string]Entry{
 	ModuleMissing: {Title: "the command imports a module that is not found", ExitStatus: StatusMisfit, Story: "" +
 		"hostrun reads the import statements of the command's own file and of everything that it imports, in the order in which Python would run them, and looks each name up as Python's finders do. This one is in no directory of sys.path, nothing catches its failure, and the command would end with the message that is shown.\n\n" +
 		"Install the package that has it, into the host's environment or into the image. hostrun where NAME MODULE shows where a module comes from."},
+	PthBlocks: {Title: "a .pth file is a named pipe", ExitStatus: StatusMisfit, Story: "" +
+		"At its start Python opens each file of the site directories whose name ends in .pth. Opening a named pipe waits until somebody writes to it: the container would be up, and do and say nothing.\n\n" +
+		"Remove the file, or let the program that made it keep it elsewhere."},
 	StandardMissing: {Title: "the image lacks a module of the standard library", ExitStatus: StatusMisfit, Story: "" +
 		"Slim images cut the standard library: Debian's python3-minimal has no ctypes, json or multiprocessing; python3-tk, python3-dbm and python3-distutils are packages of their own. The host's packages were installed for a whole one.\n\n" +
 		"Install the rest into the image (apt-get install python3), or use an image that is made for Python."},

@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -34,6 +35,11 @@ func TestUpStays(t *testing.T) {
 			t.Errorf("%v: the other one was not ended in order: %+v", c.flags, db)
 		}
 	}
+	s.write("stack.yaml", strings.Replace(foregroundStack, "  test: {", "  first: {<<: *job, command: ['true']}\n  test: {depends_on: {first: {condition: completed_successfully}}, ", 1))
+	r := s.hostrun("up", "./stack.yaml", "--abort-on-container-failure") // first ends well, which ends nothing
+	if db := s.all()["db"]; r.status != 5 || !strings.Contains(r.stdout, "tested\n") || db.ExitStatus == nil || *db.ExitStatus != 7 {
+		t.Errorf("--abort-on-container-failure: %v\n%+v", r, db)
+	}
 	s.refused(2, "not among those that are started", "name one of those", "up", "./stack.yaml", "--exit-code-from", "nobody")
 	s.must("down", "./stack.yaml")
 }
@@ -48,6 +54,16 @@ func TestRunTakesComposesFlags(t *testing.T) {
 	if r := s.hostrun("run", "--no-deps", "--entrypoint", "/bin/true", "test"); r.status != 0 {
 		t.Errorf("the entrypoint of the line got the profile's command: %v", r)
 	}
+	one := s.command("run", "--no-deps", "--name", "one", "-l", "colour=red", "--label", "size=", "test", "--", "sleep", "1000")
+	must(t, one.Start())
+	s.comes("the labels of the line", func() error {
+		if text := s.hostrun("inspect", "one").stdout; !strings.Contains(text, `"colour": "red"`) {
+			return fmt.Errorf("inspect says %s", text)
+		}
+		return nil
+	})
+	s.must("kill", "one")
+	_ = one.Wait() // its status is that of the signal
 	s.refused(2, "ports", "--help", "run", "--no-deps", "-p", "eighty", "test")
 }
 

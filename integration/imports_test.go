@@ -21,7 +21,7 @@ import (
 const module = "hostrun.dev/hostrun"
 
 // pure are the packages that describe and decide. They read files below a root that they are given, and nothing else.
-var pure = []string{"finding", "pattern", "rootfs", "abi", "host", "devices", "profiles", "plan", "doctor", "imagename", "supervise", "unit"}
+var pure = []string{"finding", "pattern", "rootfs", "abi", "host", "devices", "profiles", "plan", "doctor", "imagename", "supervise", "unit", "lockfile"}
 
 // arrow says which packages of ours a package may import directly: cmd -> runtime -> plan -> {profiles, devices, host}
 // -> abi -> rootfs -> finding (docs/architecture.md). A package that is not listed may import none.
@@ -45,6 +45,7 @@ var arrow = map[string][]string{
 	"profiles/composefile":        {"profiles", "finding", "pattern"},
 	"network":                     {"finding"},
 	"plan":                        {"network", "profiles", "devices", "host", "abi/proof", "abi", "rootfs", "finding", "pattern"},
+	"lockfile":                    {"plan", "profiles", "devices", "host", "finding"},
 	"supervise":                   {"profiles"},
 	"unit":                        {"profiles"},
 	"logfile":                     {},
@@ -52,7 +53,7 @@ var arrow = map[string][]string{
 	"imagebuild":                  {"profiles", "pattern"},
 	"engine":                      {"finding"},
 	"doctor":                      {"host", "abi", "rootfs", "finding"},
-	"cmd/hostrun":                 {"runtime", "imagebuild", "imagename", "network", "supervise", "unit", "engine", "doctor", "plan", "profiles", "devices", "host", "abi", "rootfs", "finding", "pattern", "logfile", "soon"},
+	"cmd/hostrun":                 {"runtime", "lockfile", "imagebuild", "imagename", "network", "supervise", "unit", "engine", "doctor", "plan", "profiles", "devices", "host", "abi", "rootfs", "finding", "pattern", "logfile", "soon"},
 	"cmd/hostrun-log":             {"logfile"},
 	"cmd/hostrun-init":            {},
 	"cmd/hostrun-ports":           {"network/relay"},

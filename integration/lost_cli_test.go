@@ -29,6 +29,9 @@ func TestContainerdComesBackEmpty(t *testing.T) {
 			for _, name := range []string{"job", "other"} {
 				m.profile(name, "image: job:latest\npull_policy: never\npython: none\ncommand: [sleep, \"1000\"]\nstop_grace_period: 0s\ndevices: ["+kind+"=0]\n")
 			}
+			m.write("stack.yaml", "volumes: {data: }\nprofiles:\n  job: {image: job:latest, volumes: [\"data:/data\"]}\n")
+			data := m.path("data/volumes/data")
+			ok(t, os.MkdirAll(data, 0o755))
 			for n, verb := range []string{"up", "down"} {
 				m.must("up", "job")
 				pid, err := strconv.Atoi(strings.TrimSpace(m.must("ps", "--format", "{{.pid}}", "job")))
@@ -36,6 +39,11 @@ func TestContainerdComesBackEmpty(t *testing.T) {
 				ctrd.Kill()
 				m.want(0, "job runs, and is not in this list: its containerd does not answer", "ps")
 				m.want(75, "container job: it runs already, in another containerd", "down", "job")
+				m.want(75, "container job: it runs already, in another containerd", "down", "./stack.yaml")
+				m.want(75, "which volumes it has can't be told; nothing was done", "down", "-v", "./stack.yaml")
+				if _, err := os.Stat(data); err != nil { // they were removed below the job
+					t.Fatal(err)
+				}
 				m.want(0, "0 held by job", "devices", kind, "--format", "{{.name}} held by {{.holder}}")
 				ok(t, os.Rename(ctrd.Path("root"), ctrd.Path(fmt.Sprint("root", n))))
 				ctrd.Start()

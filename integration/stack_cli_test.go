@@ -278,3 +278,58 @@ func TestDownRemovesVolumes(t *testing.T) {
 		t.Errorf("without a container: %q; %s", out, volumes())
 	}
 }
+
+// TestDownRemovesImages: --rmi as docker compose's: local are images that are built and bear the name that nobody gave them. What another
+// container has stays.
+func TestDownRemovesImages(t *testing.T) {
+	t.Parallel()
+	s := stacked(t, "name: shop\nprofiles:\n  app: {image: job:latest, pull_policy: never, stop_signal: SIGKILL, command: [sleep, '1000']}\n  made: {build: ., image: shop-made, pull_policy: never, stop_signal: SIGKILL, command: [sleep, '1000']}\n")
+	s.load(tiny(t, "shop-made:latest"))
+	s.profile("other", "image: job:latest\npull_policy: never\nstop_signal: SIGKILL\ncommand: [sleep, '1000']\n")
+	s.must("up", "./stack.yaml", "other")
+	if out := s.must("down", "--rmi", "local", "--dry-run"); !strings.HasSuffix(out, "the image shop-made:latest would be removed\n") || strings.Contains(out, "image job") {
+		t.Errorf("a dry run: %q", out)
+	}
+	if out := s.must("down", "--rmi", "local"); out != "image shop-made:latest removed\n" {
+		t.Errorf("local: %q", out)
+	}
+	s.must("up", "app")
+	if r := s.hostrun("down", "--rmi", "all"); r.status != 0 || r.stdout != "" || !strings.Contains(r.stderr, "container other uses it") {
+		t.Errorf("one that another container has: %v", r)
+	}
+	s.must("down", "other")
+	if out := s.must("down", "--rmi", "all"); out != "image job:latest removed\n" || s.must("images", "-q") != "" {
+		t.Errorf("all: %q", out)
+	}
+	s.refused(2, "there is no \"some\"", "write local", "down", "--rmi", "some")
+}
+
+// TestVerbsOfTheStackHere: what docker compose does to the whole project where no service is named.
+func TestVerbsOfTheStackHere(t *testing.T) {
+	t.Parallel()
+	s := stacked(t, tinyStack)
+	s.must("up")
+	s.must("kill", "side")
+	s.is("side", "ends", func(c runtime.Container) bool { return c.Status == "exited" })
+	s.must("rm", "-f") // what runs stays
+	if s.names() != "app db" {
+		t.Errorf("after rm -f: %s", s.names())
+	}
+	s.must("pause")
+	if out := s.must("ps", "--format", "{{.status}}"); out != "paused\npaused\n" {
+		t.Errorf("pause: %q", out)
+	}
+	s.must("unpause")
+	s.must("kill")
+	s.must("rm", "-s", "-f", "-v")
+	if s.names() != "" {
+		t.Errorf("after rm -s: %s", s.names())
+	}
+	if r := s.hostrun("pull"); r.status == 0 || !strings.Contains(r.stderr, "job:latest") {
+		t.Errorf("pull asks no registry for the stack's image: %v", r)
+	}
+	s.must("pull", "--policy", "missing")
+	s.write("compose.yaml", "services: {a: {image: b}}\n")
+	must(t, os.Remove(s.path("stack.yaml")))
+	s.refused(2, "needs the name", "hostrun import compose makes a stack of compose.yaml", "up")
+}

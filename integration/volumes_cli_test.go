@@ -34,6 +34,8 @@ func TestVolumesOfTheImage(t *testing.T) {
 	s.must("exec", "job", "--", "busybox", "touch", "/data/new")
 	up("environment: {A: b}")
 	has("/data", "new\nof-the-image\n")
+	s.must(append(plain(s, "command: [sleep, '1000']", "stop_signal: SIGKILL", "read_only: true", "environment: {A: c}"), "--renew-anon-volumes")...)
+	has("/data", "of-the-image\n")
 	s.must("down", "job")
 	up()
 	has("/data", "of-the-image\n")

@@ -220,9 +220,17 @@ func (b *builder) mergeFindings() {
 		if si, sj := rank(all[i].Severity), rank(all[j].Severity); si != sj {
 			return si < sj
 		}
-		return all[i].ID < all[j].ID
+		return placeOf(all[i]) < placeOf(all[j])
 	})
 	b.plan.Findings = all
+}
+
+// placeOf is where findings of one severity stand. What ends the command's imports keeps its order: Python would tell the first.
+func placeOf(f finding.Finding) string {
+	if f.ID >= finding.ModuleMissing && f.ID <= finding.NativeGate {
+		return finding.ModuleMissing
+	}
+	return f.ID
 }
 
 // proved are the findings of the proof, as errors where the caller is strict.

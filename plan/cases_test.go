@@ -58,6 +58,7 @@ var cases = map[string]func() plan.Facts{
 		return f
 	},
 	"pth-and-editable":       pthAndEditable,
+	"editable-of-src":        editableOfSrc,
 	"packages-on-both-sides": packagesOnBothSides,
 	"image-python-3.12-refused": func() plan.Facts {
 		f := borrowing(venvHost(11))

@@ -135,7 +135,7 @@ func flattenList(out map[string]string, at string, list []any) {
 // elementNames are the fields that name the elements of a list.
 var elementNames = map[string]string{
 	"mounts": "destination", "linux.devices": "path", "linux.namespaces": "type", "process.rlimits": "type",
-	"environment": "name", "volumes": "target", "devices": "target", "networks": "name", "depends_on": "name", // of a profile
+	"environment": "name", "volumes": "target", "devices": "target", "networks": "name", "depends_on": "name", "secrets": "name", "configs": "name", "extra_hosts": "name", // of a profile
 }
 
 func nameOf(at string, e any) (string, bool) {

@@ -31,6 +31,19 @@ func pthAndEditable() plan.Facts {
 	return f
 }
 
+// editableOfSrc is an editable install whose code lies in src of its project, or in a tree of links (setuptools, editable_mode=strict): the
+// whole project is mounted, once, and nobody says that its import fails.
+func editableOfSrc() plan.Facts {
+	h := venvHost(11)
+	h.Sites[0].Pth = []host.PthFile{{Name: "__editable__.proj-1.pth", Paths: []string{"/home/u/proj/build/__editable__.proj-1"}}}
+	h.Sites = append(h.Sites, host.Site{Path: "/home/u/proj/build/__editable__.proj-1", Real: "/home/u/proj/build/__editable__.proj-1", Kind: "pth", Files: 3, Bytes: 1000})
+	h.Packages = append(h.Packages, host.Package{Name: "proj", Site: h.Sites[0].Path, Editable: "/home/u/proj"})
+	f := borrowing(h)
+	f.Host.Findings = append(f.Host.Findings, finding.Finding{ID: finding.SitePathIgnored, Severity: finding.Warning, Subject: "proj",
+		Message: "its source /home/u/proj is not mounted, and the import fails", Remedy: "mount it at the same path under volumes: \"/home/u/proj:/home/u/proj:ro\", or install it"})
+	return f
+}
+
 func volumesOfEveryForm() plan.Facts {
 	f := simple()
 	f.Profile.User = "1000"

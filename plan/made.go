@@ -3,9 +3,7 @@ package plan
 import (
 	"encoding/json"
 	"fmt"
-	"slices"
 	"sort"
-	"strconv"
 	"strings"
 
 	"hostrun.dev/hostrun/devices"
@@ -116,54 +114,4 @@ func bothKeys(a, b map[string]string) []string {
 	}
 	sort.Strings(all)
 	return all
-}
-
-// placeOnly are fields of a profile that say where something stands, or under what key.
-var placeOnly = []string{"dir", "lines"}
-
-func profileChanges(a, b profiles.Profile, lines map[string]profiles.Position) []Change {
-	a.Lines, b.Lines = nil, nil
-	left, right := map[string]string{}, map[string]string{}
-	flatten(left, "", generic(a))
-	flatten(right, "", generic(b))
-	var all []Change
-	for _, k := range bothKeys(left, right) {
-		was, is := value(left, k), value(right, k)
-		if was == is || slices.Contains(placeOnly, k) || strings.HasSuffix(k, ".key") || k == "seccomp_profile" {
-			continue
-		}
-		was, is = readable(k, was), readable(k, is)
-		c := Change{What: "profile", Field: k, Was: was, Is: is, Text: fmt.Sprintf("the profile's %s: %s -> %s", k, shorten(was), shorten(is))}
-		if at, ok := lineOf(k, lines); ok {
-			c.Where = at
-			c.Text += " (" + at + ")"
-		}
-		all = append(all, c)
-	}
-	return all
-}
-
-// readable writes what JSON has as a number as the profile says it.
-func readable(field, text string) string {
-	n, err := strconv.ParseInt(text, 10, 64)
-	switch last := field[strings.LastIndexByte(field, '.')+1:]; {
-	case err != nil:
-	case slices.Contains([]string{"stop_grace_period", "interval", "timeout", "start_period", "start_interval"}, last):
-		return profiles.Span(n)
-	case last == "umask":
-		return fmt.Sprintf("%#04o", n)
-	}
-	return text
-}
-
-// lineOf is where the key stands, or what it is below: "environment[A].value" is in Lines as "environment.A".
-func lineOf(key string, lines map[string]profiles.Position) (string, bool) {
-	key = strings.ReplaceAll(strings.ReplaceAll(key, "[", "."), "]", "")
-	for key != "" {
-		if at, ok := lines[key]; ok && at.Line > 0 {
-			return fmt.Sprintf("%s:%d", at.File, at.Line), true
-		}
-		key = key[:max(strings.LastIndexByte(key, '.'), 0)]
-	}
-	return "", false
 }

@@ -206,7 +206,7 @@ func (b *builder) siteBytes(prefix string) int64 {
 
 // lend mounts a directory of packages.
 func (b *builder) lend(source, destination string, bytes int64) {
-	b.mounts = append(b.mounts, mount{Mount: b.borrowed(source, destination), origin: "host python", key: "python"})
+	b.mounts = append(b.mounts, mount{Mount: b.borrowed(source, destination), origin: hostPython, key: "python"})
 	b.plan.Borrowed = append(b.plan.Borrowed, Borrowed{Source: source, Destination: destination, Bytes: bytes, For: "python"})
 }
 
@@ -244,15 +244,36 @@ func (b *builder) keepsPath(p string) bool {
 	return !closed
 }
 
-// mountEditables mounts the sources of editable installs at their own path, which their finders have in them as text.
+// mountEditables mounts the sources of editable installs at their own path, which their finders have in them as text. The whole
+// takes the place of directories in it that .pth files name: those may be of links to the rest (setuptools, editable_mode=strict).
 // Where that can't be, the finding of the host stays.
 func (b *builder) mountEditables() {
 	for _, pkg := range b.f.Host.Python.Packages {
-		if pkg.Editable != "" && b.keepsPath(pkg.Editable) {
-			b.lend(pkg.Editable, pkg.Editable, 0)
+		if pkg.Editable == "" {
+			continue
 		}
+		mounts, bytes := b.mounts, int64(0)
+		b.mounts = slices.DeleteFunc(slices.Clone(mounts), func(m mount) bool { return m.ownPath() && within(m.Destination, pkg.Editable) })
+		if !b.keepsPath(pkg.Editable) {
+			b.mounts = mounts
+			continue
+		}
+		b.plan.Borrowed = slices.DeleteFunc(b.plan.Borrowed, func(have Borrowed) bool {
+			part := have.Source == have.Destination && within(have.Destination, pkg.Editable)
+			if part {
+				bytes += have.Bytes
+			}
+			return part
+		})
+		b.lend(pkg.Editable, pkg.Editable, bytes)
 	}
 }
+
+// hostPython is the origin of what is mounted of the host's packages.
+const hostPython = "host python"
+
+// ownPath says that it shows a directory of the host's packages where the host has it.
+func (m mount) ownPath() bool { return m.origin == hostPython && m.Source == m.Destination }
 
 // mountTarget mounts the first site directory exactly where the profile says.
 func (b *builder) mountTarget(image *abi.Python) {

@@ -45,8 +45,8 @@ func (b *builder) mounted(f finding.Finding) bool {
 		return true
 	}
 	for _, have := range b.mounts {
-		if have.Type == "bind" && have.Source == have.Destination && within(m[1], have.Destination) {
-			return true
+		if have.Type == "bind" && have.Source == have.Destination && (within(m[1], have.Destination) || within(have.Destination, m[1])) {
+			return true // the whole, or the part of it that is imported from: src of a project
 		}
 	}
 	return false

@@ -80,6 +80,41 @@ func TestMadeIsReadable(t *testing.T) {
 	}
 }
 
+// TestElementsAreToldByTheirLines: what stands in a list was told with the line of the list, or not at all where it has nothing but a name; a list
+// in another order as "files that hostrun makes for it"; ports as hostrun keeps them.
+func TestElementsAreToldByTheirLines(t *testing.T) {
+	profile := func(networks []profiles.Network, volumes ...profiles.Volume) profiles.Profile {
+		return profiles.Profile{Networks: networks, Volumes: volumes, Lines: map[string]profiles.Position{}}
+	}
+	a, b := profiles.Volume{Type: "bind", Source: "/a", Target: "/a", Key: "volumes[0]"}, profiles.Volume{Type: "bind", Source: "/b", Target: "/b", Key: "volumes[1]"}
+	moved := func(v profiles.Volume, key string) profiles.Volume { v.Key = key; return v }
+	lines := map[string]profiles.Position{"volumes": {File: "web.yaml", Line: 3}, "volumes[0]": {File: "web.yaml", Line: 4}, "volumes[1]": {File: "web.yaml", Line: 5},
+		"networks": {File: "web.yaml", Line: 8}, "networks.front": {File: "web.yaml", Line: 10}, "ports": {File: "web.yaml", Line: 12}}
+	net := func(name string) []profiles.Network { return []profiles.Network{{Name: name, Key: "networks." + name}} }
+	ports := func(p ...profiles.Port) profiles.Profile { return profiles.Profile{Ports: p} }
+	for _, c := range []struct {
+		was, is profiles.Profile
+		want    []string
+	}{
+		{profile(nil, a, b), profile(nil, a, b), nil},
+		{profile(nil, a), profile(nil, a, b), []string{"the profile's volumes[/b].source: (none) -> /b (web.yaml:5)", "the profile's volumes[/b].type: (none) -> bind (web.yaml:5)"}},
+		{profile(nil, a, b), profile(nil, moved(b, "volumes[0]"), moved(a, "volumes[1]")), []string{"the profile's volumes: in another order (web.yaml:3)"}},
+		{profile(net("back")), profile(net("front")), []string{"the profile's networks[back]: yes -> (none) (web.yaml:8)", "the profile's networks[front]: (none) -> yes (web.yaml:10)"}},
+		{ports(profiles.Port{Target: 80, Protocol: "tcp", Key: "ports[0]"}), ports(profiles.Port{HostIP: "::1", First: 53, Last: 55, Target: 53, End: 55, Protocol: "udp", Key: "ports[0]"}),
+			[]string{"the profile's ports: [80] -> [[::1]:53-55:53-55/udp] (web.yaml:12)"}},
+		{profiles.Profile{Replicas: &profiles.Replicas{Count: 2, Key: "scale"}}, profiles.Profile{Replicas: &profiles.Replicas{Count: 2, Key: "replicas"}}, nil},
+		{profiles.Profile{Labels: map[string]string{"a.key": "1"}}, profiles.Profile{Labels: map[string]string{"a.key": "2"}}, []string{"the profile's labels.a.key: 1 -> 2"}},
+	} {
+		var got []string
+		for _, change := range profileChanges(c.was, c.is, lines) {
+			got = append(got, change.Text)
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("got  %q\nwant %q", got, c.want)
+		}
+	}
+}
+
 // TestLongListsShowWhatDiffers: of two sets of capabilities only their first 160 bytes were shown, which were the same.
 func TestLongListsShowWhatDiffers(t *testing.T) {
 	long := []string{"CAP_AUDIT_WRITE", "CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID", "CAP_KILL", "CAP_NET_BIND_SERVICE", "CAP_NET_RAW", "CAP_SETFCAP", "CAP_SETGID", "CAP_SETPCAP", "CAP_SETUID", "CAP_SYS_CHROOT"}

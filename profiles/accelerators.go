@@ -146,7 +146,7 @@ func (d *decoder) request(n *node, key string, all []Accelerator) []Accelerator 
 	if !readFields(d, &a, n, key, acceleratorFields()) {
 		return all
 	}
-	count, ids := n.pair("count"), n.pair("device_ids")
+	count, ids := n.said("count"), n.said("device_ids")
 	switch {
 	case count != nil && ids != nil:
 		d.bad(count.value, join(key, "count"), "remove one of the two", "count and device_ids exclude each other")

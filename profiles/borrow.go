@@ -136,7 +136,7 @@ var pythonFields = []field[Python]{
 func readPython(d *decoder, p *Profile, n *node, key string) {
 	if n.kind == mapping {
 		readFields(d, &p.Python, n, key, pythonFields)
-		if p.Python.Interpreter == "" && n.pair("interpreter") == nil { // a mapping asks for packages
+		if p.Python.Interpreter == "" && n.said("interpreter") == nil { // a mapping asks for packages
 			p.Python.Interpreter = "auto"
 		}
 		return
@@ -151,10 +151,6 @@ func readInterpreter(d *decoder, p *Python, n *node, key string) {
 }
 
 func readCUDA(d *decoder, p *Profile, n *node, key string) {
-	if n.kind == scalar && n.tag == "str" && n.text == "" { // of ${CUDA:-}
-		p.CUDA = ""
-		return
-	}
 	if s, ok := d.borrowed(n, key, "the toolkit's directory: /usr/local/cuda"); ok {
 		p.CUDA = s
 	}

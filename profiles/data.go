@@ -203,7 +203,7 @@ func (d *decoder) dataEntry(item *node, key, at string) {
 	before := d.report.added
 	switch {
 	case item.kind == mapping:
-		if source := item.pair("source"); source != nil {
+		if source := item.said("source"); source != nil {
 			v.Name, _ = d.text(source.value, join(at, "source"))
 		}
 		readFields(d, &v, item, at, longDataFields)

@@ -47,6 +47,23 @@ type field[T any] struct {
 	read   func(d *decoder, to *T, n *node, path string)
 }
 
+// absent reports whether n is no value of the field: null, or, of a field that takes text, the empty one that ${USER_OF:-} comes to.
+// Compose takes both as a key that is not there.
+func (f *field[T]) absent(n *node) bool {
+	return n.empty() || !f.must && n.blank() && f.schema.takesText()
+}
+
+// takesText reports whether a plain text, or one of some words, is what a schema begins with.
+func (o object) takesText() bool {
+	for _, any := range []string{"oneOf", "anyOf"} {
+		if of, ok := o[any].([]object); ok && len(of) > 0 {
+			return of[0].takesText()
+		}
+	}
+	_, words := o["enum"]
+	return words || o["type"] == "string"
+}
+
 // An object is a part of a JSON Schema.
 type object map[string]any
 
@@ -74,7 +91,8 @@ func (d *decoder) lookup(name string) (string, bool) {
 	return v, ok
 }
 
-// readFields reads the mapping n, whose keys are fields, into to.
+// readFields reads the mapping n, whose keys are fields, into to. A known key without a value is one that is not there: generated files
+// have device_ids: null beside count.
 func readFields[T any](d *decoder, to *T, n *node, path string, fields []field[T]) bool {
 	if n.kind != mapping {
 		d.bad(n, path, "write KEY: VALUE on lines of their own, indented", "expected a mapping of %s, got %s", fieldNames(fields), n.describe())
@@ -82,9 +100,12 @@ func readFields[T any](d *decoder, to *T, n *node, path string, fields []field[T
 	}
 	seen := map[string]bool{}
 	for _, p := range n.pairs {
-		seen[p.key] = true
 		f := findField(fields, p.key)
 		sub := join(path, p.key)
+		if f != nil && f.absent(p.value) {
+			continue
+		}
+		seen[p.key] = true
 		switch {
 		case f != nil:
 			d.mark(sub, p.pos)

@@ -95,7 +95,7 @@ var reservationFields = []field[deploy]{
 		for i, item := range n.items {
 			at := index(key, i)
 			d.mark(at, item.pos)
-			if to.requests = d.request(item, at, to.requests); len(item.pairs) > 0 && item.pair("capabilities") == nil {
+			if to.requests = d.request(item, at, to.requests); len(item.pairs) > 0 && item.said("capabilities") == nil {
 				d.bad(item, at, "add capabilities: [gpu]", "capabilities is missing, which compose asks for here")
 			}
 		}
@@ -179,6 +179,9 @@ const ofSwarm = "remove it: it is for a swarm, and docker compose ignores it wit
 
 func readDeploy(d *decoder, p *Profile, n *node, key string) {
 	var to deploy
+	if n.empty() {
+		return
+	}
 	if n.kind == mapping {
 		d.notYetBelow(n, key)
 	}
@@ -219,6 +222,7 @@ var composeDeploy = []string{"endpoint_mode", "labels", "mode", "placement", "ro
 func (d *decoder) notYetBelow(n *node, key string) {
 	for _, p := range n.pairs {
 		switch {
+		case p.value.empty():
 		case contains(composeDeploy, p.key):
 			d.notYetProblem(p.pos, join(key, p.key), deployRemedies[p.key], "this key of compose")
 		case p.value.kind == mapping && p.key != "devices":

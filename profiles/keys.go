@@ -84,7 +84,7 @@ var securityFields = []field[Profile]{
 var limitFields = []field[Profile]{
 	{name: "ulimits", about: "resource limits of the process; -1 is unlimited", schema: object{"type": "object", "propertyNames": object{"enum": ulimitNames}, "additionalProperties": object{"oneOf": []object{intSchema, schemaOf(ulimitFields)}}}, read: readUlimits},
 	{name: "cpus", about: "processors' worth of time: 1.5", schema: object{"type": []string{"number", "string"}}, read: readCPUs},
-	{name: "cpuset", about: "processors to run on: 0-3,8", schema: object{"type": []string{"string"}}, read: readCPUSet},
+	{name: "cpuset", about: "processors to run on: 0-3,8", schema: textSchema, read: readCPUSet},
 	{name: "mem_limit", about: "most memory; no swap beside it, unless memswap_limit says so", schema: sizeSchema, read: readBytes(func(p *Profile) *int64 { return &p.MemLimit })},
 	{name: "pids_limit", about: "most processes and threads; -1 is no limit", schema: intSchema, read: readPidsLimit},
 	{name: "sysctls", about: "kernel parameters of the container's namespaces", schema: namedSchema, read: readSysctls},

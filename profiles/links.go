@@ -1,6 +1,9 @@
 package profiles
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // A Link is another name for another container.
 type Link struct {
@@ -86,6 +89,15 @@ func (d *decoder) finishImplied() {
 		key := p.Links[0].Key
 		d.badAt(p.Lines[key], key, "remove it, or the network_mode", "with network_mode: none no other container can be reached")
 	}
+	slices.SortStableFunc(d.implied, func(a, b Dependency) int { // of volumes_from and links of one profile, links count
+		switch {
+		case a.Restart == b.Restart:
+			return 0
+		case a.Restart:
+			return -1
+		}
+		return 1
+	})
 	for _, one := range d.implied {
 		known := false
 		for _, have := range p.DependsOn {

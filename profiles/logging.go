@@ -45,7 +45,7 @@ func readLogging(d *decoder, p *Profile, n *node, key string) {
 	if p.Logging != nil {
 		l = *p.Logging
 	}
-	if one := n.pair("driver"); one != nil {
+	if one := n.said("driver"); one != nil && !one.value.blank() {
 		d.mark(join(key, "driver"), one.pos)
 		s, ok := d.text(one.value, join(key, "driver"))
 		if !ok || !d.logDriver(one.value, join(key, "driver"), s) {
@@ -57,7 +57,7 @@ func readLogging(d *decoder, p *Profile, n *node, key string) {
 	}
 	for _, one := range n.pairs {
 		switch at := join(key, one.key); {
-		case one.key == "driver", strings.HasPrefix(one.key, "x-"):
+		case one.key == "driver", strings.HasPrefix(one.key, "x-"), one.key == "options" && one.value.empty():
 		case one.key != "options":
 			d.unknownField(one, key, []string{"driver", "options"})
 		case one.value.kind != mapping:
@@ -78,7 +78,10 @@ func (d *decoder) logDriver(n *node, key, s string) bool {
 	case does:
 		return true
 	case known:
-		d.bad(n, key, "write one of: "+logDriverNames+"; what reads the journal or the files can pass them on", "hostrun does not do the logging driver %q", s)
+		// At the whole key, as the options of that driver mean nothing to another one.
+		d.report.add(Problem{Position: d.profile.Lines["logging"], Key: "logging", ID: finding.ProfileNotYet,
+			Message: fmt.Sprintf("logging.driver: hostrun does not do the logging driver %q; without the key, output goes to rotated files", s),
+			Remedy:  "write one of: " + logDriverNames + "; what reads the journal or the files can pass them on"})
 	default:
 		remedy := "write one of: " + logDriverNames
 		if near := finding.Nearest(s, []string{"json-file", "local", "journald", "none"}, 1); len(near) > 0 {
@@ -123,7 +126,10 @@ func (d *decoder) logOption(l *Logging, p pair, above string) {
 		d.badAt(p.pos, key, remedy, "unknown option")
 		return
 	}
-	if p.value.kind != scalar || p.value.tag == "null" {
+	if p.value.empty() {
+		return
+	}
+	if p.value.kind != scalar {
 		d.bad(p.value, key, "write one value", "expected text or a number, got %s", p.value.describe())
 		return
 	}

@@ -33,7 +33,14 @@ func (d *decoder) named(n *node, path string, each func(entry)) {
 			}
 		}
 	case n.kind == list:
-		d.texts(n, path, false, func(item *node, s string) {
+		set := *n
+		set.items = nil
+		for _, item := range n.items {
+			if !item.blank() { // of "${MORE:-}"
+				set.items = append(set.items, item)
+			}
+		}
+		d.texts(&set, path, false, func(item *node, s string) {
 			name, value, found := strings.Cut(s, "=")
 			if name == "" || strings.TrimSpace(name) != name {
 				d.bad(item, path, "write NAME=VALUE, without spaces around the =", "%q has no name before the =", abridged(s))

@@ -55,9 +55,7 @@ var networkKeys = []field[Network]{
 	{name: "priority", about: "the network with the highest has the default route and the ports", schema: intSchema, read: readPriority},
 	{name: "gw_priority", about: "the network with the highest has the default route and the ports", schema: intSchema, read: readPriority},
 	{name: "driver", about: "bridge; macvlan or ipvlan: the container is on the network of an interface of the host", schema: enum("bridge", "default", "macvlan", "ipvlan"), read: readDriver},
-	{name: "driver_opts", about: "parent, macvlan_mode or ipvlan_mode; com.docker.network.driver.mtu", schema: schemaOf(networkOptions), read: func(d *decoder, to *Network, n *node, key string) {
-		readFields(d, to, n, key, networkOptions)
-	}},
+	{name: "driver_opts", about: "parent, macvlan_mode or ipvlan_mode; com.docker.network.driver.mtu", schema: schemaOf(networkOptions), read: readNetworkOptions},
 	{name: "ipam", about: "its subnets: {config: [{subnet: 10.5.0.0/24}]}", schema: schemaOf(ipamFields), read: func(d *decoder, to *Network, n *node, key string) {
 		readFields(d, to, n, key, ipamFields)
 	}},
@@ -106,6 +104,20 @@ var networkOptions = []field[Network]{
 			to.MTU = v
 		}
 	}},
+}
+
+// readNetworkOptions reads driver_opts; what else is docker's by its name is not unknown, and not done.
+func readNetworkOptions(d *decoder, to *Network, n *node, key string) {
+	known := *n
+	known.pairs = nil
+	for _, p := range n.pairs {
+		if strings.HasPrefix(p.key, "com.docker.") && findField(networkOptions, p.key) == nil {
+			d.notYetProblem(p.pos, join(key, p.key), "remove it", "this option of networks")
+		} else {
+			known.pairs = append(known.pairs, p)
+		}
+	}
+	readFields(d, to, &known, key, networkOptions)
 }
 
 var ipamFields = []field[Network]{

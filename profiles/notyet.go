@@ -83,6 +83,7 @@ func (d *decoder) readRoot(root *node) {
 	}
 	for _, p := range root.pairs {
 		switch f := findField(fields, p.key); {
+		case f != nil && !p.value.empty() && p.key != "image" && f.absent(p.value):
 		case f != nil:
 			d.mark(p.key, p.pos)
 			f.read(d, d.profile, p.value, p.key)

@@ -19,6 +19,34 @@ type Port struct {
 	Key      string `json:"key"`                  // in Lines: "ports[0]"
 }
 
+// Short is compose's short form: "127.0.0.1:8000-8010:8000-8010", "53:53/udp".
+func (p Port) Short() string {
+	words := span(p.Target, p.End)
+	if p.First > 0 || p.HostIP != "" {
+		host := ""
+		if p.First > 0 {
+			host = span(p.First, p.Last)
+		}
+		words = host + ":" + words
+	}
+	if strings.Contains(p.HostIP, ":") {
+		words = "[" + p.HostIP + "]:" + words
+	} else if p.HostIP != "" {
+		words = p.HostIP + ":" + words
+	}
+	if p.Protocol != "tcp" && p.Protocol != "" {
+		words += "/" + p.Protocol
+	}
+	return words
+}
+
+func span(first, last uint16) string {
+	if last <= first {
+		return strconv.Itoa(int(first))
+	}
+	return fmt.Sprintf("%d-%d", first, last)
+}
+
 var portProtocols = []string{"tcp", "udp", "sctp"}
 
 const portRemedy = `write [ADDRESS:][HOST:]CONTAINER[/udp]: "8080:80", "127.0.0.1:8000-8010:8000-8010", "53:53/udp"`

@@ -51,6 +51,22 @@ func (n *node) pair(key string) *pair {
 	return nil
 }
 
+// empty is YAML's null, a key without a value.
+func (n *node) empty() bool { return n.kind == scalar && n.tag == "null" }
+
+// blank is a text without anything in it: what ${MORE:-} comes to.
+func (n *node) blank() bool {
+	return n.kind == scalar && n.tag == "str" && strings.TrimSpace(n.text) == ""
+}
+
+// said is the pair of a key that has a value.
+func (n *node) said(key string) *pair {
+	if p := n.pair(key); p != nil && !p.value.empty() {
+		return p
+	}
+	return nil
+}
+
 // describe says in words what n is.
 func (n *node) describe() string {
 	switch n.kind {

@@ -87,12 +87,7 @@ func readVolumeBool(at func(*longVolume) *bool) func(*decoder, *longVolume, *nod
 }
 
 func readVolumeType(d *decoder, v *longVolume, n *node, key string) {
-	switch n.text {
-	case "image", "npipe", "cluster":
-		d.notYetProblem(n.pos, key, "write bind, volume or tmpfs", fmt.Sprintf("volumes of type %q", n.text))
-	default:
-		v.Type, _ = d.oneOf(n, key, "bind", "volume", "tmpfs")
-	}
+	v.Type, _ = d.oneOf(n, key, "bind", "volume", "tmpfs")
 }
 
 // recursions are docker's words for what becomes of the mounts below a bind.
@@ -118,10 +113,21 @@ func readVolumes(d *decoder, _ *Profile, n *node, key string) {
 	}
 }
 
+// otherVolumes are compose's further types, with what to do instead.
+var otherVolumes = map[string]string{
+	"image":   "bind a directory that has the files, or COPY --from=IMAGE in a Dockerfile",
+	"npipe":   "remove it: it is for Windows containers",
+	"cluster": "remove it: it is for a swarm",
+}
+
 // longVolume reads {type, source, target, ...}.
 func (d *decoder) longVolume(n *node, key string) (Volume, bool) {
 	var v longVolume
 	before := d.report.added
+	if kind := n.said("type"); kind != nil && otherVolumes[kind.value.text] != "" {
+		d.notYetProblem(n.pos, key, otherVolumes[kind.value.text], fmt.Sprintf("volumes of type %q", kind.value.text))
+		return v.Volume, false
+	}
 	readFields(d, &v, n, key, volumeFields)
 	if d.report.added > before {
 		return v.Volume, false

@@ -50,9 +50,10 @@ func (c *Client) Examine(ctx context.Context) (Examination, error) {
 	return x, nil
 }
 
-// ShimOf returns the address of the containerd whose shim keeps a container of that name; "" where none does. A shim
-// outlives its containerd, so the address may be of one that is down.
-func ShimOf(namespace, id string) string {
+// Shims returns, by the names of containers, the address of the containerd whose shim keeps each. A shim outlives its containerd, so
+// an address may be of one that is down. It looks at each process of the machine.
+func Shims(namespace string) map[string]string {
+	all := map[string]string{}
 	files, _ := filepath.Glob("/proc/[0-9]*/cmdline")
 	for _, file := range files {
 		raw, err := os.ReadFile(file)
@@ -60,9 +61,10 @@ func ShimOf(namespace, id string) string {
 			continue
 		}
 		args := strings.Split(string(raw), "\x00")
-		if strings.HasPrefix(filepath.Base(args[0]), "containerd-shim") && valueOf(args, "-namespace") == namespace && valueOf(args, "-id") == id {
-			return strings.TrimSuffix(valueOf(args, "-address"), ".ttrpc")
+		id := valueOf(args, "-id")
+		if _, known := all[id]; !known && strings.HasPrefix(filepath.Base(args[0]), "containerd-shim") && valueOf(args, "-namespace") == namespace {
+			all[id] = strings.TrimSuffix(valueOf(args, "-address"), ".ttrpc")
 		}
 	}
-	return ""
+	return all
 }

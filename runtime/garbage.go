@@ -150,7 +150,7 @@ func (g *collector) elsewhere(id string) bool {
 }
 
 func (g *collector) unasked(id string) bool {
-	for _, address := range []string{g.madeIn(id), ShimOf(g.opt.Namespace, id)} {
+	for _, address := range []string{g.madeIn(id), Shims(g.opt.Namespace)[id]} {
 		if address != "" && address != g.opt.Address && !slices.Contains(g.o.Asked, address) {
 			return true
 		}

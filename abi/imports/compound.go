@@ -105,12 +105,13 @@ func (p *parser) ifStatement(toks []token) {
 	var few [4]arm
 	arms, some := few[:0], false
 	for {
-		when := unknown
+		when, inside := unknown, false
 		if colon := blockColon(toks); colon > 0 {
 			when = p.facts.with(&p.constants).decide(toks[1:colon])
+			inside = asksForPackage(toks[1:colon])
 		}
 		p.header(toks)
-		a := arm{when: when, body: p.armBody(toks)}
+		a := arm{when: when, inside: inside, body: p.armBody(toks)}
 		arms, some = append(arms, a), some || a.body != nil
 		if !p.ok || p.lex.indent != indent || p.lex.tokens[0].text != "elif" {
 			break
@@ -125,6 +126,14 @@ func (p *parser) ifStatement(toks []token) {
 		s.arms = slices.Clone(arms)
 		p.add(s)
 	}
+}
+
+// asksForPackage knows the question of the modules that SWIG writes: whether they are in a package, and so is their native half.
+func asksForPackage(toks []token) bool {
+	inName := func(toks []token) bool {
+		return len(toks) == 3 && toks[0].kind == tokString && strings.Trim(toks[0].text, `'"`) == "." && toks[1].text == "in" && toks[2].text == "__name__"
+	}
+	return begins(toks, []string{"__package__"}) && (len(toks) == 1 || toks[1].text == "or" && inName(toks[2:])) || inName(toks)
 }
 
 func (p *parser) tryStatement(toks []token) {

@@ -160,3 +160,24 @@ func TestNameThatAModuleLacksIsNotChecked(t *testing.T) {
 		t.Errorf("%d and %d: %+v", before, counted, got)
 	}
 }
+
+// TestSWIGModuleOfAnotherPython: Box2D and openmm take their native half from their package, which the star of that very statement opens,
+// below a condition of SWIG's; nothing was said where that half is another Python's.
+func TestSWIGModuleOfAnotherPython(t *testing.T) {
+	const swig = "if __package__ or \".\" in __name__:\n    from . import _box\nelse:\n    import _box\n"
+	python, site := environment(t, map[string]string{
+		"box/__init__.py": "from .box import *\n", "box/box.py": swig, "box/_box.cpython-27-x86_64-linux-gnu.so": "",
+		"box2/__init__.py": "from .box import *\n", "box2/box.py": swig, "box2/_box.py": "", "box3.py": swig, "_box.py": "",
+	})
+	py := detect(t, python)
+	for code, fails := range map[string]bool{"import box": true, "import box2": false, "import box3": false} {
+		last, failed := ended(python, []string{"-c", code}, nil)
+		first := scan(t, py, code).First()
+		if failed != fails || (first != nil) != fails || fails && !strings.HasSuffix(last, first.Message) {
+			t.Errorf("%s: %+v, and really %q", code, first, last)
+		}
+	}
+	if first := scan(t, py, "import box").First(); first != nil && first.At != (At{Module: "box.box", File: site + "/box/box.py", Line: 2}) {
+		t.Errorf("%+v", first)
+	}
+}

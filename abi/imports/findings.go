@@ -15,6 +15,11 @@ func (r Report) Findings(gpu bool) []finding.Finding {
 	if r.Lacking != nil {
 		all = append(all, r.Lacking.finding())
 	}
+	for _, file := range r.Blocking {
+		all = append(all, finding.Finding{ID: finding.PthBlocks, Severity: finding.Error, Subject: file, Got: "a named pipe", Want: "a regular file",
+			Message: fmt.Sprintf("%s is a named pipe: Python opens it at its start, and waits for who writes to it, without a word", file),
+			Remedy:  "remove it from the site directory"})
+	}
 	all = append(all, r.missings()...)
 	all = append(all, r.shadowed()...)
 	for _, l := range r.Lost {

@@ -66,7 +66,7 @@ func (p *process) fromList(name string, names []string, lvl level, at At) *failu
 func (p *process) unnamed(n string, m *module, u *unit, lvl level, at At) {
 	switch {
 	case u == nil || u.problem != "" || n == "*" || u.binds(n) || strings.HasPrefix(n, "__") && strings.HasSuffix(n, "__"):
-	case u.open || u.hook:
+	case p.opened(m, u) || u.hook:
 		p.strange++
 	default:
 		p.skip("name", m.spec.name+"."+n, at, "the text of "+m.spec.name+" gives it no such name", lvl)
@@ -89,7 +89,7 @@ func (p *process) opened(m *module, u *unit) bool {
 	}
 	for _, at := range slices.Backward(p.chain) {
 		if at.Module == m.spec.name {
-			return at.Line >= int(u.opensAt)
+			return at.Line > int(u.opensAt) // the star of the very statement that runs brings its names when it has ended
 		}
 	}
 	return true

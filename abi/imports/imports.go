@@ -126,6 +126,7 @@ type Report struct {
 	Lost       []Lost       `json:"lost,omitempty"`
 	Duplicates []Duplicate  `json:"duplicates,omitempty"`
 	Autoloads  []Autoload   `json:"autoloads,omitempty"`
+	Blocking   []string     `json:"blocking,omitempty"`   // .pth files that are pipes: Python waits for them at its start
 	Lacking    *Lacking     `json:"lacking,omitempty"`    // the program that the command names is nowhere on PATH
 	TorchCUDA  string       `json:"torch_cuda,omitempty"` // of torch/version.py, where torch is reached: "none" for a build without
 	Counts     Counts       `json:"counts"`

@@ -47,6 +47,7 @@ type arm struct {
 	kind   armKind
 	when   tri  // doIf: the condition; armHandler: whether it catches an import's failure
 	narrow bool // armHandler: it catches nothing else
+	inside bool // doIf: the condition asks whether the module is in a package, which its file does not tell
 	body   []statement
 }
 

@@ -94,6 +94,11 @@ func (s *scanner) scanRoot(root Root) {
 	case "code":
 		p.runIn(&spec{name: "__main__", kind: Source}, parse(root.Target, s.loader.facts.asMain(), ""), "")
 	}
+	for _, file := range p.site.blocking {
+		if root.Doubt == "" && !slices.Contains(s.report.Blocking, file) {
+			s.report.Blocking = append(s.report.Blocking, file)
+		}
+	}
 	s.merge(p, root)
 }
 

@@ -3,6 +3,7 @@ package imports
 import (
 	"cmp"
 	"fmt"
+	"io/fs"
 	"path"
 	"slices"
 	"strconv"
@@ -29,6 +30,7 @@ type site struct {
 	alias     map[string]string    // modules that a hook gives other names: distutils -> setuptools._distutils
 	preset    map[string]string    // namespace packages that a .pth line makes: name -> directory
 	absent    []pthCode            // lines that name a directory which is not there
+	blocking  []string             // .pth files that are pipes: site waits for who writes to them
 	mark      int                  // length of path when a file of hostrun's or of easy_install's began, -1 outside of it
 	egg       int                  // entries that easy_install's files have put in front (sys.__egginsert)
 	fails     map[pthPlace]bool    // lines whose code is known to raise: site leaves the rest of such a file out
@@ -128,6 +130,9 @@ func (s *site) addSiteDir(dir string) {
 		}
 		content, err := s.view.ReadFile(path.Join(dir, name), maxPth)
 		if err != nil {
+			if fi, err := s.view.Stat(path.Join(dir, name)); err == nil && fi.Mode()&fs.ModeNamedPipe != 0 {
+				s.blocking = append(s.blocking, path.Join(dir, name))
+			}
 			continue
 		}
 		s.addPth(dir, path.Join(dir, name), content)

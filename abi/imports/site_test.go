@@ -1,10 +1,13 @@
 package imports
 
 import (
+	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -303,4 +306,25 @@ func TestHostrunsOwnPthFile(t *testing.T) {
 			t.Errorf("%s: %s", text, diff)
 		}
 	}
+}
+
+// TestPthThatIsAPipe: Python waits for it at its start, for ever, and check said that all fits.
+func TestPthThatIsAPipe(t *testing.T) {
+	python, site := environment(t, nil)
+	pipe := site + "/waits.pth"
+	must(t, syscall.Mkfifo(pipe, 0o600))
+	py := detect(t, python)
+	for code, want := range map[string]int{"": 1, "-S": 0} {
+		report, err := Scan(t.Context(), rootfs.Dir("/"), Request{Python: py, Command: append(append([]string{py.Executable}, strings.Fields(code)...), "-c", "pass")})
+		must(t, err)
+		if stops := finding.Errors(report.Findings(false)); len(stops) != want || want > 0 && (stops[0].ID != finding.PthBlocks || stops[0].Subject != pipe) {
+			t.Errorf("%q: %+v", code, stops)
+		}
+	}
+	waiting := exec.Command(python, "-c", "pass")
+	must(t, waiting.Start())
+	writer, err := os.OpenFile(pipe, os.O_WRONLY, 0) // waits for who reads: Python does
+	must(t, errors.Join(err, waiting.Process.Kill()))
+	_ = waiting.Wait() // of the signal
+	_ = writer.Close()
 }

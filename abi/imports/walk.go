@@ -161,17 +161,20 @@ func (p *process) at(st *statement, f frame) At {
 func (p *process) branch(st *statement, f frame) (*failure, bool) {
 	certain := true
 	for _, a := range st.arms {
-		inner := f
-		if a.when == no {
+		inner, when := f, a.when
+		if a.inside {
+			when = triOf(f.pkg != "")
+		}
+		if when == no {
 			continue
 		}
-		if a.when == yes && certain {
+		if when == yes && certain {
 			return p.runStop(a.body, inner)
 		}
 		certain = false
 		inner.level, inner.maybe = min(f.level, perhaps), true
 		p.run(a.body, inner)
-		if a.when == yes {
+		if when == yes {
 			break
 		}
 	}

@@ -24,3 +24,13 @@ func (s *System) GlibcFloor(file string) string {
 	}
 	return floor
 }
+
+// Soname returns DT_SONAME of a file, by which the loader knows it once it is loaded, whatever its name is; "" where it has none
+// or can't be read.
+func (s *System) Soname(file string) string {
+	f, fault := s.open(file)
+	if fault != nil || f.load() != nil {
+		return ""
+	}
+	return f.soname
+}

@@ -324,3 +324,17 @@ func loads(t *testing.T, c Cache, r Request) bool {
 	_, ok := c.Load(t.Context(), r)
 	return ok
 }
+
+// TestProviderIsLentTo: a library that a package loads by its path, under another name than it is asked for by, and that lacks a
+// library of the system itself (pyexiv2's libexiv2.so lacks libstdc++ in slim images).
+func TestProviderIsLentTo(t *testing.T) {
+	h := newLendingHost(t, lent("libhrgl.so.1"))
+	provider := library{"pkg/lib/libp.so", usesLent + " int p(void) { return use(); }", []string{"-Wl,-soname,libp.so.28", filepath.Join(h.root, h.dir, "libhrgl.so.1")}}
+	w := world{build: []library{provider, module("pkg/_a.so", usesP, "-Lpkg/lib", "-lp", "-Wl,--unresolved-symbols=ignore-all")},
+		sources: map[string]string{"pkg/__init__.py": "import ctypes, os\nctypes.CDLL(os.path.join(os.path.dirname(__file__), 'lib', 'libp.so'))\nfrom . import _a"}}
+	r, err := Prove(context.Background(), view(t, w.make(t)), h.request(t, "import pkg"))
+	must(t, err)
+	if verdictOf(r, "pkg._a") != Conditional || r.Lent == nil || len(r.Lent.Libraries) != 1 || len(finding.Errors(r.Findings)) > 0 {
+		t.Errorf("%+v, lends %+v, %+v", r.All, r.Lent, r.Findings)
+	}
+}

@@ -25,16 +25,17 @@ type prover struct {
 	process *ld.Process // the interpreter as it starts; nil where files do not show that it does
 	noStart error       // why it can't be simulated
 
-	loaded  *ld.Process        // with what the command has imported so far
-	judged  map[string]*Module // by path
-	order   []string           // of judged
-	broken  map[string]string  // path -> message: as imports.Request has it
-	files   map[string]bool    // that the loader opened
-	started chan struct{}      // closed when the interpreter's start has been simulated
-	results []ld.Result        // of the tree's modules, each on its own; no verdict: not asked
-	stale   bool               // something was lent since
-	mu      sync.Mutex         // of files
-	known   *imports.Known     // what scans of this proof have read
+	loaded    *ld.Process         // with what the command has imported so far
+	judged    map[string]*Module  // by path
+	order     []string            // of judged
+	broken    map[string]string   // path -> message: as imports.Request has it
+	files     map[string]bool     // that the loader opened
+	started   chan struct{}       // closed when the interpreter's start has been simulated
+	results   []ld.Result         // of the tree's modules, each on its own; no verdict: not asked
+	stale     bool                // something was lent since
+	mu        sync.Mutex          // of files
+	namesakes map[string][]string // see providers
+	known     *imports.Known      // what scans of this proof have read
 	lending
 }
 
@@ -131,7 +132,7 @@ func (p *prover) reached(scan imports.Report) {
 // what it brings along satisfies those behind it.
 func (p *prover) judge(m *Module, stays bool) {
 	next, result, provider := p.provided(p.loaded, m.Path, map[string]bool{})
-	for p.lend(m.Name, m.Path, result) {
+	for p.lend(m.Name, m.Path, result) || p.lendToProvider(m, result, provider) {
 		next, result, provider = p.provided(p.loaded, m.Path, map[string]bool{})
 	}
 	p.noteFiles(result)
@@ -182,7 +183,7 @@ func (p *prover) provided(q *ld.Process, file string, tried map[string]bool) (*l
 			return next, result, first
 		}
 		tried[name] = true
-		candidates := p.tree.libraries[name]
+		candidates := p.providers(name)
 		if len(candidates) == 0 {
 			return q, result, first
 		}
@@ -306,7 +307,7 @@ func (p *prover) takeAlone(m *Module, result ld.Result) {
 	if result.Verdict != ld.Missing {
 		return
 	}
-	if at := p.tree.libraries[path.Base(result.Needed)]; len(at) > 0 && result.Needed != m.Path {
+	if at := p.providers(path.Base(result.Needed)); len(at) > 0 && result.Needed != m.Path {
 		m.Verdict, m.Provider = Conditional, at[0]
 	}
 }

@@ -104,6 +104,9 @@ var worlds = []world{
 	{name: "ctypes loads the provider", build: []library{libp, module("pkg/_a.so", usesP, linksP...)},
 		sources: map[string]string{"pkg/__init__.py": "import ctypes, os\nctypes.CDLL(os.path.join(os.path.dirname(__file__), '../prov/lib/libp.so'))\nfrom . import _a"},
 		script:  "import pkg", verdict: map[string]Verdict{"pkg._a": Conditional}},
+	{name: "ctypes loads the provider, whose file is called otherwise", build: []library{{"prov/lib/libp.so", libp.code, []string{"-Wl,-soname,libp.so.28"}}, module("pkg/_a.so", usesP, linksP...)},
+		sources: map[string]string{"pkg/__init__.py": "import ctypes, os\nctypes.CDLL(os.path.join(os.path.dirname(__file__), '../prov/lib/libp.so'))\nfrom . import _a"},
+		script:  "import pkg", verdict: map[string]Verdict{"pkg._a": Conditional}},
 	{name: "nobody loads the provider, which files can't tell", build: []library{libp, module("pkg/_a.so", usesP, linksP...)},
 		sources: map[string]string{"pkg/__init__.py": "from . import _a"}, script: "import pkg", fails: true, verdict: map[string]Verdict{"pkg._a": Conditional}},
 	{name: "ctypes loads the symbols", build: []library{libp, module("pkg/_a.so", usesP)},
@@ -230,5 +233,18 @@ func TestHostileTree(t *testing.T) {
 	r := prove(t, py, site, "import json")
 	if len(finding.Errors(r.Findings)) > 0 || r.Counts.Fail != 2 {
 		t.Errorf("%+v %+v", r.Counts, r.Findings)
+	}
+}
+
+// TestFindingsAreInTheOrderOfExecution: a module that is not found stands before a native one that comes later, and the first is the one that
+// Python tells.
+func TestFindingsAreInTheOrderOfExecution(t *testing.T) {
+	w := world{build: []library{module("pkg/_a.so", usesP)}, sources: map[string]string{"pkg/__init__.py": "import hrgone\nfrom . import _a\nimport hrlater"}}
+	var ids []string
+	for _, f := range finding.Errors(prove(t, thePython(t), w.make(t), "import pkg").Findings) {
+		ids = append(ids, f.ID+" "+f.Subject)
+	}
+	if want := []string{"HR090 hrgone", "HR103 pkg._a", "HR090 hrlater"}; !slices.Equal(ids, want) {
+		t.Errorf("%v, want %v", ids, want)
 	}
 }

@@ -136,9 +136,28 @@ func (p *prover) findings(scan imports.Report, r Report) []finding.Finding {
 		}
 		all = append(all, f)
 	}
+	p.byExecution(all, scan)
 	all = append(all, others(r, finding.Errors(all))...)
 	all = append(all, p.overridden()...)
 	return append(all, conditional(r)...)
+}
+
+// byExecution puts what ends the command's imports, modules that are not found and those that the loader refuses, in the order in
+// which Python would tell of it.
+func (p *prover) byExecution(all []finding.Finding, scan imports.Report) {
+	first := map[string]int{}
+	for i, m := range scan.Missing {
+		if _, known := first[m.Name]; !known && m.Fatal() {
+			first[m.Name] = i
+		}
+	}
+	at := func(f finding.Finding) int {
+		if i, ends := first[f.Subject]; ends && f.Severity == finding.Error {
+			return i
+		}
+		return len(scan.Missing)
+	}
+	slices.SortStableFunc(all, func(a, b finding.Finding) int { return at(a) - at(b) })
 }
 
 // imported are the top-level modules that the command imports: which frameworks matter to it, and which distributions.

@@ -29,13 +29,18 @@ type recorded struct {
 	ID      string            `json:"id,omitempty"` // of the container, where that is not the profile's name
 	Replica int               `json:"replica,omitempty"`
 	Strict  bool              `json:"strict,omitempty"`
-	Dir     string            `json:"dir"` // of the caller
-	Env     map[string]string `json:"env"` // of it, what leads to an interpreter
+	Locked  bool              `json:"locked,omitempty"`    // a restart is held to the lock, too
+	Lock    string            `json:"lock_file,omitempty"` // that the command line names
+	Dir     string            `json:"dir"`                 // of the caller
+	Env     map[string]string `json:"env"`                 // of it, what leads to an interpreter
 }
 
 // sourceOf returns what is kept with the container.
-func (s *session) sourceOf(facts plan.Facts) []byte {
-	r := recorded{Schema: 1, Profile: facts.Profile, ID: facts.ID, Replica: facts.Replica, Strict: facts.Strict, Dir: s.dir, Env: map[string]string{}}
+func (s *session) sourceOf(facts plan.Facts, locked bool) []byte {
+	r := recorded{Schema: 1, Profile: facts.Profile, ID: facts.ID, Replica: facts.Replica, Strict: facts.Strict, Locked: locked, Dir: s.dir, Env: map[string]string{}}
+	if s.global.lockFile != "" {
+		r.Lock = s.abs(s.global.lockFile)
+	}
 	for name, value := range s.env {
 		if leadsToPython(name) {
 			r.Env[name] = value
@@ -93,14 +98,14 @@ func runAgain(ctx context.Context, s *session, o againOptions) error {
 	if err := json.Unmarshal(source, &r); err != nil || r.Profile.Name == "" {
 		return finding.Errorf(finding.StatusProfile, "hostrun up "+names[0]+" makes it anew", "restart container %s: what it was made of can't be read: %w", names[0], err)
 	}
-	s.env, s.dir = r.Env, r.Dir
+	s.env, s.dir, s.global.lockFile = r.Env, r.Dir, r.Lock
 	if _, timed := profiles.PullAge(r.Profile.PullPolicy); timed || r.Profile.PullPolicy == "always" { // at a start by a person; a crash is no reason
 		r.Profile.PullPolicy = "missing"
 	}
-	facts, pl, err := s.assemble(ctx, order{name: r.Profile.Name, id: r.ID, replica: r.Replica, loaded: &r.Profile, strict: r.Strict, starts: true, again: true})
+	facts, pl, err := s.assemble(ctx, order{name: r.Profile.Name, id: r.ID, replica: r.Replica, loaded: &r.Profile, strict: r.Strict, locked: r.Locked, starts: true, again: true})
 	defer s.unreserve(facts)
 	var refused *plan.Refused
-	if errors.As(err, &refused) && client.OtherImage(ctx, pl) {
+	if errors.As(err, &refused) && !ofLock(refused.Findings) && client.OtherImage(ctx, pl) {
 		err = nil // it is about an image that the container is not made of
 	}
 	if err != nil {

@@ -118,7 +118,7 @@ func verbs() []verb {
 		{"pause", pauseCommand}, {"unpause", unpauseCommand}, {"kill", killCommand}, {"rm", rmCommand}, {"wait", waitCommand}, {"supervise", superviseCommand}, {"systemd", systemdCommand}, {"exec", execCommand}, {"shell", shellCommand}, {"attach", attachCommand}, {"cp", cpCommand},
 		{"ps", psCommand}, {"diff", diffCommand}, {"top", topCommand}, {"stats", statsCommand}, {"devices", devicesCommand}, {"logs", logsCommand}, {"events", eventsCommand},
 		{"inspect", inspectCommand}, {"port", portCommand},
-		{"check", checkCommand}, {"where", whereCommand}, {"spec", specCommand}, {"facts", factsCommand}, {"export", exportCommand}, {"import", importCommand},
+		{"check", checkCommand}, {"lock", lockCommand}, {"where", whereCommand}, {"spec", specCommand}, {"facts", factsCommand}, {"export", exportCommand}, {"import", importCommand},
 		{"doctor", doctorCommand}, {"explain", explainCommand}, {"profiles", profilesCommand},
 		{"images", imagesCommand}, {"pull", pullCommand}, {"build", buildCommand}, {"load", loadCommand}, {"save", saveCommand}, {"rmi", rmiCommand}, {"gc", gcCommand},
 		{"completion", completionCommand}, {"version", versionCommand}, {"help", helpCommand},

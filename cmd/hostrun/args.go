@@ -105,6 +105,9 @@ func (l *commandLine) shortFlags(app *cli.App, word string, args []string) ([]st
 		}
 		flag, global := l.find(app, name)
 		if flag == nil {
+			if i > 1 { // of several, the one
+				word = "-" + name
+			}
 			return args, l.unknownFlag(app, word)
 		}
 		if !takesValue(flag) {
@@ -198,7 +201,13 @@ func (l *commandLine) unknownFlag(app *cli.App, word string) error {
 		}
 	}
 	hint := fmt.Sprintf("%s --help lists its flags; what belongs to the container comes after --", l.title())
-	if near := finding.Nearest(strings.TrimLeft(word, "-"), known, 3); len(near) > 0 {
+	verb := ""
+	if v := l.verb(); v != nil {
+		verb = v.Name
+	}
+	if instead := composeWord(verb, word); instead != "" {
+		hint = instead
+	} else if near := finding.Nearest(strings.TrimLeft(word, "-"), known, 3); len(near) > 0 {
 		hint = "did you mean --" + strings.Join(near, " or --") + "?"
 	}
 	return finding.Errorf(finding.StatusUsage, hint, "%s has no flag %s", l.title(), word)
@@ -215,7 +224,9 @@ func unknownVerb(app *cli.App, word string) error {
 		}
 	}
 	hint := "hostrun help lists the verbs"
-	if near := finding.Nearest(word, known, 3); len(near) > 0 {
+	if instead := composeVerbs[word]; instead != "" {
+		hint = instead
+	} else if near := finding.Nearest(word, known, 3); len(near) > 0 {
 		hint = "did you mean " + strings.Join(near, " or ") + "?"
 	}
 	return finding.Errorf(finding.StatusUsage, hint, "hostrun has no verb %q", word)

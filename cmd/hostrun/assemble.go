@@ -38,6 +38,8 @@ type order struct {
 
 	foreground bool // its streams are the caller's
 	strict     bool // warnings of the proof stop the start
+	locked     bool // it has to be what the lock says
+	hook       bool // of the profile's pre_start, in an image of its own
 	modules    bool // the proof shall hold all modules
 
 	again  bool          // of a container that was started before: what came from the environment then is kept with it
@@ -87,6 +89,10 @@ func (s *session) gather(ctx context.Context, o order) (plan.Facts, error) {
 	if err := o.over.apply(s, p); err != nil {
 		return plan.Facts{}, err
 	}
+	held, err := s.heldTo(p, o)
+	if err != nil {
+		return plan.Facts{Profile: *p}, err
+	}
 	s.foresee(ctx, p, o)
 	facts := plan.Facts{Schema: 1, ID: o.id, Replica: o.replica, Profile: *p, Strict: o.strict, Unit: o.unit, Foreground: o.foreground}
 	var found, foundBlocks []finding.Finding
@@ -100,7 +106,7 @@ func (s *session) gather(ctx context.Context, o order) (plan.Facts, error) {
 	e := s.equipment(plan.Asks(p))
 	client := sync.OnceValues(func() (*runtime.Client, error) { return s.containerdFor(outer, cmp.Or(o.id, p.Name)) })
 	group.Go(guard(func() error {
-		return s.askContainerd(ctx, p, o, client, &facts, func(client *runtime.Client) { e.borrow(outer, client, facts.Image.Reference, p.Platform) })
+		return s.askContainerd(ctx, p, o, held, client, &facts, func(client *runtime.Client) { e.borrow(outer, client, facts.Image.Reference, p.Platform) })
 	}))
 	group.Go(guard(func() error { return e.lookAhead(ctx) }))
 	if len(e.asks) > 0 {
@@ -111,7 +117,11 @@ func (s *session) gather(ctx context.Context, o order) (plan.Facts, error) {
 		return facts, err
 	}
 	facts.Findings = append(append(facts.Findings, found...), foundBlocks...)
-	return facts, e.grant(outer, o, &facts)
+	err = e.grant(outer, o, &facts)
+	if held != nil && err == nil {
+		facts.Findings = append(facts.Findings, held.differs(s, facts)...)
+	}
+	return facts, err
 }
 
 // profile reads the order's.
@@ -143,7 +153,7 @@ func (s *session) profile(o order) (*profiles.Profile, error) {
 }
 
 // askContainerd fills in image and engine. inspected is called as soon as the image is known.
-func (s *session) askContainerd(ctx context.Context, p *profiles.Profile, o order, reach func() (*runtime.Client, error), facts *plan.Facts, inspected func(*runtime.Client)) error {
+func (s *session) askContainerd(ctx context.Context, p *profiles.Profile, o order, held *held, reach func() (*runtime.Client, error), facts *plan.Facts, inspected func(*runtime.Client)) error {
 	id, policy := cmp.Or(o.id, p.Name), o.pull
 	client, err := reach()
 	if err != nil {
@@ -170,7 +180,7 @@ func (s *session) askContainerd(ctx context.Context, p *profiles.Profile, o orde
 		return group.Wait()
 	}
 	group.Go(guard(func() error {
-		image, err := client.FindImage(ctx, p.Image, p.Platform, policy)
+		image, err := held.findImage(ctx, client, p, policy)
 		if err != nil && p.Build != nil && o.over.image == "" {
 			return finding.Errorf(finding.StatusFailed, "hostrun build "+p.Name+" builds it, and so does hostrun up", "image %s: it is not here, and is to be built", p.Image)
 		}

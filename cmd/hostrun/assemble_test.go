@@ -26,3 +26,17 @@ func TestMembersAskForTheEngineOnce(t *testing.T) {
 	}
 	t.Error("each asks for itself")
 }
+
+// TestMembersLookForShimsOnce: each member of a stack whose names have left traces looked at each process of the machine, several times.
+func TestMembersLookForShimsOnce(t *testing.T) {
+	for range 1000 { // a slow machine may be late for an answer
+		s, _, _ := testSession()
+		_, _ = s.shims.Ask(t.Context(), s.global.namespace, func(context.Context) (map[string]string, error) {
+			return map[string]string{"web": "seen by another member"}, nil
+		})
+		if s.shimOf(t.Context(), "web") == "seen by another member" {
+			return
+		}
+	}
+	t.Error("each looks for itself")
+}

@@ -29,10 +29,11 @@ type buildOptions struct {
 func buildCommand(s *session) *cli.Command {
 	var o buildOptions
 	return &cli.Command{
-		Name: "build", Category: "images", Usage: "build the images of profiles", ArgsUsage: "NAME...",
+		Name: "build", Category: "images", Usage: "build the images of profiles", ArgsUsage: "[NAME...]",
 		Description: page{
 			about: "Has the image of a profile built, as its build: says, by the first of these that answers: BuildKit (buildkitd at $BUILDKIT_HOST or /run/buildkit/buildkitd.sock, by buildctl), docker, buildah. " +
-				"The result is loaded into containerd under the name that image: gives, else under the profile's. The builder's words go to stderr, the names of the images to stdout. hostrun up builds by itself where the image is not there.",
+				"The result is loaded into containerd under the name that image: gives, else under the profile's. The builder's words go to stderr, the names of the images to stdout. hostrun up builds by itself where the image is not there.\n\n" +
+				"NAME is a profile, or the file of a stack, of which those count that have build:. Without NAME it is the stack of this directory.",
 			examples: []string{"hostrun build llamafactory-npu", "hostrun build --build-arg PIP_INDEX=https://mirror/simple train"},
 			statuses: append([]int{0, finding.StatusFailed, finding.StatusUsage, finding.StatusProfile, finding.StatusNoPath}, containerdStatuses[3:]...),
 		}.on(s),
@@ -47,10 +48,12 @@ func buildCommand(s *session) *cli.Command {
 }
 
 func runBuild(ctx context.Context, s *session, o buildOptions) error {
-	names, err := s.names(wants{what: "profile", min: 1}, true)
+	s.withStackHere()
+	words, err := s.names(wants{what: "profile", min: 1}, true)
 	if err != nil {
 		return err
 	}
+	names := s.eachOfStacks(words)
 	if o.with != "" && !slices.Contains(imagebuild.Names, o.with) {
 		return finding.Errorf(finding.StatusUsage, "one of "+strings.Join(imagebuild.Names, ", "), "flag --with: %s is no builder", o.with)
 	}
@@ -58,6 +61,9 @@ func runBuild(ctx context.Context, s *session, o buildOptions) error {
 		p, err := profiles.Load(s.profileOptions(), name)
 		if err != nil {
 			return err
+		}
+		if p.Build == nil && !slices.Contains(words, name) {
+			continue // one of a whole stack
 		}
 		if p.Build == nil {
 			return finding.Errorf(finding.StatusProfile, "its image comes by hostrun pull "+p.Image, "profile %s has no build:", p.Name)

@@ -19,9 +19,10 @@ type checkOptions struct {
 	format string
 	facts  string
 
-	modules, distributions, strict, verbose bool
-	only                                    string // of their rows
-	host                                    string // DIR or interpreter, instead of a profile
+	modules, distributions, strict, verbose, locked bool
+
+	only string // of their rows
+	host string // DIR or interpreter, instead of a profile
 }
 
 func checkCommand(s *session) *cli.Command {
@@ -43,6 +44,7 @@ func checkCommand(s *session) *cli.Command {
 			&cli.StringFlag{Name: "only", Usage: "of such a list only `WHAT`: failing, imported, or a verdict; several with commas between", Destination: &o.only},
 			&cli.StringFlag{Name: "host", Usage: "without a profile: what of the environment or interpreter `PATH` fits the image of --image", Destination: &o.host},
 			strictFlag(&o.strict),
+			lockedFlag(&o.locked),
 			&cli.BoolFlag{Name: "verbose", Usage: "list each library that the host lends", Destination: &o.verbose},
 			&cli.StringFlag{Name: "facts", Usage: "use the facts that hostrun facts NAME recorded in `FILE`", Destination: &o.facts},
 		}, o.over.flags()...),
@@ -95,9 +97,9 @@ func runCheck(ctx context.Context, s *session, o checkOptions) error {
 	refusals := make([]error, len(names))
 	for i, name := range names {
 		began := time.Now()
-		facts, pl, err := s.planned(ctx, order{name: name, text: text, over: o.over, pull: "never", modules: o.modules || o.distributions, strict: o.strict}, o.facts)
+		facts, pl, err := s.planned(ctx, order{name: name, text: text, over: o.over, pull: "never", modules: o.modules || o.distributions, strict: o.strict, locked: o.locked}, o.facts)
 		var refused *plan.Refused
-		if err != nil && !errors.As(err, &refused) {
+		if err != nil && (!errors.As(err, &refused) || pl.Spec == nil) {
 			return err
 		}
 		refusals[i] = err
@@ -185,6 +187,9 @@ func told(refusals []error) error {
 func (s *session) planned(ctx context.Context, o order, recording string) (plan.Facts, plan.Plan, error) {
 	if recording == "" {
 		return s.assemble(ctx, o)
+	}
+	if o.locked {
+		return plan.Facts{}, plan.Plan{}, finding.Errorf(finding.StatusUsage, "leave --locked away, or unset HOSTRUN_LOCKED", "recorded facts are of another time or machine, and are not compared with a lock")
 	}
 	facts, err := s.recorded(recording, o)
 	if err != nil {

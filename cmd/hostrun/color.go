@@ -20,6 +20,9 @@ func (s *session) paint(color, text string) string {
 // colored says whether a stream gets colours. --color decides; then NO_COLOR (no-color.org), FORCE_COLOR and
 // CLICOLOR_FORCE, CLICOLOR=0 and TERM=dumb (bixense.com/clicolors), and last whether it is a terminal.
 func (s *session) colored(stream any) bool {
+	if s.global.noColor {
+		return false
+	}
 	switch s.global.color {
 	case "always":
 		return true

@@ -93,7 +93,7 @@ func (s *session) nameCandidates(ctx context.Context, verb string) []candidate {
 	ctx, cancel := context.WithTimeout(ctx, completionPatience)
 	defer cancel()
 	switch verb {
-	case "up", "diff", "run", "check", "where", "spec", "facts", "cdi", "install", "uninstall", "print":
+	case "up", "diff", "run", "check", "lock", "where", "spec", "facts", "cdi", "install", "uninstall", "print":
 		return s.profileCandidates()
 	case "down", "stop", "start", "restart", "kill", "rm", "wait", "exec", "shell", "logs", "events", "inspect", "port", "pause", "unpause", "top", "attach":
 		return s.containerCandidates(ctx)

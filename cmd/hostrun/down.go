@@ -14,7 +14,7 @@ import (
 )
 
 type downOptions struct {
-	timeout                           string
+	timeout, rmi                      string
 	all, yes, volumes, orphans, dryly bool
 }
 
@@ -32,6 +32,7 @@ func downCommand(s *session) *cli.Command {
 			timeoutFlag(&o.timeout),
 			&cli.BoolFlag{Name: "all", Aliases: []string{"a"}, Usage: "every container of the namespace", Destination: &o.all},
 			&cli.BoolFlag{Name: "volumes", Aliases: []string{"v"}, Usage: "remove their named volumes too, with all data; refused where another container has one", Destination: &o.volumes},
+			&cli.StringFlag{Name: "rmi", Usage: "remove their images too: `local|all`, where local are those that are built and that nobody named; one that another container has stays", Destination: &o.rmi},
 			&cli.BoolFlag{Name: "remove-orphans", Usage: "with a stack: also its containers whose profiles are gone from the file", Destination: &o.orphans},
 			yesFlag(&o.yes),
 			dryFlag(&o.dryly),
@@ -50,6 +51,9 @@ func yesFlag(destination *bool) cli.Flag {
 
 func runDown(ctx context.Context, s *session, o downOptions) error {
 	timeout, err := grace("timeout", o.timeout)
+	if err == nil {
+		err = checkRmi(o.rmi)
+	}
 	if err != nil {
 		return err
 	}
@@ -71,13 +75,17 @@ func runDown(ctx context.Context, s *session, o downOptions) error {
 			return err
 		}
 	}
-	if len(chosen)+len(volumes) == 0 {
+	images := s.imagesToRemove(ctx, o.rmi, chosen, stacks)
+	if len(chosen)+len(volumes)+len(images) == 0 {
 		return trouble
 	}
 	if o.dryly {
 		err := s.dryEnd(ctx, chosen, "stopped and removed", "removed")
 		for _, name := range volumes {
 			s.drySay("the volume %s would be removed", name)
+		}
+		for _, name := range images {
+			s.drySay("the image %s would be removed", familiar(name))
 		}
 		return severally([]error{err, trouble})
 	}
@@ -95,10 +103,10 @@ func runDown(ctx context.Context, s *session, o downOptions) error {
 		rest.Begin()
 	}
 	err = s.exceptAbsent(err)
-	if err == nil && len(volumes) > 0 {
+	if err == nil && len(volumes)+len(images) > 0 {
 		var client *runtime.Client
 		if client, err = s.containerd(ctx); err == nil {
-			err = s.removeVolumes(ctx, volumes, client)
+			err = severally([]error{s.removeVolumes(ctx, volumes, client), s.removeImages(ctx, client, images)})
 		}
 	}
 	return severally([]error{err, trouble})

@@ -31,6 +31,13 @@ func (s *session) volumesToRemove(ctx context.Context, chosen []resident, stacks
 	}
 	slices.Sort(all)
 	all = slices.Compact(all)
+	if len(all) > 0 {
+		known, _ := s.list(ctx) // what could not be asked has been told of
+		for _, one := range s.unseen(ctx, known) {
+			return nil, finding.Errorf(finding.StatusTryAgain, "start that containerd again: systemctl start containerd\nor keep the volumes: leave -v away",
+				"flag --volumes: %s runs in a containerd that does not answer (%s), so which volumes it has can't be told; nothing was done", one.name, one.address)
+		}
+	}
 	return all, severally(s.inUse(all, slices.DeleteFunc(uses, ours)))
 }
 
@@ -70,6 +77,9 @@ func (s *session) inUse(volumes []string, others []runtime.VolumeUse) []error {
 
 // removeVolumes deletes them once their containers are gone. Somebody may have started one with such a volume meanwhile.
 func (s *session) removeVolumes(ctx context.Context, volumes []string, client *runtime.Client) error {
+	if len(volumes) == 0 {
+		return nil
+	}
 	uses, err := s.volumeUses(ctx)
 	if err != nil {
 		return err

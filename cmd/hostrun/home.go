@@ -226,7 +226,7 @@ func (s *session) nameFree(ctx context.Context, name string) error {
 
 // runsUnseen is the error about a container whose process goes on while its containerd is not there to be asked.
 func (s *session) runsUnseen(ctx context.Context, name string) error {
-	if address := runtime.ShimOf(s.global.namespace, name); address != "" && !s.answers(ctx, address) {
+	if address := s.shimOf(ctx, name); address != "" && !s.answers(ctx, address) {
 		return finding.Errorf(finding.StatusTryAgain, "use it there: hostrun --address "+address+" ...\nif that containerd is down, start it again: systemctl start containerd",
 			"container %s: it runs already, in another containerd (%s)", name, address)
 	}
@@ -303,6 +303,20 @@ func (s *session) unknownTraces(known []listed) (names []string, err error) {
 	return names, err
 }
 
+// An unseen container runs in a containerd that does not answer.
+type unseen struct{ name, address string }
+
+func (s *session) unseen(ctx context.Context, known []listed) []unseen {
+	var all []unseen
+	traces, _ := s.unknownTraces(known)
+	for _, name := range traces {
+		if address := s.shimOf(ctx, name); address != "" && !s.answers(ctx, address) {
+			all = append(all, unseen{name, address})
+		}
+	}
+	return all
+}
+
 // lives says whether a container has a process.
 func (l listed) lives() bool { return l.Status == "running" || l.Status == "paused" }
 
@@ -338,4 +352,11 @@ func (s *session) imageElsewhere(ctx context.Context, asked *runtime.Client, nam
 		}
 	}
 	return cause
+}
+
+// shimOf is the address of the containerd whose shim keeps a container of that name; "" where none does. The machine's processes are
+// looked at once for the members of a stack that start side by side.
+func (s *session) shimOf(ctx context.Context, name string) string {
+	all, _ := s.shims.Ask(ctx, s.global.namespace, func(context.Context) (map[string]string, error) { return runtime.Shims(s.global.namespace), nil })
+	return all[name]
 }

@@ -100,6 +100,7 @@ func runImportCompose(ctx context.Context, s *session, o importOptions) error {
 	}
 	if to != "" && o.format == "table" {
 		fmt.Fprintf(s.stderr, "%s is written. Next: hostrun check %[1]s\n", shown(s.dir, to))
+		s.noteFloating(to)
 	}
 	return importEnd(fields, o.drops)
 }

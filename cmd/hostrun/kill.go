@@ -8,14 +8,17 @@ import (
 	"hostrun.dev/hostrun/runtime"
 )
 
+// stackHereWords are those of the verbs that take what names a container.
+const stackHereWords = "NAME is a container, a profile with replicas, or the file of a stack; without NAME it is the stack of this directory."
+
 type killOptions struct{ signal string }
 
 func killCommand(s *session) *cli.Command {
 	var o killOptions
 	return &cli.Command{
-		Name: "kill", Category: "containers", Usage: "send a signal to running containers", ArgsUsage: "NAME...",
+		Name: "kill", Category: "containers", Usage: "send a signal to running containers", ArgsUsage: "[NAME...]",
 		Description: page{
-			about:    "Sends a signal to the container's first process. SIGKILL cannot be caught: the container ends at once.",
+			about:    "Sends a signal to the container's first process. SIGKILL cannot be caught: the container ends at once. " + stackHereWords,
 			examples: []string{"hostrun kill dinov2", "hostrun kill -s SIGUSR1 dinov2"},
 			statuses: containerdStatuses,
 		}.on(s),
@@ -27,5 +30,6 @@ func killCommand(s *session) *cli.Command {
 }
 
 func runKill(ctx context.Context, s *session, o killOptions) error {
+	s.withStackHere()
 	return s.exceptIdle(s.onContainers(ctx, false, func(client *runtime.Client, name string) error { return client.Kill(ctx, name, o.signal) }))
 }

@@ -28,7 +28,11 @@ func (s *session) names(w wants, args bool) ([]string, error) {
 	case len(s.line.rest) > 0 && !args:
 		return nil, finding.Errorf(finding.StatusUsage, title+" --help", "%s takes no arguments after --", title)
 	case len(names) < w.min:
-		return nil, finding.Errorf(finding.StatusUsage, w.hint(), "%s needs the name of %s %s", title, article(w.what), w.what)
+		hint := w.hint()
+		if file := s.composeHere(); file != "" && w.what != "image" {
+			hint = "hostrun import compose makes a stack of " + file + ", which is here"
+		}
+		return nil, finding.Errorf(finding.StatusUsage, hint, "%s needs the name of %s %s", title, article(w.what), w.what)
 	case w.max > 0 && len(names) > w.max && args:
 		return nil, finding.Errorf(finding.StatusUsage, fmt.Sprintf("%s %s -- %s", title, names[0], strings.Join(names[w.max:], " ")),
 			"%s takes one name; what the container is to run comes after --", title)
@@ -112,6 +116,7 @@ func (s *session) chosen(ctx context.Context, all bool) ([]resident, error) {
 		return nil, finding.Errorf(finding.StatusUsage, "", "%s: give names or --all, not both", s.line.title())
 	}
 	list, err := s.list(ctx)
+	s.noteUnseen(ctx, list)
 	for _, c := range list {
 		chosen = append(chosen, resident{c.Container.Container, c.client})
 	}

@@ -27,6 +27,16 @@ func (s *session) stackHere() *profiles.Stack {
 	return nil
 }
 
+// composeHere is the compose file of the directory where a command is typed, of those that have compose's names; "" for none.
+func (s *session) composeHere() string {
+	for _, name := range composeNames {
+		if _, err := os.Stat(s.abs(name)); err == nil {
+			return name
+		}
+	}
+	return ""
+}
+
 // eachOfStacks puts the profiles of a stack in the place of its file.
 func (s *session) eachOfStacks(names []string) []string {
 	var all []string
@@ -122,6 +132,12 @@ func (s *session) containersOf(ctx context.Context, st *profiles.Stack) ([]resid
 	for _, c := range all {
 		if c.StackFile == st.File && (st.Profiles == nil || slices.Contains(st.Profiles, c.Profile)) {
 			found = append(found, resident{c.Container.Container, c.client})
+		}
+	}
+	// One whose containerd is away may be of this stack: who acts on it hears where it runs.
+	for _, one := range s.unseen(ctx, all) {
+		if slices.ContainsFunc(st.Profiles, func(profile string) bool { return one.name == profile || isReplica(one.name, profile) }) {
+			found = append(found, resident{name: one.name})
 		}
 	}
 	if len(found) == 0 && st.Profiles == nil {

@@ -16,16 +16,16 @@ import (
 
 // preStart runs the profile's pre_start, one after another, each in a container of its own, where up is about to make the container:
 // not again for one that is there and was made by the same profile. The first that fails ends the start.
-func (s *session) preStart(ctx context.Context, m *member, facts plan.Facts, pl plan.Plan, recreate bool) error {
+func (s *session) preStart(ctx context.Context, m *member, facts plan.Facts, pl plan.Plan, o upOptions) error {
 	p, client := &facts.Profile, m.client
 	if len(p.PreStart) == 0 {
 		return nil
 	}
-	if creates, err := client.WouldCreate(ctx, pl, recreate); err != nil || !creates {
+	if creates, err := client.WouldCreate(ctx, pl, o.recreate); err != nil || !creates {
 		return err
 	}
 	for _, h := range p.PreStart {
-		run := func() error { return s.preStartOne(ctx, client, *p, h, pl.ID) }
+		run := func() error { return s.preStartOne(ctx, client, *p, h, pl.ID, o.locked) }
 		prepared := m.prepared
 		if h.PerReplica {
 			prepared = nil
@@ -57,7 +57,7 @@ func (p *preparation) once(key string, fn func() error) error {
 	return fn()
 }
 
-func (s *session) preStartOne(ctx context.Context, client *runtime.Client, p profiles.Profile, h profiles.Hook, id string) error {
+func (s *session) preStartOne(ctx context.Context, client *runtime.Client, p profiles.Profile, h profiles.Hook, id string, locked bool) error {
 	name := h.Key
 	if at := p.Lines[h.Key]; at.Line > 0 {
 		name = fmt.Sprintf("%s (%s:%d)", h.Key, filepath.Base(at.File), at.Line)
@@ -66,7 +66,7 @@ func (s *session) preStartOne(ctx context.Context, client *runtime.Client, p pro
 	q := preStartProfile(p, h)
 	var random [4]byte
 	_, _ = rand.Read(random[:]) // crypto/rand never fails: it ends the program
-	facts, pl, err := s.assemble(ctx, order{name: p.Name, loaded: q, id: p.Name + "-pre-" + hex.EncodeToString(random[:]), starts: true})
+	facts, pl, err := s.assemble(ctx, order{name: p.Name, loaded: q, id: p.Name + "-pre-" + hex.EncodeToString(random[:]), starts: true, locked: locked && h.Image != "", hook: true})
 	defer s.unreserve(facts)
 	var words []string
 	if h.Command != nil {

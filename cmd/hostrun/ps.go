@@ -38,6 +38,7 @@ func psCommand(s *session) *cli.Command {
 			&cli.StringSliceFlag{Name: "status", Usage: "only those with `STATUS`: created|running|paused|restarting|exited", Destination: &o.statuses},
 			&cli.StringSliceFlag{Name: "filter", Usage: "only those of which `KEY=VALUE` holds", Destination: &o.filters},
 			formatFlag(&o.format),
+			taken("no-trunc"),
 		},
 		Action: action(func(ctx context.Context) error { return runPs(ctx, s, o) }),
 	}
@@ -90,11 +91,8 @@ func runPs(ctx context.Context, s *session, o psOptions) error {
 
 // noteUnseen tells of containers that run in a containerd that does not answer, which no list can show.
 func (s *session) noteUnseen(ctx context.Context, known []listed) {
-	traces, _ := s.unknownTraces(known)
-	for _, name := range traces {
-		if address := runtime.ShimOf(s.global.namespace, name); address != "" && !s.answers(ctx, address) {
-			s.note("%s runs, and is not in this list: its containerd does not answer (%s)", name, address)
-		}
+	for _, one := range s.unseen(ctx, known) {
+		s.note("%s runs, and is not in this list: its containerd does not answer (%s)", one.name, one.address)
 	}
 }
 

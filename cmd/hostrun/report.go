@@ -142,6 +142,13 @@ func beforeStart(err error) error {
 	if err == nil {
 		return nil
 	}
+	if all, ok := err.(several); ok { // each of them is reported by itself
+		early := make(several, len(all))
+		for i, one := range all {
+			early[i] = notStarted{one}
+		}
+		return early
+	}
 	return notStarted{err}
 }
 

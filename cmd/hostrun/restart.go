@@ -13,6 +13,7 @@ import (
 type restartOptions struct {
 	timeout string
 	dryly   bool
+	alone   bool
 }
 
 func restartCommand(s *session) *cli.Command {
@@ -24,7 +25,7 @@ func restartCommand(s *session) *cli.Command {
 			examples: []string{"hostrun restart dinov2", "hostrun restart -t 5 dinov2"},
 			statuses: containerdStatuses,
 		}.on(s),
-		Flags:  []cli.Flag{timeoutFlag(&o.timeout), dryFlag(&o.dryly)},
+		Flags:  []cli.Flag{timeoutFlag(&o.timeout), &cli.BoolFlag{Name: "no-deps", Usage: "leave those alone that are to be restarted after it", Destination: &o.alone}, dryFlag(&o.dryly)},
 		Action: action(func(ctx context.Context) error { return runRestart(ctx, s, o) }),
 	}
 }
@@ -47,13 +48,16 @@ func runRestart(ctx context.Context, s *session, o restartOptions) error {
 		if err := s.dryEnd(ctx, chosen, "stopped and started", "started"); err != nil {
 			return err
 		}
+		if o.alone {
+			return nil
+		}
 		return s.restartDependents(ctx, names, func(c listed) error {
 			s.drySay("%s would be restarted after it", c.Container.Container)
 			return nil
 		})
 	}
 	err = s.exceptIdle(s.onEach(ctx, chosen, func(client *runtime.Client, name string) error { return restartOne(ctx, s, client, name, timeout) }))
-	if err != nil {
+	if err != nil || o.alone {
 		return err
 	}
 	return s.restartDependents(ctx, names, func(c listed) error { return restartOne(ctx, s, c.client, c.Container.Container, timeout) })

@@ -20,7 +20,7 @@ type runOptions struct {
 	name                    string
 	tty, noTTY, interactive bool
 	rm, strict, ports       bool
-	build, noDeps           bool
+	build, noDeps, locked   bool
 	quietPull               bool
 	pull                    string
 	devices                 waitFlag
@@ -41,7 +41,7 @@ func runCommand(s *session) *cli.Command {
 		Flags: append([]cli.Flag{
 			&cli.StringFlag{Name: "name", Usage: "call the container `NAME` instead of PROFILE-run-XXXXXXXX", Destination: &o.name},
 			&cli.BoolFlag{Name: "tty", Aliases: []string{"t"}, Usage: "insist on a terminal", Destination: &o.tty},
-			&cli.BoolFlag{Name: "no-tty", Aliases: []string{"T"}, Usage: "use pipes even on a terminal: stdout and stderr stay apart", Destination: &o.noTTY},
+			&cli.BoolFlag{Name: "no-tty", Aliases: []string{"T", "no-TTY"}, Usage: "use pipes even on a terminal: stdout and stderr stay apart", Destination: &o.noTTY},
 			&cli.BoolFlag{Name: "interactive", Aliases: []string{"i"}, Usage: "pass stdin on", Destination: &o.interactive},
 			&cli.StringSliceFlag{Name: "entrypoint", KeepSpace: true, Usage: "run `PROGRAM` instead of the profile's entrypoint; empty for none", Destination: &o.over.entrypoint},
 			&cli.StringSliceFlag{Name: "publish", Aliases: []string{"p"}, Usage: "publish a port: `[HOST:]PORT[/udp]`", Destination: &o.over.ports},
@@ -54,6 +54,7 @@ func runCommand(s *session) *cli.Command {
 			&cli.BoolFlag{Name: "service-ports", Aliases: []string{"P"}, Usage: "publish the profile's ports, too", Destination: &o.ports},
 			&cli.BoolFlag{Name: "build", Usage: "build the image that the profile says how to build, even if it is here", Destination: &o.build},
 			strictFlag(&o.strict),
+			lockedFlag(&o.locked),
 			waitDeviceFlag(&o.devices),
 			&cli.BoolFlag{Name: "rm", Usage: "remove the container afterwards, which is always done", Value: true, Destination: &o.rm},
 		}, o.over.flags()...),
@@ -86,12 +87,12 @@ func runRun(ctx context.Context, s *session, o runOptions) error {
 	s.foreground = true
 	st, err := s.stackOf(ctx, names, stackOptions{one: true, alone: o.noDeps})
 	if err == nil {
-		err = st.before(ctx, o.devices)
+		err = st.before(ctx, o.devices, o.locked)
 	}
 	if err != nil {
 		return beforeStart(err)
 	}
-	return runOnce(ctx, s, order{foreground: true, pull: o.pull, name: names[0], loaded: st.asked().profile, id: id, over: o.over, strict: o.strict, starts: true, wait: o.devices.wait}, o.build)
+	return runOnce(ctx, s, order{foreground: true, pull: o.pull, name: names[0], loaded: st.asked().profile, id: id, over: o.over, strict: o.strict, locked: o.locked, starts: true, wait: o.devices.wait}, o.build)
 }
 
 // fitTerminal gives the container a terminal when a person sits at ours: the profile's tty alone does not make one.

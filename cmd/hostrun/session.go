@@ -40,8 +40,9 @@ type session struct {
 
 	engines
 
-	hosts     soon.Answers[host.Facts]  // by what is needed
-	abilities soon.Answers[plan.Engine] // of a containerd, by the client and the OCI runtime that is asked for
+	hosts     soon.Answers[host.Facts]        // by what is needed
+	abilities soon.Answers[plan.Engine]       // of a containerd, by the client and the OCI runtime that is asked for
+	shims     soon.Answers[map[string]string] // runtime.Shims, by the namespace
 	looks     proof.Looks
 
 	loansMu sync.Mutex
@@ -55,10 +56,10 @@ type globals struct {
 	address, engine, namespace  string
 	profileDirs                 cli.StringSlice
 	progress, color, logLevel   string
-	quiet                       bool
+	quiet, noColor              bool
 	stateDir, dataDir, cacheDir string
 	libexecDir, systemAddress   string
-	cdiDirs                     string
+	cdiDirs, lockFile           string
 }
 
 func newSession(stdin io.Reader, stdout, stderr io.Writer, d deps) *session {
@@ -78,9 +79,11 @@ func (s *session) globalFlags() []cli.Flag {
 		&cli.StringSliceFlag{Name: "profile-dir", Usage: "search `DIR` for profiles first; may be given more than once", KeepSpace: true, Destination: &g.profileDirs},
 		&cli.StringFlag{Name: "progress", Usage: "how progress is shown: `auto|tty|plain|json|quiet`", Value: "auto", EnvVars: []string{"HOSTRUN_PROGRESS"}, Destination: &g.progress},
 		&cli.StringFlag{Name: "color", Usage: "colour diagnostics: `auto|always|never`; NO_COLOR is honoured", Value: "auto", Destination: &g.color},
+		&cli.BoolFlag{Name: "no-color", Hidden: true, Destination: &g.noColor}, // docker compose's --color never
 		&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "show errors only: no progress, no warnings", Destination: &g.quiet},
 		&cli.StringFlag{Name: "log-level", Usage: "what is logged to stderr: `debug|info|warn|error`", Value: "warn", EnvVars: []string{"HOSTRUN_LOG"}, Destination: &g.logLevel},
 		&cli.StringFlag{Name: "cdi-spec-dirs", Usage: "read CDI files in these `DIRS`, joined by commas", Value: strings.Join(cdi.Dirs, ","), EnvVars: []string{"HOSTRUN_CDI_SPEC_DIRS"}, Destination: &g.cdiDirs},
+		&cli.StringFlag{Name: "lock-file", Usage: "the lock is `FILE`, instead of hostrun.lock beside the profile's file", EnvVars: []string{"HOSTRUN_LOCK_FILE"}, Destination: &g.lockFile},
 		&cli.StringFlag{Name: "state-dir", Hidden: true, Value: "/run/hostrun", EnvVars: []string{"HOSTRUN_STATE_DIR"}, Destination: &g.stateDir},
 		&cli.StringFlag{Name: "data-dir", Hidden: true, Value: "/var/lib/hostrun", EnvVars: []string{"HOSTRUN_DATA_DIR"}, Destination: &g.dataDir},
 		&cli.StringFlag{Name: "cache-dir", Hidden: true, Value: "/var/cache/hostrun", EnvVars: []string{"HOSTRUN_CACHE_DIR"}, Destination: &g.cacheDir},
@@ -138,7 +141,7 @@ var (
 )
 
 // inPassing are verbs whose result is not what progress tells about: they show it only where it keeps a person waiting.
-var inPassing = []string{"run", "exec", "shell", "check", "spec", "facts", "inspect", "logs", "ps", "devices", "export", "images", "top", "cp", "attach"}
+var inPassing = []string{"run", "exec", "shell", "check", "lock", "spec", "facts", "inspect", "logs", "ps", "devices", "export", "images", "top", "cp", "attach"}
 
 // patience is how long a person waits without asking why.
 const patience = 500 * time.Millisecond

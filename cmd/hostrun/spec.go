@@ -19,6 +19,8 @@ type specOptions struct {
 	over  overrides
 	full  bool
 	facts string
+
+	locked bool
 }
 
 func specCommand(s *session) *cli.Command {
@@ -35,6 +37,7 @@ func specCommand(s *session) *cli.Command {
 		Flags: append([]cli.Flag{
 			&cli.BoolFlag{Name: "full", Usage: "print the whole plan", Destination: &o.full},
 			&cli.StringFlag{Name: "facts", Usage: "use the facts that hostrun facts NAME recorded in `FILE`; - is stdin", Destination: &o.facts},
+			lockedFlag(&o.locked),
 		}, o.over.flags()...),
 		Action: action(func(ctx context.Context) error { return runSpec(ctx, s, o) }),
 	}
@@ -52,14 +55,14 @@ func runSpec(ctx context.Context, s *session, o specOptions) error {
 	if s.line.dashes {
 		o.over.command = s.line.rest
 	}
-	ord := order{over: o.over, pull: "never"}
+	ord := order{over: o.over, pull: "never", locked: o.locked}
 	if len(names) > 0 {
 		ord.name = names[0]
 	}
 	_, pl, err := s.planned(ctx, ord, o.facts)
 	var refused *plan.Refused
 	switch {
-	case o.full && (err == nil || errors.As(err, &refused)):
+	case o.full && (err == nil || errors.As(err, &refused) && pl.Spec != nil):
 		if err := writeIndented(s.stdout, pl); err != nil {
 			return err
 		}

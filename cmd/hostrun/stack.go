@@ -282,7 +282,7 @@ func (st *stack) each(ctx context.Context, fn func(context.Context, *member) err
 }
 
 // before starts what the asked one needs, and waits until that is as it has to be.
-func (st *stack) before(ctx context.Context, wait waitFlag) error {
+func (st *stack) before(ctx context.Context, wait waitFlag, locked bool) error {
 	if len(st.members) == 1 {
 		return nil
 	}
@@ -290,7 +290,7 @@ func (st *stack) before(ctx context.Context, wait waitFlag) error {
 		if m.asked {
 			return nil // its turn has come
 		}
-		return memberUp(ctx, st.s, upOptions{devices: wait}, m)
+		return memberUp(ctx, st.s, upOptions{devices: wait, locked: locked}, m)
 	})
 }
 

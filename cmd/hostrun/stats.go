@@ -40,6 +40,7 @@ func statsCommand(s *session) *cli.Command {
 			&cli.BoolFlag{Name: "no-stream", Usage: "measure once, for a moment, and end", Destination: &o.once},
 			&cli.DurationFlag{Name: "interval", Usage: "measure every `DURATION`", Value: time.Second, Destination: &o.every},
 			formatFlag(&o.format),
+			taken("no-trunc"),
 		},
 		Action: action(func(ctx context.Context) error { return runStats(ctx, s, o) }),
 	}

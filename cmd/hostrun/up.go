@@ -26,7 +26,7 @@ type upOptions struct {
 	supervise                                  bool
 	detach, noDeps, noRecreate, noBuild        bool
 	pull, timeout, policy                      string // policy is pull for what is not built
-	quietPull, freshVolumes                    bool
+	quietPull, freshVolumes, locked            bool
 	ends                                       endWith
 	replica                                    int // the one that --supervise means; 0: the profile's one container
 }
@@ -66,8 +66,10 @@ func upCommand(s *session) *cli.Command {
 			&cli.BoolFlag{Name: "build", Usage: "build images that profiles say how to build, even if they are here", Destination: &o.build},
 			&cli.BoolFlag{Name: "no-build", Usage: "build nothing: an image that is not here is an error", Destination: &o.noBuild},
 			strictFlag(&o.strict),
+			lockedFlag(&o.locked),
 			waitDeviceFlag(&o.devices),
 			&cli.BoolFlag{Name: "supervise", Usage: "stay in the foreground as the container's supervisor, as a service of systemd does; the status becomes ours", Destination: &o.supervise},
+			taken("yes", "y"), taken("quiet-build"),
 			&cli.IntFlag{Name: "replica", Hidden: true, Destination: &o.replica},
 			dryFlag(&o.dryly),
 		}, o.over.flags()...),
@@ -173,6 +175,11 @@ func (o upOptions) names(s *session) ([]string, error) {
 	if len(s.line.names) > 0 {
 		return nil, finding.Errorf(finding.StatusUsage, "", "hostrun up: give names or --all, not both")
 	}
+	return s.projectProfiles()
+}
+
+// projectProfiles are those of ./profiles and of the stack of this directory, or of what --profile-dir names.
+func (s *session) projectProfiles() ([]string, error) {
 	opt := s.profileOptions()
 	if first := len(s.global.profileDirs.Value()); first > 0 {
 		opt.Dirs = opt.Dirs[:first]
@@ -190,7 +197,7 @@ func (o upOptions) names(s *session) ([]string, error) {
 		}
 	}
 	if len(names) == 0 {
-		return nil, finding.Errorf(finding.StatusProfile, "hostrun profiles lists those that can be named", "hostrun up --all: no profile in %s", strings.Join(opt.Dirs, ", "))
+		return nil, finding.Errorf(finding.StatusProfile, "hostrun profiles lists those that can be named", "%s: no profile in %s", s.line.title(), strings.Join(opt.Dirs, ", "))
 	}
 	return names, nil
 }
@@ -257,7 +264,7 @@ func oneUp(ctx context.Context, s *session, o upOptions, m *member) error {
 	}
 	layer := s.headStart(ctx)
 	defer layer.end()
-	facts, pl, err := s.assemble(ctx, m.order(order{over: o.over, pull: o.policy, strict: o.strict, starts: true, wait: o.devices.wait, layer: layer, unit: whose}))
+	facts, pl, err := s.assemble(ctx, m.order(order{over: o.over, pull: o.policy, strict: o.strict, locked: o.locked, starts: true, wait: o.devices.wait, layer: layer, unit: whose}))
 	defer s.unreserve(facts)
 	if err != nil {
 		return err
@@ -267,9 +274,9 @@ func oneUp(ctx context.Context, s *session, o upOptions, m *member) error {
 		return err
 	}
 	if runtime.NeedsSupervisor(pl.Labels) {
-		pl.Source = s.sourceOf(facts)
+		pl.Source = s.sourceOf(facts, o.locked)
 	}
-	if err := s.preStart(ctx, m, facts, pl, o.recreate); err != nil {
+	if err := s.preStart(ctx, m, facts, pl, o); err != nil {
 		return err
 	}
 	pl.MadeOf = madeOf(facts, pl)
@@ -372,7 +379,7 @@ func dryUp(ctx context.Context, s *session, o upOptions, m *member) error {
 	if err != nil {
 		return err
 	}
-	facts, pl, err := s.assemble(ctx, m.order(order{over: o.over, pull: "never", reads: true, strict: o.strict, unit: whose}))
+	facts, pl, err := s.assemble(ctx, m.order(order{over: o.over, pull: "never", reads: true, strict: o.strict, locked: o.locked, unit: whose}))
 	if err != nil {
 		return err
 	}

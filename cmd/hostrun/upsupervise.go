@@ -121,7 +121,7 @@ func (k *keeper) read(ctx context.Context) (*member, error) {
 
 // order is for the plan of what is kept.
 func (k *keeper) order(m *member) order {
-	return m.order(order{over: k.o.over, strict: k.o.strict, unit: &k.unit})
+	return m.order(order{over: k.o.over, strict: k.o.strict, locked: k.o.locked, unit: &k.unit})
 }
 
 // replica is the asked one, or its replica of that number.
@@ -203,7 +203,7 @@ func (k *keeper) up(ctx context.Context) error {
 	}
 	s.warn(pl.Findings)
 	k.allowed(pl)
-	if err := s.preStart(ctx, k.m, facts, pl, k.o.recreate); err != nil {
+	if err := s.preStart(ctx, k.m, facts, pl, k.o); err != nil {
 		return err
 	}
 	pl.Keeper, pl.MadeOf = true, madeOf(facts, pl)

@@ -40,6 +40,7 @@ packages() {
 	local failed=0
 	part wheels.sh cp311 cp39 cp313 cp312 cp310 || failed=1
 	LIST=more part wheels.sh cp311 cp39 cp313 || failed=1
+	LIST=further part wheels.sh cp311 || failed=1
 	part frameworks.sh || failed=1
 	return $failed
 }

@@ -27,11 +27,12 @@ import (
 // An importing is one `import PACKAGE` in one image: what was predicted, and what happened.
 type importing struct {
 	set, image, name string
-	message          string               // predicted failure, "" for none
-	perhaps          []imports.Missing    // failures of imports that are caught, or stand below a condition
-	unchecked        []imports.NotChecked // what the prediction says that it does not know
-	deferred         []imports.At         // statements in functions
-	natives          []imports.Module     // native modules
+	provides         func(library string) bool // a file of the set satisfies a need of it, once something has loaded that
+	message          string                    // predicted failure, "" for none
+	perhaps          []imports.Missing         // failures of imports that are caught, or stand below a condition
+	unchecked        []imports.NotChecked      // what the prediction says that it does not know
+	deferred         []imports.At              // statements in functions
+	natives          []imports.Module          // native modules
 	real             outcome
 }
 
@@ -92,7 +93,7 @@ func (o oracle) importAll(ctx context.Context, s set, i image) ([]importing, err
 	all := make([]importing, len(names))
 	var tasks []string
 	for n, name := range names {
-		all[n] = importing{set: s.name, image: i.name, name: name}
+		all[n] = importing{set: s.name, image: i.name, name: name, provides: s.provides}
 		tasks = append(tasks, "import "+name)
 	}
 	err := predictImports(ctx, i, mounts, all)
@@ -170,7 +171,7 @@ func (i *importing) predict(ctx context.Context, view *rootfs.View, python abi.P
 		known := len(broken)
 		for _, m := range report.Modules {
 			if m.Kind == imports.Extension && broken[m.File] == "" {
-				if r := process.Open(m.File); r.Verdict != ld.OK {
+				if r := process.Open(m.File); r.Verdict != ld.OK && (r.Verdict != ld.Missing || !i.provides(path.Base(r.Needed))) {
 					broken[m.File] = r.Message
 				}
 			}

@@ -94,6 +94,7 @@ var pairs = []struct {
 	{"more-cp39", []string{"debian11-minimal", "debian11-full"}},
 	{"more-cp311", []string{"debian12-minimal", "debian12-full"}},
 	{"more-cp313", []string{"debian13-minimal", "debian13-full"}},
+	{"further-cp311", []string{"debian12-minimal", "debian12-full", "debian11-minimal", "debian13-minimal", "sid-full"}},
 	{"cp311", []string{"musl"}},
 	{"damage", []string{"musl"}},
 }
@@ -252,7 +253,7 @@ func (w *world) setDir(name string) string {
 // packages tells whether the set has whole packages, which can be imported, and not only modules.
 func (s set) packages() bool {
 	kind, _, _ := strings.Cut(s.name, "-")
-	return s.name == "demo" || kind == "dist" || kind == "more" || strings.HasPrefix(s.name, "cp")
+	return s.name == "demo" || kind == "dist" || kind == "more" || kind == "further" || strings.HasPrefix(s.name, "cp")
 }
 
 func (w *world) lacks(name string) bool {

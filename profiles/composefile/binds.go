@@ -18,6 +18,9 @@ func (c *converter) binds(s service, m *yaml.Node) {
 		return
 	}
 	for i, item := range list.Content {
+		if c.dockerSocket(s, item) {
+			continue
+		}
 		switch item.Kind {
 		case yaml.ScalarNode:
 			if long := c.longBind(item.Value); long != nil {
@@ -45,6 +48,24 @@ func (c *converter) binds(s service, m *yaml.Node) {
 			}
 		}
 	}
+}
+
+// dockerSocket tells of a container that is to talk to docker. Nothing is made where its socket is not: that would be a directory.
+func (c *converter) dockerSocket(s service, item *yaml.Node) bool {
+	source := colons(item.Value)[0]
+	if item.Kind == yaml.MappingNode {
+		source = value(item, "source")
+	}
+	path, err := profiles.Interpolate(source, c.all)
+	switch {
+	case err != nil || filepath.Base(path) != "docker.sock":
+		return false
+	case c.missing(source):
+		c.say(item, s.name, "volumes", Open, "%s is not there: hostrun has no such socket; without docker, what asks it can't be run", source)
+	default:
+		c.say(item, s.name, "volumes", Changed, "what asks docker there finds none of hostrun's containers")
+	}
+	return true
 }
 
 func value(m *yaml.Node, key string) string {

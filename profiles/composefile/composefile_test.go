@@ -74,6 +74,9 @@ func TestOutcomes(t *testing.T) {
 		stack               string // a part of it
 	}{
 		{name: "host's network", service: "network_mode: host", key: "network_mode", outcome: Carried, stack: "network_mode: host"},
+		{name: "no mode of network", service: "network_mode: ${MODE:-}", key: "network_mode", outcome: Changed, stack: "networks: [default]"},
+		{name: "nothing for text", service: "user: ${USER_OF:-}\n    runtime: ${RUNTIME:-}\n    environment: [A=b, \"${MORE:-}\"]", key: "runtime", outcome: Carried, stack: "runtime: ${RUNTIME:-}"},
+		{name: "nothing for a device's ids", service: "deploy: {resources: {reservations: {devices: [{capabilities: [gpu], count: 1, device_ids: null, driver: ''}]}}}", key: "deploy", outcome: Carried, stack: "device_ids: null"},
 		{name: "no network", service: "hostname: a", key: "networks", outcome: Changed, stack: "default: {name: project_default}"},
 		{name: "network of its own", service: "networks: [a]", more: "networks: {a: {driver: bridge}}", key: "networks", outcome: Carried, stack: "a: {driver: bridge, name: project_a}"},
 		{name: "network of an interface", service: "networks: {a: {ipv4_address: 192.0.2.9}}", more: "networks: {a: {driver: macvlan, driver_opts: {parent: eth0}, ipam: {config: [{subnet: 192.0.2.0/24, aux_addresses: {b: 192.0.2.5}}]}}}", key: "networks", outcome: Carried, stack: "driver: macvlan, driver_opts: {parent: eth0}"},
@@ -107,6 +110,11 @@ func TestOutcomes(t *testing.T) {
 		{name: "the project's name", service: "hostname: $COMPOSE_PROJECT_NAME", key: "$COMPOSE_PROJECT_NAME", outcome: Changed, stack: "hostname: ${COMPOSE_PROJECT_NAME:-project}"},
 		{name: "labels of volumes", service: "volumes: ['v:/v']", more: "volumes: {v: {labels: {a: b}}}", key: "volumes.v", outcome: Changed, stack: "v: {labels: {a: b}, name: project_v}"},
 		{name: "a file system", service: "volumes: ['v:/v']", more: "volumes: {v: {driver_opts: {type: nfs, o: addr=10.0.0.5, device: ':/x'}}}", key: "volumes.v", outcome: Changed, stack: "type: nfs"},
+		{name: "a variable twice", service: "environment: [A=1, B=b, A=2]", key: "environment.A", outcome: Changed, stack: "environment: [B=b, A=2]"},
+		{name: "a driver of logging", service: "logging: {driver: syslog, options: {syslog-address: x}}", key: "logging", outcome: Dropped},
+		{name: "an image's files", service: "volumes: [{type: image, source: b, target: /b, image: {subpath: x}}, 'v:/v']", more: "volumes: {v: {name: v}}", key: "volumes[0]", outcome: Dropped, stack: "volumes: ['v:/v']"},
+		{name: "docker's options of an endpoint", service: "networks: {n: {driver_opts: {com.docker.network.endpoint.sysctls: x}}}", more: "networks: {n: {name: n}}", key: "networks.n.driver_opts.com.docker.network.endpoint.sysctls", outcome: Dropped},
+		{name: "docker's socket", service: "volumes: [./docker.sock:/var/run/docker.sock]", key: "volumes", outcome: Open, stack: "./docker.sock:/var/run/docker.sock"},
 		{name: "not a service's", service: "hostname: a", more: "models: {a: {model: b}}", key: "models", outcome: Dropped},
 	} {
 		t.Run(c.name, func(t *testing.T) {

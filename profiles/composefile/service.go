@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"hostrun.dev/hostrun/profiles"
 )
 
 // profilesKey is what services: is called in a stack.
@@ -79,9 +81,34 @@ func (c *converter) service(s service) {
 	for _, m := range append([]*yaml.Node{s.body}, merged(s.body)...) {
 		if !c.visited[m] {
 			c.visited[m] = true
+			c.twice(s, m)
 			c.binds(s, m)
 			c.tags(s, m)
 		}
+	}
+}
+
+// twice takes away what a later entry of a list sets anew: compose lets the last one count, hostrun asks which is meant.
+func (c *converter) twice(s service, m *yaml.Node) {
+	for _, key := range []string{"environment", "labels", "annotations", "sysctls"} {
+		_, list := entry(m, key)
+		if list = followed(list); list == nil || list.Kind != yaml.SequenceNode {
+			continue
+		}
+		last := map[string]int{}
+		for i, item := range list.Content {
+			name, _, _ := strings.Cut(followed(item).Value, "=")
+			last[name] = i
+		}
+		var kept []*yaml.Node
+		for i, item := range list.Content {
+			if name, _, _ := strings.Cut(followed(item).Value, "="); last[name] != i {
+				c.say(item, s.name, key+"."+name, Changed, "left out: it is set again in line %d, which counts", list.Content[last[name]].Line)
+				continue
+			}
+			kept = append(kept, item)
+		}
+		list.Content = kept
 	}
 }
 
@@ -149,6 +176,7 @@ func (c *converter) containerName(s service) string {
 
 // network puts a service that names none on the stack's own network, as compose does: a profile's default is the machine's.
 func (c *converter) network(s service, called string) {
+	c.noMode(s)
 	mode, networks := c.lookup(s.body, "network_mode"), c.lookup(s.body, "networks")
 	if mode == nil && c.onMachine(s, networks) {
 		return
@@ -179,6 +207,22 @@ func (c *converter) network(s service, called string) {
 		aliases.Content = append(aliases.Content, text(name), at)
 	}
 	put(s.body, "networks", aliases)
+}
+
+// noMode takes a network_mode away that comes to nothing: compose puts the service on a network then.
+func (c *converter) noMode(s service) {
+	for _, m := range c.layers(s.body) {
+		k, v := entry(m, "network_mode")
+		if k == nil {
+			continue
+		}
+		if mode, err := profiles.Interpolate(followed(v).Value, c.all); err == nil && strings.TrimSpace(mode) == "" {
+			drop(m, "network_mode")
+			c.say(k, s.name, "network_mode", Changed, "left out: it is empty")
+			continue
+		}
+		return
+	}
 }
 
 // onMachine gives a service that is on one of docker's own networks, host or none, the network_mode that this is.
