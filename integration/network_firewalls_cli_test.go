@@ -226,6 +226,7 @@ const firewalldText = `set -e
 mount -t overlay o -o "lowerdir=$1/usr:/usr" /usr
 mount -t overlay o -o "lowerdir=$1/etc:/etc" /etc
 mount -t tmpfs none /var/log
+mount -t tmpfs none /run
 dbus-daemon --config-file="$2/bus.conf" --nofork &
 while ! test -S "$2/bus"; do sleep 0.05; done
 /usr/bin/python3 /usr/sbin/firewalld --nofork --nopid`
