@@ -129,3 +129,28 @@ func TestUpSaysWhichKeyReplaces(t *testing.T) {
 	equal(t, "diff of what makes no other container", s.must("diff", "--exit-code", "job"), "job: up would leave it as it is\n")
 	s.must("down", "job")
 }
+
+// TestAnotherOrderIsNoOtherContainer: variables, volumes and dependencies in another order replaced the container, for "files that hostrun
+// makes for it". On a network its hosts file has more than the plan's.
+func TestAnotherOrderIsNoOtherContainer(t *testing.T) {
+	s := newStage(t)
+	s.load(tiny(t, "job"))
+	s.write("a/file", "")
+	s.write("b/file", "")
+	head := "image: job:latest\nstop_signal: SIGKILL\ncommand: sleep 1000\nnetworks: [order" + s.namespace + "]\n"
+	s.profile("job", head+"environment: {A: 1, B: 2}\nvolumes: [../a:/a, ../b:/b]\n")
+	equal(t, "up", s.must("up", "job"), "job created\n")
+	s.profile("job", head+"# sorted\nvolumes: [../b:/b, ../a:/a]\nenvironment: [B=2, A=1]\n")
+	equal(t, "diff", s.must("diff", "--exit-code", "job"), "job: up would leave it as it is\n")
+	equal(t, "a dry run", s.must("up", "--dry-run", "job"), "DRY-RUN MODE - job would be left unchanged\n")
+	equal(t, "up", s.must("up", "job"), "job unchanged\n")
+	s.profile("job", head+"volumes: [../b:/b, ../a:/a]\nenvironment: [B=2, A=3]\n")
+	if out := s.must("up", "job"); !strings.HasPrefix(out, "job replaced\n") || !strings.Contains(out, "the variable A: 1 -> 3 (profile job.yaml:6)\n") {
+		t.Errorf("%q", out)
+	}
+	s.profile("job", strings.Replace(head, "order", "other", 1)+"volumes: [../b:/b, ../a:/a]\nenvironment: [B=2, A=3]\n")
+	if out := s.must("up", "job"); !strings.HasPrefix(out, "job replaced\n") || !strings.Contains(out, "the profile's networks[other"+s.namespace+"]: (none) -> yes (") {
+		t.Errorf("%q", out)
+	}
+	s.must("down", "job")
+}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"hostrun.dev/hostrun/integration/fixture"
 )
@@ -79,4 +80,33 @@ func TestContainerdComesBackEmpty(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestStartSeesLostContainers: up and run knew of the devices of a container that goes on without a record, and start and restart of a
+// container that was stopped did not.
+func TestStartSeesLostContainers(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	s.load(tiny(t, "job"))
+	kind := s.accelerators(1)
+	for _, name := range []string{"job", "other"} {
+		s.profile(name, "image: job:latest\ncommand: sleep 1000\nstop_signal: SIGKILL\ndevices: ["+kind+"=0]\n")
+	}
+	s.must("up", "other")
+	s.must("stop", "other")
+	s.must("up", "job")
+	pid, err := strconv.Atoi(strings.TrimSpace(s.must("ps", "--format", "{{.pid}}", "job")))
+	ok(t, err)
+	ok(t, s.client.ContainerService().Delete(s.context(), "job"))
+	for _, verb := range []string{"start", "restart"} {
+		if r := s.hostrun(verb, "other"); r.status != 75 || !strings.Contains(r.stderr, "container job holds it") {
+			t.Errorf("%v", r)
+		}
+	}
+	ok(t, syscall.Kill(pid, syscall.SIGKILL))
+	for deadline := time.Now().Add(time.Minute); syscall.Kill(pid, 0) == nil && time.Now().Before(deadline); {
+		time.Sleep(5 * time.Millisecond)
+	}
+	s.must("start", "other")
+	s.must("down", "other")
 }

@@ -304,6 +304,9 @@ func TestParents(t *testing.T) {
 	here := resolve(t, bridged("web", lan("lan", Macvlan, "eth0", "")), nil, machine)
 	reserved := lan("free", Macvlan, "eth0", "")
 	reserved.Network.Subnets, reserved.Network.Reserved, reserved.IPv4 = []Subnet{{Subnet: "192.0.2.0/24"}}, []string{"192.0.2.9"}, "192.0.2.9"
+	machine.Interfaces[0].Addresses = []netip.Addr{netip.MustParseAddr("192.0.2.7")}
+	addressed := lan("its", Macvlan, "eth0", "")
+	addressed.Network.Subnets, addressed.IPv4 = []Subnet{{Subnet: "192.0.2.0/24"}}, "192.0.2.7"
 	for name, c := range map[string]struct {
 		a    Attachment
 		kind ConflictKind
@@ -315,7 +318,8 @@ func TestParents(t *testing.T) {
 		"another":        {lan("lan", Ipvlan, "eth1", ""), Differs, "the driver macvlan, of container web, and asked for with ipvlan"},
 		"another parent": {lan("lan", Macvlan, "eth1", ""), Differs, "the parent eth0, of container web, and asked for with eth1"},
 		"another mode":   {lan("lan", Macvlan, "eth0", "vepa"), Differs, "asked for with vepa"},
-		"reserved":       {reserved, AddressTaken, "192.0.2.9 of the network free is kept free by its aux_addresses"},
+		"reserved":       {reserved, AddressTaken, "192.0.2.9 of the network free is not for containers"},
+		"the parent's":   {addressed, AddressTaken, "192.0.2.7 of the network its is not for containers"},
 	} {
 		_, err := Resolve(bridged("job", c.a), []Entry{here}, machine)
 		var got *Conflict

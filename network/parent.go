@@ -27,3 +27,17 @@ func mayBeParent(l Link, others []Entry, m Machine) error {
 	}
 	return nil
 }
+
+// parentsOwn are the addresses of the parent's own that lie in the network, which no container may have as well.
+func parentsOwn(l Link, m Machine) []string {
+	var all []string
+	for _, i := range m.Interfaces {
+		for _, a := range i.Addresses {
+			within := func(s Subnet) bool { return s.prefix().Contains(a) }
+			if i.Name == l.Parent && slices.ContainsFunc(l.Subnets, within) && !slices.Contains(l.Reserved, a.String()) {
+				all = append(all, a.String())
+			}
+		}
+	}
+	return all
+}

@@ -20,6 +20,8 @@ type Interfaces struct {
 	Name    string         `json:"name"`
 	Of      string         `json:"of,omitempty"` // whose it is, if that is known: "Docker's network front"
 	Subnets []netip.Prefix `json:"subnets"`
+	// Addresses are its own.
+	Addresses []netip.Addr `json:"addresses,omitempty"`
 }
 
 // Resolve settles what the request leaves open: bridges, subnets, ports. others are the entries of the machine. The error is
@@ -64,6 +66,7 @@ func link(e Entry, a Attachment, others []Entry, m Machine) (Link, error) {
 			return l, err
 		}
 	}
+	l.Reserved = append(slices.Clip(l.Reserved), parentsOwn(l, m)...)
 	for _, ip := range []string{a.IPv4, a.IPv6} {
 		if ip == "" {
 			continue
@@ -224,7 +227,7 @@ func mayHave(l Link, address, namespace string, others []Entry) error {
 		return &Conflict{Kind: AddressTaken, Network: l.Network, Text: fmt.Sprintf("the address %s is the network %s's own", address, l.Network)}
 	}
 	if slices.Contains(l.Reserved, ip.String()) {
-		return &Conflict{Kind: AddressTaken, Network: l.Network, Text: fmt.Sprintf("the address %s of the network %s is kept free by its aux_addresses", address, l.Network)}
+		return &Conflict{Kind: AddressTaken, Network: l.Network, Text: fmt.Sprintf("the address %s of the network %s is not for containers: it is under aux_addresses, or the parent's", address, l.Network)}
 	}
 	for _, o := range others {
 		have := o.On(l.Network)

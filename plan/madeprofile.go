@@ -3,6 +3,7 @@ package plan
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -162,4 +163,17 @@ func lineOf(key string, lines map[string]profiles.Position) (string, bool) {
 		key = key[:max(strings.LastIndexAny(key, ".["), 0)]
 	}
 	return "", false
+}
+
+// unordered are lists whose order makes no other container: a variable is what its name says, and mounts lie by their depth.
+var unordered = []string{"environment", "volumes", "depends_on"}
+
+// OnlyReordered says whether the profile and the image of m are those of was, but for the order of lists whose order does not matter.
+func (m Made) OnlyReordered(was Made) bool {
+	a, b := flatProfile(was.Profile), flatProfile(m.Profile)
+	for _, k := range unordered {
+		delete(a.orders, k)
+		delete(b.orders, k)
+	}
+	return m.Reference == was.Reference && m.Digest == was.Digest && maps.Equal(a.values, b.values) && maps.Equal(a.orders, b.orders)
 }

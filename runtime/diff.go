@@ -92,7 +92,7 @@ func (c *Client) Compare(ctx context.Context, pl plan.Plan) (Comparison, error) 
 	}
 	found := Comparison{Action: "unchanged"}
 	switch {
-	case r.Labels[labelHash] != pl.Hash:
+	case c.another(r, pl):
 		found.Action, found.Changed = "replaced", changes(r, pl)
 	case !runs(task):
 		found.Action, found.Changed = "started", dataChanges(pl)

@@ -145,7 +145,7 @@ func (c *Client) WouldCreate(ctx context.Context, pl plan.Plan, force bool) (boo
 	} else if err != nil {
 		return false, err
 	}
-	if force || r.Labels[labelState] != stateReady || r.Labels[labelHash] != pl.Hash {
+	if force || r.Labels[labelState] != stateReady || c.another(r, pl) {
 		return true, nil
 	}
 	task, err := c.getTask(ctx, pl.ID)

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/containerd/containerd/v2/core/containers"
+
 	"hostrun.dev/hostrun/devices"
 	"hostrun.dev/hostrun/finding"
 )
@@ -266,7 +268,7 @@ func (c *Client) Hold(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	held, err := c.reacquire(c.in(ctx), r.ID, r.Labels[labelDevices])
+	held, err := c.reacquire(c.in(ctx), r)
 	if err == nil {
 		c.remember(r.ID, held)
 	}
@@ -274,17 +276,18 @@ func (c *Client) Hold(ctx context.Context, name string) error {
 }
 
 // reacquire holds the devices of a stopped container that is to be started as it is.
-func (c *Client) reacquire(ctx context.Context, id, label string) (*Reservation, error) {
+func (c *Client) reacquire(ctx context.Context, record containers.Container) (*Reservation, error) {
+	id := record.ID
 	if r := c.reservation(id); r != nil {
 		return r, nil
 	}
-	mine := devices.ParseLeases(label, id)
+	mine := devices.ParseLeases(record.Labels[labelDevices], id)
 	r := &Reservation{}
 	if len(mine) == 0 {
 		return r, nil
 	}
 	for begun := time.Now(); ; {
-		passing, err := c.reacquireOnce(ctx, r, id, mine)
+		passing, err := c.reacquireOnce(ctx, r, record, mine)
 		if err == nil {
 			r.keepLeases(mine)
 			return r, nil
@@ -312,7 +315,8 @@ func (r *Reservation) keepLeases(mine []devices.Lease) {
 	}
 }
 
-func (c *Client) reacquireOnce(ctx context.Context, r *Reservation, id string, mine []devices.Lease) (passing bool, err error) {
+func (c *Client) reacquireOnce(ctx context.Context, r *Reservation, record containers.Container, mine []devices.Lease) (passing bool, err error) {
+	id := record.ID
 	kinds := map[string]*deviceLocks{}
 	slices.SortStableFunc(mine, func(a, b devices.Lease) int { return strings.Compare(a.Kind, b.Kind) })
 	for _, l := range mine {
@@ -330,7 +334,7 @@ func (c *Client) reacquireOnce(ctx context.Context, r *Reservation, id string, m
 			return err == nil, errors75(id, l, "it is being given to another container at this moment", err)
 		}
 	}
-	held, _, err := c.holders(ctx, id, nil)
+	held, _, err := c.holders(ctx, id, &others{strays: LookForStrays(c.opt.DataDir, numbersOf(record))})
 	if err != nil {
 		return false, err
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/containerd/typeurl/v2"
 	"github.com/opencontainers/runtime-spec/specs-go"
 
+	"hostrun.dev/hostrun/network"
 	"hostrun.dev/hostrun/plan"
 )
 
@@ -70,7 +71,9 @@ func (c *Client) fixedChanges(r containers.Container, old *specs.Spec, pl plan.P
 		}
 	}
 	for _, f := range pl.Files {
-		if have, err := os.ReadFile(f.Path); err != nil || !bytes.Equal(have, f.Bytes()) {
+		have, err := os.ReadFile(f.Path)
+		have, _, _ = bytes.Cut(have, []byte(network.HostsMark)) // what follows comes and goes with the container's peers
+		if err != nil || !bytes.Equal(have, f.Bytes()) {
 			fixed = append(fixed, "generated file "+f.Path)
 		}
 	}

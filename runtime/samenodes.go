@@ -66,3 +66,21 @@ func sameNode(id string, d specs.LinuxDevice) error {
 	}
 	return failed
 }
+
+// numbersOf are the numbers of the nodes of the record's own devices, as the machine has them now.
+func numbersOf(r containers.Container) map[DeviceNumber][]DeviceName {
+	var own []plan.DeviceNumber
+	if json.Unmarshal([]byte(r.Labels[plan.LabelNumbers]), &own) != nil {
+		return nil
+	}
+	numbers := map[DeviceNumber][]DeviceName{}
+	for _, d := range own {
+		var st unix.Stat_t
+		if d.Node == "" || unix.Stat(d.Node, &st) != nil { // sameNodes tells of one that is gone
+			continue
+		}
+		key := DeviceNumber{Major: int64(unix.Major(uint64(st.Rdev))), Minor: int64(unix.Minor(uint64(st.Rdev)))}
+		numbers[key] = append(numbers[key], DeviceName{Kind: d.Kind, Name: d.Name})
+	}
+	return numbers
+}

@@ -113,7 +113,7 @@ func taken(old containers.Container, pl plan.Plan) error {
 // upOver decides about a container that is there. After "replaced" it is gone.
 func (c *Client) upOver(ctx context.Context, pl plan.Plan, old containers.Container, o UpOptions) (UpResult, error) {
 	res := UpResult{ID: pl.ID, Action: "unchanged"}
-	changed := old.Labels[labelHash] != pl.Hash
+	changed := c.another(old, pl)
 	if changed && !o.Keep || o.Force {
 		if err := c.unitsOwn(old, &pl); err != nil {
 			return res, err
@@ -309,7 +309,7 @@ func (c *Client) restart(ctx context.Context, r containers.Container, notes map[
 	if err := c.deleteTask(work, r.ID); err != nil {
 		return err
 	}
-	held, err := c.reacquire(ctx, r.ID, r.Labels[labelDevices])
+	held, err := c.reacquire(ctx, r)
 	if err != nil {
 		return err
 	}

@@ -85,6 +85,8 @@ var worlds = []world{
 	{name: "library gone", build: []library{libp, module("pkg/_a.so", usesP, linksP...)}, remove: []string{"prov/lib/libp.so"},
 		sources: map[string]string{"pkg/__init__.py": "from . import _a"}, script: "import pkg", id: finding.NativeMissing, fails: true,
 		verdict: map[string]Verdict{"pkg._a": Missing}},
+	{name: "a copy of the library is there, under a name that no program loads", build: []library{libp, {"prov/lib/libp.so.kept", libp.code, libp.extra}, module("pkg/_a.so", usesP, linksP...)},
+		remove: []string{"prov/lib/libp.so"}, sources: map[string]string{"pkg/__init__.py": "from . import _a"}, script: "import pkg", id: finding.NativeMissing, fails: true},
 	{name: "the failure is caught", build: []library{libp, module("pkg/_a.so", usesP, linksP...)}, remove: []string{"prov/lib/libp.so"},
 		sources: map[string]string{"pkg/__init__.py": "try:\n    from . import _a\nexcept ImportError:\n    _a = None"}, script: "import pkg",
 		verdict: map[string]Verdict{"pkg._a": Missing}},

@@ -6,10 +6,14 @@ import (
 	"strings"
 
 	"hostrun.dev/hostrun/abi/ld"
+	"hostrun.dev/hostrun/pattern"
 )
 
 // maxNamesakes bounds the files of which is read by which name the loader would know them.
 const maxNamesakes = 64
+
+// loadable are the names of libraries as programs load them: libfoo.so.bak is somebody's copy.
+var loadable = pattern.New(`\.so(\.[0-9]+)*$`)
 
 // providers are files of the host's packages that satisfy a need of name once a program has loaded them: those that are called
 // so, else those that say so themselves (DT_SONAME: pyexiv2 loads lib/libexiv2.so for libexiv2.so.28). Of the latter those
@@ -24,7 +28,7 @@ func (p *prover) providers(name string) []string {
 	stem, _, _ := strings.Cut(name, ".so")
 	var alike, found []string
 	for file, paths := range p.tree.libraries {
-		if strings.HasPrefix(file, stem) {
+		if strings.HasPrefix(file, stem) && loadable.MatchString(file) {
 			alike = append(alike, paths...)
 		}
 	}

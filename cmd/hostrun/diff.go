@@ -114,6 +114,7 @@ func diffOf(ctx context.Context, s *session, o diffOptions, m *member) (diffResu
 	if err != nil {
 		return diffResult{}, err
 	}
+	pl.MadeOf = madeOf(facts, pl)
 	found, err := client.Compare(ctx, pl)
 	if err != nil {
 		return diffResult{}, err

@@ -276,10 +276,10 @@ func oneUp(ctx context.Context, s *session, o upOptions, m *member) error {
 	if runtime.NeedsSupervisor(pl.Labels) {
 		pl.Source = s.sourceOf(facts, o.locked)
 	}
+	pl.MadeOf = madeOf(facts, pl)
 	if err := s.preStart(ctx, m, facts, pl, o); err != nil {
 		return err
 	}
-	pl.MadeOf = madeOf(facts, pl)
 	timeout, err := grace("timeout", o.timeout)
 	if err != nil {
 		return err
@@ -392,6 +392,7 @@ func dryUp(ctx context.Context, s *session, o upOptions, m *member) error {
 	if err != nil {
 		return err
 	}
+	pl.MadeOf = madeOf(facts, pl)
 	found, err := client.Compare(ctx, pl)
 	if err != nil {
 		return err

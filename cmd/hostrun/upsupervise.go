@@ -203,10 +203,10 @@ func (k *keeper) up(ctx context.Context) error {
 	}
 	s.warn(pl.Findings)
 	k.allowed(pl)
+	pl.Keeper, pl.MadeOf = true, madeOf(facts, pl)
 	if err := s.preStart(ctx, k.m, facts, pl, k.o); err != nil {
 		return err
 	}
-	pl.Keeper, pl.MadeOf = true, madeOf(facts, pl)
 	k.since = time.Now()
 	done, err := k.client.Up(ctx, pl, k.o.recreate)
 	if err != nil {

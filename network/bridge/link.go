@@ -107,7 +107,7 @@ func Interfaces() ([]network.Interfaces, error) {
 		addresses, _ := i.Addrs()
 		for _, a := range addresses {
 			if p, err := netip.ParsePrefix(a.String()); err == nil && !p.Addr().IsLinkLocalUnicast() {
-				one.Subnets = append(one.Subnets, p.Masked())
+				one.Subnets, one.Addresses = append(one.Subnets, p.Masked()), append(one.Addresses, p.Addr())
 			}
 		}
 		found = append(found, one)

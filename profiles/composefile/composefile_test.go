@@ -79,6 +79,7 @@ func TestOutcomes(t *testing.T) {
 		{name: "nothing for a device's ids", service: "deploy: {resources: {reservations: {devices: [{capabilities: [gpu], count: 1, device_ids: null, driver: ''}]}}}", key: "deploy", outcome: Carried, stack: "device_ids: null"},
 		{name: "no network", service: "hostname: a", key: "networks", outcome: Changed, stack: "default: {name: project_default}"},
 		{name: "network of its own", service: "networks: [a]", more: "networks: {a: {driver: bridge}}", key: "networks", outcome: Carried, stack: "a: {driver: bridge, name: project_a}"},
+		{name: "network of an interface", service: "networks: {a: {ipv4_address: 192.0.2.9}}", more: "networks: {a: {driver: macvlan, driver_opts: {parent: eth0}, ipam: {config: [{subnet: 192.0.2.0/24, aux_addresses: {b: 192.0.2.5}}]}}}", key: "networks", outcome: Carried, stack: "driver: macvlan, driver_opts: {parent: eth0}"},
 		{name: "default described", service: "hostname: a", more: "networks: {default: {internal: true}}", key: "networks.default", outcome: Changed, stack: "default: {internal: true, name: project_default}"},
 		{name: "name", service: "container_name: web", key: "container_name", outcome: Carried, stack: "container_name: web"},
 		{name: "another name", service: "container_name: other", key: "container_name", outcome: Changed, stack: "default: {aliases: [other]}"},
