@@ -159,7 +159,7 @@ func TestPrograms(t *testing.T) {
 	for name, text := range map[string]string{
 		"usr/bin/torchrun": "#!/usr/bin/python3 -s\nfrom torch.distributed.run import main\n", "usr/bin/tool": "#!/usr/bin/env python3\nimport x\n",
 		"entry.sh": "#!/bin/bash\nset -e\nexec \"$@\"\n", "run.sh": "# a comment\npython first.py\npython \"$1\"\npython b.py\n", "usr/bin/long": "#!/bin/sh\n'''exec' \"/opt/a b/bin/python3\" \"$0\" \"$@\"\n' '''\nimport x\n", "usr/bin/ls": "\x7fELF",
-		"usr/bin/python3": "\x7fELF", "usr/bin/env": "\x7fELF", "bin/bash": "\x7fELF", "bin/sh": "\x7fELF", "opt/a b/bin/python3": "\x7fELF",
+		"usr/bin/python3": "\x7fELF", "usr/bin/python": "\x7fELF", "usr/bin/env": "\x7fELF", "bin/bash": "\x7fELF", "bin/sh": "\x7fELF", "opt/a b/bin/python3": "\x7fELF",
 		"usr/bin/split": "#!/usr/bin/env -S python3 -u -I\n", "usr/bin/whole": "#!/usr/bin/env python3 -u\n", "usr/bin/together": "#!/usr/bin/python3 -s -E\n", "usr/bin/joined": "#! /usr/bin/python3\t-sE \n",
 		"usr/bin/crlf": "#!/usr/bin/python3\r\n", "usr/bin/elsewhere": "#!/srv/venv/bin/python3\n",
 	} {
