@@ -1,6 +1,9 @@
 package imports
 
-import "strings"
+import (
+	"cmp"
+	"strings"
+)
 
 // dottedName reads a.b.c and returns it with what follows.
 func (p *parser) dottedName(toks []token) (string, []token) {
@@ -60,6 +63,9 @@ func (p *parser) importStatement(toks []token) {
 			top, _, _ := strings.Cut(name, ".")
 			if as != "" {
 				top = as
+				p.imports(as, name, "", 0)
+			} else {
+				p.imports(top, top, "", 0)
 			}
 			if p.self == "" || !strings.HasPrefix(name, p.self+".") {
 				p.bindName(top)
@@ -98,6 +104,7 @@ func (p *parser) fromStatement(toks []token) {
 		var as string
 		as, rest = alias(rest)
 		s.names = append(s.names, t.text)
+		p.imports(cmp.Or(as, t.text), s.name, t.text, s.level)
 		switch _, known := p.facts.named[t.text]; {
 		case as != "":
 			p.bindName(as)

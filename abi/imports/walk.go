@@ -84,9 +84,10 @@ func newProcess(l *loader, s *site, searchPath []string, deep bool) *process {
 type frame struct {
 	spec   *spec
 	level  level
-	main   bool // the program's own file: its functions are taken as called
-	maybe  bool // below a condition that files do not decide
-	called bool // in a function
+	main   bool   // the program's own file: its functions are taken as called
+	maybe  bool   // below a condition that files do not decide
+	called bool   // in a function
+	tries  *tries // around it, in this file
 	pkg    string
 }
 
@@ -137,6 +138,8 @@ func (p *process) step(st *statement, f frame) (fail *failure, stop bool) {
 		return p.exit(st, f), true
 	case doArguments:
 		p.ended = p.ended || p.asksForHelp()
+	case doCall:
+		p.call(st, f)
 	case doDynamic:
 		p.skip("dynamic", f.spec.name, p.at(st, f), dynamicWhy(st.name), f.level)
 	}
@@ -199,6 +202,7 @@ func (p *process) runStop(body []statement, f frame) (first *failure, stop bool)
 func (p *process) try(st *statement, f frame) (result *failure) {
 	handled := slices.ContainsFunc(st.arms, func(a arm) bool { return a.kind == armHandler && a.when != no })
 	inner := f
+	inner.tries = &tries{st, f.tries}
 	if handled {
 		inner.level = min(f.level, attempted)
 	}
@@ -302,6 +306,7 @@ func (p *process) load(name string, lvl level, at At) (first *failure) {
 			p.modules[full] = m
 			p.order = append(p.order, full)
 			p.source(s, lvl, at)
+			p.hollow(s, part, search, lvl, at)
 		}
 		p.walk(m, lvl)
 		if m.failure != nil {
