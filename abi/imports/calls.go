@@ -15,7 +15,8 @@ const (
 	maxCalls     = 2   // levels of calls
 	maxNames     = 64  // functions that a block calls
 	maxCallLines = 1e4 // lines of functions for one file
-	maxCallReads = 256 // of functions of other modules, by a scan
+	maxCallReads = 128 // of functions of other modules, by a scan
+	maxListed    = 40  // what a program's functions raise: a check shows no more than that of all
 	maxPassedOn  = 3   // modules that import a function from another one for others
 )
 
@@ -33,28 +34,41 @@ type imported struct {
 	level            int32
 }
 
-// imports notes a name that a statement binds, for calls that come later. What the standard library's functions raise is the fault
+// follows says of an import statement that functions of its module are followed. What the standard library's raise is the fault
 // of arguments, and does not depend on what is installed.
-func (p *parser) imports(as, module, name string, level int32) {
+func (p *parser) follows(module string, level int32) bool {
 	if p.inDef != p.callsAt {
-		return
+		return false
 	}
-	if top, _, _ := strings.Cut(module, "."); level == 0 && standardNames()[top] {
-		return
-	}
+	top, _, _ := strings.Cut(module, ".")
+	return level > 0 || !standardNames()[top]
+}
+
+// binds notes a name that a statement binds, for calls that come later.
+func (p *parser) binds(as, module, name string, level int32) {
+	p.callable |= nameBit(as)
 	p.froms = append(p.froms, imported{as, module, name, level})
 }
 
 // defines notes a function whose first line has just been read.
 func (p *parser) defines(toks []token) {
 	if p.inDef == 0 && len(toks) > 1 && p.callsAt == 0 {
+		p.callable |= nameBit(toks[1].text)
 		p.defs = append(p.defs, defined{toks[1].text, p.lex.at, p.lex.line, p.lex.indent})
 	}
 }
 
+// nameBit is one of 64 for a name: most of what is called is known by its bit not to be among the names.
+func nameBit(name string) uint64 {
+	if name == "" {
+		return 0
+	}
+	return 1 << ((uint(name[0])*7 + uint(name[len(name)-1])*3 + uint(len(name))) % 64)
+}
+
 // calls finds functions that a statement calls, by their names or as attributes of modules.
 func (p *parser) calls(toks []token) {
-	if p.inDef != p.callsAt || len(p.defs) == 0 && len(p.froms) == 0 && p.outside == nil {
+	if p.inDef != p.callsAt || p.callable == 0 && p.outside == nil {
 		return
 	}
 	if toks[0].text == "@" && len(toks) > 1 && toks[len(toks)-1].text != ")" {
@@ -82,6 +96,9 @@ func (p *parser) callee(toks []token) {
 		return
 	}
 	first := toks[0].text
+	if p.callable&nameBit(first) == 0 && p.outside == nil {
+		return
+	}
 	if len(toks) == 1 {
 		if d, ok := p.ofFile(first); ok {
 			if p.calledFirst(first) {
@@ -94,6 +111,9 @@ func (p *parser) callee(toks []token) {
 		if from.as != first {
 			continue
 		}
+		if !p.calledFirst(p.joined(toks)) {
+			return
+		}
 		parts := []string{from.module}
 		if from.name != "" {
 			parts = append(parts, from.name)
@@ -101,9 +121,7 @@ func (p *parser) callee(toks []token) {
 		for i := 2; i < len(toks); i += 2 {
 			parts = append(parts, toks[i].text)
 		}
-		if name := strings.TrimPrefix(strings.Join(parts, "."), "."); p.calledFirst(name) {
-			p.add(statement{action: doCall, line: toks[0].line, level: from.level, name: name})
-		}
+		p.add(statement{action: doCall, line: toks[0].line, level: from.level, name: strings.TrimPrefix(strings.Join(parts, "."), ".")})
 		return
 	}
 }
@@ -132,9 +150,6 @@ func (p *parser) ofFile(name string) (defined, bool) {
 
 // own reads a function of the same file, and makes a statement of what it raises.
 func (p *parser) own(d defined, line int32) {
-	if p.follows >= maxCalls {
-		return
-	}
 	if body := p.inside(d); body != nil {
 		p.add(statement{action: doCall, line: line, name: d.name, arms: []arm{{body: body}}})
 	}
@@ -151,7 +166,10 @@ func (p *parser) inside(d defined) []statement {
 	b := bufferPool.Get().(*buffers)
 	defer bufferPool.Put(b)
 	q := &parser{lex: &lexer{src: p.lex.src, at: d.at, line: d.line, exact: true}, facts: p.facts, unit: &unit{}, inDef: 1, callsAt: 1,
-		follows: p.follows + 1, spent: p.spent, outside: p.outside, defs: p.defs, froms: slices.Clip(p.froms)}
+		deeper: p.deeper + 1, spent: p.spent, outside: p.outside, defs: p.defs, froms: slices.Clip(p.froms)}
+	if q.callable = p.callable; q.deeper == maxCalls { // what it calls in turn is not followed, and lines that raise nothing may be left out
+		q.callsAt, q.lex.exact = -1, false
+	}
 	q.lex.tokens, q.made, q.constants.log = b.tokens[:0], b.made[:0], b.log[:0]
 	if q.advance(); q.ok && q.lex.indent > d.indent {
 		q.block(q.lex.indent)
@@ -257,7 +275,7 @@ func (p *process) call(st *statement, f frame) {
 }
 
 func (p *process) follow(st *statement, c caller) {
-	if c.level++; c.level > maxCalls {
+	if c.level++; c.level > maxCalls || p.raised >= maxListed {
 		return
 	}
 	if st.arms != nil {
@@ -306,12 +324,10 @@ func (p *process) raises(body []statement, c caller) {
 		switch st := &body[i]; st.action {
 		case doRaise:
 			if !c.catches(st.name) {
-				p.skip("call", c.spec.name, At{c.spec.name, c.spec.file, int(st.line)},
-					"raises "+st.name+" if a condition holds that files do not tell, in a function that is called by the import: "+c.first.String(), perhaps)
+				p.mayRaise(st, c, "raises "+st.name)
 			}
 		case doExit:
-			p.skip("call", c.spec.name, At{c.spec.name, c.spec.file, int(st.line)},
-				"ends the program if a condition holds that files do not tell, in a function that is called by the import: "+c.first.String(), perhaps)
+			p.mayRaise(st, c, "ends the program")
 		case doCall:
 			p.follow(st, c)
 		case doTry:
@@ -327,6 +343,12 @@ func (p *process) raises(body []statement, c caller) {
 			p.raises(st.arms[0].body, c)
 		}
 	}
+}
+
+func (p *process) mayRaise(st *statement, c caller, what string) {
+	p.raised++
+	p.skip("call", c.spec.name, At{c.spec.name, c.spec.file, int(st.line)},
+		what+" if a condition holds that files do not tell, in a function that is called while modules are imported: "+c.first.String(), perhaps)
 }
 
 func (p *process) raisesBelow(st *statement, c caller) {

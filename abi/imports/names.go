@@ -63,9 +63,13 @@ func (p *parser) importStatement(toks []token) {
 			top, _, _ := strings.Cut(name, ".")
 			if as != "" {
 				top = as
-				p.imports(as, name, "", 0)
-			} else {
-				p.imports(top, top, "", 0)
+			}
+			if p.follows(name, 0) {
+				module := name
+				if as == "" {
+					module = top
+				}
+				p.binds(top, module, "", 0)
 			}
 			if p.self == "" || !strings.HasPrefix(name, p.self+".") {
 				p.bindName(top)
@@ -89,6 +93,7 @@ func (p *parser) fromStatement(toks []token) {
 	if len(rest) == 0 || rest[0].text != "import" || s.name == "" && s.level == 0 {
 		return
 	}
+	follows := p.follows(s.name, s.level)
 	own := p.self != "" && (s.level == 1 && s.name == "" || s.level == 0 && s.name == p.self)
 	s.names = make([]string, 0, strings.Count(p.lex.src[rest[0].at:toks[len(toks)-1].at], ",")+1)
 	for rest = rest[1:]; len(rest) > 0; {
@@ -104,7 +109,9 @@ func (p *parser) fromStatement(toks []token) {
 		var as string
 		as, rest = alias(rest)
 		s.names = append(s.names, t.text)
-		p.imports(cmp.Or(as, t.text), s.name, t.text, s.level)
+		if follows {
+			p.binds(cmp.Or(as, t.text), s.name, t.text, s.level)
+		}
 		switch _, known := p.facts.named[t.text]; {
 		case as != "":
 			p.bindName(as)

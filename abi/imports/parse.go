@@ -90,8 +90,9 @@ type parser struct {
 	called    []string                          // functions that the block that is being read, and those around it, have called
 	defs      []defined                         // functions of the top level so far
 	froms     []imported                        // names that import statements have bound so far
-	follows   int                               // levels of calls around the function that is being read
+	deeper    int                               // levels of calls around the function that is being read
 	spent     *int                              // lines of functions that were read for calls
+	callable  uint64                            // bits of their names and of those of defs, see nameBit
 	outside   func(name string) (defined, bool) // finds functions instead of defs
 }
 
@@ -238,7 +239,11 @@ func blockColon(toks []token) int {
 // suite reads a statement's body: on its line behind the colon, or as an indented block.
 func (p *parser) suite(toks []token) {
 	mark := len(p.called)
-	defer func() { p.called = p.called[:mark] }()
+	p.inSuite(toks)
+	p.called = p.called[:mark]
+}
+
+func (p *parser) inSuite(toks []token) {
 	colon := blockColon(toks)
 	if colon >= 0 && colon < len(toks)-1 {
 		p.simple(toks[colon+1:])

@@ -64,6 +64,7 @@ type process struct {
 	misses  []*Missing
 	not     map[notChecked]bool
 	checked []NotChecked
+	raised  int    // what functions raise, as listed: see maxListed
 	strange int    // names that modules have from elsewhere: see unnamed
 	hooks   hooks  // loaded modules that write to the import system's tables
 	mover   string // the first module that may add entries to sys.path by its code
