@@ -20,12 +20,13 @@ const (
 	maxPassedOn  = 3   // modules that import a function from another one for others
 )
 
+// ofModule is the level of a call in a function whose name the module around it has from elsewhere.
+const ofModule = -1
+
 // A defined is a function of a file.
 type defined struct {
-	name   string
-	at     int // of its body
-	line   int32
-	indent int
+	at   int // of its body
+	line int32
 }
 
 // An imported is a name that an import statement binds.
@@ -54,7 +55,7 @@ func (p *parser) binds(as, module, name string, level int32) {
 func (p *parser) defines(toks []token) {
 	if p.inDef == 0 && len(toks) > 1 && p.callsAt == 0 {
 		p.callable |= nameBit(toks[1].text)
-		p.defs = append(p.defs, defined{toks[1].text, p.lex.at, p.lex.line, p.lex.indent})
+		p.defs = append(p.defs, toks[1].text)
 	}
 }
 
@@ -99,13 +100,8 @@ func (p *parser) callee(toks []token) {
 	if p.callable&nameBit(first) == 0 && p.outside == nil {
 		return
 	}
-	if len(toks) == 1 {
-		if d, ok := p.ofFile(first); ok {
-			if p.calledFirst(first) {
-				p.own(d, toks[0].line)
-			}
-			return
-		}
+	if len(toks) == 1 && p.ownCall(toks[0]) {
+		return
 	}
 	for _, from := range slices.Backward(p.froms) {
 		if from.as != first {
@@ -124,6 +120,9 @@ func (p *parser) callee(toks []token) {
 		p.add(statement{action: doCall, line: toks[0].line, level: from.level, name: strings.TrimPrefix(strings.Join(parts, "."), ".")})
 		return
 	}
+	if name := p.joined(toks); p.outside != nil && p.calledFirst(name) {
+		p.add(statement{action: doCall, line: toks[0].line, level: ofModule, name: name})
+	}
 }
 
 // calledFirst is false for a function that the block, or one around it, has called before.
@@ -135,24 +134,26 @@ func (p *parser) calledFirst(name string) bool {
 	return true
 }
 
-// ofFile finds a function of the file.
-func (p *parser) ofFile(name string) (defined, bool) {
-	if p.outside != nil {
-		return p.outside(name)
+// ownCall notes the call of a function of the same file. While a module is read, it is no more than noted: few are looked at.
+func (p *parser) ownCall(t token) bool {
+	s := statement{action: doCall, line: t.line, name: t.text}
+	if p.outside == nil {
+		if !slices.Contains(p.defs, t.text) {
+			return false
+		}
+		if p.calledFirst(t.text) {
+			p.add(s)
+		}
+		return true
 	}
-	for _, d := range slices.Backward(p.defs) {
-		if d.name == name {
-			return d, true
+	d, ok := p.outside(t.text)
+	if ok && p.calledFirst(t.text) {
+		if body := p.inside(d); body != nil {
+			s.arms = []arm{{body: body}}
+			p.add(s)
 		}
 	}
-	return defined{}, false
-}
-
-// own reads a function of the same file, and makes a statement of what it raises.
-func (p *parser) own(d defined, line int32) {
-	if body := p.inside(d); body != nil {
-		p.add(statement{action: doCall, line: line, name: d.name, arms: []arm{{body: body}}})
-	}
+	return ok
 }
 
 // inside reads the body of a function: what it raises, and what it calls.
@@ -166,12 +167,12 @@ func (p *parser) inside(d defined) []statement {
 	b := bufferPool.Get().(*buffers)
 	defer bufferPool.Put(b)
 	q := &parser{lex: &lexer{src: p.lex.src, at: d.at, line: d.line, exact: true}, facts: p.facts, unit: &unit{}, inDef: 1, callsAt: 1,
-		deeper: p.deeper + 1, spent: p.spent, outside: p.outside, defs: p.defs, froms: slices.Clip(p.froms)}
-	if q.callable = p.callable; q.deeper == maxCalls { // what it calls in turn is not followed, and lines that raise nothing may be left out
+		deeper: p.deeper + 1, spent: p.spent, outside: p.outside}
+	if q.deeper == maxCalls { // what it calls in turn is not followed, and lines that raise nothing may be left out
 		q.callsAt, q.lex.exact = -1, false
 	}
 	q.lex.tokens, q.made, q.constants.log = b.tokens[:0], b.made[:0], b.log[:0]
-	if q.advance(); q.ok && q.lex.indent > d.indent {
+	if q.advance(); q.ok && q.lex.indent > 0 {
 		q.block(q.lex.indent)
 	}
 	*p.spent += q.read + 1
@@ -209,7 +210,7 @@ func parseFunction(text []byte, name string, f facts) (body []statement, found b
 		}
 		l := &lexer{src: src, at: at, line: 1 + newlines(src[:at]), exact: true}
 		l.next()
-		return defined{name: name, at: l.at, line: l.line}, true
+		return defined{l.at, l.line}, true
 	}
 	d, found := search(name)
 	if !found {
@@ -282,7 +283,23 @@ func (p *process) follow(st *statement, c caller) {
 		p.raises(st.arms[0].body, c)
 		return
 	}
+	if st.level == ofModule {
+		first, rest, _ := strings.Cut(st.name, ".")
+		from, ok := p.passedOn(c.spec, first)
+		if ok && rest != "" {
+			from += "." + rest
+		}
+		p.followName(from, ok, c)
+		return
+	}
 	name, ok := absoluteName(st, packageOf(c.spec))
+	if st.level == 0 && strings.IndexByte(name, '.') < 0 {
+		name = c.spec.name + "." + name // of the same file
+	}
+	p.followName(name, ok, c)
+}
+
+func (p *process) followName(name string, ok bool, c caller) {
 	for range maxPassedOn {
 		i := strings.LastIndexByte(name, '.')
 		if !ok || i < 0 {
@@ -298,23 +315,48 @@ func (p *process) follow(st *statement, c caller) {
 			p.raises(body, c)
 			return
 		}
-		name, ok = p.passedOn(m, function)
+		name, ok = p.passedOn(m.spec, function)
 	}
 }
 
-// passedOn says from where a module has a function that it does not define.
-func (p *process) passedOn(m *module, function string) (string, bool) {
-	u := p.loader.unit(m.spec)
+// passedOn says from where a module has a name that it does not define.
+func (p *process) passedOn(s *spec, name string) (string, bool) {
+	u := p.loader.unit(s)
 	if u == nil {
 		return "", false
 	}
-	for i := range u.body {
-		if st := &u.body[i]; st.action == doFrom && slices.Contains(st.names, function) {
-			name, ok := absoluteName(st, packageOf(m.spec))
-			return name + "." + function, ok
+	st := importOf(u.body, name)
+	if st == nil {
+		return "", false
+	}
+	if st.action == doImport {
+		return name, true
+	}
+	from, ok := absoluteName(st, packageOf(s))
+	return from + "." + name, ok
+}
+
+// importOf finds the import statement of a module that binds a name, as far as it is not renamed.
+func importOf(body []statement, name string) *statement {
+	for i := range body {
+		switch st := &body[i]; st.action {
+		case doFrom:
+			if slices.Contains(st.names, name) {
+				return st
+			}
+		case doImport:
+			if top, _, _ := strings.Cut(st.name, "."); top == name && !st.soft {
+				return st
+			}
+		case doIf, doTry, doMaybe:
+			for _, a := range st.arms {
+				if found := importOf(a.body, name); found != nil {
+					return found
+				}
+			}
 		}
 	}
-	return "", false
+	return nil
 }
 
 // raises lists what statements of a function raise. What a try statement around them catches is left out, as far as its clauses name

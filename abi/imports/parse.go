@@ -88,7 +88,7 @@ type parser struct {
 	bound     []string                          // for unit.bound
 	callsAt   int                               // the value of inDef where calls count, -1 for nowhere
 	called    []string                          // functions that the block that is being read, and those around it, have called
-	defs      []defined                         // functions of the top level so far
+	defs      []string                          // functions of the top level so far
 	froms     []imported                        // names that import statements have bound so far
 	deeper    int                               // levels of calls around the function that is being read
 	spent     *int                              // lines of functions that were read for calls
@@ -108,7 +108,7 @@ type buffers struct {
 	log    []binding
 	bound  []string
 	called []string
-	defs   []defined
+	defs   []string
 	froms  []imported
 }
 
