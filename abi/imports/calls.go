@@ -14,8 +14,8 @@ import (
 const (
 	maxCalls     = 2   // levels of calls
 	maxNames     = 64  // functions that a block calls
-	maxCallLines = 1e4 // lines of functions for one file
-	maxCallReads = 128 // of functions of other modules, by a scan
+	maxCallLines = 1e4 // lines that one call leads to
+	maxCallReads = 64  // of functions, by a scan
 	maxListed    = 40  // what a program's functions raise: a check shows no more than that of all
 	maxPassedOn  = 3   // modules that import a function from another one for others
 )
@@ -388,9 +388,10 @@ func (p *process) raises(body []statement, c caller) {
 }
 
 func (p *process) mayRaise(st *statement, c caller, what string) {
-	p.raised++
+	before := len(p.checked)
 	p.skip("call", c.spec.name, At{c.spec.name, c.spec.file, int(st.line)},
 		what+" if a condition holds that files do not tell, in a function that is called while modules are imported: "+c.first.String(), perhaps)
+	p.raised += len(p.checked) - before
 }
 
 func (p *process) raisesBelow(st *statement, c caller) {
