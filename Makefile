@@ -87,7 +87,7 @@ setup: ## Install what the tests need, by package name (as root)
 bench: build ## Measure against ctr and docker compose, side by side
 	$(GO) run ./integration/bench
 
-conformance: build ## Run 300 services by docker compose v2 and by hostrun, and compare what is to be seen (as root; ten minutes)
+conformance: build ## Run 400 services by docker compose v2 and by hostrun, and compare what is to be seen (as root; ten minutes)
 	$(GO) run ./integration/conformance
 
 vm: setup build ## Boot systemd with each layout of cgroups in an emulated machine, and start, kill and reload there (as root; some minutes)

@@ -126,15 +126,18 @@ func TestUserNamespaceWithDevicesAndSecrets(t *testing.T) {
 	if got := s.must("exec", "job", "--", "sh", "-c", look); got != want {
 		t.Errorf("inside: %q, want %q", got, want)
 	}
-	_, outside, _ := idMapOf(t, s.ps().PID)
+	first := s.ps().PID
+	_, outside, _ := idMapOf(t, first)
 	s.crash("job")
+	second := first
 	s.comes("it runs again", func() error {
-		if c := s.ps(); c.Status != "running" {
-			return fmt.Errorf("it is %s", c.Status)
+		c := s.ps()
+		if second = c.PID; c.Status != "running" || second == first {
+			return fmt.Errorf("it is %s, process %d", c.Status, second)
 		}
 		return nil
 	})
-	if _, now, _ := idMapOf(t, s.ps().PID); now != outside {
+	if _, now, _ := idMapOf(t, second); now != outside {
 		t.Errorf("after a restart its ids begin at %d, not at %d", now, outside)
 	}
 	if got := s.must("exec", "job", "--", "sh", "-c", look); got != want {
