@@ -83,6 +83,7 @@ const (
 	TorchCPUOnly     = "HR097" // a GPU is asked for, and torch is built without CUDA
 	ImportsUnchecked = "HR098" // what files do not tell of the command's imports (information)
 	PthBlocks        = "HR364" // a .pth file is a pipe, which Python waits for at its start
+	PreloadBlocks    = "HR365" // /etc/ld.so.preload is a pipe, which the loader waits for
 
 	DeviceMount    = "HR130" // a mount of the profile lies over what an accelerator's driver needs
 	DeviceOptional = "HR131" // an optional accelerator is not there (information)

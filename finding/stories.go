@@ -189,6 +189,9 @@ var catalog = map[string]Entry{
 	PthBlocks: {Title: "a .pth file is a named pipe", ExitStatus: StatusMisfit, Story: "" +
 		"At its start Python opens each file of the site directories whose name ends in .pth. Opening a named pipe waits until somebody writes to it: the container would be up, and do and say nothing.\n\n" +
 		"Remove the file, or let the program that made it keep it elsewhere."},
+	PreloadBlocks: {Title: "/etc/ld.so.preload is a named pipe", ExitStatus: StatusMisfit, Story: "" +
+		"glibc's loader opens /etc/ld.so.preload, if it is there, before each program. Opening a named pipe waits until somebody writes to it: the container would be up, and no program of it would ever begin.\n\n" +
+		"Remove the file from the image, or from what is mounted there."},
 	StandardMissing: {Title: "the image lacks a module of the standard library", ExitStatus: StatusMisfit, Story: "" +
 		"Slim images cut the standard library: Debian's python3-minimal has no ctypes, json or multiprocessing; python3-tk, python3-dbm and python3-distutils are packages of their own. The host's packages were installed for a whole one.\n\n" +
 		"Install the rest into the image (apt-get install python3), or use an image that is made for Python."},

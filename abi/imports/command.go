@@ -71,7 +71,9 @@ func (a *argv) command(words []string) {
 	name := path.Base(words[0])
 	switch {
 	case pythonWord.MatchString(name):
-		a.python(words[1:], "")
+		if !a.lacksPython(words[0]) {
+			a.python(words[1:], "")
+		}
 	case isShell(name):
 		a.shell(words[1:])
 	case name == "env":
@@ -86,6 +88,16 @@ func (a *argv) command(words []string) {
 	default:
 		a.program(words)
 	}
+}
+
+// lacksPython notes an interpreter by a name that is nowhere on PATH: Debian's python3 brings no python.
+func (a *argv) lacksPython(word string) bool {
+	if strings.Contains(word, "/") || a.inShell || a.loose || a.doubt != "" || strings.Join(a.path, "") == "" || a.lookup(word) != "" {
+		return false
+	}
+	a.skip(word, "it was not found on PATH")
+	a.lacking = word
+	return true
 }
 
 // wrappers run the command behind their options: which of these take a value, and how many words of their own follow.
@@ -241,7 +253,7 @@ func (a *argv) heed(words []string) {
 // assigned takes NAME=VALUE.
 func (a *argv) assigned(w string) {
 	name, _, _ := strings.Cut(w, "=")
-	if name == "PATH" || name == "VIRTUAL_ENV" || strings.HasPrefix(name, "LD_") || strings.HasPrefix(name, "PYTHON") || strings.HasPrefix(name, "CONDA") {
+	if name == "PATH" || name == "VIRTUAL_ENV" || name == "GLIBC_TUNABLES" || strings.HasPrefix(name, "LD_") || strings.HasPrefix(name, "PYTHON") || strings.HasPrefix(name, "CONDA") {
 		a.doubts(name + " is set before it")
 	}
 }

@@ -16,6 +16,12 @@ func (r Report) Findings(gpu bool) []finding.Finding {
 		all = append(all, r.Lacking.finding())
 	}
 	for _, file := range r.Blocking {
+		if file == preload {
+			all = append(all, finding.Finding{ID: finding.PreloadBlocks, Severity: finding.Error, Subject: file, Got: "a named pipe", Want: "a regular file",
+				Message: file + " is a named pipe: the loader opens it before each program, and waits for who writes to it, without a word",
+				Remedy:  "remove it from the image, or from what is mounted there"})
+			continue
+		}
 		all = append(all, finding.Finding{ID: finding.PthBlocks, Severity: finding.Error, Subject: file, Got: "a named pipe", Want: "a regular file",
 			Message: fmt.Sprintf("%s is a named pipe: Python opens it at its start, and waits for who writes to it, without a word", file),
 			Remedy:  "remove it from the site directory"})

@@ -28,6 +28,12 @@ func (s *scanner) lacking(a *argv) *Lacking {
 	for _, dir := range a.path {
 		s.loader.read.add(path.Join(absolute(a.cwd, dir), l.Name), "")
 	}
+	if pythonWord.MatchString(l.Name) {
+		if a.lookup("python3") != "" {
+			l.Python = "python3"
+		}
+		return l
+	}
 	for _, entry := range s.site("").path {
 		for _, dist := range s.metadata(entry) {
 			b, err := s.view.ReadFile(path.Join(entry, dist, "entry_points.txt"), maxPth)
@@ -79,6 +85,9 @@ func (l *Lacking) finding() finding.Finding {
 		Want: "a program of that name on the container's PATH", Message: fmt.Sprintf("command %q: not found in the container", l.Name),
 		Remedy: "install it into the image, mount it under volumes:, or correct command:"}
 	if l.Dist == "" {
+		if l.Python != "" {
+			f.Remedy = "replace it under command: by " + l.Python
+		}
 		return f
 	}
 	f.ID = finding.CommandOnHost

@@ -87,3 +87,27 @@ func TestCommandThatNobodyHas(t *testing.T) {
 		}
 	}
 }
+
+// TestPythonThatIsNotOnPath: check said that `python main.py` fits an image that has python3 alone, and run ended with 127.
+func TestPythonThatIsNotOnPath(t *testing.T) {
+	python, _ := environment(t, nil)
+	py := detect(t, python)
+	bin := t.TempDir()
+	must(t, os.Symlink(python, filepath.Join(bin, "python3")))
+	for words, id := range map[string]string{
+		"python -c pass":                finding.CommandMissing,
+		"nice -n 5 python -c pass":      finding.CommandMissing,
+		"python3 -c pass":               "",
+		"sh -c python":                  "",
+		"env PATH=/other python -c 0":   "",
+		"gosu user python -c pass":      "",
+		filepath.Join(bin, "python3.1"): "",
+	} {
+		report, err := Scan(t.Context(), rootfs.Dir("/"), Request{Python: py, Command: strings.Fields(words), Env: map[string]string{"PATH": bin}})
+		must(t, err)
+		stop := finding.Errors(report.Findings(false))
+		if id == "" && len(stop) > 0 || id != "" && (len(stop) != 1 || stop[0].ID != id || stop[0].Remedy != "replace it under command: by python3") {
+			t.Errorf("%s: %+v", words, stop)
+		}
+	}
+}

@@ -3,6 +3,7 @@ package imports
 import (
 	"context"
 	"fmt"
+	"io/fs"
 	"path"
 	"slices"
 	"strings"
@@ -99,7 +100,23 @@ func (s *scanner) scanRoot(root Root) {
 			s.report.Blocking = append(s.report.Blocking, file)
 		}
 	}
+	if root.Doubt == "" {
+		s.preloadBlocks()
+	}
 	s.merge(p, root)
+}
+
+// preload is what glibc's loader opens at the start of each program (do_preload, elf/rtld.c); musl's does not.
+const preload = "/etc/ld.so.preload"
+
+func (s *scanner) preloadBlocks() {
+	if s.r.Python.Libc == "musl" || slices.Contains(s.report.Blocking, preload) {
+		return
+	}
+	s.loader.read.add(preload, "")
+	if fi, err := s.view.Stat(preload); err == nil && fi.Mode()&fs.ModeNamedPipe != 0 {
+		s.report.Blocking = append(s.report.Blocking, preload)
+	}
 }
 
 // ownEntry is sys.path[0] (Modules/main.c, pymain_run_python).

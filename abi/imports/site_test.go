@@ -328,3 +328,21 @@ func TestPthThatIsAPipe(t *testing.T) {
 	_ = waiting.Wait() // of the signal
 	_ = writer.Close()
 }
+
+// TestPreloadThatIsAPipe: glibc's loader waits for it before each program, for ever, and check said that all fits.
+func TestPreloadThatIsAPipe(t *testing.T) {
+	python, _ := environment(t, nil)
+	py := detect(t, python)
+	etc := t.TempDir()
+	must(t, syscall.Mkfifo(filepath.Join(etc, "ld.so.preload"), 0o644))
+	view, err := rootfs.Mounted(rootfs.Dir("/"), rootfs.Mount{Source: filepath.Join(etc, "ld.so.preload"), Destination: "/etc/ld.so.preload"})
+	must(t, err)
+	for libc, want := range map[string]int{"glibc": 1, "musl": 0} {
+		py.Libc = libc
+		report, err := Scan(t.Context(), view, Request{Python: py, Command: []string{py.Executable, "-c", "pass"}})
+		must(t, err)
+		if stops := finding.Errors(report.Findings(false)); len(stops) != want || want > 0 && stops[0].ID != finding.PreloadBlocks {
+			t.Errorf("%s: %+v", libc, stops)
+		}
+	}
+}

@@ -220,3 +220,21 @@ func examine(b []byte, m machine) {
 	q := &search{name: []byte("PyInit_x"), hash: gnuHash([]byte("PyInit_x"))}
 	o.find(q)
 }
+
+// TestOtherByteOrder: check advised to install again what another machine would load.
+func TestOtherByteOrder(t *testing.T) {
+	p := start(t, rootfs.Dir("/"))
+	dir := t.TempDir()
+	file := build(t, dir, "order.so", "", "-nostdlib", "-nostartfiles")
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b[5] = 3 - b[5] // EI_DATA
+	if err := os.WriteFile(file, b, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if r := p.Open(file); r.Verdict != Arch || !strings.Contains(r.Message, "ELF file data encoding not ") {
+		t.Errorf("%s: %s", r.Verdict, r.Message)
+	}
+}

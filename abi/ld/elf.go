@@ -153,9 +153,9 @@ func (i *image) checkIdent(head []byte) *fault {
 	case head[4] != class:
 		return &fault{verdict: Arch, skip: true, class: true}
 	case head[5] != data && data == 1:
-		return corrupt("ELF file data encoding not little-endian")
+		return &fault{verdict: Arch, text: "ELF file data encoding not little-endian"}
 	case head[5] != data:
-		return corrupt("ELF file data encoding not big-endian")
+		return &fault{verdict: Arch, text: "ELF file data encoding not big-endian"}
 	case head[6] != 1:
 		return corrupt("ELF file version ident does not match current one")
 	case osabi != 0 && osabi != 3:

@@ -338,3 +338,15 @@ func TestProviderIsLentTo(t *testing.T) {
 		t.Errorf("%+v, lends %+v, %+v", r.All, r.Lent, r.Findings)
 	}
 }
+
+// TestLoansThatWouldNotMend: with borrow_libraries: off the remedy for a version of glibc, or of a library of the package's
+// own, was to turn it on, which mends neither.
+func TestLoansThatWouldNotMend(t *testing.T) {
+	p := &prover{r: Request{HostDirs: []string{shown}, Lend: Lending{Off: true}}}
+	for library, want := range map[string]bool{"/lib/x86_64-linux-gnu/libc.so.6": false, "libm.so.6": false, shown + "/libown.so.1": false,
+		"libffi.so.8": true, "/usr/lib/x86_64-linux-gnu/libstdc++.so.6": true} {
+		if got := p.whyNotLent(Module{Library: library}) != ""; got != want {
+			t.Errorf("%s: %v", library, got)
+		}
+	}
+}

@@ -98,6 +98,8 @@ func listed3(all []stage.Library) string {
 func (p *prover) whyNotLent(m Module) string {
 	name := path.Base(m.Library)
 	switch {
+	case p.r.Lend.Off && (stage.Never(name) || slices.ContainsFunc(p.r.HostDirs, func(dir string) bool { return below(m.Library, dir) })):
+		return "" // of glibc, or a library of the packages, which no loan would mend
 	case p.r.Lend.Off:
 		return "remove python.borrow_libraries: off, which keeps the host's libraries away; or "
 	case p.noLoan != nil:

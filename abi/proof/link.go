@@ -209,7 +209,7 @@ func (p *prover) doubt(file string, result ld.Result) string {
 	switch {
 	case result.Verdict == ld.Missing && p.loadsLater(file):
 		return "another module that the command may import loads the library"
-	case result.Verdict == ld.Gate && strings.Contains(result.Message, "static TLS"):
+	case noRoom(result) && !p.neverFits(file):
 		return "the room for static TLS depends on what was loaded before"
 	case result.Verdict == ld.Undefined && result.Version == "" && !strings.HasPrefix(result.Symbol, "Py") && !strings.HasPrefix(result.Symbol, "_Py"):
 		if p.definedSomewhere(file) {
@@ -217,6 +217,16 @@ func (p *prover) doubt(file string, result ld.Result) string {
 		}
 	}
 	return ""
+}
+
+func noRoom(r ld.Result) bool {
+	return r.Verdict == ld.Gate && strings.Contains(r.Message, "static TLS")
+}
+
+// neverFits says that a file asks for more static TLS than a process has left that has imported nothing. A tunable of glibc
+// may make the room larger (glibc.rtld.optional_static_tls).
+func (p *prover) neverFits(file string) bool {
+	return p.r.Env["GLIBC_TUNABLES"] == "" && noRoom(p.process.Open(file))
 }
 
 // loadsLater tries again behind all that the command imports or may import.

@@ -79,7 +79,17 @@ var libp = library{"prov/lib/libp.so", "int p(void) { return 1; }", []string{"-W
 
 var linksP = []string{"-Lprov/lib", "-lp"}
 
+// staticTLS wants bytes of the static TLS block.
+func staticTLS(bytes int) string {
+	return fmt.Sprintf("__attribute__((tls_model(\"initial-exec\"))) __thread char block[%d]; char *use(int i) { return block + i; }", bytes)
+}
+
 var worlds = []world{
+	{name: "more static TLS than any process has", build: []library{module("pkg/_a.so", staticTLS(20000))},
+		sources: map[string]string{"pkg/__init__.py": "from . import _a"}, script: "import pkg", id: finding.NativeGate, fails: true,
+		verdict: map[string]Verdict{"pkg._a": Gate}},
+	{name: "static TLS is taken by another module", build: []library{module("pkg/_a.so", staticTLS(1100)), module("pkg/_b.so", staticTLS(1100))},
+		sources: map[string]string{"pkg/__init__.py": "from . import _a, _b"}, script: "import pkg", fails: true, verdict: map[string]Verdict{"pkg._a": OK, "pkg._b": Gate}},
 	{name: "whole", build: []library{module("pkg/_a.so", "")}, sources: map[string]string{"pkg/__init__.py": "from . import _a"},
 		script: "import pkg", verdict: map[string]Verdict{"pkg._a": OK}},
 	{name: "library gone", build: []library{libp, module("pkg/_a.so", usesP, linksP...)}, remove: []string{"prov/lib/libp.so"},
