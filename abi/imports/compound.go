@@ -49,6 +49,11 @@ func (p *parser) part(toks []token) {
 }
 
 func (p *parser) header(toks []token) {
+	if p.inDef == p.callsAt && toks[0].text != "def" {
+		if colon := blockColon(toks); colon > 0 {
+			p.calls(toks[:colon])
+		}
+	}
 	if !p.lex.calls {
 		return
 	}
@@ -72,6 +77,7 @@ func (p *parser) function(toks []token) {
 		}
 	}
 	p.header(toks)
+	p.defines(toks)
 	if !p.lex.exact && blockColon(toks) == len(toks)-1 && p.lex.body() {
 		p.advance()
 		return
@@ -111,7 +117,12 @@ func (p *parser) ifStatement(toks []token) {
 			inside = asksForPackage(toks[1:colon])
 		}
 		p.header(toks)
+		callsAt := p.callsAt
+		if when == no {
+			p.callsAt = -1 // it does not run
+		}
 		a := arm{when: when, inside: inside, body: p.armBody(toks)}
+		p.callsAt = callsAt
 		arms, some = append(arms, a), some || a.body != nil
 		if !p.ok || p.lex.indent != indent || p.lex.tokens[0].text != "elif" {
 			break
@@ -147,7 +158,7 @@ func (p *parser) tryStatement(toks []token) {
 		var a arm
 		switch toks[0].text {
 		case "except":
-			a = arm{kind: armHandler, when: catches(toks), narrow: catchesNothingElse(toks)}
+			a = arm{kind: armHandler, when: catches(toks), narrow: catchesNothingElse(toks), all: catchesAll(toks)}
 		case "else":
 			a.kind = armElse
 		case "finally":
@@ -190,6 +201,12 @@ func catchesNothingElse(toks []token) bool {
 		named = named || t.kind == tokName
 	}
 	return named
+}
+
+// catchesAll says that an except clause catches every exception that is an error.
+func catchesAll(toks []token) bool {
+	head := toks[1:max(1, blockColon(toks))]
+	return len(head) == 0 || slices.ContainsFunc(head, func(t token) bool { return t.kind == tokName && slices.Contains(catchers[2:], t.text) })
 }
 
 // catches says whether an except clause catches the failure of an import.

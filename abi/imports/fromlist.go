@@ -73,6 +73,14 @@ func (p *process) unnamed(n string, m *module, u *unit, lvl level, at At) {
 	}
 }
 
+// hollow lists a directory without an __init__ that is taken for a package because the native module of its name, beside it, is another
+// interpreter's: the directory holds stubs or parts of that, and what is taken from it by a star or as an attribute is not there.
+func (p *process) hollow(s *spec, tail string, search []string, lvl level, at At) {
+	if s.kind == Namespace && p.loader.finder.foreign(tail, search) {
+		p.skip("namespace", s.name, at, "a directory takes the place of the native module of that name, which is another interpreter's: names that are used are missing, perhaps", lvl)
+	}
+}
+
 // lacks notes that a package has no module of a name. What would find one does not change while a program is followed.
 func (m *module) lacks(name string) {
 	if m.without == nil {

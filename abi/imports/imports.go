@@ -99,7 +99,7 @@ type Shadowed struct {
 
 // A NotChecked is what could import more, and files do not say what.
 type NotChecked struct {
-	What  string `json:"what"` // "dynamic", "native", "exec", "hook", "bytecode", "pth", "command", "syntax", "zip", "mixed", "raise", "standin", "name", "deferred"
+	What  string `json:"what"` // "dynamic", "native", "exec", "hook", "bytecode", "pth", "command", "syntax", "zip", "mixed", "raise", "call", "standin", "namespace", "name", "deferred"
 	Name  string `json:"name"` // the module concerned
 	At    At     `json:"at,omitzero"`
 	Why   string `json:"why"` // one sentence

@@ -17,22 +17,24 @@ import (
 // A loader reads and parses the files of modules, each once. What a file imports is read ahead side by side, so that the
 // walk in the order of execution finds it done.
 type loader struct {
-	ctx    context.Context
-	finder *finder
-	facts  facts
-	units  table[string, *source] // by file
-	places table[string, *spec]   // name -> what locate returned
-	search []string               // of top-level names, for reading ahead
-	queue  queue
-	parses chan struct{}     // held while a file is parsed ahead of who walks
-	broken map[string]string // see Request.Broken
-	native func(string)      // see Request.Native
-	known  *Known            // see Request.Known
-	kind   string            // of the interpreter, for known
-	again  bool              // something is known
-	files  atomic.Int64
-	bytes  atomic.Int64
-	read   table[string, string] // file -> its place on this machine, "" where that is not known
+	ctx       context.Context
+	finder    *finder
+	facts     facts
+	units     table[string, *source] // by file
+	places    table[string, *spec]   // name -> what locate returned
+	search    []string               // of top-level names, for reading ahead
+	queue     queue
+	parses    chan struct{}                // held while a file is parsed ahead of who walks
+	broken    map[string]string            // see Request.Broken
+	native    func(string)                 // see Request.Native
+	known     *Known                       // see Request.Known
+	kind      string                       // of the interpreter, for known
+	again     bool                         // something is known
+	functions table[place, calledFunction] // of files
+	looks     atomic.Int64                 // for those
+	files     atomic.Int64
+	bytes     atomic.Int64
+	read      table[string, string] // file -> its place on this machine, "" where that is not known
 }
 
 // readAheads are files read side by side, as on a cold disk most of the time is spent waiting. Parsing is for as many as there

@@ -1,6 +1,9 @@
 package imports
 
-import "strings"
+import (
+	"cmp"
+	"strings"
+)
 
 // dottedName reads a.b.c and returns it with what follows.
 func (p *parser) dottedName(toks []token) (string, []token) {
@@ -61,6 +64,13 @@ func (p *parser) importStatement(toks []token) {
 			if as != "" {
 				top = as
 			}
+			if p.follows(name, 0) {
+				module := name
+				if as == "" {
+					module = top
+				}
+				p.binds(top, module, "", 0)
+			}
 			if p.self == "" || !strings.HasPrefix(name, p.self+".") {
 				p.bindName(top)
 			}
@@ -83,6 +93,7 @@ func (p *parser) fromStatement(toks []token) {
 	if len(rest) == 0 || rest[0].text != "import" || s.name == "" && s.level == 0 {
 		return
 	}
+	follows := p.follows(s.name, s.level)
 	own := p.self != "" && (s.level == 1 && s.name == "" || s.level == 0 && s.name == p.self)
 	s.names = make([]string, 0, strings.Count(p.lex.src[rest[0].at:toks[len(toks)-1].at], ",")+1)
 	for rest = rest[1:]; len(rest) > 0; {
@@ -98,6 +109,9 @@ func (p *parser) fromStatement(toks []token) {
 		var as string
 		as, rest = alias(rest)
 		s.names = append(s.names, t.text)
+		if follows {
+			p.binds(cmp.Or(as, t.text), s.name, t.text, s.level)
+		}
 		switch _, known := p.facts.named[t.text]; {
 		case as != "":
 			p.bindName(as)

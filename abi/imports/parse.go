@@ -19,6 +19,7 @@ const (
 	doExit                    // ends the process; name is not "" where that is a failure
 	doArguments               // reads sys.argv, and ends the process if it asks for help
 	doDynamic                 // imports what files do not say: name says how
+	doCall                    // calls a function that is not the standard library's; arms: what one of the same file raises
 )
 
 // A statement is one that matters, in the order of the file.
@@ -47,6 +48,7 @@ type arm struct {
 	kind   armKind
 	when   tri  // doIf: the condition; armHandler: whether it catches an import's failure
 	narrow bool // armHandler: it catches nothing else
+	all    bool // armHandler: it catches every exception
 	inside bool // doIf: the condition asks whether the module is in a package, which its file does not tell
 	body   []statement
 }
@@ -79,11 +81,19 @@ type parser struct {
 	self      string // name of the package whose __init__ this is, "" for a module
 	ok        bool   // lex holds a line that is not consumed
 	deep      int
-	read      int         // lines of blocks
-	inDef     int         // levels of def and class around the current line
-	made      []statement // a stack: what the blocks hold that are being read
-	constants constants   // that the top level has bound so far
-	bound     []string    // for unit.bound
+	read      int                               // lines of blocks
+	inDef     int                               // levels of def and class around the current line
+	made      []statement                       // a stack: what the blocks hold that are being read
+	constants constants                         // that the top level has bound so far
+	bound     []string                          // for unit.bound
+	callsAt   int                               // the value of inDef where calls count, -1 for nowhere
+	called    []string                          // functions that the block that is being read, and those around it, have called
+	defs      []string                          // functions of the top level so far
+	froms     []imported                        // names that import statements have bound so far
+	deeper    int                               // levels of calls around the function that is being read
+	spent     *int                              // lines of functions that were read for calls
+	callable  uint64                            // bits of their names and of those of defs, see nameBit
+	outside   func(name string) (defined, bool) // finds functions instead of defs
 }
 
 // parse reads a file. self is the package whose __init__ it is.
@@ -97,6 +107,9 @@ type buffers struct {
 	made   []statement
 	log    []binding
 	bound  []string
+	called []string
+	defs   []string
+	froms  []imported
 }
 
 var bufferPool = sync.Pool{New: func() any { return new(buffers) }}
@@ -107,6 +120,10 @@ func (p *parser) parse() *unit {
 	} else {
 		b := bufferPool.Get().(*buffers)
 		p.lex.tokens, p.made, p.constants.log, p.bound = b.tokens[:0], b.made[:0], b.log[:0], b.bound[:0]
+		p.called, p.defs, p.froms = b.called[:0], b.defs[:0], b.froms[:0]
+		if p.facts.main {
+			p.callsAt = -1 // a program may do and refuse anything
+		}
 		p.advance()
 		for p.ok {
 			p.block(0)
@@ -117,6 +134,7 @@ func (p *parser) parse() *unit {
 			p.unit.bound = slices.Clone(slices.Compact(p.bound))
 		}
 		b.tokens, b.made, b.log, b.bound = p.lex.tokens, p.made, p.constants.log, p.bound
+		b.called, b.defs, b.froms = p.called, p.defs, p.froms
 		defer bufferPool.Put(b)
 	}
 	if p.lex.problem != "" {
@@ -220,6 +238,12 @@ func blockColon(toks []token) int {
 
 // suite reads a statement's body: on its line behind the colon, or as an indented block.
 func (p *parser) suite(toks []token) {
+	mark := len(p.called)
+	p.inSuite(toks)
+	p.called = p.called[:mark]
+}
+
+func (p *parser) inSuite(toks []token) {
 	colon := blockColon(toks)
 	if colon >= 0 && colon < len(toks)-1 {
 		p.simple(toks[colon+1:])
@@ -284,6 +308,7 @@ func (p *parser) small(toks []token) {
 	if p.facts.main && p.inDef == 0 {
 		p.arguments(toks)
 	}
+	p.calls(toks)
 	p.bindTargets(toks)
 	p.dynamic(toks)
 }

@@ -64,6 +64,7 @@ type process struct {
 	misses  []*Missing
 	not     map[notChecked]bool
 	checked []NotChecked
+	raised  int    // what functions raise, as listed: see maxListed
 	strange int    // names that modules have from elsewhere: see unnamed
 	hooks   hooks  // loaded modules that write to the import system's tables
 	mover   string // the first module that may add entries to sys.path by its code
@@ -84,9 +85,10 @@ func newProcess(l *loader, s *site, searchPath []string, deep bool) *process {
 type frame struct {
 	spec   *spec
 	level  level
-	main   bool // the program's own file: its functions are taken as called
-	maybe  bool // below a condition that files do not decide
-	called bool // in a function
+	main   bool   // the program's own file: its functions are taken as called
+	maybe  bool   // below a condition that files do not decide
+	called bool   // in a function
+	tries  *tries // around it, in this file
 	pkg    string
 }
 
@@ -137,6 +139,8 @@ func (p *process) step(st *statement, f frame) (fail *failure, stop bool) {
 		return p.exit(st, f), true
 	case doArguments:
 		p.ended = p.ended || p.asksForHelp()
+	case doCall:
+		p.call(st, f)
 	case doDynamic:
 		p.skip("dynamic", f.spec.name, p.at(st, f), dynamicWhy(st.name), f.level)
 	}
@@ -199,6 +203,7 @@ func (p *process) runStop(body []statement, f frame) (first *failure, stop bool)
 func (p *process) try(st *statement, f frame) (result *failure) {
 	handled := slices.ContainsFunc(st.arms, func(a arm) bool { return a.kind == armHandler && a.when != no })
 	inner := f
+	inner.tries = &tries{st, f.tries}
 	if handled {
 		inner.level = min(f.level, attempted)
 	}
@@ -302,6 +307,7 @@ func (p *process) load(name string, lvl level, at At) (first *failure) {
 			p.modules[full] = m
 			p.order = append(p.order, full)
 			p.source(s, lvl, at)
+			p.hollow(s, part, search, lvl, at)
 		}
 		p.walk(m, lvl)
 		if m.failure != nil {

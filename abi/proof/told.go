@@ -57,12 +57,15 @@ func top(module string) string {
 func likely(n imports.NotChecked) int {
 	reach := slices.Index([]imports.Reach{imports.Required, imports.Attempted, imports.Possible, imports.Deferred}, n.Reach)
 	switch {
-	case n.Absent && reach == 0, n.What == "mixed":
+	case n.Absent && reach == 0, n.What == "mixed", n.What == "namespace" && n.Reach != imports.Deferred:
 		return 0
 	case n.What == "deferred", n.What == "name" && n.At.Line == 0: // all of them in one line
 		return 1
 	case n.Absent:
 		return 2 + 2*reach
+	}
+	if n.What == "call" { // many, and most of them have a reason that does not come up
+		return 8
 	}
 	return 3 + 2*reach
 }

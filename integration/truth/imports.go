@@ -73,7 +73,7 @@ func (i importing) explains(n imports.NotChecked) bool {
 		inside := "/" + n.Name + "/"
 		return i.real.mentions(n.Name) || strings.Contains(i.real.library, inside) ||
 			slices.ContainsFunc(i.real.frames, func(f string) bool { return strings.HasPrefix(f, n.At.File+":") || strings.Contains(f, inside) })
-	case "standin": // anywhere in the module: the handler's lines are not followed
+	case "standin", "namespace": // anywhere in the module: the handler's lines are not followed; names are missing where they are used
 		return slices.ContainsFunc(i.real.frames, func(f string) bool { return strings.HasPrefix(f, n.At.File+":") })
 	case "deferred":
 		return slices.ContainsFunc(i.deferred, i.real.through)

@@ -13,7 +13,7 @@ func TestFailureNeedsAReason(t *testing.T) {
 	i := importing{name: "p", perhaps: []imports.Missing{{Name: "gone", Message: "No module named 'gone'", At: at("/p/a.py", 3)}},
 		unchecked: []imports.NotChecked{
 			{What: "hook", Name: "maybe", At: at("/p/b.py", 1)}, {What: "dynamic", Name: "p.c", At: at("/p/c.py", 7)},
-			{What: "native", Name: "p.ext", At: at("/p/ext.so", 0)}, {What: "mixed", Name: "numpy", At: at("/p/d.py", 2)}, {What: "deferred"}},
+			{What: "native", Name: "p.ext", At: at("/p/ext.so", 0)}, {What: "mixed", Name: "numpy", At: at("/p/d.py", 2)}, {What: "deferred"}, {What: "namespace", Name: "p.n", At: at("/p/n/__init__.py", 1)}, {What: "call", Name: "p.g", At: at("/p/g.py", 20)}},
 		natives:  []imports.Module{{Name: "p.ext", File: "/p/ext.so", By: at("/p/e.py", 4)}},
 		deferred: []imports.At{at("/p/f.py", 9)}}
 	for _, c := range []struct {
@@ -33,6 +33,9 @@ func TestFailureNeedsAReason(t *testing.T) {
 		{outcome{message: "ImportError: p requires numpy>=2"}, "not checked: mixed"},
 		{outcome{message: "Exception: Version mismatch", frames: []string{"/p/d.py:30"}}, "not checked: mixed"},
 		{outcome{message: "TypeError: x", frames: []string{"/p/f.py:9"}}, "not checked: deferred"},
+		{outcome{message: "NameError: x", frames: []string{"/p/n/__init__.py:33"}}, "not checked: namespace"},
+		{outcome{message: "ImportError: x", frames: []string{"/p/h.py:2", "/p/g.py:20"}}, "not checked: call"},
+		{outcome{message: "ImportError: x", frames: []string{"/p/h.py:2", "/p/g.py:21"}}, ""},
 	} {
 		i.real = c.real
 		if got := i.class(); !strings.HasPrefix(got, c.want) || c.want == "" && got != "" {
