@@ -8,7 +8,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"hostrun.dev/hostrun/integration/fixture"
 )
@@ -90,7 +89,7 @@ func TestStartSeesLostContainers(t *testing.T) {
 	s.load(tiny(t, "job"))
 	kind := s.accelerators(1)
 	for _, name := range []string{"job", "other"} {
-		s.profile(name, "image: job:latest\ncommand: sleep 1000\nstop_signal: SIGKILL\ndevices: ["+kind+"=0]\n")
+		s.profile(name, "image: job:latest\ncommand: [sh, -c, \"trap 'exit 0' TERM; while :; do sleep 0.05; done\"]\ndevices: ["+kind+"=0]\n")
 	}
 	s.must("up", "other")
 	s.must("stop", "other")
@@ -103,10 +102,13 @@ func TestStartSeesLostContainers(t *testing.T) {
 			t.Errorf("%v", r)
 		}
 	}
-	ok(t, syscall.Kill(pid, syscall.SIGKILL))
-	for deadline := time.Now().Add(time.Minute); syscall.Kill(pid, 0) == nil && time.Now().Before(deadline); {
-		time.Sleep(5 * time.Millisecond)
-	}
+	s.must("down", "job")
+	s.comes("the lost container ends", func() error {
+		if syscall.Kill(pid, 0) == nil {
+			return fmt.Errorf("process %d is still there", pid)
+		}
+		return nil
+	})
 	s.must("start", "other")
 	s.must("down", "other")
 }
