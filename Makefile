@@ -19,7 +19,7 @@ TAGS     := urfave_cli_no_docs,grpcnotrace
 # The shim speaks ttrpc alone: without gRPC's parts it starts in half the time.
 SHIMTAGS := no_grpc
 # What describes and decides without touching anything: it builds where there is no Linux.
-PURE     := ./finding ./pattern ./imagename ./rootfs ./unit ./abi/... ./host/... ./devices/... ./profiles/... ./plan/... ./doctor
+PURE     := ./finding ./lockfile ./pattern ./imagename ./rootfs ./unit ./abi/... ./host/... ./devices/... ./profiles/... ./plan/... ./doctor
 # Slowest package of `go test`, with a wide margin: a hang ends in a stack dump instead of silence.
 TIMEOUT  ?= 25m
 
