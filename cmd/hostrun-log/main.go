@@ -1,3 +1,5 @@
+//go:debug containermaxprocs=0
+
 // Command hostrun-log keeps the output of one detached container. containerd's shim starts it, by the protocol of its
 // "binary" loggers (containerd's core/runtime/v2/logging): the environment names the container, file descriptor 3 is
 // its stdout, 4 its stderr, and a byte on 5 says that the container may start. The arguments are pairs of a key and a
@@ -9,8 +11,6 @@
 // lines. With logging: {driver: journald} it sends each entry to the journal as well. Of a container with a terminal (tty true) only the first pipe counts: the shim forgets to close its end of
 // the second one. If the logger died, the container would write into a broken pipe; so it talks to no other process, needs
 // little memory, and nothing that happens to the disk ends it.
-//go:debug containermaxprocs=0
-
 package main
 
 import (
@@ -44,7 +44,7 @@ It is started by containerd's shim, with the container's output on file descript
 
 func main() {
 	signal.Ignore(syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGPIPE)
-	runtime.GOMAXPROCS(1)
+	runtime.GOMAXPROCS(1) // so Go need not read what the cgroup allows: the first line
 	time.AfterFunc(untilFrugal, frugal)
 	opt, err := parse(os.Args[1:])
 	if err != nil {
