@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sort"
 	"strings"
+	"sync"
 
 	tasks "github.com/containerd/containerd/api/services/tasks/v1"
 	taskapi "github.com/containerd/containerd/api/types/task"
@@ -27,14 +28,14 @@ func (c *Client) List(ctx context.Context, all bool) ([]Container, error) {
 	}
 	records, running := what.records, what.running
 	var list []Container
-	wired := c.networks()
+	wired, cgroups := c.networks(), sync.OnceValue(c.cgroups)
 	for _, r := range records {
 		if leaving(r, running[r.ID]) {
 			continue
 		}
 		one := describe(r, running[r.ID])
 		one.connect(r, wired)
-		c.weigh(&one)
+		one.weigh(cgroups)
 		if all || one.live() {
 			list = append(list, one)
 		}
@@ -238,7 +239,7 @@ func (c *Client) InspectContainer(ctx context.Context, name string) (any, error)
 	}
 	one := describe(r, task)
 	one.connect(r, c.networks())
-	c.weigh(&one)
+	one.weigh(c.cgroups)
 	return Inspection{Container: one, Namespace: c.opt.Namespace, Runtime: r.Runtime.Name, Snapshotter: r.Snapshotter,
 		SnapshotKey: r.SnapshotKey, Directory: c.dir(name), Log: r.Labels[labelLog], Labels: r.Labels, Spec: raw}, nil
 }

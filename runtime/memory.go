@@ -53,9 +53,9 @@ func starved(cgroups []string) bool {
 	return false
 }
 
-// weigh adds to what is known of a container that was killed whether it was for memory.
-func (c *Client) weigh(one *Container) {
+// weigh adds to what is known of a container that was killed whether it was for memory. The cgroups are asked for only then.
+func (one *Container) weigh(cgroups func() map[string][]string) {
 	if one.ExitStatus != nil && *one.ExitStatus == killed && !one.OOMKilled && !one.live() {
-		one.OOMKilled = starved(c.cgroups()[one.Container])
+		one.OOMKilled = starved(cgroups()[one.Container])
 	}
 }
