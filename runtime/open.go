@@ -50,6 +50,9 @@ type Client struct {
 	engine     engineFacts
 	engineErr  error
 
+	shimOnce sync.Once
+	shim     string
+
 	reservedMu sync.Mutex
 	reserved   map[string]*Reservation // for containers that this process is making
 }

@@ -20,9 +20,11 @@ type Options struct {
 	StateDir   string // /run/hostrun: what does not outlive a boot
 	DataDir    string // /var/lib/hostrun: named volumes, generated files, logs
 	CacheDir   string // /var/cache/hostrun: may be deleted at any time; "" for none
-	LibexecDir string // holds hostrun-log, hostrun-init, hostrun-ports, hostrun-reap and hostrun-probe
+	LibexecDir string // holds hostrun-log, hostrun-init, hostrun-ports, hostrun-reap, hostrun-probe and the shim
 	// RuntimeRoot is where the OCI runtime keeps its state; "" for its default, which all containerds of a machine share.
 	RuntimeRoot string
+	// ContainerdsShim leaves containers of the system's containerd to its own shim.
+	ContainerdsShim bool
 	// Peers are further containerds in which containers of hostrun may hold devices; nil for none.
 	Peers func(context.Context) []*Client
 	// ListAhead asks for the containers together with the first call of Open, for a command that surely calls List: List then

@@ -32,13 +32,18 @@ type exit struct {
 
 // createTask makes the container's namespaces and its first process, which waits. It returns that process's id.
 func (c *Client) createTask(ctx context.Context, id string, root []mount.Mount, s streams) (pid uint32, err error) {
-	req := &tasks.CreateTaskRequest{ContainerID: id, Stdin: s.stdin, Stdout: s.stdout, Stderr: s.stderr, Terminal: s.terminal}
+	req := &tasks.CreateTaskRequest{ContainerID: id, Stdin: s.stdin, Stdout: s.stdout, Stderr: s.stderr, Terminal: s.terminal, RuntimePath: c.ownShim()}
 	for _, m := range root { // handed over, so that nobody asks the snapshotter again
 		req.Rootfs = append(req.Rootfs, &types.Mount{Type: m.Type, Source: m.Source, Target: m.Target, Options: m.Options})
 	}
 	defer migrations.during()()
 	err = c.retryCreate(ctx, id, func() error {
 		made, err := c.ctrd.TaskService().Create(ctx, req)
+		if req.RuntimePath != "" && shimRefused(err) {
+			c.opt.Log.Warn("containerd can't execute hostrun's shim, and takes its own, which is slower", "container", id, "shim", req.RuntimePath, "error", err)
+			req.RuntimePath = ""
+			made, err = c.ctrd.TaskService().Create(ctx, req)
+		}
 		pid = made.GetPid()
 		return native(err)
 	})

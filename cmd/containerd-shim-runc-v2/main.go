@@ -6,6 +6,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"runtime/debug"
 	"strconv"
@@ -24,7 +25,16 @@ func main() {
 	mortal("/proc/self/oom_score_adj")
 	registry.Register(&plugin.Registration{Type: plugins.InternalPlugin, ID: "haste", InitFn: haste})
 	registry.Register(swift)
-	shim.RunShim(context.Background(), keeper{manager.NewShimManager("io.containerd.runc.v2")})
+	registry.Register(older)
+	s := keeper{manager.NewShimManager("io.containerd.runc.v2")}
+	done, err := startForOlder(s, os.Args)
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "%s: %s", s.Name(), err)
+		os.Exit(1)
+	}
+	if !done {
+		shim.RunShim(context.Background(), s)
+	}
 }
 
 // haste is loaded among the first plugins of the process that keeps the container. RunShim has set the collector to run

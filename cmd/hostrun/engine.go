@@ -166,8 +166,11 @@ func (s *session) runtimeOptions(kind engineKind) runtime.Options {
 		DataDir:    s.global.dataDir,
 		CacheDir:   s.global.cacheDir,
 		LibexecDir: s.libexec(),
-		Log:        s.log,
-		Progress:   s.progress.event,
+
+		ContainerdsShim: os.Getenv("HOSTRUN_SHIM") == "containerd",
+
+		Log:      s.log,
+		Progress: s.progress.event,
 	}
 	switch kind {
 	case namedEngine:

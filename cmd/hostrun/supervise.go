@@ -218,10 +218,10 @@ func (s *session) supervised(ctx context.Context, client *runtime.Client, id str
 }
 
 // superviseEnvironment is what a supervisor keeps of the environment of the command that starts it: where programs, CNI's plugins and
-// firewalld are found.
+// firewalld are found, and whose shim keeps containers.
 func superviseEnvironment() []string {
 	var env []string
-	for _, name := range []string{"PATH", "HOME", "CNI_PATH", "DBUS_SYSTEM_BUS_ADDRESS", "GOCOVERDIR", "HOSTRUN_DIE_AT"} { // the last are those of tests
+	for _, name := range []string{"PATH", "HOME", "CNI_PATH", "HOSTRUN_SHIM", "DBUS_SYSTEM_BUS_ADDRESS", "GOCOVERDIR", "HOSTRUN_DIE_AT"} { // the last are those of tests
 		if value, ok := os.LookupEnv(name); ok {
 			env = append(env, name+"="+value)
 		}

@@ -158,23 +158,32 @@ func eight() []string {
 	return names
 }
 
-// eightTable compares eight containers at once with eight one after another.
+// eightTable compares eight containers at once with eight one after another, on each containerd.
 func (w *world) eightTable(measure measurer) (table, error) {
-	down := func() error {
-		_, _, err := w.hostrun(append([]string{"down", "-y", "-t", "0"}, eight()...)...).run()
-		return errors.Join(err, settle(w.daemons()))
+	down := func() error { // a name can't run in both
+		_, _, first := w.hostrun("down", "-y", "-t", "0", "--all").run()
+		_, _, second := w.privately("down", "-y", "-t", "0", "--all").run()
+		return errors.Join(first, second, settle(w.daemons()))
 	}
-	together := subject{name: "hostrun up of eight", steps: []command{w.hostrun(append([]string{"up"}, eight()...)...)}, before: down, stays: true}
-	apart := subject{name: "hostrun up", note: "eight times", before: down, stays: true}
-	for _, name := range eight() {
-		apart.steps = append(apart.steps, w.hostrun("up", name))
+	var subjects []subject
+	for _, on := range []struct {
+		note    string
+		hostrun func(...string) command
+	}{{"", w.hostrun}, {", on its private engine", w.privately}} {
+		together := subject{name: "hostrun up", note: "of eight" + on.note, steps: []command{on.hostrun(append([]string{"up"}, eight()...)...)}, before: down, stays: true}
+		apart := subject{name: "hostrun up", note: "eight times" + on.note, before: down, stays: true}
+		for _, name := range eight() {
+			apart.steps = append(apart.steps, on.hostrun("up", name))
+		}
+		subjects = append(subjects, together, apart)
 	}
-	results, err := measure(together, apart)
+	results, err := measure(subjects...)
 	if err = errors.Join(err, down()); err != nil {
 		return table{}, err
 	}
 	t := table{title: "Eight containers", results: results, explain: "By one command, and by one command each."}
 	t.compare("at once / one after another", 0, 1, 0.55)
+	t.compare("private engine: at once / one after another", 2, 3, 0.55)
 	return t, nil
 }
 
