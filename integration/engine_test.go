@@ -57,12 +57,9 @@ func ensure(l private.Layout) (e ensured) {
 	return e
 }
 
-// enginePrograms is a directory with the engine, its shim and the log writer of this tree.
+// enginePrograms is libexec with the engine.
 var enginePrograms = sync.OnceValues(func() (string, error) {
 	if _, err := built(private.Binary, []string{"CGO_ENABLED=0"}, "build", "-trimpath", "-ldflags=-s -w -X main.version=test", "hostrun.dev/hostrun/cmd/hostrun-engine"); err != nil {
-		return "", err
-	}
-	if _, err := built(private.Shim, []string{"CGO_ENABLED=0"}, "build", "-trimpath", "-tags=no_grpc", "-ldflags=-s -w", "hostrun.dev/hostrun/cmd/containerd-shim-runc-v2"); err != nil {
 		return "", err
 	}
 	return libexec()

@@ -26,6 +26,7 @@ import (
 	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/runtime-spec/specs-go"
 
+	private "hostrun.dev/hostrun/engine"
 	"hostrun.dev/hostrun/finding"
 	"hostrun.dev/hostrun/integration/fixture"
 	"hostrun.dev/hostrun/plan"
@@ -111,7 +112,8 @@ var libexec = sync.OnceValues(func() (string, error) {
 		}
 		dir = filepath.Dir(path)
 	}
-	return dir, nil
+	_, err := built(private.Shim, []string{"CGO_ENABLED=0"}, "build", "-trimpath", "-tags=no_grpc", "-ldflags=-s -w", "hostrun.dev/hostrun/cmd/containerd-shim-runc-v2")
+	return dir, err
 })
 
 // A world is one private containerd and hostrun's own directories.
