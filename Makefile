@@ -123,7 +123,10 @@ install: build ## Install below PREFIX (/usr/local); DESTDIR for packagers
 	bin/hostrun systemd print --user --program $(PREFIX)/bin/hostrun >$(DESTDIR)$(PREFIX)/lib/systemd/user/hostrun@.service
 	install -m 644 docs/hostrun.1 $(DESTDIR)$(PREFIX)/share/man/man1/hostrun.1
 
+# A containerd that is restarted gives up containers whose shim it does not find (docs/containerd.md).
 uninstall: ## Remove what install put there; images, volumes and logs stay
+	@! ls -l /proc/[0-9]*/exe 2>/dev/null | grep -qF -- '-> $(DESTDIR)$(PREFIX)/lib/hostrun/$(SHIM)' || \
+		{ echo "make: containers run by programs of this installation; end them first: hostrun down --all" >&2; exit 1; }
 	rm -f $(DESTDIR)$(PREFIX)/bin/hostrun $(DESTDIR)$(PREFIX)/share/man/man1/hostrun.1 \
 		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/hostrun \
 		$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_hostrun \

@@ -117,8 +117,10 @@ func (e *examiner) ociRuntime() {
 		switch {
 		case g.Standing == Usable && g.OCIRuntime == "":
 			e.add(Broken, "used by "+g.Kind, "restart containerd with the directory of runc on its PATH", "the containerd at %s finds none on its own PATH", g.Address)
+		case g.Standing == Usable && g.Shim != "":
+			e.ok("used by "+g.Kind, "%s, started by %s", g.OCIRuntime, g.Shim)
 		case g.Standing == Usable:
-			e.ok("used by "+g.Kind, "%s", g.OCIRuntime)
+			e.ok("used by "+g.Kind, "%s, started by containerd's own shim", g.OCIRuntime)
 		}
 	}
 }

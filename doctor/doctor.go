@@ -67,6 +67,7 @@ type Engine struct {
 	Outdated bool // it runs from another file than LibexecDir has now
 	// Of a usable one.
 	Version, Snapshotter, OCIRuntime string
+	Shim                             string   // hostrun's, that keeps containers there; "" for containerd's own
 	Containers, HalfMade             []string // names: all of hostrun's, and those whose maker died half-way
 }
 

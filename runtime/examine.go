@@ -15,6 +15,7 @@ type Examination struct {
 	Version     string
 	Snapshotter string   // that hostrun uses there
 	OCIRuntime  string   // with its version; "" if the daemon finds none
+	Shim        string   // hostrun's, that keeps containers there; "" for containerd's own
 	Containers  []string // names of hostrun's in the namespace, by name; those too that ps hides, as they are being removed
 	HalfMade    []string // of them: those whose maker died half-way
 }
@@ -31,7 +32,7 @@ func (c *Client) Examine(ctx context.Context) (Examination, error) {
 	if err != nil {
 		return x, err
 	}
-	x.Version, x.Snapshotter = v.Version, f.Snapshotter
+	x.Version, x.Snapshotter, x.Shim = v.Version, f.Snapshotter, c.shimThere()
 	if r := c.ociRuntime(ctx, ""); r.Error == "" {
 		x.OCIRuntime = r.Version
 	}

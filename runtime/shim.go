@@ -28,13 +28,21 @@ func (c *Client) ownShim() string {
 	return c.shim
 }
 
-// shimRefused recognises that containerd could not execute the shim that it was told: its file system is mounted noexec for it, or a rule of
-// the machine's security forbids it.
-func shimRefused(err error) bool {
+// shimThere is the path of hostrun's shim if that keeps containers there: the private engine knows no other.
+func (c *Client) shimThere() string {
+	if c.opt.RuntimeRoot != "" {
+		return filepath.Join(c.opt.LibexecDir, shimName)
+	}
+	return c.ownShim()
+}
+
+// shimRefused recognises that containerd could not execute the shim at path, which it was told to: its file system is mounted noexec for it, or a
+// rule of the machine's security forbids it. Where "no such file" is said of a program that is there, the bundle has gone that it should start in.
+func shimRefused(err error, path string) bool {
 	if err == nil {
 		return false
 	}
 	text := err.Error()
-	return strings.Contains(text, "failed to resolve runtime path") ||
-		strings.Contains(text, "failed to start shim: start failed: ") && strings.Contains(text, "fork/exec "+string(filepath.Separator)) && strings.Contains(text, "/"+shimName+": ")
+	named := strings.Contains(text, "fork/exec "+path+": ") || strings.Contains(text, "failed to resolve runtime path: ")
+	return named && (!strings.Contains(text, "no such file or directory") || !executable(path))
 }

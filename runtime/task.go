@@ -39,7 +39,7 @@ func (c *Client) createTask(ctx context.Context, id string, root []mount.Mount, 
 	defer migrations.during()()
 	err = c.retryCreate(ctx, id, func() error {
 		made, err := c.ctrd.TaskService().Create(ctx, req)
-		if req.RuntimePath != "" && shimRefused(err) {
+		if req.RuntimePath != "" && shimRefused(err, req.RuntimePath) {
 			c.opt.Log.Warn("containerd can't execute hostrun's shim, and takes its own, which is slower", "container", id, "shim", req.RuntimePath, "error", err)
 			req.RuntimePath = ""
 			made, err = c.ctrd.TaskService().Create(ctx, req)

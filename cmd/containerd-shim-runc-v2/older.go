@@ -40,14 +40,18 @@ type secondName struct{ tasks taskapi.TTRPCTaskService }
 
 // RegisterTTRPC implements shim.TTRPCService.
 func (s secondName) RegisterTTRPC(server *ttrpc.Server) error {
+	server.RegisterService(taskV2, &ttrpc.ServiceDesc{Methods: s.methods()})
+	return nil
+}
+
+func (s secondName) methods() map[string]ttrpc.Method {
 	t := s.tasks
-	server.RegisterService(taskV2, &ttrpc.ServiceDesc{Methods: map[string]ttrpc.Method{
+	return map[string]ttrpc.Method{
 		"State": method(t.State), "Create": method(t.Create), "Start": method(t.Start), "Delete": method(t.Delete), "Pids": method(t.Pids),
 		"Pause": method(t.Pause), "Resume": method(t.Resume), "Checkpoint": method(t.Checkpoint), "Kill": method(t.Kill), "Exec": method(t.Exec),
 		"ResizePty": method(t.ResizePty), "CloseIO": method(t.CloseIO), "Update": method(t.Update), "Wait": method(t.Wait), "Stats": method(t.Stats),
 		"Connect": method(t.Connect), "Shutdown": method(t.Shutdown),
-	}})
-	return nil
+	}
 }
 
 func method[Request, Response any](call func(context.Context, *Request) (Response, error)) ttrpc.Method {

@@ -57,6 +57,7 @@ func (w *world) runTable(measure measurer) (table, error) {
 		subject{name: "runc run", note: "of what hostrun spec prints; no containerd, the root mounted before", steps: []command{w.command("runc", "--root", w.state("runc"), "run", "--bundle", bundle, "bench")}},
 		subject{name: "hostrun run", note: "on its private engine", steps: []command{w.privately("run", "-T", "true")}},
 		w.ctr("ctr run --rm", w.private.socket),
+		subject{name: "hostrun run", note: "by containerd's own shim", steps: []command{w.hostrun("run", "-T", "true").with("HOSTRUN_SHIM=containerd")}},
 	)
 	if err != nil {
 		return table{}, err
@@ -65,10 +66,11 @@ func (w *world) runTable(measure measurer) (table, error) {
 	results[2].note = "the same filter as hostrun's"
 	results[6].note = "no seccomp filter, on hostrun's private engine"
 	t := table{title: "A one-off container: `true`", results: results,
-		explain: "Host network, the same image; hostrun and ctr on the same containerd and snapshots. The last column is the time until " +
+		explain: "Host network, the same image; hostrun and ctr on the same containerd and snapshots, hostrun by its own shim, ctr by containerd's. The last column is the time until " +
 			"no process of the command is left: hostrun returns when the container has ended, and removes it in the background."}
 	t.compare("hostrun run / ctr run --rm", 0, 1, 0.7)
 	t.compare("hostrun run / ctr run --rm --seccomp", 0, 2, 0.7)
+	t.compare("by the same shim: hostrun run / ctr run --rm", 7, 1, 0.7)
 	t.compare("hostrun run / runc run", 0, 4, 2.2)
 	t.compare("private engine: hostrun run / ctr run --rm", 5, 6, 0.7)
 	t.compare("private engine: hostrun run / runc run", 5, 4, 2.2)

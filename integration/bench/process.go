@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -26,6 +27,12 @@ type command struct {
 
 	pause time.Duration // before it; not measured
 	after func() error  // that it did what it is measured for; not measured; may be nil
+}
+
+// with is the command with one more variable in its environment.
+func (c command) with(variable string) command {
+	c.env = append(slices.Clone(c.env), variable)
+	return c
 }
 
 // run executes the command. The time is from before its start to its end, as a shell would see it; output is both

@@ -43,7 +43,7 @@ func (m *machine) writeRecords(path string, results []outcome) error {
 // machines are the beginnings of what is a machine's rather than a service's: its kernel, its cgroups, its file systems, the limits of
 // the shell that its daemons were started from.
 var machines = []string{"~", "outside.", "cgroup.", "mount./sys", "mount./proc", "mount./etc", "mount./.", "masked.", "interface", "call.", "limit.", "sysctl.", "status.Cpus", "oom_score_adj", "nice",
-	"stop.", "end.", "namespace.cgroup", "path./dev/mqueue", "path./dev/shm.bytes", "write.", "file./etc/resolv"}
+	"stop.", "end.", "namespace.cgroup", "path./dev/mqueue", "path./dev/shm.bytes", "path./scratch.bytes", "write.", "file./etc/resolv"}
 
 // portable is what is the same on every machine.
 func portable(v view) view {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -145,9 +146,27 @@ func (v view) mounts() {
 		}
 		v.put(name+".propagation", propagation)
 		if r[0] == "tmpfs" || r[0] == "devpts" || r[0] == "proc" || r[0] == "sysfs" {
-			v.put(name+".own", sorted(r[2]))
+			v.put(name+".own", sorted(withoutHalf(r[2], totalMemory())))
 		}
 	}
+}
+
+// withoutHalf leaves the size of a tmpfs out that is half of the memory, in bytes: whoever asks for 50% gets what the kernel takes anyway, but where
+// the number of the machine's pages is odd: then it is a page more, and shown (mm/shmem.c, shmem_parse_one and shmem_show_options).
+func withoutHalf(options string, memory uint64) string {
+	kept := slices.DeleteFunc(strings.Split(options, ","), func(o string) bool {
+		text, isSize := strings.CutPrefix(o, "size=")
+		kib, err := strconv.ParseUint(strings.TrimSuffix(text, "k"), 10, 64)
+		page := uint64(os.Getpagesize())
+		return isSize && err == nil && kib<<10+page >= memory/2 && kib<<10 <= memory/2+page
+	})
+	return strings.Join(kept, ",")
+}
+
+func totalMemory() uint64 {
+	var info unix.Sysinfo_t
+	_ = unix.Sysinfo(&info) // it can't fail
+	return uint64(info.Totalram) * uint64(info.Unit)
 }
 
 func sorted(list string) string {
