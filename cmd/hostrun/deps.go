@@ -64,9 +64,12 @@ func (d deps) isFile(path string) bool {
 }
 
 // libexecDir returns the directory that holds hostrun-log and its like: beside the executable where they were
-// built, else where they are installed.
+// built, else where they are installed, first below the prefix of the executable itself.
 func (d deps) libexecDir() string {
-	dirs := []string{d.program, "/usr/local/lib/hostrun", "/usr/lib/hostrun"}
+	dirs := []string{d.program, "", "/usr/local/lib/hostrun", "/usr/lib/hostrun"}
+	if d.program != "" {
+		dirs[1] = filepath.Join(filepath.Dir(d.program), "lib", "hostrun")
+	}
 	for _, dir := range dirs {
 		if dir == "" {
 			continue

@@ -13,9 +13,13 @@ import (
 	"hostrun.dev/hostrun/finding"
 )
 
-// PluginDirs are where CNI's plugins are looked for: $CNI_PATH, what `make cni` builds, upstream's place, Debian's, Fedora's.
+// PluginDirs are where CNI's plugins are looked for: $CNI_PATH, what `make cni` builds, below the prefix of this program first, upstream's
+// place, Debian's, Fedora's.
 func PluginDirs() []string {
 	dirs := filepath.SplitList(os.Getenv("CNI_PATH"))
+	if exe, err := os.Executable(); err == nil {
+		dirs = append(dirs, filepath.Join(filepath.Dir(filepath.Dir(exe)), "lib", "hostrun", "cni"))
+	}
 	return append(dirs, "/usr/lib/hostrun/cni", "/usr/local/lib/hostrun/cni", "/opt/cni/bin", "/usr/lib/cni", "/usr/libexec/cni")
 }
 
