@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"hostrun.dev/hostrun/integration/fixture"
 )
 
 const foregroundStack = `x-job: &job
@@ -114,5 +116,17 @@ func TestOutOfMemory(t *testing.T) {
 	s.must(plain(s, "mem_limit: 16m", "command: [sleep, '1000']")...)
 	s.must("kill", "job")
 	told("137 false\n")
+	s.must("down", "job")
+
+	// In a cgroup below another one the counter was not found.
+	parent := "/" + s.namespace + "-jobs"
+	t.Cleanup(func() { fixture.RemoveCgroups(parent[1:]) })
+	s.must(plain(s, "mem_limit: 16m", "cgroup_parent: "+parent, "command: [busybox, tail, /dev/zero]")...)
+	if r := s.hostrun("wait", "job"); r.status != 137 {
+		t.Errorf("wait: %v", r)
+	}
+	told("137 true\n")
+	s.must("stop", "job")
+	told("137 true\n")
 	s.must("down", "job")
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+
+	"github.com/containerd/containerd/v2/core/containers"
 )
 
 // sweepCgroups removes empty cgroups of containers that do not exist: an OCI runtime that was killed in the middle of
@@ -43,25 +45,46 @@ func (c *Client) sweepCgroupsOf(ctx context.Context, id string, dirs []string) {
 	}
 }
 
-// cgroups are the containers' cgroups of the namespace (spec.linux.cgroupsPath is /<namespace>/<id>), in every hierarchy
+// cgroups are the containers' cgroups of the namespace in their usual place (spec.linux.cgroupsPath is /<namespace>/<id>), in every hierarchy
 // of cgroup v1 or the one of v2, by their IDs. It reads the directories and nothing below: all of this happens beside starts.
 func (c *Client) cgroups() map[string][]string {
-	const root = "/sys/fs/cgroup"
-	parents := []string{root}
-	hierarchies, _ := os.ReadDir(root)
-	for _, h := range hierarchies {
-		if h.IsDir() {
-			parents = append(parents, filepath.Join(root, h.Name()))
-		}
-	}
 	all := map[string][]string{}
-	for _, parent := range parents {
+	for _, parent := range hierarchies() {
 		dir := filepath.Join(parent, c.opt.Namespace)
 		below, _ := os.ReadDir(dir)
 		for _, e := range below {
 			if e.IsDir() {
 				all[e.Name()] = append(all[e.Name()], filepath.Join(dir, e.Name()))
 			}
+		}
+	}
+	return all
+}
+
+// cgroupsOf are a container's cgroups: among the known, or where its spec says, which is below cgroup_parent or in a unit's.
+func cgroupsOf(r containers.Container, known map[string][]string) []string {
+	if dirs := known[r.ID]; len(dirs) > 0 {
+		return dirs
+	}
+	spec, err := specOf(r)
+	if err != nil || spec.Linux == nil || spec.Linux.CgroupsPath == "" {
+		return nil
+	}
+	var dirs []string
+	for _, parent := range hierarchies() {
+		dirs = append(dirs, filepath.Join(parent, spec.Linux.CgroupsPath))
+	}
+	return dirs
+}
+
+// hierarchies are the roots of cgroups: of version 2, and those that version 1 may have below.
+func hierarchies() []string {
+	const root = "/sys/fs/cgroup"
+	all := []string{root}
+	below, _ := os.ReadDir(root)
+	for _, h := range below {
+		if h.IsDir() {
+			all = append(all, filepath.Join(root, h.Name()))
 		}
 	}
 	return all

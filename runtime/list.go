@@ -35,7 +35,7 @@ func (c *Client) List(ctx context.Context, all bool) ([]Container, error) {
 		}
 		one := describe(r, running[r.ID])
 		one.connect(r, wired)
-		one.weigh(cgroups)
+		one.weigh(r, cgroups)
 		if all || one.live() {
 			list = append(list, one)
 		}
@@ -239,7 +239,7 @@ func (c *Client) InspectContainer(ctx context.Context, name string) (any, error)
 	}
 	one := describe(r, task)
 	one.connect(r, c.networks())
-	one.weigh(c.cgroups)
+	one.weigh(r, c.cgroups)
 	return Inspection{Container: one, Namespace: c.opt.Namespace, Runtime: r.Runtime.Name, Snapshotter: r.Snapshotter,
 		SnapshotKey: r.SnapshotKey, Directory: c.dir(name), Log: r.Labels[labelLog], Labels: r.Labels, Spec: raw}, nil
 }

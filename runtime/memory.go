@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+
+	"github.com/containerd/containerd/v2/core/containers"
 )
 
 // killed is the status of a process that SIGKILL has ended, which the kernel sends where memory runs out.
@@ -14,22 +16,22 @@ const killed = 128 + 9
 // OutOfMemory says whether the kernel has ended a process of a container for want of memory, which its exit status, 137, does not tell
 // from a kill by hand.
 func (c *Client) OutOfMemory(ctx context.Context, id string) bool {
-	if c.ranOut(id) {
+	if _, seen := c.starved.Load(id); seen { // of one that is gone by now, too
 		return true
 	}
 	r, err := c.own(c.in(ctx), id)
-	return err == nil && r.Labels[labelOOMKilled] != ""
+	return err == nil && (r.Labels[labelOOMKilled] != "" || c.ranOut(r))
 }
 
 // ranOut asks the container's cgroup, which is there as long as its task. Once seen, it is known.
-func (c *Client) ranOut(id string) bool {
-	if _, seen := c.starved.Load(id); seen {
+func (c *Client) ranOut(r containers.Container) bool {
+	if _, seen := c.starved.Load(r.ID); seen {
 		return true
 	}
-	if !starved(c.cgroups()[id]) {
+	if !starved(cgroupsOf(r, c.cgroups())) {
 		return false
 	}
-	c.starved.Store(id, true)
+	c.starved.Store(r.ID, true)
 	return true
 }
 
@@ -54,8 +56,8 @@ func starved(cgroups []string) bool {
 }
 
 // weigh adds to what is known of a container that was killed whether it was for memory. The cgroups are asked for only then.
-func (one *Container) weigh(cgroups func() map[string][]string) {
+func (one *Container) weigh(r containers.Container, cgroups func() map[string][]string) {
 	if one.ExitStatus != nil && *one.ExitStatus == killed && !one.OOMKilled && !one.live() {
-		one.OOMKilled = starved(cgroups()[one.Container])
+		one.OOMKilled = starved(cgroupsOf(r, cgroups()))
 	}
 }

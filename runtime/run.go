@@ -125,7 +125,7 @@ func (c *Client) runTask(ctx, work context.Context, m made, pl plan.Plan, stdio 
 	noted()
 	f.finish(10 * time.Second)
 	if end.status == killed {
-		c.ranOut(id) // as long as it can be
+		c.ranOut(m.record) // as long as it can be
 	}
 	if end.err != nil {
 		return unseen, fmt.Errorf("wait for container %s: %w", id, end.err)

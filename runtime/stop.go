@@ -97,7 +97,7 @@ func (c *Client) stop(ctx context.Context, r containers.Container, timeout *time
 	work, cancel := steady(ctx)
 	defer cancel()
 	if r.Labels[labelStartedAt] != "" {
-		if err := c.recordExit(work, r.ID, end); err != nil {
+		if err := c.recordExit(work, r, end); err != nil {
 			return err
 		}
 	}
@@ -221,7 +221,7 @@ func (c *Client) settle(ctx context.Context, r containers.Container, end exit) {
 	if err != nil || task == nil || task.Status != taskapi.Status_STOPPED {
 		return // or it has been started again
 	}
-	if err := c.recordExit(work, r.ID, end); err != nil {
+	if err := c.recordExit(work, r, end); err != nil {
 		c.opt.Log.Warn("settle", "error", err)
 		return
 	}
@@ -230,14 +230,14 @@ func (c *Client) settle(ctx context.Context, r containers.Container, end exit) {
 	}
 }
 
-func (c *Client) recordExit(ctx context.Context, id string, end exit) error {
+func (c *Client) recordExit(ctx context.Context, r containers.Container, end exit) error {
 	labels := map[string]string{labelFinishedAt: timeLabel(end.at), labelExitStatus: strconv.Itoa(end.status)}
-	if end.status == killed && c.ranOut(id) { // its cgroup goes with the task
+	if end.status == killed && c.ranOut(r) { // its cgroup goes with the task
 		labels[labelOOMKilled] = "true"
 	}
-	err := c.setLabels(ctx, id, labels)
+	err := c.setLabels(ctx, r.ID, labels)
 	if err != nil {
-		return fmt.Errorf("note the end of container %s: %w", id, err)
+		return fmt.Errorf("note the end of container %s: %w", r.ID, err)
 	}
 	step("exit-recorded")
 	return nil

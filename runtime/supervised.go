@@ -192,7 +192,7 @@ func (c *Client) Again(ctx context.Context, pl plan.Plan, created time.Time) (Up
 		return res, nil
 	}
 	if task != nil && task.Status == taskapi.Status_STOPPED { // its end must not get lost with it
-		if err := c.recordExit(work, r.ID, exit{status: now.ExitStatus, at: now.EndedAt}); err != nil {
+		if err := c.recordExit(work, r, exit{status: now.ExitStatus, at: now.EndedAt}); err != nil {
 			return res, err
 		}
 	}
@@ -285,7 +285,13 @@ func (c *Client) SettleEnd(ctx context.Context, id string) error {
 	if err != nil || task == nil || task.Status != taskapi.Status_STOPPED {
 		return err
 	}
-	if err := c.recordExit(work, id, exit{status: int(task.ExitStatus), at: task.ExitedAt.AsTime()}); err != nil {
+	r := containers.Container{ID: id}
+	if task.ExitStatus == killed { // then its cgroup is looked for, which the record names
+		if r, err = c.ctrd.ContainerService().Get(work, id); err != nil {
+			return fmt.Errorf("read container %s: %w", id, err)
+		}
+	}
+	if err := c.recordExit(work, r, exit{status: int(task.ExitStatus), at: task.ExitedAt.AsTime()}); err != nil {
 		return err
 	}
 	return c.deleteTask(work, id)

@@ -70,7 +70,6 @@ func (w *world) runTable(measure measurer) (table, error) {
 			"no process of the command is left: hostrun returns when the container has ended, and removes it in the background."}
 	t.compare("hostrun run / ctr run --rm", 0, 1, 0.7)
 	t.compare("hostrun run / ctr run --rm --seccomp", 0, 2, 0.7)
-	t.compare("by the same shim: hostrun run / ctr run --rm", 7, 1, 0.7)
 	t.compare("hostrun run / runc run", 0, 4, 2.2)
 	t.compare("private engine: hostrun run / ctr run --rm", 5, 6, 0.7)
 	t.compare("private engine: hostrun run / runc run", 5, 4, 2.2)

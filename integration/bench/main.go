@@ -22,12 +22,13 @@ import (
 
 // settings are the flags.
 type settings struct {
-	rounds int
-	bin    string
-	image  string
-	only   string
-	out    string
-	strict bool
+	rounds  int
+	bin     string
+	image   string
+	toolkit string
+	only    string
+	out     string
+	strict  bool
 }
 
 // leastRounds is what a published figure needs.
@@ -38,6 +39,7 @@ func main() {
 	flag.IntVar(&s.rounds, "n", 30, "rounds to count")
 	flag.StringVar(&s.bin, "bin", "bin", "directory of hostrun and the programs beside it")
 	flag.StringVar(&s.image, "image", "", "archive of the image, named "+imageName+", with python3 of this distribution; built if not given")
+	flag.StringVar(&s.toolkit, "toolkit", "", "directory of NVIDIA's generator and its hooks; built if not given")
 	flag.StringVar(&s.only, "only", "", "a list of run, up, network, stack, list, eight, check, accelerators, toolkit, proof, million, engine, memory, files, containers, supervise, probes, restart, logs and biglog: measure only those, and print instead of writing -out")
 	flag.BoolVar(&s.strict, "strict", false, "fail when a target is missed")
 	flag.StringVar(&s.out, "out", "docs/benchmarks.md", "file to write")
@@ -81,7 +83,16 @@ func outside(s settings) (err error) {
 			return err
 		}
 	}
-	return goInside(load, "-image", s.image)
+	if s.toolkit == "" && s.measures("toolkit") {
+		if s.toolkit, err = os.MkdirTemp("", "hrb-toolkit"); err != nil {
+			return err
+		}
+		defer os.RemoveAll(s.toolkit)
+		if err := buildToolkit(s.toolkit); err != nil {
+			return err
+		}
+	}
+	return goInside(load, "-image", s.image, "-toolkit", s.toolkit)
 }
 
 // bench measures; load is the machine's load average from before.
@@ -103,6 +114,7 @@ func bench(s settings, load string) (err error) {
 	if err != nil {
 		return err
 	}
+	w.toolkit = s.toolkit
 	r, err := w.measureAll(s)
 	r.machine = machine
 	if err := errors.Join(err, w.close()); err != nil {
@@ -119,6 +131,11 @@ func setUp() error {
 		return fmt.Errorf("integration/bench/setup.sh: %w", err)
 	}
 	return nil
+}
+
+// measures says whether a table is asked for.
+func (s settings) measures(name string) bool {
+	return s.only == "" || slices.Contains(strings.Split(s.only, ","), name)
 }
 
 // measureAll measures what is asked for.
@@ -164,7 +181,7 @@ func (w *world) measureAll(s settings) (report, error) {
 		{"logs", w.latencyTable},
 		{"biglog", func() (table, error) { return w.bigLogTable(s.rounds, progress) }},
 	} {
-		if s.only != "" && !slices.Contains(strings.Split(s.only, ","), part.name) {
+		if !s.measures(part.name) {
 			continue
 		}
 		say("measuring: %s", part.name)

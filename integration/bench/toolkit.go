@@ -90,33 +90,47 @@ func writeMachine(root string) (err error) {
 	return nil
 }
 
-// generated builds NVIDIA's program of hooks and its generator, from the module of the oracle, and has it describe the machine.
-func (w *world) generated(root string) (hook string, spec *cdispecs.Spec, err error) {
+// The programs of NVIDIA's that are measured, in the directory -toolkit.
+const (
+	toolkitHook      = "nvidia-cdi-hook"
+	toolkitGenerator = "generator"
+)
+
+// buildToolkit builds NVIDIA's program of hooks and its generator from the module of the oracle into dir. It takes the machine's network the first time.
+func buildToolkit(dir string) error {
 	say("building NVIDIA's generator and its hooks (once; some minutes)")
-	dir, err := filepath.Abs("integration/oracle")
+	source, err := filepath.Abs("integration/oracle")
 	if err != nil {
-		return "", nil, err
+		return err
 	}
-	module := filepath.Join(w.dir, "oracle.mod")
+	module := filepath.Join(dir, "oracle.mod")
 	for _, name := range []string{"mod", "sum"} {
-		text, err := os.ReadFile(filepath.Join(dir, "go."+name))
+		text, err := os.ReadFile(filepath.Join(source, "go."+name))
 		if err == nil {
-			err = os.WriteFile(filepath.Join(w.dir, "oracle."+name), text, 0o644)
+			err = os.WriteFile(filepath.Join(dir, "oracle."+name), text, 0o644)
 		}
 		if err != nil {
-			return "", nil, err
+			return err
 		}
 	}
-	hook, generator := filepath.Join(w.dir, "nvidia-cdi-hook"), filepath.Join(w.dir, "generator")
 	// NVML's functions are looked for when they are called, as in NVIDIA's packages.
 	lazy := "-ldflags=-s -w -extldflags=-Wl,-z,lazy"
-	for _, args := range [][]string{{"build", "-o", hook, lazy, "github.com/NVIDIA/nvidia-container-toolkit/cmd/nvidia-cdi-hook"}, {"test", "-c", "-o", generator, "."}} {
+	for _, args := range [][]string{
+		{"build", "-o", filepath.Join(dir, toolkitHook), lazy, "github.com/NVIDIA/nvidia-container-toolkit/cmd/nvidia-cdi-hook"},
+		{"test", "-c", "-o", filepath.Join(dir, toolkitGenerator), "."},
+	} {
 		cmd := exec.Command("go", append([]string{args[0], "-modfile=" + module, "-mod=mod"}, args[1:]...)...)
-		cmd.Dir, cmd.Env = dir, append(os.Environ(), "CGO_ENABLED=1", "CGO_CFLAGS=-O2 -w")
+		cmd.Dir, cmd.Env = source, append(os.Environ(), "CGO_ENABLED=1", "CGO_CFLAGS=-O2 -w")
 		if out, err := cmd.CombinedOutput(); err != nil {
-			return "", nil, fmt.Errorf("go %s: %w\n%s", args[0], err, out)
+			return fmt.Errorf("go %s: %w\n%s", args[0], err, out)
 		}
 	}
+	return nil
+}
+
+// generated has NVIDIA's generator describe the machine.
+func (w *world) generated(root string) (hook string, spec *cdispecs.Spec, err error) {
+	hook, generator := filepath.Join(w.toolkit, toolkitHook), filepath.Join(w.toolkit, toolkitGenerator)
 	script := `mount --bind "$1/proc/driver" /proc/driver && mount --bind "$1/sys" /sys && exec "$2"`
 	cmd := exec.Command("unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh", root, generator)
 	cmd.Env, cmd.Stderr = append(os.Environ(), "ORACLE_ROOT="+root, "ORACLE_MACHINE=h100"), os.Stderr

@@ -23,6 +23,7 @@ type world struct {
 	site    string // the borrowed site directory
 	cache   string // hostrun's cache
 	env     []string
+	toolkit string // directory of NVIDIA's programs; "" where they are not measured
 	ctrd    *daemon
 	dockerd *daemon
 	private *daemon // hostrun's own engine
