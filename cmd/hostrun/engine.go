@@ -166,11 +166,10 @@ func (s *session) runtimeOptions(kind engineKind) runtime.Options {
 		DataDir:    s.global.dataDir,
 		CacheDir:   s.global.cacheDir,
 		LibexecDir: s.libexec(),
+		Log:        s.log,
+		Progress:   s.progress.event,
 
-		ContainerdsShim: os.Getenv("HOSTRUN_SHIM") == "containerd",
-
-		Log:      s.log,
-		Progress: s.progress.event,
+		ContainerdsShim: s.env["HOSTRUN_SHIM"] == "containerd",
 	}
 	switch kind {
 	case namedEngine:

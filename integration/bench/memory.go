@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// memoryTarget is what may stay resident for a detached container besides containerd's shim, in KiB.
+// memoryTarget is what may stay resident for a detached container besides the shim, in KiB.
 const memoryTarget = 15 << 10
 
 // loggerMemory starts a service and returns the resident memory of its log writer, in KiB: VmRSS of proc(5).
@@ -72,7 +72,7 @@ func (w *world) memoryTable() (table, error) {
 	if err != nil {
 		return table{}, err
 	}
-	t := table{title: "What stays in memory for a detached container", explain: "hostrun-log, besides containerd's shim; no daemon of hostrun runs."}
+	t := table{title: "What stays in memory for a detached container", explain: "hostrun-log, besides the shim; no daemon of hostrun runs."}
 	t.verdict = []verdict{{"resident memory of hostrun-log", fmt.Sprintf("%.1f MiB", float64(kib)/1024), fmt.Sprintf("at most %d MiB", memoryTarget>>10), kib <= memoryTarget}}
 	return t, nil
 }
