@@ -110,11 +110,16 @@ func openTheatre() error {
 
 // build puts the programs into dir, as `make build` does, with the given tags.
 func build(dir, tags string) error {
-	cmd := exec.Command("go", "build", "-tags", tags, "-o", dir+"/", "./cmd/hostrun", "./cmd/hostrun-log", "./cmd/hostrun-init", "./cmd/hostrun-ports", "./cmd/hostrun-reap", "./cmd/hostrun-probe", "./cmd/hostrun-compose")
-	cmd.Dir = ".."
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("build the programs: %w\n%s", err, out)
+	for _, args := range [][]string{
+		{tags, "./cmd/hostrun", "./cmd/hostrun-log", "./cmd/hostrun-init", "./cmd/hostrun-ports", "./cmd/hostrun-reap", "./cmd/hostrun-probe", "./cmd/hostrun-compose"},
+		{"no_grpc", "./cmd/containerd-shim-runc-v2"},
+	} {
+		cmd := exec.Command("go", append([]string{"build", "-o", dir + "/", "-tags"}, args...)...)
+		cmd.Dir = ".."
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("build the programs: %w\n%s", err, out)
+		}
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package runtime
 import (
 	"context"
 	"errors"
+	"io"
 	"time"
 )
 
@@ -62,8 +63,16 @@ func (c *Client) one(ctx context.Context, id string) (Container, error) {
 	return describe(r, p), nil
 }
 
-// Tail returns the last lines of the container's output; "" where there is none.
+// lastWords is how long the log writer of a container that has ended may take to write what it has read.
+const lastWords = time.Second
+
+// Tail returns the last lines of the container's output; "" where there is none. Of one that has just ended it waits until its log has its end.
 func (c *Client) Tail(ctx context.Context, id string, lines int) string {
+	if task, err := c.getTask(c.in(ctx), id); err == nil && !runs(task) {
+		short, cancel := context.WithTimeout(ctx, lastWords)
+		_ = c.Logs(short, id, LogOptions{Follow: true}, io.Discard, io.Discard)
+		cancel()
+	}
 	var out bounded
 	err := c.Logs(ctx, id, LogOptions{Tail: lines}, &out, &out)
 	if err != nil && !errors.Is(err, ErrNoContainer) {
