@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/containerd/containerd/v2/core/containers"
 )
@@ -15,6 +16,20 @@ func (c *Client) sweepCgroups(ctx context.Context) {
 	for id, dirs := range c.cgroups() {
 		if empty(dirs) {
 			c.sweepCgroupsOf(ctx, id, dirs)
+		}
+	}
+}
+
+// clearCgroups removes the cgroups of a container that has neither record nor shim any more: an OCI runtime that died in the middle of a creation
+// leaves them, and for a moment a process in them that sees its end. The caller holds the container's lock.
+func (c *Client) clearCgroups(id string) {
+	for begun := time.Now(); time.Since(begun) < shimPatience; time.Sleep(5 * time.Millisecond) {
+		dirs := c.cgroups()[id]
+		if len(dirs) == 0 {
+			return
+		}
+		for _, dir := range dirs {
+			_ = os.Remove(dir) // rmdir(2) refuses one that is in use
 		}
 	}
 }
