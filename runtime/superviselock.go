@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -35,7 +36,7 @@ func (c *Client) LockSupervise() (release func(), err error) {
 	if err != nil {
 		return nil, fmt.Errorf("lock the supervision: %w", err)
 	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+	if err := lockPastLooks(int(f.Fd())); err != nil {
 		holder := readPID(f)
 		_ = f.Close()
 		if errors.Is(err, unix.EWOULDBLOCK) {
@@ -46,6 +47,18 @@ func (c *Client) LockSupervise() (release func(), err error) {
 	_ = f.Truncate(0)
 	_, _ = f.WriteAt([]byte(strconv.Itoa(os.Getpid())), 0) // for messages alone
 	return func() { _ = f.Close() }, nil
+}
+
+// lockPastLooks takes the lock unless somebody has it for himself: who only looks whether it is held (Supervisor) shares it for an instant, and is waited for.
+func lockPastLooks(fd int) error {
+	for {
+		err := unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB)
+		if !errors.Is(err, unix.EWOULDBLOCK) || unix.Flock(fd, unix.LOCK_SH|unix.LOCK_NB) != nil {
+			return err
+		}
+		_ = unix.Flock(fd, unix.LOCK_UN)
+		time.Sleep(time.Millisecond)
+	}
 }
 
 // Supervisor returns the process that looks after the namespace's containers; 0 for nobody.
