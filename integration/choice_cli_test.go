@@ -89,7 +89,13 @@ func (m *machine) want(status int, text string, args ...string) string {
 // system starts the machine's own containerd.
 func (m *machine) system() *fixture.Containerd {
 	m.t.Helper()
-	c := fixture.StartContainerd(m.t, fixture.Engines(m.t)[0].Binary)
+	return m.systemOf(fixture.Engines(m.t)[0])
+}
+
+// systemOf is system with the containerd of a series.
+func (m *machine) systemOf(e fixture.Installed) *fixture.Containerd {
+	m.t.Helper()
+	c := fixture.StartContainerd(m.t, e.Binary)
 	m.set("HOSTRUN_SYSTEM_ADDRESS", c.Address)
 	return c
 }

@@ -3,15 +3,12 @@ package integration
 import (
 	"bytes"
 	"errors"
-	"os"
-	"path/filepath"
-	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"hostrun.dev/hostrun/integration/fixture"
 	"hostrun.dev/hostrun/runtime"
 )
 
@@ -214,38 +211,26 @@ func TestLastWordsOfOneThatEnds(t *testing.T) {
 	var said bytes.Buffer
 	up.Stderr = &said
 	ok(t, up.Start())
-	var writer, job int
+	var writers, jobs []int
 	s.comes("the container and its log writer", func() error {
-		writer = processLike("hostrun-log\x00", s.path("data"))
-		if job = processLike("sleep 1; echo no such model", "sh\x00-c\x00"); writer == 0 || job == 0 {
+		writers = fixture.Processes(func(args string) bool { return strings.Contains(args, "hostrun-log path "+s.path("data")) })
+		jobs = fixture.Processes(func(args string) bool { return strings.HasPrefix(args, "sh -c sleep 1; echo no such model") })
+		if len(writers) == 0 || len(jobs) == 0 {
 			return errors.New("they are not there yet")
 		}
 		return nil
 	})
-	ok(t, syscall.Kill(writer, syscall.SIGSTOP))
+	ok(t, syscall.Kill(writers[0], syscall.SIGSTOP))
 	s.comes("the end of the container", func() error {
-		if syscall.Kill(job, 0) == nil {
+		if syscall.Kill(jobs[0], 0) == nil {
 			return errors.New("it runs")
 		}
 		return nil
 	})
 	time.Sleep(300 * time.Millisecond) // up looks at it in this time, and the shim waits longer for the writer
-	ok(t, syscall.Kill(writer, syscall.SIGCONT))
+	ok(t, syscall.Kill(writers[0], syscall.SIGCONT))
 	_ = up.Wait()
 	if !strings.Contains(said.String(), "dies | no such model") {
 		t.Errorf("%s", said.String())
 	}
-}
-
-// processLike is a process whose command line has these texts; 0 for none.
-func processLike(texts ...string) int {
-	files, _ := filepath.Glob("/proc/[0-9]*/cmdline")
-	for _, file := range files {
-		line, _ := os.ReadFile(file)
-		if !slices.ContainsFunc(texts, func(text string) bool { return !strings.Contains(string(line), text) }) {
-			pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(file)))
-			return pid
-		}
-	}
-	return 0
 }

@@ -21,8 +21,7 @@ func TestContainerdComesBackEmpty(t *testing.T) {
 		t.Run(e.Name, func(t *testing.T) {
 			t.Parallel()
 			m := newMachine(t)
-			ctrd := fixture.StartContainerd(t, e.Binary)
-			m.set("HOSTRUN_SYSTEM_ADDRESS", ctrd.Address)
+			ctrd := m.systemOf(e)
 			image := m.archive(tiny(t, "job:latest"))
 			m.must("load", image)
 			kind := m.accelerators(1)
@@ -34,8 +33,7 @@ func TestContainerdComesBackEmpty(t *testing.T) {
 			ok(t, os.MkdirAll(data, 0o755))
 			for n, verb := range []string{"up", "down"} {
 				m.must("up", "job")
-				pid, err := strconv.Atoi(strings.TrimSpace(m.must("ps", "--format", "{{.pid}}", "job")))
-				ok(t, err)
+				pid := m.pidOf("job")
 				ctrd.Kill()
 				m.want(0, "job runs, and is not in this list: its containerd does not answer", "ps")
 				m.want(75, "container job: it runs already, in another containerd", "down", "job")

@@ -19,8 +19,7 @@ func TestShimOfTheSystemsContainers(t *testing.T) {
 		t.Run(e.Name, func(t *testing.T) {
 			t.Parallel()
 			m := newMachine(t)
-			ctrd := fixture.StartContainerd(t, e.Binary)
-			m.set("HOSTRUN_SYSTEM_ADDRESS", ctrd.Address)
+			ctrd := m.systemOf(e)
 			m.must("load", m.archive(tiny(t, "job:latest")))
 			ours := filepath.Join(m.layout.LibexecDir, private.Shim)
 
