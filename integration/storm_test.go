@@ -358,7 +358,7 @@ func (w *world) storm(file string, g gust) {
 // allFree ends what killed processes have left running, and takes every device at once.
 func (w *world) allFree() {
 	ctx, now := context.Background(), time.Duration(0)
-	ok(w.t, w.c.Sweep(ctx))
+	ok(w.t, w.c.Sweep(ctx)) // else what is half made would be listed, too
 	all, err := w.c.List(ctx, true)
 	ok(w.t, err)
 	for _, c := range all {
@@ -381,6 +381,7 @@ func (w *world) allFree() {
 		})
 	}
 	w.eventually("nothing is left", func() error {
+		ok(w.t, w.c.Sweep(ctx)) // as each command: containerd may go on with the call of a killed one, and undo it, when the container has been ended here
 		l := w.leaks()
 		l.Files = slices.DeleteFunc(l.Files, func(f string) bool { // lock files of devices stay, and those of names whose process was killed
 			return strings.HasPrefix(f, "/devices/") || strings.HasPrefix(f, "/locks/")
