@@ -2,11 +2,16 @@ package runtime
 
 import (
 	"context"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/containerd/containerd/v2/core/containers"
+	"golang.org/x/sys/unix"
 )
 
 // sweepCgroups removes empty cgroups of containers that do not exist: an OCI runtime that was killed in the middle of
@@ -21,15 +26,85 @@ func (c *Client) sweepCgroups(ctx context.Context) {
 }
 
 // clearCgroups removes the cgroups of a container that has neither record nor shim any more: an OCI runtime that died in the middle of a creation
-// leaves them, and for a moment a process in them that sees its end. The caller holds the container's lock.
+// leaves them, and for a moment a process in them that sees its end. Mostly there are none. The caller holds the container's lock.
 func (c *Client) clearCgroups(id string) {
 	for begun := time.Now(); time.Since(begun) < shimPatience; time.Sleep(5 * time.Millisecond) {
-		dirs := c.cgroups()[id]
+		var dirs []string
+		for _, parent := range hierarchies() {
+			dir := filepath.Join(parent, c.opt.Namespace, id)
+			if _, err := os.Lstat(dir); err == nil {
+				dirs = append(dirs, dir)
+			}
+		}
 		if len(dirs) == 0 {
 			return
 		}
-		for _, dir := range dirs {
-			_ = os.Remove(dir) // rmdir(2) refuses one that is in use
+		removeCgroups(dirs)
+	}
+}
+
+// removeCgroups removes cgroups with those below them, of which the kernel keeps what is in use.
+func removeCgroups(dirs []string) {
+	for _, dir := range dirs {
+		var below []string
+		_ = filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+			if err == nil && e.IsDir() {
+				below = append(below, path)
+			}
+			return nil
+		})
+		for _, path := range slices.Backward(below) {
+			_ = os.Remove(path)
+		}
+	}
+}
+
+// processesIn are the processes of a cgroup and of those below it.
+func processesIn(dir string) (pids []int) {
+	_ = filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		if err != nil || !e.IsDir() {
+			return nil
+		}
+		text, _ := os.ReadFile(filepath.Join(path, "cgroup.procs"))
+		for word := range strings.FieldsSeq(string(text)) {
+			if n, err := strconv.Atoi(word); err == nil && n > 0 { // 0 is one of another pid namespace
+				pids = append(pids, n)
+			}
+		}
+		return nil
+	})
+	return pids
+}
+
+// signalAll sends a signal to every process of the cgroups. Each is held by a descriptor while it is looked at again: its number could have become another
+// one's in between.
+func signalAll(dirs []string, sig unix.Signal) {
+	for _, dir := range dirs {
+		held := map[int]int{}
+		for _, pid := range processesIn(dir) {
+			if fd, err := unix.PidfdOpen(pid, 0); err == nil {
+				held[pid] = fd
+			}
+		}
+		for _, pid := range processesIn(dir) {
+			if fd, ok := held[pid]; ok {
+				_ = unix.PidfdSendSignal(fd, sig, nil, 0)
+			}
+		}
+		for _, fd := range held {
+			_ = unix.Close(fd)
+		}
+	}
+}
+
+// thawAll lets frozen processes go on (kernel, cgroup-v2.rst, "cgroup.freeze"; cgroup-v1/freezer-subsystem.rst, "freezer.state").
+func thawAll(dirs []string) {
+	for _, dir := range dirs {
+		for name, value := range map[string]string{"cgroup.freeze": "0", "freezer.state": "THAWED"} {
+			if f, err := os.OpenFile(filepath.Join(dir, name), os.O_WRONLY, 0); err == nil {
+				_, _ = f.WriteString(value)
+				_ = f.Close()
+			}
 		}
 	}
 }
@@ -54,9 +129,7 @@ func (c *Client) sweepCgroupsOf(ctx context.Context, id string, dirs []string) {
 	}
 	defer l.unlock()
 	if c.gone(ctx, id) {
-		for _, dir := range dirs {
-			_ = os.Remove(dir) // rmdir(2) refuses one that is in use
-		}
+		removeCgroups(dirs)
 	}
 }
 
@@ -90,6 +163,15 @@ func cgroupsOf(r containers.Container, known map[string][]string) []string {
 		dirs = append(dirs, filepath.Join(parent, spec.Linux.CgroupsPath))
 	}
 	return dirs
+}
+
+// cgroupsNamed is cgroupsOf by name.
+func (c *Client) cgroupsNamed(ctx context.Context, id string) []string {
+	r, err := c.ctrd.ContainerService().Get(ctx, id)
+	if err != nil {
+		return c.cgroups()[id]
+	}
+	return cgroupsOf(r, c.cgroups())
 }
 
 // hierarchies are the roots of cgroups: of version 2, and those that version 1 may have below.

@@ -182,16 +182,12 @@ func (c *Client) discard(ctx context.Context, r containers.Container) error {
 // finish is discard for a container that somebody who died was making or removing. The caller holds its lock.
 func (c *Client) finish(ctx context.Context, r containers.Container) error {
 	c.opt.Log.Info("finish what was left half done", "container", r.ID, "state", r.Labels[labelState])
-	err := c.discardAfter(ctx, r, func(ctx context.Context, id string) error {
+	return c.discardAfter(ctx, r, func(ctx context.Context, id string) error {
 		if err := c.deleteTask(ctx, id); err != nil {
 			return err
 		}
 		return c.endOrphanShims(ctx, id)
 	})
-	if err == nil {
-		c.clearCgroups(r.ID)
-	}
-	return err
 }
 
 // discardAfter marks the removal while deleteTask ends the task, then removes the rest.
@@ -215,6 +211,7 @@ func (c *Client) discardAfter(ctx context.Context, r containers.Container, delet
 		return fmt.Errorf("remove container %s: %w", r.ID, err)
 	}
 	step("record-deleted")
+	c.clearCgroups(r.ID)
 	return nil
 }
 

@@ -1,13 +1,10 @@
 package runtime
 
 import (
-	"bytes"
 	"context"
 	"fmt"
-	"os"
 	"path/filepath"
 	"sort"
-	"strings"
 )
 
 // An Examination is what one containerd says of itself, for `hostrun doctor`.
@@ -57,14 +54,10 @@ func Shims(namespace string) map[string]string {
 	all := map[string]string{}
 	files, _ := filepath.Glob("/proc/[0-9]*/cmdline")
 	for _, file := range files {
-		raw, err := os.ReadFile(file)
-		if err != nil || !bytes.Contains(raw, []byte("containerd-shim")) {
-			continue
-		}
-		args := strings.Split(string(raw), "\x00")
+		args := shimArgs(file)
 		id := valueOf(args, "-id")
-		if _, known := all[id]; !known && strings.HasPrefix(filepath.Base(args[0]), "containerd-shim") && valueOf(args, "-namespace") == namespace {
-			all[id] = strings.TrimSuffix(valueOf(args, "-address"), ".ttrpc")
+		if _, known := all[id]; args != nil && !known && valueOf(args, "-namespace") == namespace {
+			all[id] = shimAddress(args)
 		}
 	}
 	return all

@@ -34,8 +34,11 @@ func (c *Client) Exec(ctx context.Context, name string, opt ExecOptions, stdio I
 	if err != nil {
 		return 0, err
 	}
-	if isPaused(task) {
+	switch {
+	case isPaused(task):
 		return 0, isPausedError(name, "exec in")
+	case isGivenUp(task):
+		return 0, givenUpError(name, "exec in")
 	}
 	if task == nil || task.Status != taskapi.Status_RUNNING {
 		return 0, notRunning(name)

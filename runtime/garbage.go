@@ -129,6 +129,7 @@ func (g *collector) look(ctx context.Context) error {
 	for _, p := range listed.GetTasks() {
 		g.running[p.ID] = p
 	}
+	g.addGivenUp(ctx, records, g.running)
 	for _, r := range records {
 		g.records[r.ID] = r
 		g.shared = g.shared || foreign(r)

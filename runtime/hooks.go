@@ -46,6 +46,10 @@ func (c *Client) preStop(ctx context.Context, r containers.Container) error {
 	if err != nil || !runs(task) {
 		return err
 	}
+	if isGivenUp(task) {
+		c.opt.Log.Warn("containerd has given the container up: it ends without its pre_stop", "container", r.ID)
+		return nil
+	}
 	hooks, err := hooksOf(r)
 	for i := 0; err == nil && i < len(hooks.PreStop); i++ {
 		err = c.runHook(ctx, r.ID, hooks.PreStop[i])

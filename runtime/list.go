@@ -92,6 +92,7 @@ func (c *Client) take(ctx context.Context) inventory {
 		return native(err)
 	})
 	i.err = g.Wait()
+	c.addGivenUp(ctx, i.records, i.running)
 	return i
 }
 
@@ -153,6 +154,7 @@ func describe(r containers.Container, p *taskapi.Process) Container {
 		one.OOMKilled = r.Labels[labelOOMKilled] != ""
 	}
 	one.supervision(r, p)
+	one.GivenUp = isGivenUp(p)
 	return one
 }
 
@@ -177,7 +179,7 @@ func (c *Container) supervision(r containers.Container, p *taskapi.Process) {
 	if at, due := now.RestartAt(); due {
 		c.RestartAt = &at
 	}
-	if now.Running {
+	if now.Running && !isGivenUp(p) { // whose health nobody can ask for
 		c.Health = now.Health
 		if c.Health == supervise.Unhealthy {
 			c.HealthOutput = r.Labels[labelHealthOutput]
@@ -195,7 +197,7 @@ func status(r containers.Container, p *taskapi.Process) string {
 		return "created"
 	}
 	switch p.Status {
-	case taskapi.Status_RUNNING:
+	case taskapi.Status_RUNNING, statusGivenUp:
 		return "running"
 	case taskapi.Status_PAUSED, taskapi.Status_PAUSING:
 		return "paused"

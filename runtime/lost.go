@@ -50,6 +50,9 @@ func (c *Client) lost(ctx context.Context, what inventory) ([]Container, error) 
 // name's lock.
 func (c *Client) endLost(ctx context.Context, id string) error {
 	task, err := c.getTask(ctx, id)
+	if err == nil && task == nil {
+		task = c.unshown(ctx, id) // nor a task
+	}
 	if err != nil || !runs(task) {
 		return err
 	}

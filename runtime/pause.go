@@ -38,6 +38,8 @@ func (c *Client) freeze(ctx context.Context, name string, pause bool) error {
 	switch {
 	case !runs(task):
 		return notRunning(name)
+	case isGivenUp(task):
+		return givenUpError(name, map[bool]string{true: "pause", false: "unpause"}[pause])
 	case pause && paused:
 		return finding.Errorf(finding.StatusFailed, "hostrun unpause "+name, "container %s: it is already paused", name)
 	case !pause && !paused:

@@ -110,6 +110,7 @@ type Supervision struct {
 	Refused      string     `json:"refused,omitempty"`       // why it is not started again
 	RefusedAs    int        `json:"refused_as,omitempty"`    // the exit status that this would have
 	Lost         bool       `json:"lost,omitempty"`          // containerd has no record of it, and its process runs
+	GivenUp      bool       `json:"given_up,omitempty"`      // containerd can't reach it any more, and its process runs
 	StoppedBy    string     `json:"stopped_by,omitempty"`    // "user", or "health": on_failure
 	HealthOutput string     `json:"health_output,omitempty"` // of the probe that made it unhealthy
 	DependsOn    []string   `json:"depends_on,omitempty"`    // containers

@@ -93,31 +93,32 @@ func (c *Client) killShims(id string, pids []int) {
 // endLeftovers ends what an OCI runtime under a killed shim was making: processes in the container's cgroup, and the state
 // by which the runtime would call the name taken.
 func (c *Client) endLeftovers(id string) {
-	for _, dir := range c.cgroups()[id] {
-		procs, _ := os.ReadFile(filepath.Join(dir, "cgroup.procs"))
-		for _, field := range strings.Fields(string(procs)) {
-			if pid, err := strconv.Atoi(field); err == nil {
-				c.signalDirectly(id, pid, unix.SIGKILL)
-			}
-		}
-	}
-	root := c.opt.RuntimeRoot
-	if root == "" {
-		root = "/run/containerd/runc" // containerd, cmd/containerd-shim-runc-v2/process: RuncRoot
-	}
-	_ = os.RemoveAll(filepath.Join(root, c.opt.Namespace, id))
+	signalAll(c.cgroups()[id], unix.SIGKILL)
+	_ = os.RemoveAll(c.runtimeDir(c.opt.Namespace, id))
 }
 
 // isShim recognises the shim of exactly this container by its arguments (containerd, pkg/shim: -namespace, -id, -address).
 func (c *Client) isShim(pid int, id string) bool {
-	raw, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cmdline")
+	args := shimArgs("/proc/" + strconv.Itoa(pid) + "/cmdline")
+	return args != nil && valueOf(args, "-namespace") == c.opt.Namespace && valueOf(args, "-id") == id && shimAddress(args) == c.opt.Address
+}
+
+// shimArgs are the arguments in a /proc/PID/cmdline if they are a shim's, else nil.
+func shimArgs(file string) []string {
+	raw, err := os.ReadFile(file)
 	if err != nil || !bytes.Contains(raw, []byte("containerd-shim")) {
-		return false
+		return nil
 	}
 	args := strings.Split(string(raw), "\x00")
-	return strings.HasPrefix(filepath.Base(args[0]), "containerd-shim") &&
-		valueOf(args, "-namespace") == c.opt.Namespace && valueOf(args, "-id") == id &&
-		strings.TrimSuffix(valueOf(args, "-address"), ".ttrpc") == c.opt.Address
+	if !strings.HasPrefix(filepath.Base(args[0]), "containerd-shim") {
+		return nil
+	}
+	return args
+}
+
+// shimAddress is the socket of the containerd that a shim belongs to.
+func shimAddress(args []string) string {
+	return strings.TrimSuffix(valueOf(args, "-address"), ".ttrpc")
 }
 
 func valueOf(args []string, flag string) string {

@@ -252,6 +252,12 @@ func (c *Client) terminate(ctx context.Context, r containers.Container, wait tim
 	following, cancel := context.WithCancel(ctx)
 	defer cancel()
 	ended := c.waiting(following, r.ID, "")
+	endOf := func(end exit) (exit, error) {
+		if isGivenUp(task) && errdefs.IsNotFound(end.err) { // before it was waited for
+			end = exit{status: unseen, at: time.Now()}
+		}
+		return end, end.err
+	}
 	if wait > 0 {
 		if err := c.signalTask(ctx, r.ID, task, sig); err != nil && !errdefs.IsNotFound(err) {
 			return exit{}, err
@@ -262,7 +268,7 @@ func (c *Client) terminate(ctx context.Context, r containers.Container, wait tim
 		step("stop-signalled")
 		select {
 		case end := <-ended:
-			return end, end.err
+			return endOf(end)
 		case <-ctx.Done():
 			return exit{}, context.Cause(ctx)
 		case <-time.After(wait):
@@ -271,8 +277,7 @@ func (c *Client) terminate(ctx context.Context, r containers.Container, wait tim
 	if err := c.killAndWait(ctx, r.ID); err != nil {
 		return exit{}, err
 	}
-	end := <-ended
-	return end, end.err
+	return endOf(<-ended)
 }
 
 func stopSignal(labels map[string]string) string {

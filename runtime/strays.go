@@ -112,19 +112,9 @@ func (s *Strays) given(pid int) (names []DeviceName) {
 }
 
 // firstProcess is one of a cgroup's or of those below it; 0 for none.
-func firstProcess(dir string) (pid int) {
-	_ = filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
-		if err != nil || !e.IsDir() {
-			return nil
-		}
-		text, _ := os.ReadFile(filepath.Join(path, "cgroup.procs"))
-		for word := range strings.FieldsSeq(string(text)) {
-			if n, err := strconv.Atoi(word); err == nil && n > 0 {
-				pid = n
-				return fs.SkipAll
-			}
-		}
-		return nil
-	})
-	return pid
+func firstProcess(dir string) int {
+	if pids := processesIn(dir); len(pids) > 0 {
+		return pids[0]
+	}
+	return 0
 }

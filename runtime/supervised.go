@@ -80,7 +80,7 @@ func supervision(r containers.Container, p *taskapi.Process) supervise.Container
 	idle := p == nil || p.Status == taskapi.Status_CREATED // of a start that was cut off
 	over := p != nil && p.Status == taskapi.Status_STOPPED
 	c := supervise.Container{ID: r.ID, Created: r.CreatedAt, Restart: l[plan.LabelRestart], ExitStatus: supervise.Unseen,
-		Running: runs(p), Paused: p != nil && p.Status != taskapi.Status_RUNNING, Settled: idle,
+		Running: runs(p), Paused: p != nil && p.Status != taskapi.Status_RUNNING, Settled: idle, // a probe reaches neither one that is paused nor one that containerd has given up
 		StoppedBy: l[labelStoppedBy], Owed: l[labelOwed] != "", Health: l[labelHealth]}
 	if text := l[plan.LabelHealthcheck]; text != "" {
 		check := new(profiles.Healthcheck)
@@ -136,6 +136,7 @@ func (c *Client) Supervised(ctx context.Context) ([]supervise.Container, error) 
 	if err := g.Wait(); err != nil {
 		return nil, fmt.Errorf("list the containers: %w", err)
 	}
+	c.addGivenUp(ctx, records, running)
 	var all []supervise.Container
 	for _, r := range records {
 		if supervised(r.Labels) && r.Labels[labelState] != stateRemoving {

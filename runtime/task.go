@@ -111,10 +111,15 @@ func (c *Client) retryCreate(ctx context.Context, id string, create func() error
 	}
 }
 
-// remnant recognises what is left of an earlier task: the task, or the directory of its bundle, for which containerd
-// has no class of error.
+// remnant recognises what is left of an earlier task: the task, the directory of its bundle, for which containerd
+// has no class of error, or what the OCI runtime knows of it.
 func remnant(err error) bool {
-	return errdefs.IsAlreadyExists(err) || err != nil && strings.Contains(err.Error(), "mkdir ") && strings.Contains(err.Error(), "file exists") || bundleGone(err)
+	return errdefs.IsAlreadyExists(err) || err != nil && strings.Contains(err.Error(), "mkdir ") && strings.Contains(err.Error(), "file exists") || bundleGone(err) || nameTaken(err)
+}
+
+// nameTaken recognises that the OCI runtime still knows a container of that name (runc, libcontainer: ErrExist; libcrun, status.c).
+func nameTaken(err error) bool {
+	return err != nil && strings.Contains(err.Error(), "OCI runtime create failed: ") && strings.Contains(err.Error(), "already exists")
 }
 
 // bundleGone recognises a task whose bundle or shim was taken away while it was being started: containerd undoes the call
@@ -151,6 +156,11 @@ func (c *Client) waitTask(ctx context.Context, id, execID string) exit {
 		case ctx.Err() != nil:
 			return exit{err: context.Cause(ctx)}
 		case !away(err):
+			if execID == "" && errdefs.IsNotFound(err) {
+				if end, goesOn := c.waitGivenUp(ctx, id); goesOn {
+					return end
+				}
+			}
 			return exit{err: err}
 		}
 		pause(ctx)
@@ -180,14 +190,17 @@ func (c *Client) waiting(ctx context.Context, id, execID string) <-chan exit {
 
 func (c *Client) killTask(ctx context.Context, id, execID string, sig unix.Signal, all bool) error {
 	_, err := c.ctrd.TaskService().Kill(ctx, &tasks.KillRequest{ContainerID: id, ExecID: execID, Signal: uint32(sig), All: all})
-	return native(err)
+	if err = native(err); errdefs.IsNotFound(err) && execID == "" && c.killGivenUp(ctx, id, sig, all) {
+		return nil
+	}
+	return err
 }
 
 // getTask returns the container's process, or nil without one.
 func (c *Client) getTask(ctx context.Context, id string) (*taskapi.Process, error) {
 	r, err := c.ctrd.TaskService().Get(ctx, &tasks.GetRequest{ContainerID: id})
 	if err = native(err); errdefs.IsNotFound(err) {
-		return nil, nil
+		return c.givenUp(ctx, id), nil
 	} else if err != nil {
 		return nil, fmt.Errorf("read the task of container %s: %w", id, err)
 	}
@@ -199,7 +212,7 @@ func runs(p *taskapi.Process) bool {
 		return false
 	}
 	switch p.Status {
-	case taskapi.Status_RUNNING, taskapi.Status_PAUSED, taskapi.Status_PAUSING:
+	case taskapi.Status_RUNNING, taskapi.Status_PAUSED, taskapi.Status_PAUSING, statusGivenUp:
 		return true
 	}
 	return false
@@ -212,13 +225,19 @@ func (c *Client) deleteTask(ctx context.Context, id string) error {
 		return err
 	}
 	if p == nil {
-		return c.deleteHiddenTask(ctx, id)
+		if err := c.deleteHiddenTask(ctx, id); err != nil {
+			return err
+		}
+		return c.clearGivenUp(ctx, id)
 	}
 	// Deleting a task that was created and never started waits for the end of its output, which does not come.
 	if p.Status != taskapi.Status_STOPPED {
 		if err := c.killAndWait(ctx, id); err != nil {
 			return fmt.Errorf("kill container %s: %w", id, err)
 		}
+	}
+	if isGivenUp(p) {
+		return c.clearGivenUp(ctx, id)
 	}
 	for try := 0; ; try++ {
 		_, err := c.ctrd.TaskService().Delete(ctx, &tasks.DeleteTaskRequest{ContainerID: id})

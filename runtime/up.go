@@ -140,6 +140,9 @@ func (c *Client) upOver(ctx context.Context, pl plan.Plan, old containers.Contai
 			return res, c.replace(ctx, old, o)
 		}
 	}
+	if isGivenUp(task) {
+		c.opt.Log.Warn("containerd has given it up: its process goes on, without exec, healthchecks and restarts", "container", pl.ID, "remedy", "hostrun restart "+pl.ID)
+	}
 	if err != nil || runs(task) {
 		if err == nil && !changed {
 			err = c.noteWish(ctx, old, pl)

@@ -194,8 +194,11 @@ func statusWords(c runtime.Container, now time.Time) string {
 		if c.Status == "paused" {
 			notes = append(notes, "paused")
 		}
-		if c.Lost {
+		switch {
+		case c.Lost:
 			notes = append(notes, "without a record: hostrun down ends it")
+		case c.GivenUp:
+			notes = append(notes, "given up by containerd: hostrun restart starts it anew")
 		}
 	case "exited", "unknown":
 		text = map[string]string{"exited": "Exited", "unknown": "Ended unseen"}[c.Status]

@@ -189,11 +189,12 @@ func TestStatusWords(t *testing.T) {
 	ago := func(d time.Duration) *time.Time { at := now.Add(-d); return &at }
 	one := 1
 	for want, c := range map[string]runtime.Container{
-		"Up 3 minutes (healthy)":                      {Status: "running", StartedAt: ago(3 * time.Minute), Health: "healthy"},
-		"Up 5 seconds (health: starting)":             {Status: "running", StartedAt: ago(5 * time.Second), Health: "starting"},
-		"Up (without a record: hostrun down ends it)": {Status: "running", Supervision: runtime.Supervision{Lost: true}},
-		"Up 3 minutes (unhealthy) (paused)":           {Status: "paused", StartedAt: ago(3 * time.Minute), Health: "unhealthy"},
-		"Restarting (1) 2 seconds ago":                {Status: "exited", ExitStatus: &one, FinishedAt: ago(2 * time.Second), Supervision: runtime.Supervision{RestartAt: ago(0)}},
+		"Up 3 minutes (healthy)":                                      {Status: "running", StartedAt: ago(3 * time.Minute), Health: "healthy"},
+		"Up 5 seconds (health: starting)":                             {Status: "running", StartedAt: ago(5 * time.Second), Health: "starting"},
+		"Up (without a record: hostrun down ends it)":                 {Status: "running", Supervision: runtime.Supervision{Lost: true}},
+		"Up (given up by containerd: hostrun restart starts it anew)": {Status: "running", Supervision: runtime.Supervision{GivenUp: true}},
+		"Up 3 minutes (unhealthy) (paused)":                           {Status: "paused", StartedAt: ago(3 * time.Minute), Health: "unhealthy"},
+		"Restarting (1) 2 seconds ago":                                {Status: "exited", ExitStatus: &one, FinishedAt: ago(2 * time.Second), Supervision: runtime.Supervision{RestartAt: ago(0)}},
 		"Exited (1) 2 seconds ago (not started again: HR225 78)": {Status: "exited", ExitStatus: &one, FinishedAt: ago(2 * time.Second),
 			Supervision: runtime.Supervision{Refused: "gone", RefusedAs: 78}},
 		"Exited (1) 2 seconds ago (stopped: it was unhealthy)": {Status: "exited", ExitStatus: &one, FinishedAt: ago(2 * time.Second),
