@@ -24,7 +24,7 @@ PURE     := ./finding ./lockfile ./pattern ./imagename ./rootfs ./unit ./abi/...
 TIMEOUT  ?= 25m
 
 .DEFAULT_GOAL := build
-.PHONY: build vm conformance nvml runc demo demo-clean test oracle gpu soak storm unit lint setup bench truth lends install uninstall clean help
+.PHONY: build vm conformance engines nvml runc demo demo-clean test oracle gpu soak storm unit lint setup bench truth lends install uninstall clean help
 
 # The linker writes through a mapping, which leaves the page cache with single pages; a file that was copied starts half a millisecond sooner.
 build: nvml ## Build the binaries into bin/, static and without cgo; hostrun-nvml too, where a C compiler is
@@ -70,6 +70,13 @@ soak: ## Kill the private engine 1,000 times under load, and lose nothing (as ro
 
 storm: ## Take devices 10,000 times from 64 processes that are killed at random: none is held twice, none is lost (as root; half an hour)
 	HOSTRUN_STORM=10000 CGO_ENABLED=0 $(GO) test -count=1 -timeout 180m -run TestLeaseStorm -v ./integration
+
+# What a system's containerd may be: Docker's packages bring 2.1 and 2.2, distributions 1.6 and later.
+SERIES   ?= 2.0 2.1 2.2 2.3
+engines: setup ## The tests that depend on containerd's version with those of SERIES, which make test leaves out (as root; five minutes)
+	integration/build-engines.sh $(SERIES)
+	HOSTRUN_REQUIRE_ALL=1 HOSTRUN_TEST_ENGINES="$(SERIES)" CGO_ENABLED=0 $(GO) test -count=1 -timeout $(TIMEOUT) \
+		-run "TestRuntime|TestShim|TestGivenUp|TestContainerdComesBackEmpty|TestTaskWithoutARecord" ./integration
 
 unit: ## The tests that need neither root nor containerd
 	$(GO) test $(PURE)

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Builds containerd 1.7 and 2.x (daemon, shim, ctr) for the tests of package runtime, from the module proxy, into
-# $HOSTRUN_TEST_CACHE/engines/<series>/bin. What is there already stays. No CRI, no exotic snapshotters: they take most
-# of the time, and no test needs them.
+# $HOSTRUN_TEST_CACHE/engines/<series>/bin; with arguments ("2.0 2.1") the last releases of those series (make engines).
+# What is there already stays. No CRI, no exotic snapshotters: they take most of the time, and no test needs them.
 set -eu
 cache=${HOSTRUN_TEST_CACHE:-/var/cache/hostrun-test}
 tags=no_cri,no_btrfs,no_zfs,no_devmapper,no_aufs,no_tracing,osusergo,netgo
@@ -32,5 +32,14 @@ build() { # series module version
 	rm -rf "$dir"
 }
 
-build 1.7 github.com/containerd/containerd v1.7.35
-build 2.x github.com/containerd/containerd/v2 v2.4.2
+for series in ${@:-1.7 2.x}; do
+	case $series in
+	1.7) build 1.7 github.com/containerd/containerd v1.7.35 ;;
+	2.0) build 2.0 github.com/containerd/containerd/v2 v2.0.14 ;;
+	2.1) build 2.1 github.com/containerd/containerd/v2 v2.1.9 ;;
+	2.2) build 2.2 github.com/containerd/containerd/v2 v2.2.9 ;;
+	2.3) build 2.3 github.com/containerd/containerd/v2 v2.3.7 ;;
+	2.x) build 2.x github.com/containerd/containerd/v2 v2.4.2 ;;
+	*) echo "build-engines: no series $series: 1.7, 2.0, 2.1, 2.2, 2.3, 2.x" >&2; exit 2 ;;
+	esac
+done

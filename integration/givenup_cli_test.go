@@ -119,7 +119,7 @@ func (m *machine) givesUp(ctrd *fixture.Containerd) {
 	gone(pid)
 
 	m.must("up", "job")
-	pid = giveUp()
+	giveUp()
 	m.want(0, "", "kill", "-s", "KILL", "job") // as a person: it stays down
 	m.comes("its end is seen", func() error {
 		if text := m.must("ps", "-a"); !strings.Contains(text, "Ended unseen") {
