@@ -80,7 +80,7 @@ func furnished(t *testing.T, fill, more func(root string)) (furnish.Machine, str
 	text, err := io.ReadAll(image.Archive())
 	ok(t, err)
 	ok(t, os.WriteFile(filepath.Join(m.Shared(), "box.tar"), text, 0o644))
-	t.Cleanup(func() { fixture.RemoveCgroups(s.namespace) })
+	t.Cleanup(func() { fixture.RemoveTraces(s.namespace) })
 	return m, furnishing + "export HOSTRUN_NAMESPACE=" + s.namespace + "\nfurnish /shared/fake\nengine\nhr load box.tar >/dev/null\n"
 }
 

@@ -134,7 +134,7 @@ func (m *machine) demolish() {
 	for _, mount := range fixture.MountsBelow(m.dir) {
 		_ = syscall.Unmount(mount, syscall.MNT_DETACH)
 	}
-	fixture.RemoveCgroups(m.namespace)
+	fixture.RemoveTraces(m.namespace)
 	if err := os.RemoveAll(m.dir); err != nil {
 		m.t.Errorf("leave nothing behind: %v", err)
 	}

@@ -120,7 +120,7 @@ func TestOutOfMemory(t *testing.T) {
 
 	// In a cgroup below another one the counter was not found.
 	parent := "/" + s.namespace + "-jobs"
-	t.Cleanup(func() { fixture.RemoveCgroups(parent[1:]) })
+	t.Cleanup(func() { fixture.RemoveTraces(parent[1:]) })
 	s.must(plain(s, "mem_limit: 16m", "cgroup_parent: "+parent, "command: [busybox, tail, /dev/zero]")...)
 	if r := s.hostrun("wait", "job"); r.status != 137 {
 		t.Errorf("wait: %v", r)

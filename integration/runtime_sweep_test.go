@@ -23,7 +23,7 @@ func TestRuntimeSweepBesideAnUp(t *testing.T) {
 		ok(t, err)
 		dir := filepath.Join(filepath.Dir(append(roots, "/sys/fs/cgroup/cgroup.procs")[0]), w.opt.Namespace, "web")
 		ok(t, os.MkdirAll(dir, 0o755))
-		defer fixture.RemoveCgroups(w.opt.Namespace)
+		defer fixture.RemoveTraces(w.opt.Namespace)
 		path := filepath.Join(w.opt.StateDir, "locks", w.opt.Namespace, "web")
 		ok(t, os.MkdirAll(filepath.Dir(path), 0o700))
 		up, err := os.Create(path) // of an up that has its lock and no record yet

@@ -270,7 +270,7 @@ func (s *stage) strike() {
 	for _, m := range append(fixture.MountsBelow(s.path("state", "secrets")), fixture.MountsBelow(s.path("state", "subpaths"))...) { // of a test that failed
 		_ = unix.Unmount(m, unix.MNT_DETACH)
 	}
-	fixture.RemoveCgroups(s.namespace)
+	fixture.RemoveTraces(s.namespace)
 }
 
 func (s *stage) context() context.Context {
