@@ -32,7 +32,8 @@ comes() { # waits until a command says so
 	echo "NEVER: $1"; systemctl status --no-pager 'hostrun@*'; journalctl --no-pager -n 40
 	exit 1
 }
-up_again() { comes "[ \"\$(show ActiveState $1)\" = active ] && [ \"\$(pid $1)\" ] && [ \"\$(pid $1)\" != '$2' ]"; }
+another() { local now; now=$(pid "$1"); [ "$now" ] && [ "$now" != "$2" ]; } # asked once: between two questions the old one may end
+up_again() { comes "[ \"\$(show ActiveState $1)\" = active ] && another $1 '$2'"; }
 restarted() { comes "[ \"\$(show NRestarts $1)\" = $2 ]"; up_again $1 "$3"; } # before systemd has noticed an end, all is as it was
 journal() { journalctl --sync; journalctl --no-pager --output=cat -u "hostrun@$1"; }
 `
@@ -212,7 +213,7 @@ supervisors() { systemctl list-units --plain --no-legend --state=active 'hostrun
 comes '[ "$(supervisors)" ]'
 before=$(pid kept)
 kill -9 $(systemctl show --property=MainPID --value $(supervisors)) $before
-comes '[ "$(pid kept)" ] && [ "$(pid kept)" != "$before" ]'
+comes 'another kept "$before"'
 try hr stop held
 `)
 	if err == nil { // and after a boot
@@ -226,7 +227,7 @@ systemctl start hostrun.service
 comes '[ "$(pid kept)" ]'
 before=$(pid kept)
 kill -9 $(systemctl show --property=MainPID --value hostrun.service) $before
-comes '[ "$(pid kept)" ] && [ "$(pid kept)" != "$before" ]'
+comes 'another kept "$before"'
 boots() { hr ps -a --format '{{.container}} {{.status}}'; systemctl show --property=NRestarts hostrun.service; }
 try boots
 hr down -y kept

@@ -50,7 +50,7 @@ systemctl daemon-reload
 systemctl start user@4242.service || { journalctl --no-pager -u user@4242.service; exit 1; }
 ann() { setpriv --reuid=4242 --regid=4242 --groups=4243 env -i PATH=$PATH HOME=/home/ann XDG_RUNTIME_DIR=/run/user/4242 HOSTRUN_PROGRESS=quiet "$@"; }
 mine() { ann systemctl --user show --property=$1 --value hostrun@mine.service; }
-again() { comes "[ \"\$(mine NRestarts)\" = $1 ] && [ \"\$(mine ActiveState)\" = active ] && [ \"\$(pid mine)\" ] && [ \"\$(pid mine)\" != '$2' ]"; }
+again() { comes "[ \"\$(mine NRestarts)\" = $1 ] && [ \"\$(mine ActiveState)\" = active ] && another mine '$2'"; }
 log() { journalctl --sync; journalctl --no-pager --output=cat -t hostrun-mine; }
 try ann hostrun systemd install --user --now mine
 try mine StatusText
