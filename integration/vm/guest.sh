@@ -205,7 +205,7 @@ service_allowed() {
 
 service_daemon_reload() { systemctl daemon-reload && systemctl daemon-reexec && sleep 1 && hr exec unit -- sh -c ': <>/dev/fuse'; }
 
-another() { [ "$(unit_pid)" ] && [ "$(unit_pid)" != "$1" ] && is ActiveState active; }
+another() { local now; now=$(unit_pid); [ "$now" ] && [ "$now" != "$1" ] && is ActiveState active; }
 service_supervisor_killed() {
 	local before
 	before=$(unit_pid)
@@ -249,10 +249,54 @@ user_linger() {
 
 user_gone() { ann hostrun systemd uninstall --user -y mine && want "$(ann hostrun ps -aq)" "" && loginctl disable-linger ann; }
 
+cat >$profiles/lan.yaml <<'EOF'
+rootfs: host
+command: [sleep, "1000"]
+stop_grace_period: 0s
+networks: {lan: {driver: ipvlan, driver_opts: {parent: wire0, ipvlan_mode: l2}, ipam: {config: [{subnet: 198.51.100.0/24, gateway: 198.51.100.2}]}}}
+EOF
+# reached: a port that nobody listens at answers, which tells that the way is there and leads to that machine.
+reached() {
+	local said
+	said=$("$@" 2>&1)
+	grep -q 'Connection refused' <<<"$said" || { echo "$*: $said"; return 1; }
+}
+
+# A kernel that tests run in may have no ipvlan and no VLANs; the distribution's has.
+network_ipvlan() {
+	local mode address
+	modprobe ipvlan && ip netns add far && ip link add wire0 type veth peer name wire1 netns far && ip link set wire0 up &&
+		ip -n far addr add 198.51.100.2/24 dev wire1 && ip -n far link set wire1 up || return 1
+	for mode in l2 l3 l3s; do
+		sed -i "s/ipvlan_mode: [a-z0-9]*/ipvlan_mode: $mode/" $profiles/lan.yaml
+		sed 's/^networks:.*/networks: [lan]/' $profiles/lan.yaml >$profiles/peer.yaml
+		hr up lan && hr up peer || return 1
+		reached hr exec lan -- bash -c 'exec 3<>/dev/tcp/peer/9' || return 1
+		if [ $mode = l2 ]; then # the others have no addresses of a link, and the machines around need a route
+			address=$(hr exec lan -- ip -4 -o addr show eth0 | sed 's/.* inet \([0-9.]*\).*/\1/')
+			reached ip netns exec far bash -c "exec 3<>/dev/tcp/$address/9" && reached hr exec lan -- bash -c 'exec 3<>/dev/tcp/198.51.100.2/9' || return 1
+		fi
+		hr down -y lan peer || return 1
+	done
+}
+
+# The remedy of HR377 for the interface of a VLAN, as it is said.
+network_vlan() {
+	local address said
+	sed -i 's/driver: ipvlan/driver: macvlan/; s/parent: wire0, .*l3s/parent: wire0.50/' $profiles/lan.yaml
+	said=$(hr up lan 2>&1)
+	grep -q 'HR377' <<<"$said" || { echo "$said"; return 1; }
+	eval "$(sed -n 's/.*made by hand: //p' <<<"${said//eth0/wire0}" | head -n 1)" || { echo "$said"; return 1; }
+	ip -n far addr flush dev wire1 && ip -n far link add link wire1 name wire1.50 type vlan id 50 && ip -n far addr add 198.51.100.2/24 dev wire1.50 && ip -n far link set wire1.50 up || return 1
+	hr up lan || return 1
+	address=$(hr exec lan -- ip -4 -o addr show eth0 | sed 's/.* inet \([0-9.]*\).*/\1/')
+	reached ip netns exec far bash -c "exec 3<>/dev/tcp/$address/9" && hr down -y lan && ip link del wire0 && ip netns del far
+}
+
 idle() { [ -z "$(find /sys/fs/cgroup -path '*/hostrun/*' -type d)" ] || { find /sys/fs/cgroup -path '*/hostrun/*' -type d; return 1; }; }
 
 for t in first_process cgroup_layout hello doctor engine_unit limits exec_and_logs engine_killed down outlives_its_unit daemon_reload each_runtime chosen_runtime \
 	service service_reload service_allowed service_daemon_reload service_supervisor_killed service_stopped service_gone \
-	user_service user_linger user_gone; do try $t; done
+	user_service user_linger user_gone network_ipvlan network_vlan; do try $t; done
 try until_it idle
 echo "1..$count"

@@ -4,6 +4,7 @@
 #
 #   integration/vm/run.sh [unified] [hybrid] [legacy]     all of them
 #   HOSTRUN_VM_ONLY=service integration/vm/run.sh         only the tests whose names begin so
+#   HOSTRUN_VM_SILENCE=180 HOSTRUN_VM_TIMEOUT=600         seconds until a machine that shows nothing is booted again, once, and until any is given up
 #
 # Needs root and qemu. The processors are emulated, which works everywhere; HOSTRUN_VM_ACCEL=kvm is quicker where /dev/kvm is
 # more than a file (in a virtual machine it may be there and not work). Kept below $HOSTRUN_TEST_CACHE/vm.
@@ -57,7 +58,7 @@ kernel() {
 # base packs the system: as an archive that the kernel unpacks into memory.
 base() {
 	local tar
-	tar=$(integration/image/debian.sh systemd-sysv libpam-systemd dbus kmod iproute2 procps crun runc udev)
+	tar=$(integration/image/debian.sh systemd-sysv libpam-systemd dbus kmod iproute2 procps crun runc udev containernetworking-plugins iptables)
 	base=$cache/base-$(basename "$tar" .tar)-$(ls "$cache/kernel/lib/modules").cpio
 	[ ! -s "$base" ] || return 0
 	say "packing the system"
@@ -92,6 +93,27 @@ ours() {
 	(cd "$root" && find . -print0 | cpio --null --quiet -H newc -o) >"$work/ours.cpio"
 }
 
+silence=${HOSTRUN_VM_SILENCE:-180}
+
+# await waits for the end of the machine with this process, and kills it after $HOSTRUN_VM_TIMEOUT (124), or when the files have not grown for a while (75).
+await() {
+	local process=$1 begun=$SECONDS heard=$SECONDS size=0 now
+	shift
+	while kill -0 "$process" 2>/dev/null; do
+		now=$(cat "$@" 2>/dev/null | wc -c)
+		[ "$now" = "$size" ] || { size=$now heard=$SECONDS; }
+		if ((SECONDS - begun > ${HOSTRUN_VM_TIMEOUT:-600})); then
+			kill -9 "$process"; wait "$process" 2>/dev/null || true
+			return 124
+		elif ((SECONDS - heard > silence)); then
+			kill -9 "$process"; wait "$process" 2>/dev/null || true
+			return 75
+		fi
+		sleep 1
+	done
+	wait "$process"
+}
+
 # boot runs one machine, and passes its report on. The words are those of the Test Anything Protocol.
 boot() {
 	local layout=$1 words accel=${HOSTRUN_VM_ACCEL:-tcg} cpu=max report=$work/report-$1
@@ -104,10 +126,20 @@ boot() {
 	[ "$accel" != kvm ] || cpu=$kvm_cpu
 	say "booting with $layout cgroups"
 	cat "$base" "$work/ours.cpio" >"$work/initrd"
-	timeout "${HOSTRUN_VM_TIMEOUT:-600}" "$qemu" -machine "$machine" -accel "$accel" -cpu "$cpu" -smp 2 -m 3072 -nodefaults -no-reboot -display none \
-		-kernel "$cache"/kernel/boot/vmlinuz-* -initrd "$work/initrd" -append "console=$console quiet panic=-1 rdinit=/init layout=$layout ${HOSTRUN_VM_ONLY:+only=$HOSTRUN_VM_ONLY} $words" \
-		-serial "file:$work/console-$layout" \
-		-device virtio-serial-pci -chardev "file,id=report,path=$report" -device virtserialport,chardev=report,name=hostrun-report ||
+	local try status
+	for try in 1 2; do
+		: >"$report"
+		"$qemu" -machine "$machine" -accel "$accel" -cpu "$cpu" -smp 2 -m 3072 -nodefaults -no-reboot -display none \
+			-kernel "$cache"/kernel/boot/vmlinuz-* -initrd "$work/initrd" -append "console=$console quiet panic=-1 rdinit=/init layout=$layout ${HOSTRUN_VM_ONLY:+only=$HOSTRUN_VM_ONLY} $words" \
+			-serial "file:$work/console-$layout" \
+			-device virtio-serial-pci -chardev "file,id=report,path=$report" -device virtserialport,chardev=report,name=hostrun-report &
+		status=0
+		await $! "$report" "$work/console-$layout" || status=$?
+		# An emulated machine locks up now and then, both processors busy and nothing on its console: that says nothing about hostrun, the second time in a row it does.
+		[ $status = 75 ] && [ $try = 1 ] || break
+		say "the machine with $layout cgroups has locked up after $(grep -c '^ok' "$report" || true) tests: no sign of life for $silence s; booting it once more"
+	done
+	[ $status = 0 ] ||
 		{ sed "s/^/$layout: /" "$report"; tail -n 30 "$work/console-$layout" >&2; die "the machine with $layout cgroups did not end by itself"; }
 	sed "s/^/$layout: /" "$report"
 	if ! grep -q '^1\.\.' "$report" || grep -q '^not ok' "$report" || [ "$(grep -c '^ok' "$report")" != "$(sed -n 's/^1\.\.//p' "$report")" ]; then
