@@ -93,6 +93,11 @@ func (e *examiner) leftovers() {
 			e.add(Note, "half-made", "hostrun down "+strings.Join(g.HalfMade, " "), "%s of the %s containerd, whose maker is gone: %s; the next up or down removes them too",
 				counted(len(g.HalfMade), "container"), g.Kind, strings.Join(g.HalfMade, ", "))
 		}
+		if len(g.GivenUp) > 0 {
+			found = true
+			e.add(Note, "given up", "hostrun restart "+strings.Join(g.GivenUp, " "), "%s of the %s containerd, which has given it up, goes on without exec, healthchecks and restarts: %s",
+				counted(len(g.GivenUp), "container"), g.Kind, strings.Join(g.GivenUp, ", "))
+		}
 	}
 	dir := filepath.Join(e.DataDir, "containers", e.Namespace)
 	orphans := slices.DeleteFunc(e.names(dir), func(name string) bool { return known[name] })

@@ -69,6 +69,7 @@ type Engine struct {
 	Version, Snapshotter, OCIRuntime string
 	Shim                             string   // hostrun's, that keeps containers there; "" for containerd's own
 	Containers, HalfMade             []string // names: all of hostrun's, and those whose maker died half-way
+	GivenUp                          []string // that run, and that this containerd can't reach any more
 }
 
 // Standing is what came of looking at a containerd.

@@ -173,6 +173,9 @@ func TestExamine(t *testing.T) {
 		{"half-made containers", func(m *Machine, _ map[string]string) {
 			m.Engines[0].Containers, m.Engines[0].HalfMade = []string{"a", "b"}, []string{"b"}
 		}, []string{"note leftovers/half-made"}, "hostrun down b"},
+		{"a container that containerd has given up", func(m *Machine, _ map[string]string) {
+			m.Engines[0].Containers, m.Engines[0].GivenUp = []string{"a", "b"}, []string{"b"}
+		}, []string{"note leftovers/given up"}, "hostrun restart b"},
 		{"directories without a container", func(m *Machine, f map[string]string) {
 			m.Engines[0].Containers = []string{"a"}
 			f["/var/lib/hostrun/containers/hostrun/a/log"], f["/var/lib/hostrun/containers/hostrun/gone/log"] = "", ""

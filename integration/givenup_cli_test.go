@@ -92,6 +92,9 @@ func (m *machine) givesUp(ctrd *fixture.Containerd) {
 	m.must("up", "job")
 	pid := giveUp()
 	m.want(0, "given up by containerd: hostrun restart starts it anew", "ps")
+	if r := m.hostrun("doctor"); !strings.Contains(r.stdout, "given up    ") || !strings.Contains(r.stdout, "hostrun restart job") { // its status tells of other things, too
+		t.Errorf("%v", r)
+	}
 	m.want(75, "HR074", "up", "other")
 	m.want(0, "containerd has given it up", "up", "job")
 	m.want(125, "hostrun restart job", "exec", "job", "--", "true")

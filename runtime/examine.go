@@ -4,7 +4,10 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"sort"
+
+	taskapi "github.com/containerd/containerd/api/types/task"
 )
 
 // An Examination is what one containerd says of itself, for `hostrun doctor`.
@@ -15,6 +18,7 @@ type Examination struct {
 	Shim        string   // hostrun's, that keeps containers there; "" for containerd's own
 	Containers  []string // names of hostrun's in the namespace, by name; those too that ps hides, as they are being removed
 	HalfMade    []string // of them: those whose maker died half-way
+	GivenUp     []string // of them: those that run, and that containerd can't reach any more
 }
 
 // Examine asks for it. It changes nothing.
@@ -43,6 +47,10 @@ func (c *Client) Examine(ctx context.Context) (Examination, error) {
 			x.HalfMade = append(x.HalfMade, r.ID)
 		}
 	}
+	givenUp := map[string]*taskapi.Process{}
+	c.addGivenUp(ctx, records, givenUp)
+	x.GivenUp = slices.DeleteFunc(slices.Clone(x.Containers), func(id string) bool { return givenUp[id] == nil })
+	sort.Strings(x.GivenUp)
 	sort.Strings(x.Containers)
 	sort.Strings(x.HalfMade)
 	return x, nil

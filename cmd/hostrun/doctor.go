@@ -111,7 +111,7 @@ func (s *session) engineFacts(ctx context.Context, kind engineKind) doctor.Engin
 	if o.client != nil {
 		x, examined := o.client.Examine(ctx)
 		if err = examined; err == nil {
-			e.Version, e.Snapshotter, e.OCIRuntime, e.Shim, e.Containers, e.HalfMade = x.Version, x.Snapshotter, x.OCIRuntime, x.Shim, x.Containers, x.HalfMade
+			e.Version, e.Snapshotter, e.OCIRuntime, e.Shim, e.Containers, e.HalfMade, e.GivenUp = x.Version, x.Snapshotter, x.OCIRuntime, x.Shim, x.Containers, x.HalfMade, x.GivenUp
 		} else {
 			e.Standing = doctor.Hanging
 		}
