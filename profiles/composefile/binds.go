@@ -13,7 +13,7 @@ import (
 
 // binds has the directories made that are not there yet, as compose does; in a profile that has to be said.
 func (c *converter) binds(s service, m *yaml.Node) {
-	_, list := entry(m, "volumes")
+	key, list := entry(m, "volumes")
 	if list = followed(list); list == nil || list.Kind != yaml.SequenceNode {
 		return
 	}
@@ -21,11 +21,19 @@ func (c *converter) binds(s service, m *yaml.Node) {
 		if c.dockerSocket(s, item) {
 			continue
 		}
+		if item.Kind == yaml.AliasNode {
+			own(item)
+		}
 		switch item.Kind {
 		case yaml.ScalarNode:
 			if long := c.longBind(item.Value); long != nil {
-				long.HeadComment, long.LineComment, long.FootComment, long.Line = item.HeadComment, item.LineComment, item.FootComment, item.Line
+				long.HeadComment, long.LineComment, long.Line = item.HeadComment, item.LineComment, item.Line
 				list.Content[i] = long
+				if foot := item.FootComment; foot != "" && i+1 < len(list.Content) { // the encoder writes none below a mapping
+					list.Content[i+1].HeadComment = strings.TrimPrefix(list.Content[i+1].HeadComment+"\n"+foot, "\n")
+				} else if foot != "" {
+					key.FootComment = foot
+				}
 				_, source := entry(long, "source")
 				c.say(long, s.name, "volumes", Changed, "%s is not there: it is made at the start, as compose does (bind.create_host_path)", source.Value)
 			}

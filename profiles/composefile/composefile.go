@@ -45,25 +45,63 @@ type File struct {
 	Text  []byte
 }
 
-// Several says why a compose file can't be read by itself: it has parts in other files, or is one that changes others. It is "" for
-// all others.
+// Several says why a compose file is left to compose's own library first: it has parts in other files or several documents, is one that
+// changes others, or a service of it takes over what is rewritten for another one. It is "" for all others.
 func Several(file File) (string, error) {
+	if documents(file.Text) > 1 {
+		return "several documents", nil
+	}
+	if root, err := profiles.Parse(file.Shown, file.Text); err == nil {
+		if _, v := entry(root, "include"); v != nil {
+			return "include:", nil
+		}
+	}
 	root, err := read(file)
 	if err != nil {
 		return "", err
 	}
-	if _, v := entry(root, "include"); v != nil {
-		return "include:", nil
-	}
 	_, services := entry(root, "services")
+	named := map[string]bool{}
 	for _, s := range pairs(followed(services)) {
-		if _, of := entry(followed(s.value), "extends"); of != nil {
+		for _, m := range append([]*yaml.Node{followed(s.value)}, allMerged(followed(s.value))...) {
+			_, name := entry(m, "container_name")
+			named[s.key.Value] = named[s.key.Value] || name != nil
+		}
+	}
+	for _, s := range pairs(followed(services)) {
+		for _, m := range append([]*yaml.Node{followed(s.value)}, allMerged(followed(s.value))...) {
+			_, of := entry(m, "extends")
+			if of == nil {
+				continue
+			}
 			if _, other := entry(followed(of), "file"); other != nil {
 				return "extends: {file: ...}", nil
+			}
+			if named[extended(of)] || named[s.key.Value] {
+				return "extends: and container_name:", nil
 			}
 		}
 	}
 	return mergeTag(root, map[*yaml.Node]bool{}), nil
+}
+
+// extended is the service that an extends: names.
+func extended(of *yaml.Node) string {
+	if _, service := entry(followed(of), "service"); service != nil {
+		return followed(service).Value
+	}
+	return followed(of).Value
+}
+
+// documents counts those of a YAML stream, as far as it can be read.
+func documents(text []byte) (n int) {
+	for d := yaml.NewDecoder(bytes.NewReader(text)); ; {
+		var doc yaml.Node
+		if d.Decode(&doc) != nil {
+			return n
+		}
+		n++
+	}
 }
 
 // mergeTag is a tag of compose's own below n, which its library acts on while it merges; "" without.
@@ -90,13 +128,19 @@ func Convert(file File, opt profiles.Options) (stack []byte, fields []Field, err
 	if err != nil {
 		return nil, nil, err
 	}
-	c := &converter{file: file, opt: opt, root: root, env: profiles.DotEnv(opt, filepath.Dir(file.Path)), hosts: map[string]string{}, supposedly: map[string]bool{}, said: map[*yaml.Node]bool{}, visited: map[*yaml.Node]bool{}}
+	c := &converter{file: file, opt: opt, root: root, env: profiles.DotEnv(opt, filepath.Dir(file.Path)), hosts: map[string]string{}, supposedly: map[string]bool{}, emptied: map[string]bool{}, undescribed: map[string]bool{}, said: map[*yaml.Node]bool{}, visited: map[*yaml.Node]bool{}}
 	c.all = maps.Clone(c.env)
 	maps.Copy(c.all, opt.Env)
+	c.foot = footComment(file.Text)
+	c.unshareSections()
 	c.project = c.projectName()
 	c.variables()
 	c.machineNetworks()
+	c.unshareKeys()
 	c.builtImages()
+	c.asWritten()
+	c.containers()
+	c.undefined()
 	for _, s := range c.services() {
 		c.service(s)
 	}
@@ -157,7 +201,14 @@ type converter struct {
 	hosts   map[string]string // networks of the file that are docker's host or none, with the network_mode that is
 	fields  []Field
 
-	supposedly map[string]bool // variables whose values were made up for reading the stack
+	undescribed map[string]bool // "SERVICE networks.NAME" that undefined has told of
+	emptied     map[string]bool // variables that were given an empty default here
+	supposedly  map[string]bool // of them and of those without any: whose values were made up for reading the stack
+
+	lines   map[string]string  // of the compose file, by those of the stack that was read last
+	foot    string             // comments behind everything
+	bare    bool               // the stack has no comments, as it would be no YAML with them
+	written map[string]written // of each service: what it had before anything was rewritten
 
 	said    map[*yaml.Node]bool // keys and items that have a Field
 	visited map[*yaml.Node]bool // mappings that were rewritten: several services may merge one
@@ -190,7 +241,11 @@ func (c *converter) projectName() string {
 		return -1
 	}, strings.ToLower(name))
 	if name = strings.TrimLeft(name, "-_"); name == "" {
-		return "stack"
+		name = "stack"
+	}
+	if k, v := entry(c.root, "name"); v != nil && v.Value != "" && v.Value != name && !strings.Contains(v.Value, "$") && c.all[projectVariable] == "" {
+		v.SetString(name)
+		c.say(k, "", "name", Changed, "%s: so compose writes it", name)
 	}
 	return name
 }
@@ -222,61 +277,4 @@ func (c *converter) partly(node *yaml.Node) bool {
 		}
 	}
 	return false
-}
-
-// encode is the text of the file as it is by now.
-func (c *converter) encode() ([]byte, error) {
-	var b bytes.Buffer
-	sayNull(c.root, map[*yaml.Node]bool{})
-	e := yaml.NewEncoder(&b)
-	e.SetIndent(2)
-	if err := e.Encode(c.root); err != nil {
-		return nil, fmt.Errorf("write the stack: %w", err)
-	}
-	return spaced(b.Bytes()), e.Close()
-}
-
-// sayNull writes null for a value that is not there in {a: , b: }: the encoder would make an empty text of it.
-func sayNull(n *yaml.Node, seen map[*yaml.Node]bool) {
-	if seen[n] {
-		return
-	}
-	seen[n] = true
-	for _, child := range n.Content {
-		if n.Style&yaml.FlowStyle != 0 && child.Kind == yaml.ScalarNode && child.Value == "" && child.ShortTag() == "!!null" {
-			child.Value = "null"
-		}
-		sayNull(child, seen)
-	}
-}
-
-// spaced puts an empty line in front of each key of the root and each profile: the encoder leaves none.
-func spaced(text []byte) []byte {
-	var out, held bytes.Buffer // held are the comments of what follows
-	section, first := "", true
-	for line := range bytes.Lines(text) {
-		depth := len(line) - len(bytes.TrimLeft(line, " "))
-		comment := line[depth] == '#'
-		key := !comment && line[depth] != '-' && line[depth] != '\n'
-		if comment && depth <= 2 {
-			held.Write(line)
-			continue
-		}
-		switch {
-		case depth == 0 && key:
-			if out.Len() > 0 {
-				out.WriteByte('\n')
-			}
-			section, first = string(line), true
-		case depth == 2 && key && section == profilesKey+":\n":
-			if !first {
-				out.WriteByte('\n')
-			}
-			first = false
-		}
-		held.WriteTo(&out)
-		out.Write(line)
-	}
-	held.WriteTo(&out)
-	return out.Bytes()
 }

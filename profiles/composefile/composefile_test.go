@@ -159,6 +159,107 @@ func TestBuiltImage(t *testing.T) {
 	}
 }
 
+// TestSharedNodes: what several places share, by anchors, merge keys or extends, is written anew for each of them. The first one's was the others', too, or
+// what an alias leads to had gone.
+func TestSharedNodes(t *testing.T) {
+	for name, c := range map[string]struct {
+		text string
+		want []string // of the stack
+		not  []string
+	}{
+		"a container's name of two": {text: "x-o: &o {image: a, container_name: ollama}\nservices:\n  cpu: {<<: *o, tags: [cc]}\n  gpu: {<<: *o}\n",
+			want: []string{"cpu: {<<: *o, tags: [cc], networks: {default: {aliases: [ollama]}}}", "gpu: {<<: *o, networks: {default: {aliases: [ollama]}}}"}},
+		"docker's network of two": {text: "x-o: &o {image: a, networks: [machine]}\nservices: {a: {<<: *o}, b: {<<: *o}}\nnetworks: {machine: {external: true, name: host}}\n",
+			want: []string{"a: {<<: *o, network_mode: host}", "b: {<<: *o, network_mode: host}"}},
+		"shared memory of one": {text: "x-p: &p {image: a, ipc: host, shm_size: 1g}\nservices: {c: {<<: *p}, d: {<<: *p, ipc: private}}\n",
+			want: []string{"d: {<<: *p, ipc: private, shm_size: 1g", "x-p: &p {image: a, ipc: host}"}},
+		"names of its own": {text: "services:\n  g: &g {image: a, container_name: gg}\n  h: {<<: *g, container_name: hh}\n",
+			want: []string{"h: {<<: *g, networks: {default: {aliases: [hh]}}}", "g: &g {image: a, networks: {default: {aliases: [gg]}}}"}},
+		"a name that is the service's": {text: "services:\n  g: &g {image: a, container_name: g}\n  h: {<<: *g, container_name: hh}\n",
+			want: []string{"h: {<<: *g, container_name: h, networks: {default: {aliases: [hh]}}}"}},
+		"a volume that is made":    {text: "services:\n  a: {image: a, volumes: [&v ./no:/no]}\n  b: {image: a, volumes: [*v]}\n", want: []string{"b: {image: a, volumes: [{type: bind, source: ./no, target: /no, bind: {create_host_path: true}}]"}},
+		"an anchor of what goes":   {text: "version: &v \"3.8\"\nservices: {a: {image: a, container_name: &n other, hostname: *n, labels: {v: *v}}}\n", want: []string{"hostname: other, labels: {v: \"3.8\"}"}},
+		"one for several volumes":  {text: "services: {a: {image: a, volumes: ['v:/v', 'w:/w']}}\nvolumes: {v: &d {driver: local}, w: *d}\n", want: []string{"v: &d {driver: local, name: project_v}", "w: {driver: local, name: project_w}"}},
+		"networks that are merged": {text: "x-n: &n {front: {}}\nservices: {a: {image: a, networks: [front]}}\nnetworks: {<<: *n, back: {}}\n", want: []string{"front: {name: project_front}", "back: {name: project_back}"}},
+		"a whole service":          {text: "services:\n  a: &a {build: .}\n  b: *a\n", want: []string{"image: project-a", "image: project-b"}},
+		"a container of the file":  {text: "services:\n  vpn: {image: a, container_name: my-vpn}\n  b: {image: a, network_mode: 'container:my-vpn', pid: 'container:my-vpn', volumes_from: ['container:my-vpn:ro'], external_links: ['my-vpn:v']}\n", want: []string{"container:vpn", "'vpn:ro'", "'vpn:v'"}, not: []string{"my-vpn:"}},
+		"no networks":              {text: "services: {a: {image: a, networks: []}, b: {image: a, networks: {}}}\n", want: []string{"a: {image: a, networks: [default]}", "b: {image: a, networks: [default]}"}},
+		"options of a network":     {text: "services: {a: {image: a, networks: {n: {interface_name: x}}}}\nnetworks: {n: {}}\n", want: []string{"networks: {n: {}}"}},
+		"folded lines":             {text: "services:\n  a:\n    image: a\n    command: >\n      serve \\\n        --port 1 \\\n        --tp 2\n", want: []string{"      serve \\\n        --port 1 \\\n        --tp 2\n"}},
+		"comments at the end":      {text: "services:\n  a:\n    image: a\n    volumes:\n      - ./no:/no\n      # - ./old:/old\n\n# the end\n", want: []string{"# - ./old:/old", "\n# the end\n"}},
+		"the project's name":       {text: "services: {a: {image: a, hostname: '${COMPOSE_PROJECT_NAME:-other}', user: 'a$${COMPOSE_PROJECT_NAME:-x}'}}\n", want: []string{"${COMPOSE_PROJECT_NAME:-project}", "$${COMPOSE_PROJECT_NAME:-x}"}},
+		"an image without a name":  {text: "services: {a: {build: ., image: '${NOPE}'}}\n", want: []string{"image: project-a"}},
+		"a name with a space":      {text: "name: My Proj\nservices: {a: {image: a}}\n", want: []string{"name: myproj\n", "myproj_default"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			stack, fields, err := convert(t, c.text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, want := range c.want {
+				if !strings.Contains(stack, want) {
+					t.Errorf("no %q:\n%s", want, stack)
+				}
+			}
+			for _, not := range c.not {
+				if strings.Contains(stack, not) {
+					t.Errorf("%q is there:\n%s", not, stack)
+				}
+			}
+			for _, f := range fields {
+				if f.Outcome == Open {
+					t.Errorf("%+v", f)
+				}
+			}
+		})
+	}
+}
+
+// TestOpenElsewhere: the report is what check says: of files beside the stack, of a service as a whole, of a variable that is meant to be empty, in words about
+// the compose file; and what compose refuses is no success.
+func TestOpenElsewhere(t *testing.T) {
+	dir := t.TempDir()
+	for name, text := range map[string]string{".env": "A=${NOPE}\n", "job.env": "X=1\nB=${NOPE2}\n"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	text := `services:
+  first: {hostname: a}
+  second:
+    image: "b:${A}"
+    env_file: job.env
+    user: "${NONE:-}x y"
+  third:
+    image: a
+    container_name: other
+    volumes: ["./a:/x", "nothing:/y"]
+    tmpfs: [/x]
+    depends_on: [gone]
+    networks: [gone]
+    secrets: [gone]
+`
+	_, fields, err := Convert(File{Path: filepath.Join(dir, "compose.yaml"), Shown: "compose.yaml", Text: []byte(text)}, profiles.Options{Cwd: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got strings.Builder
+	for _, f := range fields {
+		if f.Outcome == Open {
+			fmt.Fprintf(&got, "%d %s %s: %s\n", f.Line, f.Service, f.Key, f.Note)
+		}
+	}
+	for _, want := range []string{" .env: .env:1: the value of A: variable NOPE is not set", " job.env: job.env:2: the value of B", "2 first image: is missing", "6 second user: ", "third tmpfs: two mounts have the target /x: the first in line 10",
+		"13 third networks: gone is none", "third depends_on: gone is none of the file's services:", "third networks: gone is none", "third secrets: gone is none", "third volumes: nothing is none"} {
+		if !strings.Contains(got.String(), want) {
+			t.Errorf("no %q:\n%s", want, got.String())
+		}
+	}
+	if strings.Contains(got.String(), stackName) || strings.Contains(got.String(), "networks.gone") {
+		t.Errorf("a file that nobody sees:\n%s", got.String())
+	}
+}
+
 // TestProjectVariables: COMPOSE_PROJECT_NAME goes before name:, and what COMPOSE_PROFILES of .env names is started with the others.
 func TestProjectVariables(t *testing.T) {
 	dir := t.TempDir()
@@ -187,6 +288,13 @@ func TestMergeTags(t *testing.T) {
 		"services: {a: {image: b, environment: !override {A: b}}}":                "!override",
 		"services: {a: {image: b, environment: {A: \"!reset\"}}}":                 "",
 		"include: [x]\nservices: {a: {image: b}}":                                 "include:",
+		"include: [x]": "include:",
+		"services: {a: {image: b}}\n---\nservices: {c: {image: b}}":              "several documents",
+		"---\nservices: {a: {image: b}}\n---\n":                                  "several documents",
+		"services: {a: {image: b, container_name: n}, c: {extends: a}}":          "extends: and container_name:",
+		"x-b: &b {extends: {file: f.yaml, service: s}}\nservices: {a: {<<: *b}}": "extends: {file: ...}",
+		"services: {a: {image: b}, c: {extends: a, container_name: n}}":          "extends: and container_name:",
+		"services: {a: {image: b}, c: {extends: a}}":                             "",
 	} {
 		if got, err := Several(File{Path: "/compose.yaml", Shown: "compose.yaml", Text: []byte(text)}); err != nil || got != want {
 			t.Errorf("%s: %q, %v", text, got, err)

@@ -49,10 +49,7 @@ func (c *converter) layers(body *yaml.Node) []*yaml.Node {
 			add(n)
 		}
 		if _, v := entry(m, "extends"); v != nil {
-			name := followed(v).Value
-			if _, of := entry(followed(v), "service"); of != nil {
-				name = of.Value
-			}
+			name := extended(v)
 			for _, s := range c.services() {
 				if s.name == name {
 					add(s.body)
@@ -74,9 +71,30 @@ func (c *converter) lookup(body *yaml.Node, key string) *yaml.Node {
 	return nil
 }
 
+// A written is what a service says that is rewritten for it, and that others may have of it.
+type written struct {
+	called   string     // container_name, where it is not the service's
+	networks *yaml.Node // nil for none
+}
+
+// asWritten looks at all services before any is rewritten.
+func (c *converter) asWritten() {
+	c.written = map[string]written{}
+	for _, s := range c.services() {
+		var w written
+		if v := c.lookup(s.body, "container_name"); v != nil && v.Value != s.name && v.Value != "" {
+			w.called = v.Value
+		}
+		if v := c.lookup(s.body, "networks"); v != nil && len(namesIn(v)) > 0 { // an empty list is the network of all
+			w.networks = copyOf(v)
+		}
+		c.written[s.name] = w
+	}
+}
+
 func (c *converter) service(s service) {
-	called := c.containerName(s)
-	c.network(s, called)
+	c.containerName(s)
+	c.network(s)
 	c.sharedMemory(s)
 	for _, m := range append([]*yaml.Node{s.body}, merged(s.body)...) {
 		if !c.visited[m] {
@@ -130,7 +148,7 @@ func (c *converter) sharedMemory(s service) {
 func (c *converter) builtImages() {
 	var unnamed []service
 	for _, s := range c.services() {
-		if c.lookup(s.body, "build") != nil && c.lookup(s.body, "image") == nil {
+		if c.lookup(s.body, "build") != nil && c.nothing(c.lookup(s.body, "image")) {
 			unnamed = append(unnamed, s)
 		}
 	}
@@ -139,6 +157,15 @@ func (c *converter) builtImages() {
 		put(s.body, "image", text(name))
 		c.say(s.key, s.name, "image", Changed, "image: %s is written out: it is what compose calls the image that is built", name)
 	}
+}
+
+// nothing says whether a text is not there, or empty for compose: its variables are not set.
+func (c *converter) nothing(v *yaml.Node) bool {
+	if v == nil {
+		return true
+	}
+	text, err := profiles.Interpolate(v.Value, c.all)
+	return err == nil && text == ""
 }
 
 // tags gives compose's profiles: the name that they have here, where a profile is a service.
@@ -155,29 +182,25 @@ func (c *converter) tags(s service, m *yaml.Node) {
 	}
 }
 
-// containerName takes container_name away, where it is another name than the service's: that of a container is its profile's. It
-// returns the name, under which others may know the container.
-func (c *converter) containerName(s service) string {
-	for _, m := range c.layers(s.body) {
-		k, v := entry(m, "container_name")
-		if v == nil {
-			continue
-		}
-		name := v.Value
-		if name == s.name {
-			return ""
-		}
-		drop(m, "container_name")
-		c.say(k, s.name, "container_name", Changed, "the container is called %s, as its profile", s.name)
-		return name
+// containerName takes container_name away, where it is another name than the service's: that of a container is its profile's.
+func (c *converter) containerName(s service) {
+	if c.written[s.name].called == "" {
+		return
 	}
-	return ""
+	if k, _ := entry(s.body, "container_name"); k != nil {
+		drop(s.body, "container_name")
+		c.say(k, s.name, "container_name", Changed, "the container is called %s, as its profile", s.name)
+	}
+	if v := c.lookup(s.body, "container_name"); v != nil && v.Value != s.name { // of a service that this one is made of
+		put(s.body, "container_name", text(s.name))
+	}
 }
 
 // network puts a service that names none on the stack's own network, as compose does: a profile's default is the machine's.
-func (c *converter) network(s service, called string) {
+func (c *converter) network(s service) {
 	c.noMode(s)
-	mode, networks := c.lookup(s.body, "network_mode"), c.lookup(s.body, "networks")
+	called, networks := c.written[s.name].called, c.written[s.name].networks
+	mode := c.lookup(s.body, "network_mode")
 	if mode == nil && c.onMachine(s, networks) {
 		return
 	}
@@ -186,9 +209,13 @@ func (c *converter) network(s service, called string) {
 		c.sharedNetwork(s)
 		return
 	case networks == nil:
-		put(s.body, "networks", flowList(text("default")))
-		c.say(s.key, s.name, "networks", Changed, "networks: [default] is written out: without it, hostrun uses the machine's network")
-		networks = c.lookup(s.body, "networks")
+		networks = flowList(text("default"))
+		at, _ := entry(s.body, "networks")
+		if at == nil {
+			at = s.key
+		}
+		put(s.body, "networks", networks)
+		c.say(at, s.name, "networks", Changed, "networks: [default] is written out: without it, hostrun uses the machine's network")
 	}
 	if called == "" {
 		return
@@ -261,13 +288,139 @@ func namesIn(n *yaml.Node) []string {
 	return names
 }
 
-// sharedNetwork tells where a name of another container is one of docker's.
+// sharedNetwork tells where a name of another container is one of docker's, and of the network that is docker's own.
 func (c *converter) sharedNetwork(s service) {
 	k, mode := entry(s.body, "network_mode")
-	if k == nil {
+	if k == nil || c.said[k] {
 		return // told where it stands
 	}
-	if name, ok := strings.CutPrefix(followed(mode).Value, "container:"); ok {
+	if name, ok := strings.CutPrefix(followed(mode).Value, "container:"); ok && c.serviceCalled(name) == "" && !c.isService(name) {
 		c.say(k, s.name, "network_mode", Changed, "it has to be a container of hostrun's: %s", name)
 	}
+	if followed(mode).Value == "bridge" {
+		c.say(k, s.name, "network_mode", Changed, "it is on the stack's own network, default; docker's bridge is one for all projects")
+	}
+}
+
+// containers gives those who name another container of the file by its container_name the name that it has here.
+func (c *converter) containers() {
+	for _, s := range c.services() {
+		for _, m := range append([]*yaml.Node{s.body}, allMerged(s.body)...) {
+			for _, key := range []string{"network_mode", "pid", "ipc", "uts"} {
+				k, v := entry(m, key)
+				if k == nil {
+					continue
+				}
+				if name, ok := strings.CutPrefix(followed(v).Value, "container:"); ok {
+					c.renamed(s, k, followed(v), key, name, "container:", "")
+				}
+			}
+			for _, key := range []string{"volumes_from", "external_links"} {
+				_, list := entry(m, key)
+				if list = followed(list); list == nil || list.Kind != yaml.SequenceNode {
+					continue
+				}
+				for _, item := range list.Content {
+					before, rest := "", followed(item).Value
+					if of, ok := strings.CutPrefix(rest, "container:"); ok {
+						before, rest = "container:", of
+					} else if key == "volumes_from" {
+						continue // a service's
+					}
+					name, after, more := strings.Cut(rest, ":")
+					if more {
+						after = ":" + after
+					}
+					c.renamed(s, item, followed(item), key, name, before, after)
+				}
+			}
+		}
+	}
+}
+
+// renamed writes the service's name for that of its container.
+func (c *converter) renamed(s service, at, v *yaml.Node, key, name, before, after string) {
+	service := c.serviceCalled(name)
+	if service == "" {
+		return
+	}
+	if key == "volumes_from" {
+		before = ""
+	}
+	v.SetString(before + service + after)
+	c.say(at, s.name, key, Changed, "the container is called %s, as its profile", service)
+}
+
+// serviceCalled is the service with this container_name; "" for none.
+func (c *converter) serviceCalled(name string) string {
+	for _, s := range c.services() {
+		if c.written[s.name].called == name {
+			return s.name
+		}
+	}
+	return ""
+}
+
+func (c *converter) isService(name string) bool {
+	_, is := c.written[name]
+	return is
+}
+
+// undefined tells of names that nothing in the file has, which compose refuses; in a stack they could be another one's.
+func (c *converter) undefined() {
+	defined := map[string]map[string]bool{"depends_on": {}}
+	for _, s := range c.services() {
+		defined["depends_on"][s.name] = true
+	}
+	for _, key := range []string{"networks", "volumes", "secrets", "configs"} {
+		defined[key] = map[string]bool{}
+		_, all := entry(c.root, key)
+		for _, p := range pairsOf(followed(all)) {
+			defined[key][p.key.Value] = true
+		}
+	}
+	defined["networks"]["default"] = true
+	for name := range c.hosts {
+		defined["networks"][name] = true
+	}
+	for _, s := range c.services() {
+		for key, known := range defined {
+			k, list := entry(s.body, key)
+			if k == nil {
+				continue
+			}
+			for _, name := range c.names(key, followed(list)) {
+				if !known[name] && !strings.Contains(name, "$") {
+					what := map[string]string{"depends_on": "services", "networks": "networks", "volumes": "volumes", "secrets": "secrets", "configs": "configs"}[key]
+					c.undescribed[s.name+" "+key+"."+name] = true
+					c.say(k, s.name, key, Open, "%s is none of the file's %s:, and compose refuses it: correct the name, or describe it there", name, what)
+				}
+			}
+		}
+	}
+}
+
+// names are those that a service has under a key, as far as they are names of what the file describes.
+func (c *converter) names(key string, list *yaml.Node) (names []string) {
+	if key == "networks" || key == "depends_on" {
+		return namesIn(list)
+	}
+	for _, item := range list.Content {
+		item = followed(item)
+		switch {
+		case key == "volumes" && item.Kind == yaml.ScalarNode:
+			if parts := colons(item.Value); len(parts) > 1 && !strings.ContainsAny(parts[0][:min(1, len(parts[0]))], "./~$\\") && !strings.Contains(parts[0], "/") && len(parts[0]) > 1 {
+				names = append(names, parts[0])
+			}
+		case key == "volumes":
+			if source := value(item, "source"); value(item, "type") == "volume" && source != "" {
+				names = append(names, source)
+			}
+		case item.Kind == yaml.ScalarNode:
+			names = append(names, item.Value)
+		case item.Kind == yaml.MappingNode:
+			names = append(names, value(item, "source"))
+		}
+	}
+	return names
 }

@@ -6,11 +6,13 @@ import (
 	"maps"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
 
 	"hostrun.dev/hostrun/finding"
+	"hostrun.dev/hostrun/pattern"
 	"hostrun.dev/hostrun/profiles"
 )
 
@@ -27,7 +29,7 @@ func (c *converter) settle() ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		problems, err := c.problems(stack)
+		problems, beside, err := c.problems(stack)
 		if err != nil {
 			return nil, err
 		}
@@ -35,12 +37,13 @@ func (c *converter) settle() ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
+		c.lines = c.linesOf(stack)
 		if c.reread(places, problems) {
 			continue
 		}
 		var gone []place
 		for i, at := range places {
-			if at == nil {
+			if at == nil || problems[i].service != "" {
 				continue
 			}
 			if p := problems[i]; p.ID == finding.ProfileNotYet && p.Key != "provider" || profiles.Never(p.Key) != "" {
@@ -54,6 +57,17 @@ func (c *converter) settle() ([]byte, error) {
 					c.note(at, problems[i], Open)
 				}
 			}
+			for _, p := range beside {
+				name := p.File
+				if below, err := filepath.Rel(filepath.Dir(c.file.Path), name); err == nil && filepath.IsAbs(name) {
+					name = below
+				}
+				note := fmt.Sprintf("%s:%d: %s", name, p.Line, p.Message)
+				if p.Remedy != "" {
+					note += ": " + p.Remedy
+				}
+				c.fields = append(c.fields, Field{Key: filepath.Base(p.File), Outcome: Open, Note: note})
+			}
 			return stack, nil
 		}
 		c.remove(gone)
@@ -63,7 +77,7 @@ func (c *converter) settle() ([]byte, error) {
 
 // reread writes values as the text that YAML and compose read them as, where that is another one than what stands there: hostrun would
 // ask which is meant. It reports whether there was any.
-func (c *converter) reread(places []place, problems []profiles.Problem) (any bool) {
+func (c *converter) reread(places []place, problems []problem) (any bool) {
 	for i, at := range places {
 		if at == nil || problems[i].Read == "" {
 			continue
@@ -83,13 +97,18 @@ func (c *converter) reread(places []place, problems []profiles.Problem) (any boo
 	return any
 }
 
-// problems are those of all profiles of the text, each once.
-func (c *converter) problems(stack []byte) ([]profiles.Problem, error) {
+// A problem is what hostrun says of the stack; of a service as a whole, where it names no place.
+type problem struct {
+	profiles.Problem
+	service string
+}
+
+// problems are those of all profiles of the text, each once; and those of files beside it that it reads, as .env and what env_file names.
+func (c *converter) problems(stack []byte) (all, beside []problem, err error) {
 	path := filepath.Join(filepath.Dir(c.file.Path), stackName)
 	opt := c.opt
 	opt.Text = map[string][]byte{path: stack}
 	opt.Env = c.supposed(stack)
-	var all []profiles.Problem
 	seen := map[string]bool{}
 	names := []string{path}
 	for _, s := range c.services() {
@@ -97,22 +116,64 @@ func (c *converter) problems(stack []byte) ([]profiles.Problem, error) {
 	}
 	for _, name := range names {
 		_, err := profiles.Load(opt, name)
+		_, service, _ := strings.Cut(strings.TrimPrefix(name, path), ":")
 		var whole *profiles.StackError
 		var invalid *profiles.InvalidError
 		switch {
 		case err == nil, errors.As(err, &whole):
 		case errors.As(err, &invalid):
 			for _, p := range invalid.Problems {
-				if id := fmt.Sprint(p.Line, p.Column, p.Message); p.File == path && !seen[id] {
-					seen[id] = true
-					all = append(all, p)
+				found := problem{Problem: p}
+				if p.File == path && p.Line <= 1 && p.Column <= 1 { // it is nowhere in particular
+					found.service = service
 				}
+				id := fmt.Sprint(found.service, p.File, p.Line, p.Column, p.Message)
+				switch {
+				case seen[id]:
+				case p.File == path:
+					all = append(all, found)
+				default:
+					beside = append(beside, found)
+				}
+				seen[id] = true
 			}
 		default:
-			return nil, err
+			return nil, nil, err
 		}
 	}
-	return all, nil
+	return all, beside, nil
+}
+
+// linesOf are the lines of the compose file for those of the stack, where they are known.
+func (c *converter) linesOf(stack []byte) map[string]string {
+	lines := map[string]string{}
+	var walk func(n, back *yaml.Node)
+	walk = func(n, back *yaml.Node) {
+		if at := strconv.Itoa(back.Line); n.Line > 0 && lines[at] == "" {
+			lines[at] = strconv.Itoa(n.Line)
+		}
+		for i := range min(len(n.Content), len(back.Content)) {
+			walk(n.Content[i], back.Content[i])
+		}
+	}
+	if back, err := profiles.Parse(stackName, stack); err == nil {
+		walk(c.root, back)
+	}
+	return lines
+}
+
+var lineWords = pattern.New(`\bline ([0-9]+)`)
+
+// ofTheFile are words of hostrun's about the stack as words about the compose file.
+func (c *converter) ofTheFile(text string) string {
+	text = strings.ReplaceAll(text, filepath.Join(filepath.Dir(c.file.Path), stackName), c.file.Shown)
+	text = strings.ReplaceAll(text, stackName, c.file.Shown)
+	return lineWords.ReplaceAllStringFunc(text, func(s string) string {
+		if line := c.lines[strings.TrimPrefix(s, "line ")]; line != "" {
+			return "line " + line
+		}
+		return s
+	})
 }
 
 // supposed is the environment with a value for each variable that has none and needs one: the stack is read, not started.
@@ -122,7 +183,7 @@ func (c *converter) supposed(stack []byte) map[string]string {
 		env = map[string]string{}
 	}
 	for _, m := range required.FindAllStringSubmatch(string(stack), -1) {
-		if _, set := c.env[m[1]]; !set && env[m[1]] == "" && m[2] == "" {
+		if _, set := c.env[m[1]]; !set && env[m[1]] == "" && c.unknown(m) {
 			env[m[1]] = "1"
 			c.supposedly[m[1]] = true
 		}
@@ -153,7 +214,7 @@ func (c *converter) guessed(at place) bool {
 type place []int
 
 // locate finds where problems are: the key that begins there, or the item of a list; nil for what is nowhere.
-func locate(stack []byte, problems []profiles.Problem) ([]place, error) {
+func locate(stack []byte, problems []problem) ([]place, error) {
 	root, err := profiles.Parse(stackName, stack)
 	if err != nil {
 		return nil, err
@@ -164,6 +225,12 @@ func locate(stack []byte, problems []profiles.Problem) ([]place, error) {
 		for i, child := range n.Content {
 			here := append(at[:len(at):len(at)], i)
 			for j, p := range problems {
+				if p.service != "" {
+					if len(here) == 2 && i%2 == 0 && root.Content[here[0]-1].Value == profilesKey && child.Value == p.service {
+						found[j] = here
+					}
+					continue
+				}
 				if child.Line != p.Line || child.Column != p.Column {
 					continue
 				}
@@ -203,11 +270,12 @@ func (c *converter) walk(at place, call func(parent *yaml.Node, index int)) (end
 var ofSwarms = []string{"deploy.endpoint_mode", "deploy.labels", "deploy.mode", "deploy.placement", "deploy.rollback_config", "deploy.update_config", "deploy.restart_policy.delay", "deploy.restart_policy.window"}
 
 // note tells what became of the node at a place.
-func (c *converter) note(at place, p profiles.Problem, outcome Outcome) {
+func (c *converter) note(at place, p problem, outcome Outcome) {
 	text := strings.TrimPrefix(p.Message, p.Key+": ")
 	if p.Remedy != "" && outcome == Open {
 		text += ": " + p.Remedy
 	}
+	text = c.ofTheFile(text)
 	if p.Read != "" && outcome == Changed {
 		text += ", and that is what compose passes on"
 	}
@@ -231,6 +299,9 @@ func (c *converter) note(at place, p profiles.Problem, outcome Outcome) {
 			}
 		}
 	}
+	if c.undescribed[service+" "+p.Key] {
+		return
+	}
 	c.say(end, service, p.Key, outcome, "%s", text)
 }
 
@@ -245,11 +316,14 @@ func (c *converter) remove(places []place) {
 	for _, at := range places {
 		gone[c.walk(at, func(*yaml.Node, int) {})] = true
 	}
-	prune(c.root, gone)
+	prune(c.root, gone, "")
 }
 
-// prune removes the nodes of a tree that are gone; it reports whether n holds nothing any more that held something.
-func prune(n *yaml.Node, gone map[*yaml.Node]bool) bool {
+// memberships are the mappings whose keys mean something by themselves: a network of a service has no options, and is one.
+var memberships = []string{profilesKey, "networks", "volumes", "secrets", "configs"}
+
+// prune removes the nodes of a tree that are gone; it reports whether n, which stands under a key, holds nothing any more that held something.
+func prune(n *yaml.Node, gone map[*yaml.Node]bool, key string) bool {
 	if len(n.Content) == 0 || n.Kind == yaml.AliasNode {
 		return false
 	}
@@ -260,8 +334,18 @@ func prune(n *yaml.Node, gone map[*yaml.Node]bool) bool {
 	}
 	for i := 0; i+step <= len(n.Content); i += step {
 		of := n.Content[i : i+step]
-		if gone[of[0]] || prune(of[step-1], gone) {
+		below := ""
+		if step == 2 {
+			below = of[0].Value
+		}
+		if gone[of[0]] {
 			continue
+		}
+		if prune(of[step-1], gone, below) {
+			if step != 2 || !slices.Contains(memberships, key) {
+				continue
+			}
+			of[1].Style |= yaml.FlowStyle // {}
 		}
 		kept = append(kept, of...)
 	}

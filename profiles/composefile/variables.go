@@ -24,7 +24,7 @@ func (c *converter) variables() {
 		}
 		seen[n] = true
 		if n.Kind == yaml.ScalarNode && strings.ContainsRune(n.Value, '$') {
-			n.Value = plain.ReplaceAllStringFunc(n.Value, func(s string) string {
+			n.Value = plain.ReplaceAllStringFunc(c.projectForms(n), func(s string) string {
 				name := strings.Trim(s, "${}")
 				if _, set := c.env[name]; set || name == "" {
 					return s
@@ -36,6 +36,7 @@ func (c *converter) variables() {
 				if name == projectVariable {
 					return "${" + name + ":-" + c.project + "}"
 				}
+				c.emptied[name] = true
 				return "${" + name + ":-}"
 			})
 		}
@@ -56,5 +57,49 @@ func (c *converter) variables() {
 	}
 }
 
-// required finds variables; the second group is not empty where there is a word for the case that it is not set.
-var required = pattern.New(`\$\{?([A-Za-z_][A-Za-z0-9_]*)(:?-[^}])?`)
+// projectForms is the text of a node in which $COMPOSE_PROJECT_NAME, which compose always sets, has the project's name instead of another default.
+func (c *converter) projectForms(n *yaml.Node) string {
+	const begin = "${" + projectVariable
+	text, done := n.Value, strings.Builder{}
+	for {
+		i := strings.Index(text, begin)
+		if i < 0 {
+			done.WriteString(text)
+			return done.String()
+		}
+		dollars := i - len(strings.TrimRight(text[:i], "$"))
+		end, depth := i, 0
+		for ; end < len(text); end++ {
+			if text[end] == '{' {
+				depth++
+			} else if text[end] == '}' {
+				if depth--; depth == 0 {
+					break
+				}
+			}
+		}
+		word := strings.TrimPrefix(text[i+len(begin):min(end, len(text))], ":")
+		if end == len(text) || dollars%2 != 0 || word == "" || !strings.ContainsRune("-?+", rune(word[0])) {
+			done.WriteString(text[:i+len(begin)])
+			text = text[i+len(begin):]
+			continue
+		}
+		written := "${" + projectVariable + ":-" + c.project + "}"
+		if word[0] == '+' {
+			written = word[1:]
+		}
+		if written != text[i:end+1] {
+			c.say(n, "", "$"+projectVariable, Changed, "%s: compose sets it by itself", written)
+		}
+		done.WriteString(text[:i] + written)
+		text = text[end+1:]
+	}
+}
+
+// required finds variables; the second group is there where there is a word for the case that it is not set, and the third where that is not empty.
+var required = pattern.New(`\$\{?([A-Za-z_][A-Za-z0-9_]*)(:?-)?([^}])?`)
+
+// unknown says whether the value of a variable that required has found is not known: none is set, and no default is the file's own.
+func (c *converter) unknown(found []string) bool {
+	return found[2] == "" || found[3] == "" && c.emptied[found[1]]
+}
