@@ -73,7 +73,7 @@ var buildFields = []field[Build]{
 	}},
 	{name: "platforms", about: "os/arch[/variant] to build for", schema: textsSchema, read: readWords(func(b *Build) *[]string { return &b.Platforms })},
 	{name: "shm_size", about: "size of /dev/shm while it is built", schema: sizeSchema, read: func(d *decoder, b *Build, n *node, key string) {
-		if size, ok := d.bytes(n, key); ok {
+		if size, ok := d.limit(n, key); ok {
 			b.ShmSize = size
 		}
 	}},

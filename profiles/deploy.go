@@ -80,13 +80,13 @@ var resourceFields = []field[deploy]{
 
 var deployLimitFields = []field[deploy]{
 	{name: "cpus", about: "the same as cpus", schema: object{"type": []string{"number", "string"}}, read: readDeployed("cpus", readCPUs, func(p *Profile) float64 { return p.CPUs })},
-	{name: "memory", about: "the same as mem_limit", schema: sizeSchema, read: readDeployed("mem_limit", readBytes(func(p *Profile) *int64 { return &p.MemLimit }), func(p *Profile) float64 { return float64(p.MemLimit) })},
+	{name: "memory", about: "the same as mem_limit", schema: sizeSchema, read: readDeployed("mem_limit", readSizeLimit(func(p *Profile) *int64 { return &p.MemLimit }), func(p *Profile) float64 { return float64(p.MemLimit) })},
 	{name: "pids", about: "the same as pids_limit", schema: intSchema, read: readDeployed("pids_limit", readPidsLimit, func(p *Profile) float64 { return float64(p.PidsLimit) })},
 }
 
 var reservationFields = []field[deploy]{
 	{name: "cpus", about: "processors that the machine has to have", schema: object{"type": []string{"number", "string"}}, read: readDeployed("cpu_reservation", readCPUs, func(p *Profile) float64 { return p.CPUs })},
-	{name: "memory", about: "the same as mem_reservation", schema: sizeSchema, read: readDeployed("mem_reservation", readBytes(func(p *Profile) *int64 { return &p.MemLimit }), func(p *Profile) float64 { return float64(p.MemLimit) })},
+	{name: "memory", about: "the same as mem_reservation", schema: sizeSchema, read: readDeployed("mem_reservation", readSizeLimit(func(p *Profile) *int64 { return &p.MemLimit }), func(p *Profile) float64 { return float64(p.MemLimit) })},
 	{name: "devices", about: "device requests, as under gpus", schema: listOf(schemaOf(acceleratorFields())), read: func(d *decoder, to *deploy, n *node, key string) {
 		if n.kind != list {
 			d.bad(n, key, "write a list: - {driver: nvidia, count: 1, capabilities: [gpu]}", "expected a list of device requests, got %s", n.describe())
@@ -165,7 +165,7 @@ func (d *decoder) deploys(plain string, have float64) (float64, bool) {
 	switch {
 	case both && d.levels[plain] > from.level:
 		return 0, false
-	case both && d.levels[plain] == from.level && have != from.value:
+	case both && d.levels[plain] == from.level && have != from.value && have != 0: // as compose, which takes 0 for not said on this side
 		d.badAt(d.profile.Lines[from.key], from.key, "remove one of the two", "%s says another number, in line %d", plain, d.profile.Lines[plain].Line)
 	}
 	d.profile.Lines[plain] = d.profile.Lines[from.key]

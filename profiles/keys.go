@@ -70,7 +70,7 @@ var mountFields = []field[Profile]{
 	{name: "tmpfs", about: "file systems in memory: /path[:size=1g,mode=1777]", schema: oneOrMore, read: readTmpfs},
 	{name: "devices", about: "device nodes, or directories of them: SOURCE[:TARGET[:rwm]]; names of CDI devices: vendor/class=name", schema: listOf(textSchema, schemaOf(deviceFields)), read: readDevices},
 	{name: "read_only", about: "the root file system is read-only; true by default with rootfs: host", schema: boolSchema, read: readBool(func(p *Profile) *bool { return &p.ReadOnly })},
-	{name: "shm_size", about: "size of /dev/shm; half of the memory by default", schema: sizeSchema, read: readBytes(func(p *Profile) *int64 { return &p.ShmSize })},
+	{name: "shm_size", about: "size of /dev/shm; half of the memory by default", schema: sizeSchema, read: readSizeLimit(func(p *Profile) *int64 { return &p.ShmSize })},
 }
 
 var securityFields = []field[Profile]{
@@ -83,10 +83,10 @@ var securityFields = []field[Profile]{
 
 var limitFields = []field[Profile]{
 	{name: "ulimits", about: "resource limits of the process; -1 is unlimited", schema: object{"type": "object", "propertyNames": object{"enum": ulimitNames}, "additionalProperties": object{"oneOf": []object{intSchema, schemaOf(ulimitFields)}}}, read: readUlimits},
-	{name: "cpus", about: "processors' worth of time: 1.5", schema: object{"type": []string{"number", "string"}}, read: readCPUs},
+	{name: "cpus", about: "processors' worth of time: 1.5; 0 is no limit", schema: object{"type": []string{"number", "string"}}, read: readCPUs},
 	{name: "cpuset", about: "processors to run on: 0-3,8", schema: textSchema, read: readCPUSet},
-	{name: "mem_limit", about: "most memory; no swap beside it, unless memswap_limit says so", schema: sizeSchema, read: readBytes(func(p *Profile) *int64 { return &p.MemLimit })},
-	{name: "pids_limit", about: "most processes and threads; -1 is no limit", schema: intSchema, read: readPidsLimit},
+	{name: "mem_limit", about: "most memory, 0 for no limit; no swap beside it, unless memswap_limit says so", schema: sizeSchema, read: readSizeLimit(func(p *Profile) *int64 { return &p.MemLimit })},
+	{name: "pids_limit", about: "most processes and threads; -1 and 0 are no limit", schema: intSchema, read: readPidsLimit},
 	{name: "sysctls", about: "kernel parameters of the container's namespaces", schema: namedSchema, read: readSysctls},
 }
 
@@ -119,9 +119,9 @@ func readBool(at func(*Profile) *bool) func(*decoder, *Profile, *node, string) {
 	}
 }
 
-func readBytes(at func(*Profile) *int64) func(*decoder, *Profile, *node, string) {
+func readSizeLimit(at func(*Profile) *int64) func(*decoder, *Profile, *node, string) {
 	return func(d *decoder, p *Profile, n *node, path string) {
-		if size, ok := d.bytes(n, path); ok {
+		if size, ok := d.limit(n, path); ok {
 			*at(p) = size
 		}
 	}

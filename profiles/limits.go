@@ -76,12 +76,12 @@ const maxCPUs = 8192
 func readCPUs(d *decoder, p *Profile, n *node, key string) {
 	if n.kind == scalar && (n.tag == "int" || n.tag == "float" || n.tag == "str") {
 		v, err := strconv.ParseFloat(n.text, 64)
-		if err == nil && !math.IsNaN(v) && v >= 0.01 && v <= maxCPUs { // the kernel's least quota is 1 ms of 100 ms
+		if err == nil && !math.IsNaN(v) && (v == 0 || v >= 0.01 && v <= maxCPUs) { // the kernel's least quota is 1 ms of 100 ms
 			p.CPUs = v
 			return
 		}
 	}
-	d.bad(n, key, "write how many processors' time it may have: 1.5; at least 0.01", "expected a number above 0, got %s", n.describe())
+	d.bad(n, key, "write how many processors' time it may have: 1.5; at least 0.01, or 0 for no limit", "expected a number from 0.01, got %s", n.describe())
 }
 
 var cpuRange = pattern.New(`^(\d{1,4})(?:-(\d{1,4}))?$`)
@@ -114,7 +114,7 @@ func readPidsLimit(d *decoder, p *Profile, n *node, key string) {
 	if !ok {
 		return
 	}
-	if v < -1 || v == 0 {
+	if v < -1 {
 		d.bad(n, key, "write a number above 0, or -1 for no limit", "the limit can't be %d", v)
 		return
 	}

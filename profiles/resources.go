@@ -50,11 +50,11 @@ type DeviceRule struct {
 
 var weightFields = []field[Profile]{
 	{name: "cpu_shares", about: "weight of its processors' time against other containers'; 1024 is the kernel's default", schema: intSchema, read: readRange(0, 262144, func(p *Profile) *int64 { return &p.CPUShares })},
-	{name: "cpu_period", about: "of cpu_quota, in microseconds; 100000 by default", schema: intSchema, read: readRange(1000, 1_000_000, func(p *Profile) *int64 { return &p.CPUPeriod })},
+	{name: "cpu_period", about: "of cpu_quota, in microseconds; 100000 by default", schema: intSchema, read: readCPUPeriod},
 	{name: "cpu_quota", about: "microseconds of processors' time in each cpu_period; -1 is no limit. cpus says both in one", schema: intSchema, read: readCPUQuota},
 	{name: "cpu_rt_period", about: "period of the realtime scheduler, in microseconds or as a duration; cgroup v1 alone", schema: intSchema, read: readMicroseconds(func(p *Profile) *int64 { return &p.CPURTPeriod })},
 	{name: "cpu_rt_runtime", about: "realtime processors' time in each cpu_rt_period; cgroup v1 alone", schema: intSchema, read: readMicroseconds(func(p *Profile) *int64 { return &p.CPURTRuntime })},
-	{name: "mem_reservation", about: "memory that is left to it when the machine runs short", schema: sizeSchema, read: readBytes(func(p *Profile) *int64 { return &p.MemReservation })},
+	{name: "mem_reservation", about: "memory that is left to it when the machine runs short", schema: sizeSchema, read: readSizeLimit(func(p *Profile) *int64 { return &p.MemReservation })},
 	{name: "memswap_limit", about: "memory and swap together; as much as mem_limit is no swap, which is the default; -1 is no limit", schema: sizeSchema, read: readMemSwap},
 	{name: "mem_swappiness", about: "how readily its memory is swapped out, 0 to 100; cgroup v1 alone", schema: intSchema, read: func(d *decoder, p *Profile, n *node, key string) {
 		var v int64
@@ -92,12 +92,25 @@ func readRange(least, most int64, at func(*Profile) *int64) func(*decoder, *Prof
 	return func(d *decoder, p *Profile, n *node, key string) { d.inRange(n, key, least, most, at(p)) }
 }
 
+// unsaid reports whether n is 0, which docker takes for a limit that is not said.
+func unsaid(n *node) bool {
+	return n.kind == scalar && (n.tag == "int" || n.tag == "str") && n.text == "0"
+}
+
+func readCPUPeriod(d *decoder, p *Profile, n *node, key string) {
+	if unsaid(n) {
+		p.CPUPeriod = 0
+		return
+	}
+	d.inRange(n, key, 1000, 1_000_000, &p.CPUPeriod)
+}
+
 // readCPUQuota knows the kernel's least, a millisecond (Documentation/scheduler/sched-bwc.rst).
 func readCPUQuota(d *decoder, p *Profile, n *node, key string) {
 	v, ok := d.integer(n, key)
 	switch {
 	case !ok:
-	case v == -1 || v >= 1000:
+	case v == -1 || v == 0 || v >= 1000:
 		p.CPUQuota = v
 	default:
 		d.bad(n, key, "write at least 1000 microseconds, or -1 for no limit; cpus: 1.5 says quota and period in one", "the quota can't be %d", v)
@@ -118,17 +131,11 @@ func readMicroseconds(at func(*Profile) *int64) func(*decoder, *Profile, *node, 
 
 // readMemSwap takes 0 for not said, as compose does.
 func readMemSwap(d *decoder, p *Profile, n *node, key string) {
-	if n.kind == scalar {
-		switch n.text {
-		case "-1":
-			p.MemSwapLimit = -1
-			return
-		case "0":
-			p.MemSwapLimit = 0
-			return
-		}
+	if n.kind == scalar && n.text == "-1" {
+		p.MemSwapLimit = -1
+		return
 	}
-	if v, ok := d.bytes(n, key); ok {
+	if v, ok := d.limit(n, key); ok {
 		p.MemSwapLimit = v
 	}
 }
@@ -137,7 +144,7 @@ var (
 	blkioFields = []field[BlkIO]{
 		{name: "weight", about: "of all devices, 10 to 1000; 500 is the kernel's default", schema: intSchema, read: func(d *decoder, b *BlkIO, n *node, key string) {
 			var v int64
-			if d.inRange(n, key, 10, 1000, &v) {
+			if unsaid(n) || d.inRange(n, key, 10, 1000, &v) {
 				b.Weight = uint16(v)
 			}
 		}},
@@ -255,7 +262,7 @@ func (d *decoder) finishResources() {
 		}
 		d.badAt(p.Lines[at], at, "keep cpus:, or cpu_quota: and cpu_period:", "cpus says quota and period already")
 	}
-	if p.MemSwapLimit != 0 && p.MemLimit == 0 {
+	if p.MemSwapLimit > 0 && p.MemLimit == 0 {
 		d.badAt(p.Lines["memswap_limit"], "memswap_limit", "add mem_limit:", "it bounds memory and swap together, and mem_limit is missing")
 	}
 	if p.MemSwapLimit > 0 && p.MemSwapLimit < p.MemLimit {

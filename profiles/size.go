@@ -19,6 +19,16 @@ func (d *decoder) bytes(n *node, key string) (int64, bool) {
 	return 0, false
 }
 
+// limit reads a size of which 0 is as if it were not said, as for docker.
+func (d *decoder) limit(n *node, key string) (int64, bool) {
+	if n.kind == scalar && (n.tag == "int" || n.tag == "str") {
+		if size, ok := parseBytes(n); ok && size == 0 {
+			return 0, true
+		}
+	}
+	return d.bytes(n, key)
+}
+
 func parseBytes(n *node) (int64, bool) {
 	if n.tag == "int" {
 		v, ok := scalarValue(n).(int)

@@ -71,7 +71,7 @@ var namedVolumeFields = []field[longVolume]{
 
 var tmpfsFields = []field[longVolume]{
 	{name: "size", about: "most memory", schema: sizeSchema, read: func(d *decoder, v *longVolume, n *node, key string) {
-		v.TmpfsSize, _ = d.bytes(n, key)
+		v.TmpfsSize, _ = d.limit(n, key)
 	}},
 	{name: "mode", about: "permission bits, octal: 1777", schema: intSchema, read: func(d *decoder, v *longVolume, n *node, key string) {
 		v.TmpfsMode, _ = d.mode(n, key)

@@ -1,0 +1,65 @@
+package profiles
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// Values that docker compose takes, by what has been refused or read in another way. Each was in somebody's file.
+
+// TestZeroIsNoLimit: docker takes 0 for a limit that is not said, and ${LIMIT:-0} is how people write that.
+func TestZeroIsNoLimit(t *testing.T) {
+	for _, text := range []string{"mem_limit: 0", `mem_limit: "0"`, "mem_limit: 0m", "cpus: 0", `cpus: "0"`, "cpus: 0.0", "cpus: ${NO_LIMIT:-0}", "pids_limit: 0", `pids_limit: "0"`,
+		"shm_size: 0", `shm_size: "0b"`, "mem_reservation: 0", "memswap_limit: 0", `memswap_limit: "0"`, "cpu_quota: 0", "cpu_period: 0", "cpu_shares: 0", "blkio_config: {weight: 0}",
+		`deploy: {resources: {limits: {cpus: "0", memory: "0", pids: 0}, reservations: {cpus: "0", memory: "0"}}}`,
+		"deploy: {resources: {limits: {cpus: 0, memory: 0m}}}"} {
+		p, err := loadText(t, "image: a\n"+text+"\n")
+		if err != nil {
+			t.Errorf("%s: %v", text, err)
+			continue
+		}
+		p.Lines, p.BlkIO = nil, nil
+		plain, err := loadText(t, "image: a\n")
+		must(t, err)
+		plain.Lines, plain.File, plain.Dir = nil, p.File, p.Dir
+		if diff := cmp.Diff(plain, p); diff != "" {
+			t.Errorf("%s is something: %s", text, diff)
+		}
+	}
+	for text, want := range map[string]string{
+		"mem_limit: -1": "expected a size above 0", "cpus: 0.001": "expected a number from 0.01", "pids_limit: -2": "the limit can't be -2", "gpus: 0": "gpus",
+		"mem_limit: 512m\ndeploy: {resources: {limits: {memory: \"0\"}}}": "mem_limit says another number",
+	} {
+		if _, err := loadText(t, "image: a\n"+text+"\n"); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %s", text, err, want)
+		}
+	}
+}
+
+// TestZeroGivesWayToDeploy, as compose's 0 does, and takes a base's limit away.
+func TestZeroGivesWayToDeploy(t *testing.T) {
+	p, err := loadText(t, "image: a\ncpus: 0\nmem_limit: 0\ndeploy: {resources: {limits: {cpus: \"1.5\", memory: 512m}}}\n")
+	must(t, err)
+	if p.CPUs != 1.5 || p.MemLimit != 512<<20 {
+		t.Errorf("cpus %g, memory %d", p.CPUs, p.MemLimit)
+	}
+	dir := t.TempDir()
+	write(t, dir, map[string]string{"base.yaml": "image: a\ncpus: 2\nmem_limit: 1g\n", "p.yaml": "extends: base\ncpus: 0\nmem_limit: 0\n"})
+	p, err = Load(Options{Cwd: dir}, "./p.yaml")
+	must(t, err)
+	if p.CPUs != 0 || p.MemLimit != 0 {
+		t.Errorf("cpus %g, memory %d", p.CPUs, p.MemLimit)
+	}
+}
+
+// TestSwapWithoutLimitAndWithoutBound: -1 beside no mem_limit says twice that there is none.
+func TestSwapWithoutLimitAndWithoutBound(t *testing.T) {
+	if _, err := loadText(t, "image: a\nmem_limit: 0\nmemswap_limit: -1\n"); err != nil {
+		t.Error(err)
+	}
+	if _, err := loadText(t, "image: a\nmem_limit: 0\nmemswap_limit: 1g\n"); err == nil || !strings.Contains(err.Error(), "mem_limit is missing") {
+		t.Error(err)
+	}
+}
