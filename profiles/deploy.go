@@ -17,9 +17,12 @@ type restartPolicy struct {
 	maxAttempts int64
 }
 
+// restartConditions are the specification's, and those of restart: (compose, mapRestartPolicyCondition).
+var restartConditions = []string{"none", "on-failure", "any", "no", "always", "unless-stopped"}
+
 var restartPolicyFields = []field[restartPolicy]{
-	{name: "condition", about: "none, on-failure, or any (default)", schema: enum("none", "on-failure", "any"), read: func(d *decoder, to *restartPolicy, n *node, key string) {
-		to.condition, _ = d.oneOf(n, key, "none", "on-failure", "any")
+	{name: "condition", about: "none or no, on-failure, unless-stopped, any or always; without it there are no restarts", schema: enum(restartConditions...), read: func(d *decoder, to *restartPolicy, n *node, key string) {
+		to.condition, _ = d.oneOf(n, key, restartConditions...)
 	}},
 	{name: "max_attempts", about: "restarts after a failure; without it there is no bound", schema: intSchema, read: func(d *decoder, to *restartPolicy, n *node, key string) {
 		v, ok := d.integer(n, key)
@@ -34,7 +37,7 @@ var restartPolicyFields = []field[restartPolicy]{
 // restartOf is what restart: would say.
 func (d *decoder) restartOf(r restartPolicy, n *node, key string) string {
 	switch {
-	case r.condition == "none":
+	case r.condition == "none", r.condition == "no":
 		return ""
 	case r.condition == "on-failure" && r.maxAttempts > 0:
 		return "on-failure:" + strconv.FormatInt(r.maxAttempts, 10)
@@ -42,6 +45,10 @@ func (d *decoder) restartOf(r restartPolicy, n *node, key string) string {
 		return "on-failure"
 	case r.maxAttempts > 0:
 		d.bad(n, key, "add condition: on-failure, or remove max_attempts:", "max_attempts is of condition: on-failure alone")
+	case r.condition == "": // the specification says any; docker compose gives docker an empty policy, which is none
+		return ""
+	case r.condition == "unless-stopped":
+		return "unless-stopped"
 	}
 	return "always"
 }

@@ -13,8 +13,13 @@ func TestDeployRestartPolicy(t *testing.T) {
 		"{condition: on-failure}":                  "on-failure",
 		"{condition: on-failure, max_attempts: 0}": "on-failure",
 		"{condition: any}":                         "always",
-		"{}":                                       "always",
+		"{}":                                       "", // the specification says any; docker compose gives docker none
 		"{condition: none}":                        "",
+		`{condition: "no"}`:                        "",
+		"{condition: no}":                          "",
+		"{condition: always}":                      "always",
+		"{condition: unless-stopped}":              "unless-stopped",
+		"{condition: }":                            "",
 	} {
 		p, err := loadText(t, "image: a\ndeploy: {restart_policy: "+text+"}\n")
 		must(t, err)
@@ -23,11 +28,12 @@ func TestDeployRestartPolicy(t *testing.T) {
 		}
 	}
 	for text, want := range map[string]string{
-		"deploy: {restart_policy: {condition: sometimes}}":             `"sometimes" is not known`,
-		"deploy: {restart_policy: {max_attempts: 3}}":                  "max_attempts is of condition: on-failure alone",
-		"deploy: {restart_policy: {condition: none, max_attempts: x}}": "p.yaml:2",
-		"deploy: {restart_policy: {delay: 5s}}":                        "does not do this key",
-		"restart: always\ndeploy: {restart_policy: {condition: none}}": "restart: says something else, in line 2",
+		"deploy: {restart_policy: {condition: sometimes}}":               `"sometimes" is not known`,
+		"deploy: {restart_policy: {condition: always, max_attempts: 3}}": "max_attempts is of condition: on-failure alone",
+		"deploy: {restart_policy: {max_attempts: 3}}":                    "max_attempts is of condition: on-failure alone",
+		"deploy: {restart_policy: {condition: none, max_attempts: x}}":   "p.yaml:2",
+		"deploy: {restart_policy: {delay: 5s}}":                          "does not do this key",
+		"restart: always\ndeploy: {restart_policy: {condition: none}}":   "restart: says something else, in line 2",
 	} {
 		_, err := loadText(t, "image: a\n"+text+"\n")
 		var invalid *InvalidError
