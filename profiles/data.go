@@ -26,7 +26,9 @@ type Data struct {
 	Mode   uint32  `json:"mode"` // without the right to write
 	Key    string  `json:"key"`
 
-	level int // of the file that gives it to the container
+	level    int    // of the file that gives it to the container
+	external bool   // while it is read: it is a credential
+	called   string // by name:
 }
 
 // sourced reports whether it says where its content comes from.
@@ -60,15 +62,9 @@ var (
 		}},
 		{name: "content", about: "the content itself; for configs alone", schema: object{"type": []string{"string", "number", "boolean"}}, read: readContent},
 		{name: "external", about: "true: it is a credential of systemd's", schema: boolSchema, read: func(d *decoder, v *Data, n *node, key string) {
-			if yes, ok := d.boolean(n, key); ok && yes && v.Credential == "" {
-				v.Credential = v.Name
-			}
+			v.external, _ = d.boolean(n, key)
 		}},
-		{name: "name", about: "of the credential, where it is another one", schema: textSchema, read: func(d *decoder, v *Data, n *node, key string) {
-			if s, ok := d.text(n, key); ok && d.dataNamed(n, key, s) {
-				v.Credential = s
-			}
-		}},
+		{name: "name", about: "of the credential, where it is another one; beside file, environment or content it is docker's name for a thing of its own, and means nothing", schema: textSchema, read: readWord(func(v *Data) *string { return &v.called })},
 		{name: "target", about: "path in the container: /run/secrets/NAME of a secret, /NAME of a config", schema: textSchema, read: readWord(func(v *Data) *string { return &v.Target })},
 		{name: "uid", about: "number of its owner; the container's user", schema: dataIDSchema, read: readDataID(func(v *Data) **uint32 { return &v.UID })},
 		{name: "gid", about: "number of its group; that of the container's user", schema: dataIDSchema, read: readDataID(func(v *Data) **uint32 { return &v.GID })},
@@ -190,7 +186,7 @@ func (d *decoder) dataDefinitions(n *node, key string) map[string]Data {
 		if p.value.kind != scalar || p.value.tag != "null" {
 			readFields(d, &v, p.value, at, dataFields)
 		}
-		d.checkData(p.value, at, v)
+		d.settleData(p.value, at, &v)
 		if d.report.added == before {
 			all[p.key] = v
 		}
@@ -207,7 +203,7 @@ func (d *decoder) dataEntry(item *node, key, at string) {
 			v.Name, _ = d.text(source.value, join(at, "source"))
 		}
 		readFields(d, &v, item, at, longDataFields)
-		d.checkData(item, at, v)
+		d.settleData(item, at, &v)
 	default:
 		v.Name, _ = d.text(item, at)
 	}
@@ -220,19 +216,28 @@ func (d *decoder) dataEntry(item *node, key, at string) {
 	d.grant(key, v, item.pos)
 }
 
-// checkData wants at most one place where the content is.
-func (d *decoder) checkData(n *node, at string, v Data) {
+// settleData wants at most one place where the content is. What has a name and no such place is a credential, as what is external.
+func (d *decoder) settleData(n *node, at string, v *Data) {
 	var places []string
 	for _, p := range []struct {
 		name string
 		said bool
-	}{{"file", v.File != ""}, {"environment", v.Variable != ""}, {"content", v.Content != nil}, {"external", v.Credential != ""}} {
+	}{{"file", v.File != ""}, {"environment", v.Variable != ""}, {"content", v.Content != nil}, {"external", v.external}} {
 		if p.said {
 			places = append(places, p.name)
 		}
 	}
 	if len(places) > 1 {
 		d.bad(n, at, "keep one of them", "%s: the content is in one place", strings.Join(places, " and "))
+	}
+	switch {
+	case len(places) > 0 && !v.external:
+	case v.called != "":
+		if d.dataNamed(n.pair("name").value, join(at, "name"), v.called) {
+			v.Credential = v.called
+		}
+	case v.external:
+		v.Credential = v.Name
 	}
 }
 

@@ -63,3 +63,41 @@ func TestSwapWithoutLimitAndWithoutBound(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestNameOfDataThatIsElsewhere: name beside file, environment or content says what docker calls it, not where its content is.
+func TestNameOfDataThatIsElsewhere(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, map[string]string{"stack.yaml": `secrets:
+  s: {file: ./s.txt, name: "stack/s v2"}
+  e: {name: other, environment: TOKEN}
+  c: {name: credential}
+  x: {external: true}
+  y: {external: true, name: that}
+  z: {external: false, file: ./z.txt}
+configs:
+  text: {content: hello, name: c2}
+profiles:
+  web: {image: a, secrets: [s, e, c, x, y, z], configs: [text]}
+`})
+	p, err := Load(Options{Cwd: dir}, "./stack.yaml:web")
+	must(t, err)
+	var got []string
+	for _, v := range append(p.Secrets, p.Configs...) {
+		got = append(got, v.Name+": "+strings.ReplaceAll(v.Describe(), dir, "")+" at "+v.Target)
+	}
+	want := []string{"s: file /s.txt at /run/secrets/s", "e: environment variable TOKEN at /run/secrets/e", `c: systemd credential "credential" at /run/secrets/c`,
+		`x: systemd credential "x" at /run/secrets/x`, `y: systemd credential "that" at /run/secrets/y`, "z: file /z.txt at /run/secrets/z", "text: the profile at /text"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	for text, want := range map[string]string{
+		"{file: ./s, external: true, name: x}": "file and external: the content is in one place",
+		"{file: ./s, environment: X, name: x}": "file and environment: the content is in one place",
+		"{name: a/b}":                          `"a/b" can't be a name`,
+		"{file: ./s, name: [x]}":               "expected text",
+	} {
+		if _, err := loadText(t, "image: a\nsecrets: {s: "+text+"}\n"); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %s", text, err, want)
+		}
+	}
+}
