@@ -143,10 +143,11 @@ func (d *decoder) shortPort(n *node, key, s string) (Port, bool) {
 		p.End = 0
 	}
 	if address, published, split := cutAddress(host); split {
-		if p.HostIP = d.address(n, key, address); p.HostIP == "" {
-			return p, false
+		if host = published; address != "" && address != "[]" { // else, as of "${BIND:-}:8080:80", it is all of them
+			if p.HostIP = d.address(n, key, address); p.HostIP == "" {
+				return p, false
+			}
 		}
-		host = published
 	}
 	if anyPort(host) {
 		return p, true

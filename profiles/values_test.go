@@ -101,3 +101,22 @@ profiles:
 		}
 	}
 }
+
+// TestPortsWithoutAddress: an address that a variable leaves empty is all of them, and the colons of ::1 are no such.
+func TestPortsWithoutAddress(t *testing.T) {
+	for text, want := range map[string]string{
+		":8081:81": "8081:81", "${BIND:-}:8080:80": "8080:80", "[]:8080:80": "8080:80", "::81": "81", "[]::80": "80", ":8000-8002:9000-9002": "8000-8002:9000-9002", ":80": "80",
+		"::1:8080:80": "[::1]:8080:80", "[::1]:8080:80": "[::1]:8080:80", "[::]:8080:80": "[::]:8080:80", "[::1]::80": "[::1]::80", ":8080:80/udp": "8080:80/udp",
+	} {
+		p, err := loadText(t, "image: a\nports: [\""+text+"\"]\n")
+		must(t, err)
+		if got := p.Ports[0].Short(); got != want {
+			t.Errorf("%s: %s, want %s", text, got, want)
+		}
+	}
+	for _, text := range []string{"::8080:80", ":::80", " :8080:80", "x:8080:80"} {
+		if _, err := loadText(t, "image: a\nports: [\""+text+"\"]\n"); err == nil || !strings.Contains(err.Error(), "is no IP address") {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}
