@@ -191,6 +191,6 @@ func readPackages(d *decoder, p *Python, n *node, key string) {
 			d.bad(item, key, "write names only, as import or pip does: torch", "%q is no name of a package", abridged(s))
 			return
 		}
-		p.Packages = d.appendOnce(p.Packages, s, item, key)
+		p.Packages = d.appendNew(p.Packages, s, item, key)
 	})
 }

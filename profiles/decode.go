@@ -2,6 +2,7 @@ package profiles
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -254,18 +255,19 @@ func (d *decoder) texts(n *node, path string, single bool, each func(item *node,
 	}
 }
 
-// appendOnce appends s to list unless it has it, and notes its place; compose's lists of strings are sets.
+// appendOnce appends s to list unless it has it, and notes its place: compose takes these lists for sets.
 func (d *decoder) appendOnce(list []string, s string, n *node, path string) []string {
-	for i, have := range list {
-		if have != s {
-			continue
-		}
-		at := index(path, i)
-		if d.levels[at] == d.level {
-			d.bad(n, path, "remove one of the two", "%q stands twice: first in line %d", s, d.profile.Lines[at].Line)
-		}
+	if contains(list, s) {
 		return list
 	}
 	d.mark(index(path, len(list)), n.pos)
 	return append(list, s)
+}
+
+// appendNew is appendOnce for lists in which one file may name a thing once, as in compose's.
+func (d *decoder) appendNew(list []string, s string, n *node, path string) []string {
+	if i := slices.Index(list, s); i >= 0 && d.levels[index(path, i)] == d.level {
+		d.bad(n, path, "remove one of the two", "%q stands twice: first in line %d", s, d.profile.Lines[index(path, i)].Line)
+	}
+	return d.appendOnce(list, s, n, path)
 }

@@ -137,7 +137,7 @@ func readGroupAdd(d *decoder, p *Profile, n *node, key string) {
 			d.bad(item, index(key, i), "write a group's name or number", "expected a group, got %s", item.describe())
 			continue
 		}
-		p.GroupAdd = d.appendOnce(p.GroupAdd, item.text, item, key)
+		p.GroupAdd = d.appendNew(p.GroupAdd, item.text, item, key)
 	}
 }
 

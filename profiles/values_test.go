@@ -120,3 +120,30 @@ func TestPortsWithoutAddress(t *testing.T) {
 		}
 	}
 }
+
+// TestTheSameTwiceInASet: compose makes these lists unique, and refuses others.
+func TestTheSameTwiceInASet(t *testing.T) {
+	p, err := loadText(t, `image: a
+network_mode: bridge
+dns: [1.1.1.1, 9.9.9.9, 1.1.1.1]
+dns_search: [a.example, a.example]
+dns_opt: ["ndots:1", "ndots:1"]
+cap_add: [SYS_PTRACE, cap_sys_ptrace]
+cap_drop: [NET_RAW, NET_RAW]
+extra_hosts: ["a=1.1.1.1", "a=1.1.1.1"]
+`)
+	must(t, err)
+	for what, diff := range map[string]string{
+		"dns": cmp.Diff([]string{"1.1.1.1", "9.9.9.9"}, p.DNS), "dns_search": cmp.Diff([]string{"a.example"}, p.DNSSearch), "dns_opt": cmp.Diff([]string{"ndots:1"}, p.DNSOpt),
+		"cap_add": cmp.Diff([]string{"CAP_SYS_PTRACE"}, p.CapAdd), "cap_drop": cmp.Diff([]string{"CAP_NET_RAW"}, p.CapDrop), "extra_hosts": cmp.Diff([]Host{{Name: "a", IP: "1.1.1.1"}}, p.ExtraHosts),
+	} {
+		if diff != "" {
+			t.Errorf("%s: %s", what, diff)
+		}
+	}
+	for _, text := range []string{"group_add: [video, video]", "python: {packages: [torch, torch]}"} {
+		if _, err := loadText(t, "image: a\n"+text+"\n"); err == nil || !strings.Contains(err.Error(), "stands twice") {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}
