@@ -10,7 +10,8 @@ import (
 
 // A dotenvParser reads the format of .env and env_file as compose does (docs.docker.com, "Syntax for .env files"):
 // NAME=VALUE or NAME: VALUE, export, comments, quotes over several lines, variables outside of single quotes. A bare
-// NAME is taken from the caller. Unlike compose it keeps order and lines, and a missing variable is a problem.
+// NAME is taken from the caller. A dollar sign that begins no variable is itself. Unlike compose it keeps order and lines, and a
+// missing variable is a problem.
 type dotenvParser struct {
 	file   string
 	find   lookup
@@ -143,7 +144,7 @@ func (p *dotenvParser) afterQuote(text string, line int) string {
 }
 
 func (p *dotenvParser) expand(name, value string, line int) {
-	got, err := interpolate(value, func(name string) (string, bool) {
+	got, err := interpolate(EscapeDollars(value), func(name string) (string, bool) {
 		if v, ok := p.find(name); ok {
 			return v, true
 		}

@@ -43,6 +43,31 @@ type lookup func(name string) (string, bool)
 // missing variable for an empty one; here it is a *missingError.
 func interpolate(text string, find lookup) (string, error) { return substitute(text, find, 0) }
 
+// EscapeDollars doubles each dollar sign of text that compose takes for itself: one that is followed by no name, no { and no other
+// dollar sign (compose-go, template, DefaultPattern). What a profile refuses then means what compose reads: "$(id)", "$1", "s/x$//".
+func EscapeDollars(text string) string {
+	var out strings.Builder
+	for {
+		i := strings.IndexByte(text, '$')
+		if i < 0 || i == len(text)-1 {
+			break
+		}
+		out.WriteString(text[:i+1])
+		switch text = text[i+1:]; {
+		case text[0] == '$': // a pair, which is one that is meant
+			out.WriteByte('$')
+			text = text[1:]
+		case text[0] != '{' && leadingName(text) == "":
+			out.WriteByte('$')
+		}
+	}
+	out.WriteString(text)
+	if strings.HasSuffix(text, "$") {
+		out.WriteByte('$')
+	}
+	return out.String()
+}
+
 // Interpolate substitutes variables as in a profile, with those of env.
 func Interpolate(text string, env map[string]string) (string, error) {
 	return interpolate(text, func(name string) (string, bool) {

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/compose-spec/compose-go/v2/template"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -144,6 +145,61 @@ extra_hosts: ["a=1.1.1.1", "a=1.1.1.1"]
 	for _, text := range []string{"group_add: [video, video]", "python: {packages: [torch, torch]}"} {
 		if _, err := loadText(t, "image: a\n"+text+"\n"); err == nil || !strings.Contains(err.Error(), "stands twice") {
 			t.Errorf("%s: %v", text, err)
+		}
+	}
+}
+
+// TestDollarsOfEnvFiles: one that begins no variable is itself, as for compose; a variable that is not set stays an error.
+func TestDollarsOfEnvFiles(t *testing.T) {
+	for line, want := range map[string]string{
+		"K=$(id -u)": "$(id -u)", "K=a$1b": "a$1b", `K="5$"`: "5$", "K=5$": "5$", "K=$$": "$", "K=$$x": "$x", `K="$$"`: "$", "K=$$$TAG": "$v2", "K=$$$": "$$", `K="$$$"`: "$$",
+		"K=$-": "$-", "K=$ x": "$ x", `K="$(id) $TAG ${TAG}"`: "$(id) v2 v2", "K=${NO:-x$1}": "x$1", "K=${NO:-5$}": "5$", "K=${NO:-$(x)}": "$(x)", "K=${TAG:-x$1}": "v2",
+		`K="\$TAG"`: "$TAG", `K="\$(id)"`: "$(id)", "K='$(id) $TAG ${'": "$(id) $TAG ${", `K=\$TAG`: `\v2`, "K=$é": "$é", "K=$}": "$}", `K="a$\"b"`: `a$"b`, `K=s/\r$//`: `s/\r$//`,
+		"K=${TAG+5$}": "5$", "K=$TAG$": "v2$", "K=$(echo ${TAG})": "$(echo v2)", "K: $(x)": "$(x)",
+	} {
+		dir := t.TempDir()
+		write(t, dir, map[string]string{"p.yaml": "image: a\nenv_file: f.env\n", "f.env": line + "\n"})
+		p, err := Load(Options{Cwd: dir, Env: testEnv}, "./p.yaml")
+		if err != nil {
+			t.Errorf("%s: %v", line, err)
+			continue
+		}
+		if diff := cmp.Diff([]EnvVar{{"K", want}}, p.Environment); diff != "" {
+			t.Errorf("%s: %s", line, diff)
+		}
+	}
+	for line, want := range map[string]string{
+		"K=a${1}b": `"${1}" is no variable`, "K=${": `"${" is no variable`, `K="${TAG"`: `"${TAG" is no variable`, "K=${}": "is no variable", "K=${TAG!x}": "is no variable",
+		"K=$(echo ${1})": "is no variable", "K=$UNSET": "variable UNSET is not set", "K=x$(echo $UNSET)": "variable UNSET is not set", "K=${UNSET:?for 5$}": "UNSET is required: for 5$",
+	} {
+		dir := t.TempDir()
+		write(t, dir, map[string]string{".env": line + "\n", "p.yaml": "image: a\n"})
+		if _, err := Load(Options{Cwd: dir, Env: testEnv}, "./p.yaml"); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %s", line, err, want)
+		}
+	}
+}
+
+// TestEscapeDollars holds what a profile makes of the escaped text against what compose makes of the plain one.
+func TestEscapeDollars(t *testing.T) {
+	find := func(name string) (string, bool) { v, ok := testEnv[name]; return v, ok }
+	for text, want := range map[string]string{
+		"": "", "x": "x", "$(x)": "$$(x)", "$1": "$$1", "x$": "x$$", `s/\r$//`: `s/\r$$//`, "$-": "$$-", "$ x": "$$ x", "$$": "$$", "$$$": "$$$$", "$$$$": "$$$$", "$$(x)": "$$(x)", "$$TAG": "$$TAG",
+		"$$$TAG": "$$$TAG", "$TAG": "$TAG", "${TAG}": "${TAG}", "a$1$TAG": "a$$1$TAG", "$${TAG}": "$${TAG}", "${TAG:-x$1}": "${TAG:-x$$1}", "${NO:-x$1}": "${NO:-x$$1}",
+		"${NO:-x$(y)}": "${NO:-x$$(y)}", "${NO:-5$}": "${NO:-5$$}", "${NO:-a$$b}": "${NO:-a$$b}", "$[x]": "$$[x]", "$é": "$$é", "$}": "$$}", "$(echo ${TAG})": "$$(echo ${TAG})",
+		"$(x)$": "$$(x)$$", "$1 $2 $TAG": "$$1 $$2 $TAG", "$TAG$": "$TAG$$", "$\n": "$$\n", "${1}": "${1}", "${": "${", "$1${": "$$1${", "${}": "${}",
+	} {
+		got := EscapeDollars(text)
+		if got != want {
+			t.Errorf("%q: %q, want %q", text, got, want)
+		}
+		if again := EscapeDollars(got); again != got {
+			t.Errorf("%q: escaped twice it is %q", text, again)
+		}
+		theirs, wrong := template.Substitute(text, find)
+		ours, err := interpolate(got, find)
+		if (wrong != nil) != (err != nil) || err == nil && ours != theirs {
+			t.Errorf("%q: %q (%v), compose %q (%v)", text, ours, err, theirs, wrong)
 		}
 	}
 }
