@@ -90,6 +90,11 @@ func runCheck(ctx context.Context, s *session, o checkOptions) error {
 	if s.line.dashes {
 		o.over.command = s.line.rest
 	}
+	if o.facts == "" && text == "" {
+		if err := s.dependable(ctx, names); err != nil {
+			return err
+		}
+	}
 	if len(names) == 0 {
 		names = []string{""}
 	}

@@ -161,3 +161,34 @@ func TestNarrowSides(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
+
+// TestCheckOfUnknownDependency: check says of depends_on what up refuses it for, in the same words and before it looks at any image.
+func TestCheckOfUnknownDependency(t *testing.T) {
+	s := &site{t: t, dir: t.TempDir(), root: t.TempDir(), address: "/nowhere.sock"}
+	s.write("stack.yaml", "profiles:\n  web:\n    image: a\n    depends_on: [nowhere, db]\n  db: {image: a, depends_on: [other]}\n")
+	s.write("profiles/a.yaml", "image: a\ndepends_on: {b: {condition: healthy}}\n")
+	s.write("profiles/b.yaml", "rootfs: host\n")
+	s.write("profiles/c.yaml", "image: a\ndepends_on: [d]\n")
+	s.write("profiles/d.yaml", "image: a\ndepends_on: [c]\n")
+	for name, wants := range map[string][]string{
+		"./stack.yaml":     {"error[HR221]: depends_on: there is no profile nowhere", "./stack.yaml:4", "there is no profile other", "./stack.yaml:5"},
+		"./stack.yaml:web": {"error[HR221]: depends_on: there is no profile nowhere", "./stack.yaml:4"},
+		"a":                {"error[HR223]: depends_on: b has no healthcheck", "profiles/a.yaml:2"},
+		"c":                {"the profiles depend on each other: c -> d -> c"},
+	} {
+		status, _, got := s.hostrun("check", name)
+		up, _, want := s.hostrun("up", "--dry-run", name)
+		if status != finding.StatusProfile || status != up || got != want {
+			t.Errorf("check %s: %d\n%s\nup: %d\n%s", name, status, got, up, want)
+		}
+		for _, words := range wants {
+			if !strings.Contains(got, words) {
+				t.Errorf("check %s lacks %q:\n%s", name, words, got)
+			}
+		}
+	}
+	s.write("profiles/e.yaml", "image: a\ndepends_on: {nowhere: {required: false}}\n")
+	if status, _, got := s.hostrun("check", "e"); status == finding.StatusProfile || !strings.Contains(got, "e goes on without nowhere") {
+		t.Errorf("%d\n%s", status, got)
+	}
+}

@@ -34,6 +34,7 @@ type stackOptions struct {
 	whole bool           // nobody has named profiles: up --all
 	alone bool           // what they depend on is left out: --no-deps
 	one   bool           // of what is named there is one container, whatever it says: it is run's
+	edges bool           // only what depends on what is asked, and nobody counts devices: check's
 }
 
 // A group is the containers of one profile: one, or its replicas.
@@ -120,6 +121,16 @@ func (st *stack) tagged(ctx context.Context, name string) []error {
 	return st.name(ctx, name)
 }
 
+// dependable reports what is wrong with depends_on of the profiles, and of those that they lead to, as up does.
+func (s *session) dependable(ctx context.Context, names []string) error {
+	errs := make([]error, len(names))
+	for i, name := range names {
+		st := &stack{s: s, groups: map[string]*group{}, opt: stackOptions{edges: true}}
+		_, errs[i] = st.add(ctx, name, s.profileOptions(), nil)
+	}
+	return severally(once(errs))
+}
+
 func (g *group) ask() {
 	for _, m := range g.members {
 		m.asked = true
@@ -169,7 +180,7 @@ func (st *stack) add(ctx context.Context, name string, opt profiles.Options, way
 	if err != nil {
 		return nil, err
 	}
-	g, err := st.group(ctx, name, p, st.opt.one && len(way) == 0)
+	g, err := st.group(ctx, name, p, st.opt.edges || st.opt.one && len(way) == 0)
 	if err != nil {
 		return nil, err
 	}
