@@ -3,6 +3,7 @@ package profiles
 import (
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 
 	"hostrun.dev/hostrun/pattern"
@@ -97,6 +98,7 @@ var networkOptions = []field[Network]{
 		}
 		d.oneOf(n, key, "bridge")
 	}},
+	{name: "com.docker.network.enable_ipv6", about: "docker's other place for enable_ipv6, which goes before it", schema: boolSchema, read: readOptionIPv6},
 	{name: "com.docker.network.driver.mtu", about: "the largest packet", schema: intSchema, read: func(d *decoder, to *Network, n *node, key string) {
 		if v, ok := d.integer(n, key); ok && (v < 68 || v > 65535) {
 			d.bad(n, key, "write a number from 68 to 65535", "%d is no MTU", v)
@@ -104,6 +106,19 @@ var networkOptions = []field[Network]{
 			to.MTU = v
 		}
 	}},
+}
+
+// readOptionIPv6 is of docker's daemon, which looks here where enable_ipv6 is not said (moby, createNetwork).
+func readOptionIPv6(d *decoder, to *Network, n *node, key string) {
+	on, err := strconv.ParseBool(n.text)
+	if n.kind != scalar || err != nil {
+		d.bad(n, key, "write \"true\" or \"false\"", "expected true or false, got %s", n.describe())
+		return
+	}
+	above := strings.TrimSuffix(key, ".driver_opts.com.docker.network.enable_ipv6")
+	if _, said := d.profile.Lines[join(above, "enable_ipv6")]; !said {
+		to.EnableIPv6 = on
+	}
 }
 
 // readNetworkOptions reads driver_opts; what else is docker's by its name is not unknown, and not done.

@@ -203,3 +203,25 @@ func TestEscapeDollars(t *testing.T) {
 		}
 	}
 }
+
+// TestOptionEnableIPv6: docker's daemon looks at the driver's option where enable_ipv6 is not said.
+func TestOptionEnableIPv6(t *testing.T) {
+	const option = "driver_opts: {com.docker.network.enable_ipv6: "
+	for text, want := range map[string]bool{
+		option + `"false"}`: false, option + `"true"}`: true, option + "true}": true, option + `"1"}`: true, option + `"0"}`: false,
+		option + `"true"}, enable_ipv6: false`: false, "enable_ipv6: false, " + option + `"true"}`: false, "enable_ipv6: true, " + option + `"false"}`: true,
+	} {
+		for _, file := range []string{"profiles: {p: {image: a, networks: [n]}}\nnetworks: {n: {" + text + "}}\n", "profiles: {p: {image: a, networks: {n: {" + text + "}}}}\n"} {
+			dir := t.TempDir()
+			write(t, dir, map[string]string{"s.yaml": file})
+			p, err := Load(Options{Cwd: dir}, "./s.yaml:p")
+			must(t, err)
+			if p.Networks[0].EnableIPv6 != want {
+				t.Errorf("%s: %v, want %v", file, p.Networks[0].EnableIPv6, want)
+			}
+		}
+	}
+	if _, err := loadText(t, "image: a\nnetworks: {n: {"+option+"maybe}}}\n"); err == nil || !strings.Contains(err.Error(), `expected true or false, got the text "maybe"`) {
+		t.Error(err)
+	}
+}
