@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -97,22 +98,28 @@ func (b *builder) setNetwork() {
 	}
 }
 
-// attachments are the profile's networks, the one with the highest priority first: it has the default route and the ports. An internal
-// network has neither and comes after the others, as for docker.
+// attachments are the profile's networks, first the one that has the default route and the ports: that with the highest gw_priority, and
+// among equal ones the highest priority. An internal network has neither and comes after the others, as for docker.
 func (b *builder) attachments() []network.Attachment {
 	nets := slices.Clone(b.p.Networks)
 	if len(nets) == 0 {
 		nets = []profiles.Network{{Name: network.DefaultName, Key: "network_mode"}}
 	}
 	slices.SortStableFunc(nets, func(x, y profiles.Network) int {
-		if x.Internal != y.Internal {
-			if x.Internal {
-				return 1
-			}
+		switch {
+		case x.Internal && !y.Internal:
+			return 1
+		case y.Internal && !x.Internal:
 			return -1
 		}
-		return int(min(max(y.Priority-x.Priority, -1), 1))
+		return cmp.Or(cmp.Compare(y.GatewayPriority, x.GatewayPriority), cmp.Compare(y.Priority, x.Priority))
 	})
+	main := 0 // whose interface has the profile's hardware address, of which gw_priority says nothing
+	for i, n := range nets {
+		if n.Internal == nets[0].Internal && n.Priority > nets[main].Priority {
+			main = i
+		}
+	}
 	var all []network.Attachment
 	for i, n := range nets {
 		a := network.Attachment{Aliases: n.Aliases, IPv4: n.IPv4, IPv6: n.IPv6, MAC: n.MAC,
@@ -124,7 +131,7 @@ func (b *builder) attachments() []network.Attachment {
 			a.Network.Subnets = append(a.Network.Subnets, network.Subnet{Subnet: s.Subnet, Gateway: s.Gateway, Range: s.Range})
 			a.Network.IPv6 = a.Network.IPv6 || strings.Contains(s.Subnet, ":")
 		}
-		if i == 0 && a.MAC == "" {
+		if i == main && a.MAC == "" {
 			a.MAC = b.p.MACAddress
 		}
 		all = append(all, a)

@@ -174,3 +174,32 @@ func TestResolvers(t *testing.T) {
 		}
 	}
 }
+
+// TestGatewayPriority: gw_priority decides about the default route, whatever priority says, which decides the rest.
+func TestGatewayPriority(t *testing.T) {
+	for _, c := range []struct {
+		networks   []profiles.Network
+		first, mac string
+	}{
+		{[]profiles.Network{{Name: "a"}, {Name: "b"}}, "a", "a"},
+		{[]profiles.Network{{Name: "a"}, {Name: "b", Priority: 1}}, "b", "b"},
+		{[]profiles.Network{{Name: "a", Priority: 50}, {Name: "b", Priority: 100, GatewayPriority: 1}}, "b", "b"},
+		{[]profiles.Network{{Name: "a", Priority: 100}, {Name: "b", GatewayPriority: 1}}, "b", "a"},
+		{[]profiles.Network{{Name: "a", GatewayPriority: -1, Priority: 5}, {Name: "b"}, {Name: "c", Priority: 1}}, "c", "a"},
+		{[]profiles.Network{{Name: "a", Internal: true, GatewayPriority: 9, Priority: 9}, {Name: "b"}}, "b", "b"},
+		{[]profiles.Network{{Name: "a", Priority: -1 << 63}, {Name: "b", Priority: 1<<63 - 1}}, "b", "b"},
+	} {
+		f := simple()
+		f.Profile.NetworkMode, f.Profile.Networks, f.Profile.MACAddress = "bridge", c.networks, "02:42:ac:11:00:02"
+		all := network.ParseLabel(build(t, f).Labels[plan.LabelNetwork]).Attachments
+		mac := ""
+		for _, a := range all {
+			if a.MAC != "" {
+				mac += a.Network.Name
+			}
+		}
+		if all[0].Network.Name != c.first || mac != c.mac {
+			t.Errorf("%+v: the first is %s, the hardware address is that of %s; want %s and %s", c.networks, all[0].Network.Name, mac, c.first, c.mac)
+		}
+	}
+}

@@ -12,12 +12,13 @@ import (
 // A Network is one that the container is on: how it is on it (aliases, addresses), and how the network is to be, if this profile
 // says so. Profiles that name the same network must not contradict each other.
 type Network struct {
-	Name     string   `json:"name"`
-	Aliases  []string `json:"aliases,omitempty"`
-	IPv4     string   `json:"ipv4_address,omitempty"`
-	IPv6     string   `json:"ipv6_address,omitempty"`
-	MAC      string   `json:"mac_address,omitempty"`
-	Priority int64    `json:"priority,omitempty"` // the highest has the default route and the ports
+	Name            string   `json:"name"`
+	Aliases         []string `json:"aliases,omitempty"`
+	IPv4            string   `json:"ipv4_address,omitempty"`
+	IPv6            string   `json:"ipv6_address,omitempty"`
+	MAC             string   `json:"mac_address,omitempty"`
+	Priority        int64    `json:"priority,omitempty"`    // the highest is the first, and has mac_address of the profile
+	GatewayPriority int64    `json:"gw_priority,omitempty"` // the highest has the default route and the ports; of equal ones the first
 
 	Subnets    []Subnet `json:"subnets,omitempty"`
 	Internal   bool     `json:"internal,omitempty"`
@@ -53,8 +54,12 @@ var networkKeys = []field[Network]{
 	{name: "mac_address", about: "of the container's interface", schema: textSchema, read: func(d *decoder, to *Network, n *node, key string) {
 		to.MAC, _ = d.mac(n, key)
 	}},
-	{name: "priority", about: "the network with the highest has the default route and the ports", schema: intSchema, read: readPriority},
-	{name: "gw_priority", about: "the network with the highest has the default route and the ports", schema: intSchema, read: readPriority},
+	{name: "priority", about: "the network with the highest is the first: it has mac_address, and the default route and the ports unless gw_priority says otherwise", schema: intSchema, read: func(d *decoder, to *Network, n *node, key string) {
+		to.Priority, _ = d.integer(n, key)
+	}},
+	{name: "gw_priority", about: "the network with the highest has the default route and the ports, whatever priority says", schema: intSchema, read: func(d *decoder, to *Network, n *node, key string) {
+		to.GatewayPriority, _ = d.integer(n, key)
+	}},
 	{name: "driver", about: "bridge; macvlan or ipvlan: the container is on the network of an interface of the host", schema: enum("bridge", "default", "macvlan", "ipvlan"), read: readDriver},
 	{name: "driver_opts", about: "parent, macvlan_mode or ipvlan_mode; com.docker.network.driver.mtu", schema: schemaOf(networkOptions), read: readNetworkOptions},
 	{name: "ipam", about: "its subnets: {config: [{subnet: 10.5.0.0/24}]}", schema: schemaOf(ipamFields), read: func(d *decoder, to *Network, n *node, key string) {
@@ -236,8 +241,6 @@ func readIP(at func(*Network) *string, v6 bool) func(*decoder, *Network, *node, 
 		*at(to) = ip.String()
 	}
 }
-
-func readPriority(d *decoder, to *Network, n *node, key string) { to.Priority, _ = d.integer(n, key) }
 
 // mac reads the hardware address of one interface: not a multicast one, which the kernel refuses.
 func (d *decoder) mac(n *node, key string) (string, bool) {

@@ -225,3 +225,14 @@ func TestOptionEnableIPv6(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestBothPriorities: the one does not overwrite the other, in whatever order they stand.
+func TestBothPriorities(t *testing.T) {
+	for _, text := range []string{"{priority: 100, gw_priority: 1}", "{gw_priority: 1, priority: 100}"} {
+		p, err := loadText(t, "image: a\nnetworks: {n: "+text+"}\n")
+		must(t, err)
+		if n := p.Networks[0]; n.Priority != 100 || n.GatewayPriority != 1 {
+			t.Errorf("%s: %+v", text, n)
+		}
+	}
+}
