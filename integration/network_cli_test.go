@@ -289,3 +289,17 @@ func TestNetworkOfManyAtOnce(t *testing.T) {
 	s.must(append([]string{"down"}, names...)...)
 	s.untraced()
 }
+
+// TestNetworkChangedRightAfterDown: what is left of a removal goes on behind down's back, and its network stood against the next up, which wants it otherwise.
+func TestNetworkChangedRightAfterDown(t *testing.T) {
+	t.Parallel()
+	s := newNetStage(t)
+	for i := range 4 {
+		for _, name := range []string{"one", "two"} {
+			s.profile(name, fmt.Sprintf("rootfs: host\npython: none\nstop_grace_period: 0s\ncommand: [sleep, '1000']\nnetworks: {lan: {ipam: {config: [{subnet: 10.88.%d.0/24}]}}}\n", i))
+		}
+		s.must("up", "one", "two")
+		s.must("down", "one", "two")
+	}
+	s.untraced()
+}

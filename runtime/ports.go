@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/containerd/containerd/v2/core/containers"
@@ -40,6 +41,9 @@ func (c *Client) LookAtNetwork(ctx context.Context, p *profiles.Profile, id stri
 	if !fixedNetworks(p) {
 		return n, nil
 	}
+	if n.Others, err = c.staying(ctx, p, id, entries); err != nil {
+		return nil, err
+	}
 	n.Interfaces, err = bridge.Interfaces()
 	for i, one := range n.Interfaces {
 		if name := sockets.DockerNetwork(ctx, one.Name); name != "" {
@@ -57,6 +61,28 @@ func fixedNetworks(p *profiles.Profile) bool {
 		}
 	}
 	return false
+}
+
+// staying are the entries without those of containers that run no more and are on a network of the profile's: what they say of it must not
+// stand against a profile that was changed since. id's own stays.
+func (c *Client) staying(ctx context.Context, p *profiles.Profile, id string, entries []network.Entry) ([]network.Entry, error) {
+	left := entries
+	for _, e := range entries {
+		shared := slices.ContainsFunc(e.Links, func(l network.Link) bool {
+			return slices.ContainsFunc(p.Networks, func(n profiles.Network) bool { return n.Name == l.Network })
+		})
+		if !shared || e.ID == id || e.Namespace != c.opt.Namespace {
+			continue
+		}
+		gone, err := c.freeNetwork(ctx, e.ID)
+		if err != nil {
+			return nil, err
+		}
+		if gone {
+			left = without(left, e.ID)
+		}
+	}
+	return left, nil
 }
 
 // drivers are those of the profile's networks; "" is a bridge.
@@ -83,7 +109,7 @@ func (c *Client) takenPorts(ctx context.Context, want []network.Binding, id stri
 	var taken []plan.TakenPort
 	for _, b := range want {
 		if by, ok := held[b]; ok {
-			if dead, err := c.freePorts(ctx, by); err != nil || dead {
+			if dead, err := c.freeNetwork(ctx, by); err != nil || dead {
 				held = network.Holders(want, without(others, by))
 				if err != nil {
 					return nil, err
@@ -118,9 +144,9 @@ func without(all []network.Entry, id string) []network.Entry {
 // removalPatience is how long to wait for a removal that goes on in the background, of a container whose ports are wanted.
 const removalPatience = 10 * time.Second
 
-// freePorts takes the network of a container away that holds ports and runs no more, and reports whether it was one. One that `down`
-// has ended is being removed by another process: its network goes in a moment.
-func (c *Client) freePorts(ctx context.Context, id string) (bool, error) {
+// freeNetwork takes the network of a container away that runs no more, and reports whether it was one. One that `down` has ended is being removed by
+// another process: its network goes in a moment.
+func (c *Client) freeNetwork(ctx context.Context, id string) (bool, error) {
 	if !c.ownsNetwork(id) {
 		return false, nil
 	}
