@@ -187,6 +187,7 @@ func TestSharedNodes(t *testing.T) {
 		"options of a network":     {text: "services: {a: {image: a, networks: {n: {interface_name: x}}}}\nnetworks: {n: {}}\n", want: []string{"networks: {n: {}}"}},
 		"folded lines":             {text: "services:\n  a:\n    image: a\n    command: >\n      serve \\\n        --port 1 \\\n        --tp 2\n", want: []string{"      serve \\\n        --port 1 \\\n        --tp 2\n"}},
 		"comments at the end":      {text: "services:\n  a:\n    image: a\n    volumes:\n      - ./no:/no\n      # - ./old:/old\n\n# the end\n", want: []string{"# - ./old:/old", "\n# the end\n"}},
+		"dollar signs":             {text: "services:\n  a:\n    image: a\n    environment: {A: '$(date)', B: a$1b, C: '$$C', D: '50$', E: '${E:-$2a$14$x}'}\n    healthcheck: {test: [CMD-SHELL, 'wget $(hostname)']}\n", want: []string{"A: '$$(date)', B: a$$1b, C: '$$C', D: '50$$', E: '${E:-$$2a$$14${x:-}}'", "'wget $$(hostname)'"}},
 		"the project's name":       {text: "services: {a: {image: a, hostname: '${COMPOSE_PROJECT_NAME:-other}', user: 'a$${COMPOSE_PROJECT_NAME:-x}'}}\n", want: []string{"${COMPOSE_PROJECT_NAME:-project}", "$${COMPOSE_PROJECT_NAME:-x}"}},
 		"an image without a name":  {text: "services: {a: {build: ., image: '${NOPE}'}}\n", want: []string{"image: project-a"}},
 		"a name with a space":      {text: "name: My Proj\nservices: {a: {image: a}}\n", want: []string{"name: myproj\n", "myproj_default"}},

@@ -1,11 +1,13 @@
 package composefile
 
 import (
+	"fmt"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
 
 	"hostrun.dev/hostrun/pattern"
+	"hostrun.dev/hostrun/profiles"
 )
 
 // plain is a variable without a word for the case that it is not set. $$ is no variable.
@@ -17,6 +19,7 @@ func (c *converter) variables() {
 	seen := map[*yaml.Node]bool{}
 	first := map[string]*yaml.Node{}
 	var names []string
+	dollars, literal := 0, 0 // texts with dollar signs that begin no variable, and the line of the first
 	var walk func(n *yaml.Node)
 	walk = func(n *yaml.Node) {
 		if seen[n] || n.Kind == yaml.AliasNode { // an anchor is walked where it stands
@@ -24,6 +27,12 @@ func (c *converter) variables() {
 		}
 		seen[n] = true
 		if n.Kind == yaml.ScalarNode && strings.ContainsRune(n.Value, '$') {
+			if escaped := profiles.EscapeDollars(n.Value); escaped != n.Value {
+				n.Value = escaped
+				if dollars++; dollars == 1 {
+					literal = n.Line
+				}
+			}
 			n.Value = plain.ReplaceAllStringFunc(c.projectForms(n), func(s string) string {
 				name := strings.Trim(s, "${}")
 				if _, set := c.env[name]; set || name == "" {
@@ -48,6 +57,9 @@ func (c *converter) variables() {
 		}
 	}
 	walk(c.root)
+	if dollars > 0 {
+		c.fields = append(c.fields, Field{Key: "$", Line: literal, Outcome: Changed, Note: fmt.Sprintf("$$: a dollar sign that begins no variable is meant itself, in %d of the file's texts", dollars)})
+	}
 	for _, name := range names {
 		if name == projectVariable {
 			c.fields = append(c.fields, Field{Key: "$" + name, Line: first[name].Line, Outcome: Changed, Note: "${" + name + ":-" + c.project + "}: compose sets it by itself"})
