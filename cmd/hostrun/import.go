@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -78,13 +79,16 @@ func runImportCompose(ctx context.Context, s *session, o importOptions) error {
 	if err != nil {
 		return err
 	}
-	file, err := s.composeFile(ctx, names)
+	file, one, err := s.composeFile(ctx, names)
 	if err != nil {
 		return err
 	}
 	stack, fields, err := composefile.Convert(file, s.profileOptions())
 	if err != nil {
 		return err
+	}
+	if one != nil {
+		fields = one.fields(fields)
 	}
 	report := s.stdout
 	if to == "" {
@@ -186,31 +190,47 @@ func (s *session) importTo(first string, o importOptions) (string, error) {
 	return to, nil
 }
 
-// composeFile reads a file, or several as one.
-func (s *session) composeFile(ctx context.Context, names []string) (composefile.File, error) {
-	file := composefile.File{Path: s.abs(names[0]), Shown: names[0]}
+// composeFile reads a file, or several as one; then one is what was put together.
+func (s *session) composeFile(ctx context.Context, names []string) (file composefile.File, one *composedFile, err error) {
+	file = composefile.File{Path: s.abs(names[0]), Shown: names[0]}
 	for _, name := range names[1:] {
 		if _, err := os.Stat(s.abs(name)); err != nil {
-			return file, fileError("read", name, err)
+			return file, nil, fileError("read", name, err)
 		}
 	}
-	var err error
 	if file.Text, err = os.ReadFile(file.Path); err != nil {
-		return file, fileError("read", names[0], err)
+		return file, nil, fileError("read", names[0], err)
 	}
 	why, err := composefile.Several(file)
-	if err != nil {
-		return file, err
+	if err != nil || why == "" && len(names) == 1 {
+		return file, nil, err
 	}
-	if why == "" && len(names) == 1 {
-		return file, nil
+	if one, err = s.composed(ctx, names); err != nil {
+		return file, nil, err
 	}
-	file.Text, err = s.composed(ctx, names)
-	return file, err
+	file.Text = []byte(one.Text)
+	return file, one, nil
 }
 
-// composed is the text of several files as one, by compose's own rules.
-func (s *session) composed(ctx context.Context, names []string) ([]byte, error) {
+// A composedFile is what hostrun-compose prints.
+type composedFile struct {
+	Text  string `json:"text"`
+	Notes []struct {
+		Key  string `json:"key"`
+		Note string `json:"note"`
+	} `json:"notes"`
+}
+
+// fields are those of the text and the notes on it.
+func (one *composedFile) fields(of []composefile.Field) []composefile.Field {
+	for _, n := range one.Notes {
+		of = append(of, composefile.Field{Key: n.Key, Outcome: composefile.Changed, Note: n.Note})
+	}
+	return of
+}
+
+// composed puts several files together, by compose's own rules.
+func (s *session) composed(ctx context.Context, names []string) (*composedFile, error) {
 	program := filepath.Join(s.libexec(), "hostrun-compose")
 	cmd := exec.CommandContext(ctx, program)
 	for _, name := range names {
@@ -223,7 +243,11 @@ func (s *session) composed(ctx context.Context, names []string) ([]byte, error) 
 	var exit *exec.ExitError
 	switch {
 	case err == nil:
-		return out.Bytes(), nil
+		one := new(composedFile)
+		if err := json.Unmarshal(out.Bytes(), one); err != nil {
+			return nil, fmt.Errorf("read what %s makes of %s: %w", program, names[0], err)
+		}
+		return one, nil
 	case errors.As(err, &exit):
 		return nil, finding.Errorf(finding.StatusProfile, "correct the file: docker compose config says the same of it", "read %s: %s", strings.Join(names, ", "), strings.TrimSpace(errs.String()))
 	case errors.Is(err, fs.ErrNotExist):
