@@ -221,8 +221,11 @@ type composedFile struct {
 	} `json:"notes"`
 }
 
-// fields are those of the text and the notes on it.
+// fields are those of the text and the notes on it. Its lines are in no file that anyone has.
 func (one *composedFile) fields(of []composefile.Field) []composefile.Field {
+	for i := range of {
+		of[i].Line = 0
+	}
 	for _, n := range one.Notes {
 		of = append(of, composefile.Field{Key: n.Key, Outcome: composefile.Changed, Note: n.Note})
 	}
@@ -258,8 +261,12 @@ func (s *session) composed(ctx context.Context, names []string) (*composedFile, 
 
 // An importLine is one object of import compose --format json.
 type importLine struct {
-	Schema int `json:"schema"`
-	composefile.Field
+	Schema  int                 `json:"schema"`
+	Service string              `json:"service"`
+	Key     string              `json:"key"`
+	Line    int                 `json:"line,omitempty"` // 0 where several files were put together
+	Outcome composefile.Outcome `json:"outcome"`
+	Note    string              `json:"note,omitempty"`
 }
 
 // showImport prints the report: as a table the keys that were carried stand on one line for each service.
@@ -274,7 +281,7 @@ func showImport(w io.Writer, format string, fields []composefile.Field) error {
 		if f.Outcome == composefile.Carried {
 			at[f.Service] = len(lines)
 		}
-		lines = append(lines, importLine{1, f})
+		lines = append(lines, importLine{1, f.Service, f.Key, f.Line, f.Outcome, f.Note})
 	}
 	if format == "table" {
 		slices.SortStableFunc(lines, func(a, b importLine) int { return strings.Compare(a.Service, b.Service) })
@@ -285,7 +292,11 @@ func showImport(w io.Writer, format string, fields []composefile.Field) error {
 			if l.Outcome == composefile.Carried {
 				return []string{dash(l.Service), string(l.Outcome), "", "", l.Key}
 			}
-			return []string{dash(l.Service), string(l.Outcome), fmt.Sprint(l.Line), l.Key, l.Note}
+			line := "-"
+			if l.Line != 0 {
+				line = fmt.Sprint(l.Line)
+			}
+			return []string{dash(l.Service), string(l.Outcome), line, l.Key, l.Note}
 		},
 	})
 }
