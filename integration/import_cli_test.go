@@ -63,3 +63,53 @@ services:
 		t.Errorf("after down: %s", got)
 	}
 }
+
+// TestImportOfAnotherDirectory: a path of an included file that begins with a variable is one of that file's directory, modes keep their
+// meaning, and the report names no lines of a text that nobody has.
+func TestImportOfAnotherDirectory(t *testing.T) {
+	t.Parallel()
+	s := newNetStage(t)
+	s.load(tiny(t, "job"))
+	s.write("dep/compose.yaml", `services:
+  db:
+    image: job:latest
+    pull_policy: never
+    stop_signal: SIGKILL
+    volumes:
+      - ${VOL:-.}/rows:/rows
+      - ${SOCK:-/none/docker.sock}:/var/run/docker.sock
+      - {type: tmpfs, target: /v, tmpfs: {mode: 0710}}
+    command: [sh, -c, "stat -c mode=%a /v; exec sleep 1000"]
+`)
+	s.write("shop/compose.yaml", "include: [../dep/compose.yaml]\nservices: {db: {init: true}}\n")
+	top := s.dir
+	s.dir = s.path("shop")
+	t.Cleanup(func() { s.dir = top }) // before the stage is struck
+	r := s.hostrun("import", "compose", "--format", "json")
+	if r.status != 3 || strings.Contains(r.stdout, `"line"`) || strings.Count(r.stdout, `"open"`) != 1 || !strings.Contains(r.stdout, `"key":"$VOL","outcome":"changed","note":"it begins paths of ../dep`) {
+		t.Fatalf("import: %v", r)
+	}
+	if r := s.hostrun("import", "compose", "--force"); r.status != 3 || !strings.Contains(r.stdout, "changed   -      $VOL") {
+		t.Errorf("import: %v", r)
+	}
+	text, err := os.ReadFile(s.path("stack.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	stack := strings.Replace(string(text), "      - ${SOCK:-/none/docker.sock}:/var/run/docker.sock\n", "", 1)
+	if stack == string(text) {
+		t.Fatalf("the socket's line: %s", text)
+	}
+	s.write("stack.yaml", stack)
+	s.must("up")
+	if _, err := os.Stat(s.path("../dep/rows")); err != nil {
+		t.Error(err)
+	}
+	s.comes("the container has told", func() error {
+		if out := s.must("logs", "db"); !strings.Contains(out, "mode=710\n") {
+			return fmt.Errorf("logs: %s", out)
+		}
+		return nil
+	})
+	s.must("down")
+}
