@@ -93,6 +93,7 @@ func (c *converter) asWritten() {
 }
 
 func (c *converter) service(s service) {
+	c.one(s)
 	c.containerName(s)
 	c.network(s)
 	c.sharedMemory(s)
@@ -193,6 +194,29 @@ func (c *converter) containerName(s service) {
 	}
 	if v := c.lookup(s.body, "container_name"); v != nil && v.Value != s.name { // of a service that this one is made of
 		put(s.body, "container_name", text(s.name))
+	}
+}
+
+// one takes the number of containers away where it is 1 and the container has a name: with a number hostrun counts them, and calls the first NAME-1.
+func (c *converter) one(s service) {
+	if c.lookup(s.body, "container_name") == nil && c.written[s.name].called == "" {
+		return
+	}
+	is := func(v *yaml.Node) bool {
+		n, err := profiles.Interpolate(followed(v).Value, c.all)
+		return err == nil && n == "1"
+	}
+	if k, v := entry(s.body, "scale"); k != nil && is(v) {
+		drop(s.body, "scale")
+		c.say(k, s.name, "scale", Changed, "left out: it is one anyway")
+	}
+	_, deploy := entry(s.body, "deploy")
+	if deploy = followed(deploy); deploy == nil {
+		return
+	}
+	if k, v := entry(deploy, "replicas"); k != nil && is(v) {
+		drop(deploy, "replicas")
+		c.say(k, s.name, "deploy.replicas", Changed, "left out: it is one anyway")
 	}
 }
 
