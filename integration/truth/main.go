@@ -189,7 +189,7 @@ func (w *world) trials(only *regexp.Regexp) []trial {
 	var all []trial
 	for _, p := range pairs {
 		images := slices.DeleteFunc(slices.Clone(p.images), func(name string) bool { return !only.MatchString(p.set + " " + name) })
-		if len(images) == 0 {
+		if len(images) == 0 || p.set == largeSet && w.setDir(p.set) == "" {
 			continue
 		}
 		s, ok := w.set(p.set)

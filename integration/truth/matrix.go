@@ -95,9 +95,13 @@ var pairs = []struct {
 	{"more-cp311", []string{"debian12-minimal", "debian12-full"}},
 	{"more-cp313", []string{"debian13-minimal", "debian13-full"}},
 	{"further-cp311", []string{"debian12-minimal", "debian12-full", "debian11-minimal", "debian13-minimal", "sid-full"}},
+	{largeSet, []string{"debian12-minimal", "debian12-full", "debian13-minimal"}},
 	{"cp311", []string{"musl"}},
 	{"damage", []string{"musl"}},
 }
+
+// largeSet is of 7 GB, and not brought by make truth: LIST=fourth integration/truth/wheels.sh cp311. It is compared where it is.
+const largeSet = "fourth-cp311"
 
 // A world is what is there on this machine: the cache of roots and sites, and the interpreters.
 type world struct {
@@ -253,7 +257,7 @@ func (w *world) setDir(name string) string {
 // packages tells whether the set has whole packages, which can be imported, and not only modules.
 func (s set) packages() bool {
 	kind, _, _ := strings.Cut(s.name, "-")
-	return s.name == "demo" || kind == "dist" || kind == "more" || kind == "further" || strings.HasPrefix(s.name, "cp")
+	return s.name == "demo" || kind == "dist" || kind == "more" || kind == "further" || kind == "fourth" || strings.HasPrefix(s.name, "cp")
 }
 
 func (w *world) lacks(name string) bool {
