@@ -76,25 +76,28 @@ func (c *converter) unshareKeys() {
 		ipc := c.lookup(s.body, "ipc")
 		onHost = onHost || ipc != nil && ipc.Value == "host"
 	}
-	rewritten := map[string]bool{"container_name": true, "shm_size": onHost, "networks": len(c.hosts) > 0}
+	rewritten := []struct {
+		key string
+		is  bool
+	}{{"container_name", true}, {"shm_size", onHost}, {"networks", len(c.hosts) > 0}}
 	for _, s := range c.services() {
 		for _, of := range allMerged(s.body) {
 			if of == s.body {
 				continue
 			}
 			templates[of] = !bodies[of]
-			for key, is := range rewritten {
-				k, v := entry(of, key)
-				if has, _ := entry(s.body, key); k != nil && has == nil && (is || bodies[of]) { // another service's is rewritten for that one
+			for _, r := range rewritten {
+				k, v := entry(of, r.key)
+				if has, _ := entry(s.body, r.key); k != nil && has == nil && (r.is || bodies[of]) { // another service's is rewritten for that one
 					s.body.Content = append(s.body.Content, copyOf(k), copyOf(v))
 				}
 			}
 		}
 	}
 	for of, is := range templates {
-		for key, too := range rewritten {
-			if is && too {
-				drop(of, key)
+		for _, r := range rewritten {
+			if is && r.is {
+				drop(of, r.key)
 			}
 		}
 	}
