@@ -221,7 +221,7 @@ func TestSharedNodes(t *testing.T) {
 // the compose file; and what compose refuses is no success.
 func TestOpenElsewhere(t *testing.T) {
 	dir := t.TempDir()
-	for name, text := range map[string]string{".env": "A=${NOPE}\n", "job.env": "X=1\nB=${NOPE2}\n"} {
+	for name, text := range map[string]string{".env": "A=${NOPE}\nKEY=${KEY}\n", "job.env": "X=1\nB=${NOPE2}\n"} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
@@ -232,6 +232,7 @@ func TestOpenElsewhere(t *testing.T) {
     image: "b:${A}"
     env_file: job.env
     user: "${NONE:-}x y"
+    environment: {KEY: "${KEY}"}
   third:
     image: a
     container_name: other
@@ -251,8 +252,8 @@ func TestOpenElsewhere(t *testing.T) {
 			fmt.Fprintf(&got, "%d %s %s: %s\n", f.Line, f.Service, f.Key, f.Note)
 		}
 	}
-	for _, want := range []string{" .env: .env:1: the value of A: variable NOPE is not set", " job.env: job.env:2: the value of B", "2 first image: is missing", "6 second user: ", "third tmpfs: two mounts have the target /x: the first in line 10",
-		"13 third networks: gone is none", "third depends_on: gone is none of the file's services:", "third networks: gone is none", "third secrets: gone is none", "third volumes: nothing is none"} {
+	for _, want := range []string{" .env: .env:1: the value of A: variable NOPE is not set", " .env: .env:2: the value of KEY: variable KEY is not set", " job.env: job.env:2: the value of B", "2 first image: is missing", "6 second user: ", "third tmpfs: two mounts have the target /x: the first in line 11",
+		"14 third networks: gone is none", "third depends_on: gone is none of the file's services:", "third networks: gone is none", "third secrets: gone is none", "third volumes: nothing is none"} {
 		if !strings.Contains(got.String(), want) {
 			t.Errorf("no %q:\n%s", want, got.String())
 		}

@@ -29,7 +29,7 @@ func (c *converter) settle() ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		problems, beside, err := c.problems(stack)
+		problems, _, err := c.problems(stack, c.supposed(stack))
 		if err != nil {
 			return nil, err
 		}
@@ -56,6 +56,10 @@ func (c *converter) settle() ([]byte, error) {
 				if !c.guessed(at) {
 					c.note(at, problems[i], Open)
 				}
+			}
+			_, beside, err := c.problems(stack, c.opt.Env) // what is supposed would hide those of .env
+			if err != nil {
+				return nil, err
 			}
 			for _, p := range beside {
 				name := p.File
@@ -103,12 +107,13 @@ type problem struct {
 	service string
 }
 
-// problems are those of all profiles of the text, each once; and those of files beside it that it reads, as .env and what env_file names.
-func (c *converter) problems(stack []byte) (all, beside []problem, err error) {
+// problems are those of all profiles of the text, each once; and those of files beside it that it reads, as .env and what env_file names. env are the
+// caller's variables.
+func (c *converter) problems(stack []byte, env map[string]string) (all, beside []problem, err error) {
 	path := filepath.Join(filepath.Dir(c.file.Path), stackName)
 	opt := c.opt
 	opt.Text = map[string][]byte{path: stack}
-	opt.Env = c.supposed(stack)
+	opt.Env = env
 	seen := map[string]bool{}
 	names := []string{path}
 	for _, s := range c.services() {
