@@ -14,7 +14,9 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -23,6 +25,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/compose-spec/compose-go/v2/types"
 
 	"hostrun.dev/hostrun/pattern"
 	"hostrun.dev/hostrun/profiles"
@@ -38,8 +42,11 @@ func main() {
 	program := flag.String("compose", filepath.Join(cache, "compose-v2/docker-compose"), "docker compose v2")
 	quiet := flag.Bool("q", false, "print only what nobody said")
 	flag.Parse()
-	t := tools{compose: *program, together: filepath.Join(*bin, "hostrun-compose")}
-	unsaid, err := t.compareAll(flag.Args(), *quiet)
+	t, err := newTools(*program, filepath.Join(*bin, "hostrun-compose"))
+	unsaid := 0
+	if err == nil {
+		unsaid, err = t.compareAll(os.Stdout, flag.Args(), *quiet)
+	}
 	if err == nil && unsaid > 0 {
 		err = fmt.Errorf("%d files have differences that nobody said", unsaid)
 	}
@@ -50,15 +57,7 @@ func main() {
 }
 
 // compareAll compares all files below some directories, and prints the results in their order.
-func (t tools) compareAll(dirs []string, quiet bool) (unsaid int, err error) {
-	for _, program := range []*string{&t.compose, &t.together} {
-		if *program, err = filepath.Abs(*program); err != nil {
-			return 0, err
-		}
-		if _, err := os.Stat(*program); err != nil {
-			return 0, fmt.Errorf("find the programs: %w\nhint: integration/bench/setup.sh and make build", err)
-		}
-	}
+func (t tools) compareAll(w io.Writer, dirs []string, quiet bool) (unsaid int, err error) {
 	cases, err := find(dirs)
 	if err != nil {
 		return 0, err
@@ -86,16 +85,17 @@ func (t tools) compareAll(dirs []string, quiet bool) (unsaid int, err error) {
 	}()
 	n := 0
 	for range done {
-		n++
-		fmt.Fprintf(os.Stderr, "\r%d of %d files", n, len(cases))
+		if n++; n%10 == 0 || n == len(cases) {
+			fmt.Fprintf(os.Stderr, "\r%d of %d files", n, len(cases))
+		}
 	}
 	fmt.Fprintln(os.Stderr)
 	var sum summary
 	for _, c := range cases {
-		c.print(os.Stdout, quiet)
+		c.print(w, quiet)
 		sum.add(c)
 	}
-	fmt.Println(sum)
+	fmt.Fprintln(w, sum)
 	return sum.unsaid, nil
 }
 
@@ -135,15 +135,27 @@ func find(dirs []string) ([]*comparison, error) {
 }
 
 // tools are the programs that are asked.
-type tools struct{ compose, together string }
+type tools struct {
+	config   func(files []string) ([]byte, error) // what docker compose makes of the files, as JSON
+	together string                               // hostrun-compose
+}
 
-// config is what docker compose makes of the files, as JSON.
-func (t tools) config(files []string) ([]byte, error) {
-	args := []string{"--profile", "*"}
-	for _, file := range files {
-		args = append(args, "-f", file)
+func newTools(compose, together string) (t tools, err error) {
+	for _, program := range []*string{&compose, &together} {
+		if *program, err = filepath.Abs(*program); err != nil {
+			return t, err
+		}
+		if _, err := os.Stat(*program); err != nil {
+			return t, fmt.Errorf("find the programs: %w\nhint: integration/bench/setup.sh and make build", err)
+		}
 	}
-	return output(files[0], t.compose, append(args, "config", "--format", "json")...)
+	return tools{together: together, config: func(files []string) ([]byte, error) {
+		args := []string{"--profile", "*"}
+		for _, file := range files {
+			args = append(args, "-f", file)
+		}
+		return output(files[0], compose, append(args, "config", "--format", "json")...)
+	}}, nil
 }
 
 // text is what the import reads: the file, or what several are together (cmd/hostrun does the same).
@@ -192,10 +204,12 @@ func environment(first string) map[string]string {
 // A comparison is what came of one compose file.
 type comparison struct {
 	files            []string
-	refused, ours    error // by docker compose, by the import
-	services, values int
+	refused, ours    error // by docker compose; by hostrun, too
+	services, values int   // that were compared
 	found            []difference
 	report           []composefile.Field // what is dropped or open
+	variables        []string            // that are not set, as the report says
+	started          []string            // COMPOSE_PROFILES of .env
 }
 
 // A difference is one value that is not the same.
@@ -209,37 +223,44 @@ func (c *comparison) run(t tools) {
 	var config []byte
 	config, c.refused = t.config(c.files)
 	file, err := t.text(c.files)
-	if err != nil {
+	opt := profiles.Options{Cwd: filepath.Dir(file.Path), Env: environment(file.Path)}
+	var stack []byte
+	if err == nil {
+		stack, err = c.convert(file, opt)
+	}
+	if c.refused != nil {
 		c.ours = err
 		return
 	}
-	c.compare(config, file)
+	project, failed := readConfig(config)
+	switch {
+	case failed != nil:
+		c.refused = fmt.Errorf("read what docker compose has printed: %w", failed)
+	case err != nil:
+		c.differ("", view{importField: len(project.Services)}, view{importField: err.Error()})
+	default:
+		c.compare(project, stack, opt)
+	}
 }
 
-// compare imports a file and compares the stack with what docker compose has printed.
-func (c *comparison) compare(config []byte, file composefile.File) {
-	dir := filepath.Dir(file.Path)
-	opt := profiles.Options{Cwd: dir, Env: environment(file.Path)}
+// convert imports a file, and keeps what the comparison wants of the report.
+func (c *comparison) convert(file composefile.File, opt profiles.Options) ([]byte, error) {
 	stack, fields, err := composefile.Convert(file, opt)
-	if err != nil || c.refused != nil {
-		c.ours = err
-		return
-	}
 	for _, f := range fields {
-		if f.Outcome == composefile.Dropped || f.Outcome == composefile.Open {
+		name, isVariable := strings.CutPrefix(f.Key, "$")
+		switch {
+		case f.Outcome == composefile.Dropped, f.Outcome == composefile.Open:
 			c.report = append(c.report, f)
+		case isVariable:
+			c.variables = append(c.variables, name)
 		}
 	}
-	c.compareStack(config, stack, opt)
+	c.started = strings.Split(profiles.DotEnv(opt, opt.Cwd)["COMPOSE_PROFILES"], ",")
+	return stack, err
 }
 
-// compareStack compares the services of a stack, which lies beside the compose file but in memory alone.
-func (c *comparison) compareStack(config, stack []byte, opt profiles.Options) {
-	project, err := readConfig(config)
-	if err != nil {
-		c.refused = fmt.Errorf("read what docker compose has printed: %w", err)
-		return
-	}
+// compare compares the services of a stack, which lies beside the compose file but in memory alone.
+func (c *comparison) compare(project *types.Project, stack []byte, opt profiles.Options) {
 	path := filepath.Join(opt.Cwd, "stack.yaml")
 	opt.Text = map[string][]byte{path: stack}
 	var names []string
@@ -252,33 +273,59 @@ func (c *comparison) compareStack(config, stack []byte, opt profiles.Options) {
 		if !ok {
 			continue
 		}
-		c.services++
-		theirs := ofService(project, service)
 		p, err := profiles.Load(opt, path+":"+name)
 		if err != nil {
-			c.found = append(c.found, difference{name, refusedField, "read", err.Error(), c.said(name, refusedField)})
+			c.differ(name, view{refusedField: "read"}, view{refusedField: refusal{err.Error(), c.byVariables(err, opt, path, name)}})
 			continue
 		}
-		c.differ(name, theirs, ofProfile(p))
+		c.services++
+		theirs, ours := values(project, service, p)
+		c.differ(name, theirs, ours)
 	}
 }
 
-// refusedField stands for a whole profile that hostrun does not read.
-const refusedField = "profile"
+// Two fields stand for what one side does not read: a whole file, and a whole service.
+const (
+	importField  = "file"
+	refusedField = "service"
+)
+
+// A refusal is why hostrun does not read a profile.
+type refusal struct {
+	Why       string
+	Variables bool // it does where variables of the file have a value
+}
+
+// byVariables reports whether a profile is refused only because of what becomes of variables that are not set.
+func (c *comparison) byVariables(err error, opt profiles.Options, path, name string) bool {
+	var invalid *profiles.InvalidError
+	if !errors.As(err, &invalid) || slices.ContainsFunc(invalid.Problems, func(p profiles.Problem) bool { return p.File != path }) {
+		return false
+	}
+	opt.Env = maps.Clone(opt.Env)
+	for _, name := range c.variables {
+		opt.Env[name] = "1"
+	}
+	_, err = profiles.Load(opt, path+":"+name)
+	return err == nil
+}
 
 // differ notes what differs in one service and is not meant to.
 func (c *comparison) differ(service string, theirs, ours view) {
 	fields := view{}
 	for _, v := range []view{theirs, ours} {
 		for field := range v {
-			fields[field] = nil
+			if !strings.HasPrefix(field, "~") {
+				fields[field] = nil
+			}
 		}
 	}
 	c.values += len(fields)
 	for _, field := range sortedKeys(fields) {
-		a, b := theirs[field], ours[field]
-		if !same(a, b) && !isMeant(field, a, b, theirs, ours) {
-			c.found = append(c.found, difference{service, field, a, b, c.said(service, field)})
+		d := difference{service, field, theirs[field], ours[field], false}
+		if !same(d.theirs, d.ours) && !c.isMeant(d, theirs) {
+			d.said = c.said(service, field)
+			c.found = append(c.found, d)
 		}
 	}
 }
@@ -292,8 +339,6 @@ func (c *comparison) said(service, field string) bool {
 		case f.Service != "" && f.Service != service:
 			continue
 		case field == refusedField && f.Outcome == composefile.Open:
-			return true
-		case f.Service == "" && f.Outcome == composefile.Open && filepath.Ext(f.Key) != "" && !slices.Contains([]string{"networks", "volumes", "secrets", "configs", "services"}, key): // a line of a file that has variables
 			return true
 		}
 		root, _, _ := strings.Cut(field, ".")
@@ -314,11 +359,8 @@ func (c *comparison) unsaid() (all []difference) {
 	return all
 }
 
-func (c *comparison) print(w *os.File, quiet bool) {
+func (c *comparison) print(w io.Writer, quiet bool) {
 	var b bytes.Buffer
-	if c.ours != nil && c.refused == nil {
-		fmt.Fprintf(&b, "  hostrun refuses it: %v\n", c.ours)
-	}
 	for _, d := range c.found {
 		if d.said && quiet {
 			continue
@@ -340,7 +382,7 @@ func (c *comparison) print(w *os.File, quiet bool) {
 }
 
 // A summary counts files.
-type summary struct{ files, refused, both, ours, equal, said, unsaid, services, values int }
+type summary struct{ files, refused, both, equal, said, unsaid, services, values int }
 
 func (s *summary) add(c *comparison) {
 	s.files++
@@ -352,9 +394,6 @@ func (s *summary) add(c *comparison) {
 		s.refused++
 	case c.refused != nil:
 		s.refused++
-	case c.ours != nil:
-		s.ours++
-		s.unsaid++
 	case len(c.found) == 0:
 		s.equal++
 	case len(c.unsaid()) == 0:
@@ -365,6 +404,6 @@ func (s *summary) add(c *comparison) {
 }
 
 func (s summary) String() string {
-	return fmt.Sprintf("%d files: %d refused by docker compose (%d of them by hostrun, too), %d equal, %d different as the report says, %d different and nobody said (%d of them refused by hostrun)\n%d services, %d values compared",
-		s.files, s.refused, s.both, s.equal, s.said, s.unsaid, s.ours, s.services, s.values)
+	return fmt.Sprintf("%d files: %d refused by docker compose (%d of them by hostrun, too), %d equal, %d different as the report says, %d different and nobody said\n%d services, %d values compared",
+		s.files, s.refused, s.both, s.equal, s.said, s.unsaid, s.services, s.values)
 }

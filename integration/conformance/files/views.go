@@ -15,11 +15,13 @@ import (
 
 	"github.com/compose-spec/compose-go/v2/loader"
 	"github.com/compose-spec/compose-go/v2/types"
+	"github.com/docker/go-units"
 
 	"hostrun.dev/hostrun/profiles"
 )
 
-// A view is what one side makes of a service: values by the key of compose that they have. What is not said is not in it.
+// A view is what one side makes of a service: values by the key of compose that they have. What is not said is not in it; what has a
+// name with ~ is not compared.
 type view map[string]any
 
 func (v view) put(field string, value any) {
@@ -85,7 +87,6 @@ type (
 		Privileged  bool
 		Environment map[string]string
 	}
-	limit = profiles.Ulimit
 )
 
 // readConfig reads what docker compose config has printed, in which dollar signs are doubled.
@@ -99,162 +100,238 @@ func readConfig(text []byte) (*types.Project, error) {
 	})
 }
 
-// ofService is docker compose's view.
-func ofService(p *types.Project, s types.ServiceConfig) view {
-	v := view{}
-	v.put("image", s.Image)
-	if s.Image == "" {
-		v.put("image", p.Name+"-"+s.Name)
+// values are what both sides make of a service.
+func values(p *types.Project, s types.ServiceConfig, q *profiles.Profile) (theirs, ours view) {
+	theirs, ours = view{"~container_name": s.ContainerName}, view{}
+	both := func(field string, a, b any) {
+		theirs.put(field, a)
+		ours.put(field, b)
 	}
-	putCommand(v, "command", s.Command, s.Command != nil)
-	putCommand(v, "entrypoint", s.Entrypoint, s.Entrypoint != nil)
-	v.put("environment", withValues(s.Environment))
-	v.put("labels", map[string]string(s.Labels))
-	v.put("annotations", map[string]string(s.Annotations))
-	for field, text := range map[string]string{
-		"hostname": s.Hostname, "user": s.User, "working_dir": s.WorkingDir, "domainname": s.DomainName, "stop_signal": s.StopSignal, "platform": s.Platform, "runtime": s.Runtime,
-		"cpuset": s.CPUSet, "pid": s.Pid, "ipc": s.Ipc, "uts": s.Uts, "userns_mode": s.UserNSMode, "cgroup": s.Cgroup, "cgroup_parent": s.CgroupParent, "mac_address": s.MacAddress,
-	} {
-		v.put(field, ofContainer(p, text))
-	}
-	v.put("pull_policy", strings.NewReplacer("if_not_present", "missing").Replace(s.PullPolicy))
-	v.put("init", s.Init != nil && *s.Init)
-	v.put("tty", s.Tty)
-	v.put("stdin_open", s.StdinOpen)
-	v.put("privileged", s.Privileged)
-	v.put("read_only", s.ReadOnly)
-	v.put("oom_kill_disable", s.OomKillDisable)
-	v.put("oom_score_adj", s.OomScoreAdj)
-	v.put("cap_add", capabilities(s.CapAdd))
-	v.put("cap_drop", capabilities(s.CapDrop))
-	v.put("expose", sorted(s.Expose))
-	v.put("dns", sorted(s.DNS))
-	v.put("dns_search", sorted(s.DNSSearch))
-	v.put("dns_opt", sorted(s.DNSOpts))
-	v.put("group_add", sorted(s.GroupAdd))
-	v.put("profiles", sorted(s.Profiles))
-	v.put("sysctls", map[string]string(s.Sysctls))
-	v.put("extra_hosts", sorted(s.ExtraHosts.AsList("=")))
-	v.put("stop_grace_period", length(s.StopGracePeriod))
-	v.put("device_cgroup_rules", sorted(s.DeviceCgroupRules))
-	v.put("ulimits", limits(s.Ulimits))
-	v.put("cpu_shares", s.CPUShares)
-	v.put("cpu_period", s.CPUPeriod)
-	v.put("cpu_quota", s.CPUQuota)
-	v.put("cpu_rt_period", s.CPURTPeriod)
-	v.put("cpu_rt_runtime", s.CPURTRuntime)
-	v.put("memswap_limit", int64(s.MemSwapLimit))
-	v.put("shm_size", int64(s.ShmSize))
-	v.resources(s)
+	both("image", cmp.Or(s.Image, p.Name+"-"+s.Name), q.Image)
+	both("command", words(s.Command), commandOf(q.Command))
+	both("entrypoint", words(s.Entrypoint), commandOf(q.Entrypoint))
+	both("environment", withValues(s.Environment), variables(q.Environment))
+	both("labels", map[string]string(s.Labels), q.Labels)
+	both("annotations", map[string]string(s.Annotations), q.Annotations)
+	both("sysctls", map[string]string(s.Sysctls), q.Sysctls)
+	both("hostname", s.Hostname, q.Hostname)
+	both("domainname", s.DomainName, q.Domainname)
+	both("user", s.User, q.User)
+	both("group_add", sorted(s.GroupAdd), sorted(q.GroupAdd))
+	both("working_dir", s.WorkingDir, q.WorkingDir)
+	both("platform", s.Platform, q.Platform)
+	both("pull_policy", pullPolicy(s), q.PullPolicy)
+	both("runtime", s.Runtime, q.Runtime)
+	both("profiles", sorted(s.Profiles), sorted(q.Tags))
+	both("init", s.Init != nil && *s.Init, q.Init)
+	both("tty", s.Tty, q.TTY)
+	both("stdin_open", s.StdinOpen, q.StdinOpen)
+	both("stop_signal", s.StopSignal, q.StopSignal)
+	both("stop_grace_period", length(s.StopGracePeriod), value(q.StopGracePeriod))
+	// Namespaces and rights.
+	both("pid", ofContainer(p, s.Pid), q.PID)
+	both("ipc", ofContainer(p, s.Ipc), q.IPC)
+	both("uts", ofContainer(p, s.Uts), q.UTS)
+	both("userns_mode", s.UserNSMode, q.Userns)
+	both("cgroup", s.Cgroup, q.Cgroup)
+	both("cgroup_parent", s.CgroupParent, q.CgroupParent)
+	both("privileged", s.Privileged, q.Privileged)
+	both("read_only", s.ReadOnly, q.ReadOnly)
+	both("cap_add", capabilities(s.CapAdd), sorted(q.CapAdd))
+	both("cap_drop", capabilities(s.CapDrop), sorted(q.CapDrop))
 	for _, opt := range s.SecurityOpt {
-		name, value, _ := strings.Cut(strings.Replace(opt, "=", ":", 1), ":")
-		if name == "no-new-privileges" && value == "" {
-			value = "true"
+		name, said, _ := strings.Cut(strings.Replace(opt, "=", ":", 1), ":")
+		if name == "no-new-privileges" {
+			said = cmp.Or(said, "true")
 		}
-		v.put("security_opt."+name, value)
+		theirs.put("security_opt."+name, said)
 	}
-	var ports []port
-	for _, q := range s.Ports {
-		ports = append(ports, port{q.HostIP, q.Published, int(q.Target), cmp.Or(q.Protocol, "tcp")})
+	ours.put("security_opt.seccomp", q.Seccomp)
+	ours.put("security_opt.apparmor", q.AppArmor)
+	ours.put("security_opt.label", q.Label)
+	if q.NoNewPrivileges != nil {
+		ours.put("security_opt.no-new-privileges", fmt.Sprint(*q.NoNewPrivileges))
 	}
-	v.put("ports", sorted(ports))
-	v.put("volumes", serviceMounts(p, s))
-	v.networks(p, s)
-	depends := map[string]dependency{}
-	for name, d := range s.DependsOn {
-		depends[name] = dependency{strings.TrimPrefix(d.Condition, "service_"), d.Restart, !d.Required}
+	if q.OpenSystemPaths {
+		ours.put("security_opt.systempaths", "unconfined")
 	}
-	v.put("depends_on", depends)
-	var links []string
-	for _, l := range s.Links {
-		name, alias, _ := strings.Cut(l, ":")
-		links = append(links, name+":"+cmp.Or(alias, name))
+	// Limits; those of deploy go before the older keys.
+	d := value(s.Deploy)
+	most, least := value(d.Resources.Limits), value(d.Resources.Reservations)
+	both("mem_limit", int64(cmp.Or(most.MemoryBytes, s.MemLimit)), q.MemLimit)
+	both("mem_reservation", int64(cmp.Or(least.MemoryBytes, s.MemReservation)), q.MemReservation)
+	both("memswap_limit", int64(s.MemSwapLimit), q.MemSwapLimit)
+	both("shm_size", int64(s.ShmSize), q.ShmSize)
+	both("cpus", cmp.Or(float32(most.NanoCPUs), s.CPUS), float32(q.CPUs))
+	both("deploy.reservations.cpus", float32(least.NanoCPUs), float32(q.CPUReservation))
+	both("cpuset", s.CPUSet, q.CPUSet)
+	both("cpu_shares", s.CPUShares, q.CPUShares)
+	both("cpu_period", s.CPUPeriod, q.CPUPeriod)
+	both("cpu_quota", s.CPUQuota, q.CPUQuota)
+	both("cpu_rt_period", s.CPURTPeriod, q.CPURTPeriod)
+	both("cpu_rt_runtime", s.CPURTRuntime, q.CPURTRuntime)
+	both("pids_limit", cmp.Or(most.Pids, s.PidsLimit), q.PidsLimit)
+	both("ulimits", limits(s.Ulimits), q.Ulimits)
+	both("oom_kill_disable", s.OomKillDisable, q.OOMKillDisable)
+	both("oom_score_adj", s.OomScoreAdj, int64(value(q.OOMScoreAdj)))
+	both("restart", restart(s.Restart, d.RestartPolicy), strings.TrimPrefix(q.Restart, "no"))
+	if n := cmp.Or(d.Replicas, s.Scale); n != nil {
+		theirs.put("scale", strconv.Itoa(*n))
 	}
-	v.put("links", sorted(links))
-	if h := s.HealthCheck; h != nil {
-		if h.Disable || slices.Equal(h.Test, []string{"NONE"}) {
-			v.put("healthcheck.disable", true)
-		} else {
-			v.put("healthcheck.test", []string(h.Test))
-			v.put("healthcheck.interval", length(h.Interval))
-			v.put("healthcheck.timeout", length(h.Timeout))
-			v.put("healthcheck.start_period", length(h.StartPeriod))
-			v.put("healthcheck.start_interval", length(h.StartInterval))
-			if h.Retries != nil {
-				v.put("healthcheck.retries", int(*h.Retries))
+	if q.Replicas != nil {
+		ours.put("scale", strconv.Itoa(q.Replicas.Count))
+	}
+	// Devices.
+	both("devices", each(s.Devices, func(d types.DeviceMapping) device { return device{clean(d.Source), clean(d.Target), d.Permissions} }),
+		each(q.Devices, func(d profiles.Device) device { return device{d.Source, d.Target, d.Permissions} }))
+	both("device_cgroup_rules", sorted(s.DeviceCgroupRules), each(q.DeviceRules, func(r profiles.DeviceRule) string {
+		return strings.ReplaceAll(fmt.Sprintf("%s %d:%d %s", r.Type, r.Major, r.Minor, r.Access), "-1", "*")
+	}))
+	both("gpus", each(append(slices.Clone(least.Devices), s.Gpus...), func(r types.DeviceRequest) accelerator { return accelerator{r.Driver, int(r.Count), r.IDs} }),
+		each(append(slices.Clone(q.GPUs), q.NPUs...), func(a profiles.Accelerator) accelerator {
+			if a.All {
+				a.Count = -1
 			}
-		}
+			return accelerator{a.Driver, a.Count, a.IDs}
+		}))
+	// Files.
+	both("volumes", serviceMounts(p, s), profileMounts(q.Volumes))
+	both("secrets", each(s.Secrets, func(r types.ServiceSecretConfig) data {
+		return dataOf(types.FileReferenceConfig(r), types.FileObjectConfig(p.Secrets[r.Source]), "/run/secrets/")
+	}), each(q.Secrets, profileData))
+	both("configs", each(s.Configs, func(r types.ServiceConfigObjConfig) data {
+		return dataOf(types.FileReferenceConfig(r), types.FileObjectConfig(p.Configs[r.Source]), "/")
+	}), each(q.Configs, profileData))
+	// The network.
+	theirs.networks(p, s)
+	if len(q.Networks) > 0 {
+		ours.put("networks", profileNetworks(q.Networks))
+	} else {
+		ours.put("network_mode", cmp.Or(q.NetworkMode, "host"))
 	}
-	var devices []device
-	for _, d := range s.Devices {
-		devices = append(devices, device{clean(d.Source), clean(d.Target), d.Permissions})
+	both("ports", each(s.Ports, func(o types.ServicePortConfig) port {
+		return port{o.HostIP, o.Published, int(o.Target), cmp.Or(o.Protocol, "tcp")}
+	}), profilePorts(q.Ports))
+	both("expose", sorted(s.Expose), sorted(q.Expose))
+	both("mac_address", s.MacAddress, q.MACAddress)
+	both("extra_hosts", sorted(s.ExtraHosts.AsList("=")), each(q.ExtraHosts, hostEntry))
+	both("dns", sorted(s.DNS), sorted(q.DNS))
+	both("dns_search", sorted(s.DNSSearch), sorted(q.DNSSearch))
+	both("dns_opt", sorted(s.DNSOpts), sorted(q.DNSOpt))
+	both("links", each(s.Links, func(text string) string {
+		name, alias, _ := strings.Cut(text, ":")
+		return name + ":" + cmp.Or(alias, name)
+	}), each(q.Links, func(l profiles.Link) string { return l.Name + ":" + l.Alias }))
+	// Life.
+	for name, d := range s.DependsOn {
+		theirs.put("depends_on."+name, dependency{strings.TrimPrefix(d.Condition, "service_"), d.Restart, !d.Required})
 	}
-	v.put("devices", sorted(devices))
+	for _, d := range q.DependsOn {
+		ours.put("depends_on."+d.Name, dependency{d.Condition, d.Restart, d.Optional})
+	}
+	h, g := value(s.HealthCheck), value(q.Healthcheck)
+	if h.Disable || slices.Equal(h.Test, []string{"NONE"}) {
+		h = types.HealthCheckConfig{Disable: true}
+	}
+	both("healthcheck.disable", h.Disable, q.NoHealthcheck)
+	both("healthcheck.test", []string(h.Test), g.Test)
+	both("healthcheck.interval", length(h.Interval), g.Interval)
+	both("healthcheck.timeout", length(h.Timeout), g.Timeout)
+	both("healthcheck.start_period", length(h.StartPeriod), g.StartPeriod)
+	both("healthcheck.start_interval", length(h.StartInterval), g.StartInterval)
+	both("healthcheck.retries", int(value(h.Retries)), g.Retries)
+	both("post_start", hooks(s.PostStart), profileHooks(q.PostStart))
+	both("pre_stop", hooks(s.PreStop), profileHooks(q.PreStop))
 	if l := s.Logging; l != nil {
-		v.put("logging.driver", cmp.Or(l.Driver, "json-file"))
-		v.put("logging.max-size", bytesOf(l.Options["max-size"]))
-		n, _ := strconv.Atoi(l.Options["max-file"])
-		v.put("logging.max-file", n)
-	}
-	var secrets, configs []data
-	for _, q := range s.Secrets {
-		secrets = append(secrets, dataOf(types.FileReferenceConfig(q), types.FileObjectConfig(p.Secrets[q.Source]), "/run/secrets/"))
-	}
-	for _, q := range s.Configs {
-		configs = append(configs, dataOf(types.FileReferenceConfig(q), types.FileObjectConfig(p.Configs[q.Source]), "/"))
-	}
-	v.put("secrets", sorted(secrets))
-	v.put("configs", sorted(configs))
-	for field, list := range map[string][]types.ServiceHook{"post_start": s.PostStart, "pre_stop": s.PreStop} {
-		var hooks []hook
-		for _, h := range list {
-			hooks = append(hooks, hook{h.Command, h.User, h.WorkingDir, h.Privileged, withValues(h.Environment)})
+		theirs.put("logging.driver", cmp.Or(l.Driver, "json-file"))
+		size, err := units.FromHumanSize(l.Options["max-size"]) // of 1000, but for the driver local
+		if l.Driver == "local" {
+			size, err = units.RAMInBytes(l.Options["max-size"])
 		}
-		v.put(field, hooks)
+		if err == nil {
+			theirs.put("logging.max-size", size)
+		}
+		n, _ := strconv.Atoi(l.Options["max-file"])
+		theirs.put("logging.max-file", n)
 	}
-	v.build(s.Build)
-	return v
+	l := value(q.Logging)
+	ours.put("logging.driver", l.Driver)
+	ours.put("logging.max-size", l.MaxSize)
+	ours.put("logging.max-file", l.MaxFiles)
+	both("build", s.Build != nil, q.Build != nil)
+	if s.Build == nil || q.Build == nil {
+		return theirs, ours
+	}
+	b, c := s.Build, q.Build
+	file := cmp.Or(b.Dockerfile, "Dockerfile")
+	switch {
+	case b.DockerfileInline != "":
+		file = ""
+	case filepath.IsAbs(b.Context) && !filepath.IsAbs(file):
+		file = filepath.Join(b.Context, file)
+	}
+	both("build.context", b.Context, c.Context)
+	both("build.dockerfile", file, c.Dockerfile)
+	both("build.dockerfile_inline", b.DockerfileInline, c.DockerfileInline)
+	both("build.target", b.Target, c.Target)
+	both("build.args", withValues(b.Args), variables(c.Args))
+	both("build.labels", map[string]string(b.Labels), c.Labels)
+	both("build.tags", sorted(b.Tags), sorted(c.Tags))
+	both("build.cache_from", sorted(b.CacheFrom), sorted(c.CacheFrom))
+	both("build.cache_to", sorted(b.CacheTo), sorted(c.CacheTo))
+	both("build.platforms", sorted(b.Platforms), sorted(c.Platforms))
+	both("build.network", b.Network, c.Network)
+	both("build.no_cache", b.NoCache, c.NoCache)
+	both("build.pull", b.Pull, c.Pull)
+	both("build.privileged", b.Privileged, c.Privileged)
+	both("build.shm_size", int64(b.ShmSize), c.ShmSize)
+	both("build.extra_hosts", sorted(b.ExtraHosts.AsList("=")), each(c.ExtraHosts, hostEntry))
+	both("build.additional_contexts", map[string]string(b.AdditionalContexts), c.AdditionalContexts)
+	return theirs, ours
 }
 
-// resources are those of deploy, and of the older keys where it says nothing.
-func (v view) resources(s types.ServiceConfig) {
-	d := s.Deploy
-	if d == nil {
-		d = &types.DeployConfig{}
+func hostEntry(h profiles.Host) string { return h.Name + "=" + h.IP }
+
+func pullPolicy(s types.ServiceConfig) string {
+	policy, every, _ := s.GetPullPolicy()
+	switch {
+	case s.PullPolicy == "":
+		return ""
+	case every > 0:
+		return profiles.PullEvery(every)
 	}
-	most, least := d.Resources.Limits, d.Resources.Reservations
-	if most == nil {
-		most = &types.Resource{}
-	}
-	if least == nil {
-		least = &types.Resource{}
-	}
-	v.put("mem_limit", cmp.Or(int64(most.MemoryBytes), int64(s.MemLimit)))
-	v.put("mem_reservation", cmp.Or(int64(least.MemoryBytes), int64(s.MemReservation)))
-	v.put("cpus", cmp.Or(float32(most.NanoCPUs), s.CPUS))
-	v.put("deploy.reservations.cpus", float32(least.NanoCPUs))
-	v.put("pids_limit", cmp.Or(most.Pids, s.PidsLimit))
-	if n := cmp.Or(d.Replicas, s.Scale); n != nil {
-		v.put("scale", strconv.Itoa(*n))
-	}
-	restart := s.Restart
-	if r := d.RestartPolicy; restart == "" && r != nil {
-		restart = map[string]string{"none": "", "any": "unless-stopped", "": "unless-stopped"}[r.Condition]
-		if r.Condition == "on-failure" {
-			restart = r.Condition
-			if r.MaxAttempts != nil && *r.MaxAttempts > 0 {
-				restart += fmt.Sprint(":", *r.MaxAttempts)
-			}
+	return policy
+}
+
+// restart is the policy of deploy, where there is one (compose, getRestartPolicy).
+func restart(policy string, deployed *types.RestartPolicy) string {
+	if r := deployed; r != nil {
+		policy = r.Condition
+		if n := value(r.MaxAttempts); n > 0 && policy == "on-failure" {
+			policy += fmt.Sprint(":", n)
 		}
 	}
-	if restart != "no" {
-		v.put("restart", restart)
+	switch policy {
+	case "no", "none":
+		return ""
+	case "any":
+		return "always"
 	}
-	var all []accelerator
-	for _, r := range append(slices.Clone(least.Devices), s.Gpus...) {
-		all = append(all, accelerator{r.Driver, int(r.Count), r.IDs})
+	return policy
+}
+
+func hooks(list []types.ServiceHook) (all []hook) {
+	for _, h := range list {
+		all = append(all, hook{h.Command, h.User, h.WorkingDir, h.Privileged, withValues(h.Environment)})
 	}
-	v.put("gpus", all)
+	return all
+}
+
+func profileHooks(list []profiles.Hook) (all []hook) {
+	for _, h := range list {
+		all = append(all, hook{value(h.Command), h.User, h.WorkingDir, h.Privileged, variables(h.Environment)})
+	}
+	return all
 }
 
 // networks are the names that networks really have, each with what the service and the file say of it.
@@ -319,7 +396,7 @@ func serviceMounts(p *types.Project, s types.ServiceConfig) []mount {
 		one := mount{Type: "tmpfs", Target: clean(target)}
 		for option := range strings.SplitSeq(options, ",") {
 			if size, ok := strings.CutPrefix(option, "size="); ok {
-				one.Size = bytesOf(size)
+				one.Size, _ = units.RAMInBytes(size)
 			}
 			one.ReadOnly = one.ReadOnly || option == "ro"
 		}
@@ -337,196 +414,6 @@ func dataOf(q types.FileReferenceConfig, of types.FileObjectConfig, dir string) 
 		d.Mode = uint32(*q.Mode) &^ 0o222
 	}
 	return d
-}
-
-func (v view) build(b *types.BuildConfig) {
-	if b == nil {
-		return
-	}
-	v.put("build.context", b.Context)
-	v.put("build.args", withValues(b.Args))
-	v.put("build.target", b.Target)
-	v.put("build.dockerfile_inline", b.DockerfileInline)
-	if file := b.Dockerfile; b.DockerfileInline == "" && file != "" {
-		if filepath.IsAbs(b.Context) && !filepath.IsAbs(file) {
-			file = filepath.Join(b.Context, file)
-		}
-		v.put("build.dockerfile", file)
-	}
-	v.put("build.tags", []string(b.Tags))
-	v.put("build.cache_from", []string(b.CacheFrom))
-	v.put("build.cache_to", []string(b.CacheTo))
-	v.put("build.platforms", []string(b.Platforms))
-	v.put("build.labels", map[string]string(b.Labels))
-	v.put("build.network", b.Network)
-	v.put("build.no_cache", b.NoCache)
-	v.put("build.pull", b.Pull)
-	v.put("build.privileged", b.Privileged)
-	v.put("build.shm_size", int64(b.ShmSize))
-	v.put("build.extra_hosts", sorted(b.ExtraHosts.AsList("=")))
-	v.put("build.additional_contexts", map[string]string(b.AdditionalContexts))
-}
-
-// ofProfile is hostrun's view.
-func ofProfile(p *profiles.Profile) view {
-	v := view{}
-	v.put("image", p.Image)
-	for field, words := range map[string]*profiles.Command{"command": p.Command, "entrypoint": p.Entrypoint} {
-		if words != nil {
-			putCommand(v, field, *words, true)
-		}
-	}
-	v.put("environment", variables(p.Environment))
-	v.put("labels", p.Labels)
-	v.put("annotations", p.Annotations)
-	for field, text := range map[string]string{
-		"hostname": p.Hostname, "user": p.User, "working_dir": p.WorkingDir, "domainname": p.Domainname, "stop_signal": p.StopSignal, "platform": p.Platform, "runtime": p.Runtime,
-		"cpuset": p.CPUSet, "pid": p.PID, "ipc": p.IPC, "uts": p.UTS, "userns_mode": p.Userns, "cgroup": p.Cgroup, "cgroup_parent": p.CgroupParent, "mac_address": p.MACAddress,
-		"pull_policy": p.PullPolicy, "security_opt.seccomp": p.Seccomp, "security_opt.apparmor": p.AppArmor, "security_opt.label": p.Label,
-	} {
-		v.put(field, text)
-	}
-	v.put("init", p.Init)
-	v.put("tty", p.TTY)
-	v.put("stdin_open", p.StdinOpen)
-	v.put("privileged", p.Privileged)
-	v.put("read_only", p.ReadOnly)
-	v.put("oom_kill_disable", p.OOMKillDisable)
-	if p.OOMScoreAdj != nil {
-		v.put("oom_score_adj", int64(*p.OOMScoreAdj))
-	}
-	v.put("cap_add", sorted(p.CapAdd))
-	v.put("cap_drop", sorted(p.CapDrop))
-	v.put("expose", sorted(p.Expose))
-	v.put("dns", sorted(p.DNS))
-	v.put("dns_search", sorted(p.DNSSearch))
-	v.put("dns_opt", sorted(p.DNSOpt))
-	v.put("group_add", sorted(p.GroupAdd))
-	v.put("profiles", sorted(p.Tags))
-	v.put("sysctls", p.Sysctls)
-	var hosts, links, rules []string
-	for _, h := range p.ExtraHosts {
-		hosts = append(hosts, h.Name+"="+h.IP)
-	}
-	for _, l := range p.Links {
-		links = append(links, l.Name+":"+l.Alias)
-	}
-	for _, r := range p.DeviceRules {
-		rules = append(rules, fmt.Sprintf("%s %s:%s %s", r.Type, anyNumber(r.Major), anyNumber(r.Minor), r.Access))
-	}
-	v.put("extra_hosts", sorted(hosts))
-	v.put("links", sorted(links))
-	v.put("device_cgroup_rules", sorted(rules))
-	if p.StopGracePeriod != nil {
-		v.put("stop_grace_period", *p.StopGracePeriod)
-	}
-	v.put("ulimits", p.Ulimits)
-	v.put("cpu_shares", p.CPUShares)
-	v.put("cpu_period", p.CPUPeriod)
-	v.put("cpu_quota", p.CPUQuota)
-	v.put("cpu_rt_period", p.CPURTPeriod)
-	v.put("cpu_rt_runtime", p.CPURTRuntime)
-	v.put("memswap_limit", p.MemSwapLimit)
-	v.put("shm_size", p.ShmSize)
-	v.put("mem_limit", p.MemLimit)
-	v.put("mem_reservation", p.MemReservation)
-	v.put("cpus", float32(p.CPUs))
-	v.put("deploy.reservations.cpus", float32(p.CPUReservation))
-	v.put("pids_limit", p.PidsLimit)
-	if p.Replicas != nil {
-		v.put("scale", strconv.Itoa(p.Replicas.Count))
-	}
-	if p.Restart != "no" {
-		v.put("restart", p.Restart)
-	}
-	if p.NoNewPrivileges != nil {
-		v.put("security_opt.no-new-privileges", fmt.Sprint(*p.NoNewPrivileges))
-	}
-	if p.OpenSystemPaths {
-		v.put("security_opt.systempaths", "unconfined")
-	}
-	var all []accelerator
-	for _, a := range append(slices.Clone(p.GPUs), p.NPUs...) {
-		if a.All {
-			a.Count = -1
-		}
-		all = append(all, accelerator{a.Driver, a.Count, a.IDs})
-	}
-	v.put("gpus", all)
-	v.put("ports", profilePorts(p.Ports))
-	v.put("volumes", profileMounts(p.Volumes))
-	switch networks := profileNetworks(p.Networks); {
-	case len(networks) > 0:
-		v.put("networks", networks)
-	default:
-		v.put("network_mode", cmp.Or(p.NetworkMode, "host"))
-	}
-	depends := map[string]dependency{}
-	for _, d := range p.DependsOn {
-		depends[d.Name] = dependency{d.Condition, d.Restart, d.Optional}
-	}
-	v.put("depends_on", depends)
-	v.put("healthcheck.disable", p.NoHealthcheck)
-	if h := p.Healthcheck; h != nil {
-		v.put("healthcheck.test", h.Test)
-		v.put("healthcheck.interval", h.Interval)
-		v.put("healthcheck.timeout", h.Timeout)
-		v.put("healthcheck.start_period", h.StartPeriod)
-		v.put("healthcheck.start_interval", h.StartInterval)
-		v.put("healthcheck.retries", h.Retries)
-	}
-	var devices []device
-	for _, d := range p.Devices {
-		devices = append(devices, device{d.Source, d.Target, d.Permissions})
-	}
-	v.put("devices", sorted(devices))
-	if l := p.Logging; l != nil {
-		v.put("logging.driver", l.Driver)
-		v.put("logging.max-size", l.MaxSize)
-		v.put("logging.max-file", l.MaxFiles)
-	}
-	v.put("secrets", profileData(p.Secrets))
-	v.put("configs", profileData(p.Configs))
-	for field, list := range map[string][]profiles.Hook{"pre_start": p.PreStart, "post_start": p.PostStart, "pre_stop": p.PreStop} {
-		var hooks []hook
-		for _, h := range list {
-			one := hook{nil, h.User, h.WorkingDir, h.Privileged, variables(h.Environment)}
-			if h.Command != nil {
-				one.Command = *h.Command
-			}
-			hooks = append(hooks, one)
-		}
-		v.put(field, hooks)
-	}
-	v.profileBuild(p.Build)
-	return v
-}
-
-func (v view) profileBuild(b *profiles.Build) {
-	if b == nil {
-		return
-	}
-	v.put("build.context", b.Context)
-	v.put("build.args", variables(b.Args))
-	v.put("build.target", b.Target)
-	v.put("build.dockerfile_inline", b.DockerfileInline)
-	v.put("build.dockerfile", b.Dockerfile)
-	v.put("build.tags", b.Tags)
-	v.put("build.cache_from", b.CacheFrom)
-	v.put("build.cache_to", b.CacheTo)
-	v.put("build.platforms", b.Platforms)
-	v.put("build.labels", b.Labels)
-	v.put("build.network", b.Network)
-	v.put("build.no_cache", b.NoCache)
-	v.put("build.pull", b.Pull)
-	v.put("build.privileged", b.Privileged)
-	v.put("build.shm_size", b.ShmSize)
-	var hosts []string
-	for _, h := range b.ExtraHosts {
-		hosts = append(hosts, h.Name+"="+h.IP)
-	}
-	v.put("build.extra_hosts", sorted(hosts))
-	v.put("build.additional_contexts", b.AdditionalContexts)
 }
 
 // profilePorts are single ports, as docker compose has them.
@@ -577,22 +464,15 @@ func profileNetworks(list []profiles.Network) map[string]attached {
 	return all
 }
 
-func profileData(list []profiles.Data) []data {
-	var all []data
-	for _, q := range list {
-		one := data{Target: q.Target, Mode: q.Mode, File: q.File, Variable: q.Variable, External: q.Credential != ""}
-		if q.Content != nil {
-			one.Content = *q.Content
-		}
-		if q.UID != nil {
-			one.UID = fmt.Sprint(*q.UID)
-		}
-		if q.GID != nil {
-			one.GID = fmt.Sprint(*q.GID)
-		}
-		all = append(all, one)
+func profileData(q profiles.Data) data {
+	one := data{Target: q.Target, Mode: q.Mode, File: q.File, Variable: q.Variable, Content: value(q.Content), External: q.Credential != ""}
+	if q.UID != nil {
+		one.UID = fmt.Sprint(*q.UID)
 	}
-	return sorted(all)
+	if q.GID != nil {
+		one.GID = fmt.Sprint(*q.GID)
+	}
+	return one
 }
 
 // ofContainer is a value that may name a container; one with a name is called as its service in a stack.
@@ -610,13 +490,19 @@ func ofContainer(p *types.Project, text string) string {
 	return text
 }
 
-// putCommand tells no words from nothing said.
-func putCommand(v view, field string, words []string, said bool) {
-	if said && len(words) == 0 {
-		v[field] = "none"
-		return
+// words tells no words from nothing said.
+func words(list []string) any {
+	if list != nil && len(list) == 0 {
+		return "none"
 	}
-	v.put(field, slices.Clone(words))
+	return slices.Clone(list)
+}
+
+func commandOf(c *profiles.Command) any {
+	if c == nil {
+		return nil
+	}
+	return words(append([]string{}, *c...))
 }
 
 func withValues(m types.MappingWithEquals) map[string]string {
@@ -648,34 +534,31 @@ func capabilities(list []string) []string {
 	return sorted(all)
 }
 
-func limits(m map[string]*types.UlimitsConfig) map[string]limit {
-	all := map[string]limit{}
+func limits(m map[string]*types.UlimitsConfig) map[string]profiles.Ulimit {
+	all := map[string]profiles.Ulimit{}
 	for name, l := range m {
-		all[name] = limit{Soft: int64(cmp.Or(l.Single, l.Soft)), Hard: int64(cmp.Or(l.Single, l.Hard))}
+		all[name] = profiles.Ulimit{Soft: int64(cmp.Or(l.Single, l.Soft)), Hard: int64(cmp.Or(l.Single, l.Hard))}
 	}
 	return all
 }
 
-func length(d *types.Duration) time.Duration {
-	if d == nil {
-		return 0
+func length(d *types.Duration) time.Duration { return time.Duration(value(d)) }
+
+// value is what a pointer leads to; nothing where that is nowhere.
+func value[T any](p *T) (none T) {
+	if p == nil {
+		return none
 	}
-	return time.Duration(*d)
+	return *p
 }
 
-func bytesOf(text string) int64 {
-	var n types.UnitBytes
-	if n.DecodeMapstructure(text) != nil {
-		return 0
+// each is a list of what becomes of each item, in order.
+func each[T, U any](list []T, f func(T) U) []U {
+	var all []U
+	for _, item := range list {
+		all = append(all, f(item))
 	}
-	return int64(n)
-}
-
-func anyNumber(n int64) string {
-	if n == -1 {
-		return "*"
-	}
-	return strconv.FormatInt(n, 10)
+	return sorted(all)
 }
 
 func clean(path string) string {
