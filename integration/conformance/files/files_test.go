@@ -43,13 +43,6 @@ func recorded(t *testing.T) tools {
 	}}
 }
 
-func fieldsOf(list []difference) (all []string) {
-	for _, d := range list {
-		all = append(all, strings.TrimSpace(d.service+" "+d.field))
-	}
-	return all
-}
-
 // of compares the file of one directory of testdata.
 func of(t *testing.T, dir string) *comparison {
 	t.Helper()
@@ -167,6 +160,7 @@ func TestDiffers(t *testing.T) {
 		{"512m", "513m", "mem_limit"},
 		{"100m", "101m", "mem_reservation"},
 		{"1g", "2g", "memswap_limit"},
+		{"mem_swappiness: 10", "mem_swappiness: 20", "mem_swappiness"},
 		{"shm_size: 64m", "shm_size: 65m", "shm_size"},
 		{`cpuset: "0"`, `cpuset: "1"`, "cpuset"},
 		{"cpu_shares: 512", "cpu_shares: 256", "cpu_shares"},
@@ -246,6 +240,24 @@ func TestDiffers(t *testing.T) {
 	}
 }
 
+// TestUnread: what docker compose has printed and nobody can read is no agreement.
+func TestUnread(t *testing.T) {
+	path, err := filepath.Abs("testdata/said/compose.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &comparison{files: []string{path}}
+	c.run(tools{config: func([]string) ([]byte, error) { return []byte("{"), nil }})
+	if len(c.unsaid()) != 1 {
+		t.Errorf("%+v", c)
+	}
+	c = &comparison{files: []string{path}}
+	c.run(tools{config: func([]string) ([]byte, error) { return nil, os.ErrInvalid }})
+	if c.refused == nil || c.ours == nil {
+		t.Errorf("docker compose refuses it, and hostrun says what is open: %+v", c)
+	}
+}
+
 // TestSaid: a report excuses what it is about, and nothing else.
 func TestSaid(t *testing.T) {
 	c := comparison{report: []composefile.Field{
@@ -268,7 +280,7 @@ func TestSaid(t *testing.T) {
 // TestFind: which files are taken, and with what.
 func TestFind(t *testing.T) {
 	dir := t.TempDir()
-	for _, name := range []string{"a/compose.yaml", "a/compose.override.yml", "a/compose.gpu.yaml", "b/docker-compose-dev.yml", "b/compose_tgi.yaml", "b/stack.yaml", "b/composer.yaml", "b/compose.json"} {
+	for _, name := range []string{"a/compose.yaml", "a/compose.override.yml", "a/compose.gpu.yaml", "b/docker-compose-dev.yml", "b/compose_tgi.yaml", "b/gpu.compose.yml", "b/stack.yaml", "b/composer.yaml", "b/compose.json"} {
 		path := filepath.Join(dir, name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			t.Fatal(err)
@@ -285,7 +297,7 @@ func TestFind(t *testing.T) {
 	for _, c := range cases {
 		got = append(got, strings.ReplaceAll(strings.Join(c.files, " "), dir+"/", ""))
 	}
-	want := []string{"a/compose.gpu.yaml", "a/compose.yaml a/compose.override.yml", "b/compose_tgi.yaml", "b/docker-compose-dev.yml"}
+	want := []string{"a/compose.gpu.yaml", "a/compose.yaml a/compose.override.yml", "b/compose_tgi.yaml", "b/docker-compose-dev.yml", "b/gpu.compose.yml"}
 	if !slices.Equal(got, want) {
 		t.Errorf("%q", got)
 	}

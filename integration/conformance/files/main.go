@@ -100,7 +100,7 @@ func (t tools) compareAll(w io.Writer, dirs []string, quiet bool) (unsaid int, e
 }
 
 var (
-	composeName  = pattern.New(`^(docker[-_])?compose([-_.].*)?\.ya?ml$`)
+	composeName  = pattern.New(`^(.*[-_.])?compose([-_.].*)?\.ya?ml$`)
 	overrideName = pattern.New(`^(docker-)?compose\.override\.ya?ml$`)
 )
 
@@ -229,13 +229,18 @@ func (c *comparison) run(t tools) {
 		stack, err = c.convert(file, opt)
 	}
 	if c.refused != nil {
+		for _, f := range c.report {
+			if err == nil && f.Outcome == composefile.Open {
+				err = errors.New(f.Note)
+			}
+		}
 		c.ours = err
 		return
 	}
 	project, failed := readConfig(config)
 	switch {
 	case failed != nil:
-		c.refused = fmt.Errorf("read what docker compose has printed: %w", failed)
+		c.differ("", view{"config": failed.Error()}, view{})
 	case err != nil:
 		c.differ("", view{importField: len(project.Services)}, view{importField: err.Error()})
 	default:
@@ -369,8 +374,8 @@ func (c *comparison) print(w io.Writer, quiet bool) {
 		if d.said {
 			said = "said"
 		}
-		a, b2 := shortened(d.theirs, d.ours)
-		fmt.Fprintf(&b, "  %-8s %s %s: docker compose %s, hostrun %s\n", said, d.service, d.field, a, b2)
+		theirs, ours := shortened(d.theirs, d.ours)
+		fmt.Fprintf(&b, "  %-8s %s %s: docker compose %s, hostrun %s\n", said, d.service, d.field, theirs, ours)
 	}
 	if b.Len() == 0 {
 		return

@@ -33,7 +33,9 @@ var meant = []meantDifference{
 		return d.theirs == "on-failure:0" && d.ours == "on-failure"
 	}},
 	{"runtime", "hostrun gives the devices itself", func(_ *comparison, d difference, _ view) bool { return d.theirs == "nvidia" && d.ours == nil }},
-	{"gpus", "likewise", func(_ *comparison, d difference, theirs view) bool { return d.theirs == nil && theirs["runtime"] == "nvidia" }},
+	{"gpus", "likewise", func(_ *comparison, d difference, theirs view) bool {
+		return d.theirs == nil && theirs["runtime"] == "nvidia"
+	}},
 	{"environment", "likewise: the variable is for that runtime", func(_ *comparison, d difference, theirs view) bool {
 		variables, _ := d.theirs.(map[string]string)
 		variables = maps.Clone(variables)

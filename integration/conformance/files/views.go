@@ -161,6 +161,7 @@ func values(p *types.Project, s types.ServiceConfig, q *profiles.Profile) (their
 	both("mem_limit", int64(cmp.Or(most.MemoryBytes, s.MemLimit)), q.MemLimit)
 	both("mem_reservation", int64(cmp.Or(least.MemoryBytes, s.MemReservation)), q.MemReservation)
 	both("memswap_limit", int64(s.MemSwapLimit), q.MemSwapLimit)
+	both("mem_swappiness", int64(s.MemSwappiness), value(q.MemSwappiness))
 	both("shm_size", int64(s.ShmSize), q.ShmSize)
 	both("cpus", cmp.Or(float32(most.NanoCPUs), s.CPUS), float32(q.CPUs))
 	both("deploy.reservations.cpus", float32(least.NanoCPUs), float32(q.CPUReservation))
