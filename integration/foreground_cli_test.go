@@ -59,7 +59,8 @@ func TestRunTakesComposesFlags(t *testing.T) {
 	one := s.command("run", "--no-deps", "--name", "one", "-l", "colour=red", "--label", "size=", "test", "--", "sleep", "1000")
 	must(t, one.Start())
 	s.comes("the labels of the line", func() error {
-		if text := s.hostrun("inspect", "one").stdout; !strings.Contains(text, `"colour": "red"`) {
+		text := s.hostrun("inspect", "one").stdout
+		if !strings.Contains(text, `"colour": "red"`) || !strings.Contains(text, `"status": "running"`) { // a kill before that finds nothing to kill
 			return fmt.Errorf("inspect says %s", text)
 		}
 		return nil
