@@ -141,7 +141,7 @@ func without(all []network.Entry, id string) []network.Entry {
 	return rest
 }
 
-// removalPatience is how long to wait for a removal that goes on in the background, of a container whose ports are wanted.
+// removalPatience is how long to wait for a removal that goes on in the background, of a container whose ports or networks are wanted.
 const removalPatience = 10 * time.Second
 
 // freeNetwork takes the network of a container away that runs no more, and reports whether it was one. One that `down` has ended is being removed by

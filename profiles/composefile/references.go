@@ -43,17 +43,15 @@ func (c *converter) containers() {
 					continue
 				}
 				for _, item := range list.Content {
-					before, rest := "", followed(item).Value
-					if of, ok := strings.CutPrefix(rest, "container:"); ok {
-						before, rest = "container:", of
-					} else if key == "volumes_from" {
+					rest, container := strings.CutPrefix(followed(item).Value, "container:")
+					if key == "volumes_from" && !container {
 						continue // a service's
 					}
 					name, after, more := strings.Cut(rest, ":")
 					if more {
 						after = ":" + after
 					}
-					c.renamed(s, item, followed(item), key, name, before, after)
+					c.renamed(s, item, followed(item), key, name, "", after)
 				}
 			}
 		}
@@ -65,9 +63,6 @@ func (c *converter) renamed(s service, at, v *yaml.Node, key, name, before, afte
 	service := c.serviceCalled(name)
 	if service == "" {
 		return
-	}
-	if key == "volumes_from" {
-		before = ""
 	}
 	v.SetString(before + service + after)
 	c.say(at, s.name, key, Changed, "the container is called %s, as its profile", service)
